@@ -1,0 +1,113 @@
+"""Send queue, receive queue and reassembly against naive models on flat bytes."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mptcp_stack.storage import Chunks, Reassembly, ReceiveQueue, SendQueue, cut, length_of
+
+CONTENT = bytes(range(256)) * 32
+bases = st.sampled_from([0, 1, 2**32 - 50, 2**32 - 1, 2**32, 2**64 - 10])
+
+
+def flat(chunks: Chunks) -> bytes:
+    return b"".join(chunks)
+
+
+def chunked(data: bytes, sizes: list[int]) -> Chunks:
+    chunks, offset = [], 0
+    for size in sizes:
+        chunks.append(memoryview(data)[offset : offset + size])
+        offset += size
+    return [*chunks, memoryview(data)[offset:]]
+
+
+@given(st.binary(max_size=80), st.lists(st.integers(0, 20), max_size=8), st.data())
+def test_cut_is_a_slice(data: bytes, sizes: list[int], draw: st.DataObject) -> None:
+    chunks = chunked(data, sizes)
+    start = draw.draw(st.integers(0, len(data)))
+    end = draw.draw(st.integers(start, len(data)))
+    assert flat(cut(chunks, start, end)) == data[start:end]
+    assert length_of(chunks) == len(data)
+
+
+@given(bases, st.data())
+def test_reassembly_in_any_order_with_overlaps(base: int, draw: st.DataObject) -> None:
+    total = draw.draw(st.integers(1, 200))
+    piece = st.tuples(st.integers(0, total - 1), st.integers(0, 60))
+    pieces = draw.draw(st.lists(piece, max_size=30))
+    pieces += [(start, 17) for start in draw.draw(st.permutations(range(0, total, 17)))]
+    reassembly = Reassembly(base)
+    have: set[int] = set()
+    delivered = b""
+    for start, length in pieces:
+        data = CONTENT[start : min(start + length, total)]
+        have |= set(range(start, start + len(data)))
+        delivered += flat(reassembly.insert(base + start, chunked(data, [3, 5]), len(data)))
+        in_order = next(n for n in range(total + 1) if n not in have)
+        assert reassembly.next == base + in_order
+        assert delivered == CONTENT[:in_order]
+        held = {value for value in have if value >= in_order}
+        assert reassembly.held_bytes == len(held)
+        assert {v for s, e in reassembly.ranges for v in range(s, e)} == {base + value for value in held}
+    assert delivered == CONTENT[:total]
+    assert reassembly.held_bytes == 0
+
+
+def test_reassembly_keeps_the_bytes_that_came_first() -> None:
+    reassembly = Reassembly(0)
+    reassembly.insert(4, [memoryview(b"first")], 5)
+    assert flat(reassembly.insert(0, [memoryview(b"....other...")], 12)) == b"....first..."
+
+
+def test_reassembly_knows_the_latest_arrival() -> None:
+    reassembly = Reassembly(0)
+    reassembly.insert(20, [memoryview(b"ab")], 2)
+    reassembly.insert(10, [memoryview(b"cd")], 2)
+    assert reassembly.ranges.range_at(reassembly.latest) == (10, 12)
+
+
+@given(st.lists(st.one_of(st.binary(max_size=40), st.integers(0, 60))))
+def test_receive_queue_is_a_byte_string(script: list[bytes | int]) -> None:
+    queue, model = ReceiveQueue(), b""
+    for step in script:
+        if isinstance(step, bytes):
+            queue.extend(chunked(step, [1, 7]))
+            model += step
+        else:
+            assert flat(queue.take(step)) == model[:step]
+            model = model[step:]
+        assert queue.length == len(model)
+
+
+writes = st.one_of(
+    st.integers(0, 50).map(lambda n: CONTENT[:n]),
+    st.integers(2000, 5000).map(lambda n: CONTENT[:n]),
+)
+
+
+@given(bases, st.lists(st.one_of(writes, st.tuples(st.sampled_from("trp"), st.integers(0, 6000)))))
+def test_send_queue_is_a_byte_string(base: int, script: list[bytes | tuple[str, int]]) -> None:
+    queue, stream = SendQueue(base), b""
+    taken = released = 0
+    for step in script:
+        if isinstance(step, bytes):
+            queue.append(memoryview(step))
+            stream += step
+        elif step[0] == "t":
+            assert flat(queue.take(step[1])) == stream[taken : taken + step[1]]
+            taken = min(taken + step[1], len(stream))
+        elif step[0] == "r":
+            released = min(released + step[1], taken)
+            queue.release(base + released)
+        else:
+            assert flat(queue.peek(base + released, base + step[1])) == stream[released : step[1]]
+        assert (queue.base, queue.next, queue.end) == (base + released, base + taken, base + len(stream))
+        assert queue.queued_bytes == len(stream) - released
+        assert queue.unsent_bytes == len(stream) - taken
+
+
+def test_many_small_writes_that_wait_become_few_views() -> None:
+    queue = SendQueue(0)
+    for _ in range(1000):
+        queue.append(memoryview(b"x" * 10))
+    assert len(queue.take(10_000)) < 10
