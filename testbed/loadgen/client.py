@@ -1,0 +1,318 @@
+"""HTTP load in the manner of ApacheBench: a closed loop of N requests, C at once, each on its own connection.
+
+Every response is compared with the known content, byte for byte. Progress goes to standard error as JSON
+lines ``{"done", "failed", "requests", "elapsed_s"}``, the result to standard output as one JSON document.
+Exit code: 0 when every request succeeded, 1 when some failed or the time limit came first, 2 for bad
+arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import sys
+import time
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import httptools
+
+from testbed.loadgen import content
+from testbed.loadgen.options import (
+    Endpoint,
+    Parser,
+    add_stack_arguments,
+    endpoint,
+    event_loop,
+    natural_int,
+    positive_int,
+    positive_seconds,
+    report_error,
+    stack_report,
+)
+from testbed.loadgen.summary import describe_ms
+
+PROGRESS_INTERVAL_S = 0.25
+OK = "ok"
+FAILURES = {
+    "refused": "the connection was refused",
+    "unreachable": "the connection could not be made",
+    "reset": "the connection was reset before the response was complete",
+    "short": "the connection ended before the response was complete",
+    "status": "the status was not 200",
+    "length": "the body was not as long as asked for",
+    "content": "the body was not the known content",
+    "malformed": "the response was not HTTP",
+    "timeout": "the response was not complete within the request's time limit",
+    "unfinished": "the run's time limit came during the request",
+}
+"""Reasons under which failed requests are counted."""
+
+
+class Timing(NamedTuple):
+    """One request; times in ns since the first request, 0 for what did not happen."""
+
+    start_ns: int
+    connected_ns: int
+    end_ns: int
+    outcome: str
+
+
+@dataclass
+class Load:
+    """What to ask for, and how."""
+
+    target: Endpoint
+    size_bytes: int
+    requests: int
+    concurrency: int
+    request_timeout_s: float = 60.0
+    time_limit_s: float = 600.0
+
+    def request_bytes(self) -> bytes:
+        """Return the request, with the header fields that ApacheBench sends."""
+        return (
+            f"GET /bytes/{self.size_bytes} HTTP/1.0\r\nHost: {self.target}\r\n"
+            "User-Agent: mptcp-lab\r\nAccept: */*\r\n\r\n"
+        ).encode()
+
+
+class Exchange(asyncio.Protocol):
+    """One request and its response; :attr:`finished` resolves when the connection has ended."""
+
+    __slots__ = (
+        "_body_bytes", "_declared_bytes", "_parser", "_request", "_size_bytes", "_status",
+        "connected_ns", "end_ns", "finished", "outcome", "received_bytes", "transport",
+    )  # fmt: skip
+
+    def __init__(self, request: bytes, size_bytes: int, finished: asyncio.Future[None]) -> None:
+        self._request = request
+        self._size_bytes = size_bytes
+        self._body_bytes = self._status = 0
+        self._declared_bytes: int | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self.finished = finished
+        self.transport: asyncio.Transport | None = None
+        self.connected_ns = self.end_ns = self.received_bytes = 0
+        self.outcome = ""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the request (asyncio)."""
+        assert isinstance(transport, asyncio.Transport)
+        self.connected_ns = time.monotonic_ns()
+        self.transport = transport
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the response (asyncio)."""
+        self.received_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._settle("malformed")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Note the declared length (httptools)."""
+        if name.lower() == b"content-length":
+            self._declared_bytes = int(value)
+
+    def on_headers_complete(self) -> None:
+        """Check the status (httptools)."""
+        self._status = self._parser.get_status_code()
+        if self._status != 200:
+            self._settle("status")
+
+    def on_body(self, body: bytes) -> None:
+        """Compare with the known content (httptools)."""
+        if not content.matches(body, self._body_bytes):
+            self._settle("content")
+        self._body_bytes += len(body)
+
+    def eof_received(self) -> None:
+        """Take the time at the end of the response, as ApacheBench does, and let asyncio close (asyncio)."""
+        self.end_ns = time.monotonic_ns()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Judge the response as a whole (asyncio)."""
+        self.end_ns = self.end_ns or time.monotonic_ns()
+        self._settle(self._verdict(exc))
+        if not self.finished.done():
+            self.finished.set_result(None)
+
+    def _verdict(self, exc: Exception | None) -> str:
+        if exc is not None:
+            return "reset"
+        expected = self._size_bytes if self._declared_bytes is None else self._declared_bytes
+        if not self._status or self._body_bytes < expected:
+            return "short"
+        return OK if self._body_bytes == self._size_bytes else "length"
+
+    def _settle(self, outcome: str) -> None:
+        """Keep the first outcome; a failed response needs no more reading."""
+        if self.outcome:
+            return
+        self.outcome = outcome
+        if outcome != OK and self.transport is not None:
+            self.transport.abort()
+
+
+@dataclass
+class Run:
+    """A closed loop in progress, and afterwards its result."""
+
+    load: Load
+    started: int = 0
+    received_bytes: int = 0
+    timings: list[Timing] = field(default_factory=list)
+    failures: Counter[str] = field(default_factory=Counter)
+    _zero_ns: int = 0
+    _request_bytes: bytes = b""
+
+    def __post_init__(self) -> None:
+        self._request_bytes = self.load.request_bytes()
+
+    async def execute(self) -> None:
+        """Make all requests, or as many as the run's time limit allows."""
+        self._zero_ns = time.monotonic_ns()
+        progress = asyncio.create_task(self._report_progress())
+        try:
+            async with asyncio.timeout(self.load.time_limit_s), asyncio.TaskGroup() as slots:
+                for _ in range(min(self.load.concurrency, self.load.requests)):
+                    slots.create_task(self._repeat())
+        except TimeoutError:
+            pass
+        finally:
+            progress.cancel()
+            self._print_progress()
+
+    async def _repeat(self) -> None:
+        while self.started < self.load.requests:
+            self.started += 1
+            await self._request()
+
+    async def _request(self) -> None:
+        loop = asyncio.get_running_loop()
+        exchange = Exchange(self._request_bytes, self.load.size_bytes, loop.create_future())
+        start_ns = time.monotonic_ns()
+        outcome = "unfinished"
+        try:
+            async with asyncio.timeout(self.load.request_timeout_s):
+                await loop.create_connection(lambda: exchange, self.load.target.host, self.load.target.port)
+                await exchange.finished
+            outcome = exchange.outcome
+        except TimeoutError:
+            outcome = "timeout"
+        except ConnectionRefusedError:
+            outcome = "refused"
+        except ConnectionResetError:
+            outcome = "reset"
+        except OSError:
+            outcome = "unreachable"
+        finally:
+            if exchange.transport is not None and not exchange.finished.done():
+                exchange.transport.abort()
+            self._record(exchange, start_ns, outcome)
+
+    def _record(self, exchange: Exchange, start_ns: int, outcome: str) -> None:
+        zero = self._zero_ns
+        connected = exchange.connected_ns - zero if exchange.connected_ns else 0
+        end_ns = exchange.end_ns or time.monotonic_ns()
+        self.timings.append(Timing(start_ns - zero, connected, end_ns - zero, outcome))
+        self.received_bytes += exchange.received_bytes
+        if outcome != OK:
+            self.failures[outcome] += 1
+
+    async def _report_progress(self) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_INTERVAL_S)
+            self._print_progress()
+
+    def _print_progress(self) -> None:
+        line = {
+            "done": len(self.timings),
+            "failed": self.failures.total(),
+            "requests": self.load.requests,
+            "elapsed_s": round((time.monotonic_ns() - self._zero_ns) / 1e9, 3),
+        }
+        print(json.dumps(line), file=sys.stderr, flush=True)
+
+    def result(self) -> dict[str, Any]:
+        """Return the run's numbers; times of failed requests are not among the latencies."""
+        good = [timing for timing in self.timings if timing.outcome == OK]
+        duration_s = max((timing.end_ns for timing in self.timings), default=0) / 1e9
+        rate = 1 / duration_s if duration_s else 0.0
+        return {
+            "generator": "loadgen",
+            "size_bytes": self.load.size_bytes,
+            "concurrency": self.load.concurrency,
+            "requests": self.load.requests,
+            "succeeded": len(good),
+            "failed": self.failures.total(),
+            "not_started": self.load.requests - len(self.timings),
+            "failures": dict(self.failures),
+            "duration_s": round(duration_s, 6),
+            "requests_per_s": round(len(good) * rate, 3),
+            "received_bytes": self.received_bytes,
+            "transfer_bps": round(self.received_bytes * 8 * rate),
+            "latency_ms": {
+                "connect": describe_ms([timing.connected_ns - timing.start_ns for timing in good]),
+                "total": describe_ms([timing.end_ns - timing.start_ns for timing in good]),
+            },
+        }
+
+    def write_raw(self, path: str) -> None:
+        """Write one CSV row a request: start, connection made and end in ns since the run began, outcome."""
+        with open(path, "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(Timing._fields)
+            writer.writerows(self.timings)
+
+
+async def _run(load: Load) -> tuple[Run, dict[str, Any] | None]:
+    run = Run(load)
+    await run.execute()
+    return run, stack_report(asyncio.get_running_loop())
+
+
+def _arguments(argv: Sequence[str] | None) -> Namespace:
+    parser = Parser(prog="testbed.loadgen.client", description=__doc__)
+    parser.add_argument("--connect", type=endpoint, required=True, metavar="ADDRESS:PORT")
+    parser.add_argument("--size-bytes", type=natural_int, required=True, help="length of each body")
+    parser.add_argument("-n", "--requests", type=positive_int, required=True)
+    parser.add_argument("-c", "--concurrency", type=positive_int, required=True, help="requests at once")
+    parser.add_argument("--request-timeout-s", type=positive_seconds, default=60.0, help="of one request")
+    parser.add_argument("--time-limit-s", type=positive_seconds, default=600.0, help="of the whole run")
+    parser.add_argument("--raw", metavar="FILE", help="write every request's times to this CSV file")
+    add_stack_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the load and print its result; returns the exit code."""
+    arguments = _arguments(argv)
+    load = Load(
+        target=arguments.connect,
+        size_bytes=arguments.size_bytes,
+        requests=arguments.requests,
+        concurrency=arguments.concurrency,
+        request_timeout_s=arguments.request_timeout_s,
+        time_limit_s=arguments.time_limit_s,
+    )
+    try:
+        with asyncio.Runner(loop_factory=lambda: event_loop(arguments)) as runner:
+            run, stack = runner.run(_run(load))
+        if arguments.raw:
+            run.write_raw(arguments.raw)
+    except (OSError, ValueError) as error:
+        return report_error("testbed.loadgen.client", error)
+    result = run.result()
+    print(json.dumps({**result, "stack": stack}), flush=True)
+    return 0 if result["succeeded"] == load.requests else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Command-line options that all generators share: endpoints, limits and the stack underneath."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import Any, NamedTuple, NoReturn
+
+STACK_LOOPS = ("asyncio", "mptcp_stack")
+"""Event loops that carry the connections: the kernel's sockets, or this project's own stack."""
+
+
+class Endpoint(NamedTuple):
+    """An IP address and a TCP port."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that reports a mistake in one line and exits with 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the mistake without the usage text and exit."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def endpoint(text: str) -> Endpoint:
+    """Read ``ADDRESS:PORT`` (IPv6 in brackets); raises ``ArgumentTypeError`` with the expected form."""
+    host, separator, port = text.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ADDRESS:PORT with a port from 0 to 65535")
+    return Endpoint(host.strip("[]"), int(port))
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number above zero."""
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def natural_int(text: str) -> int:
+    """Read a whole number from zero."""
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from zero")
+    return int(text)
+
+
+def positive_seconds(text: str) -> float:
+    """Read a finite time in seconds above zero."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
+    return seconds
+
+
+def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose and configure the stack."""
+    group = parser.add_argument_group("stack")
+    group.add_argument("--stack-loop", choices=STACK_LOOPS, default="asyncio", help="which sockets")
+    group.add_argument("--address", action="append", default=[], metavar="IP/LEN@INTERFACE[,via=GATEWAY]",
+                       help="an address of our stack; give one for each path")  # fmt: skip
+    group.add_argument("--no-mptcp", action="store_true", help="plain TCP over our stack")
+    group.add_argument("--congestion", help="congestion control of our stack")
+    group.add_argument("--scheduler", help="packet scheduler of our stack")
+    group.add_argument("--path-manager", help="path manager of our stack")
+    group.add_argument("--gso-max-bytes", type=positive_int, help="largest super-segment of our stack")
+    group.add_argument("--pcap", help="write what our stack sends and receives to this file")
+
+
+def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
+    """Return a new event loop over the chosen stack (a loop factory for :class:`asyncio.Runner`)."""
+    if arguments.stack_loop == "asyncio":
+        return asyncio.SelectorEventLoop()
+    from mptcp_stack.runtime import EventLoop, NetworkConfig
+
+    settings = {
+        "addresses": tuple(arguments.address),
+        "mptcp": not arguments.no_mptcp,
+        "congestion": arguments.congestion,
+        "scheduler": arguments.scheduler,
+        "path_manager": arguments.path_manager,
+        "gso_max_bytes": arguments.gso_max_bytes,
+        "pcap": arguments.pcap,
+    }
+    return EventLoop(NetworkConfig(**{name: value for name, value in settings.items() if value is not None}))
+
+
+def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:
+    """Return our stack's own counters; ``None`` over kernel sockets, whose counters the kernel keeps."""
+    network = getattr(loop, "network", None)
+    return None if network is None else {"counters": dict(network.counters)}
+
+
+def report_error(program: str, error: Exception) -> int:
+    """Print a user's mistake (such as an address that cannot be bound) in one line; returns exit code 2."""
+    print(f"{program}: {error}", file=sys.stderr)
+    return 2

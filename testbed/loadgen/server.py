@@ -1,0 +1,180 @@
+"""HTTP server of the load generator: ``GET /bytes/<n>`` answers with the first n bytes of the known content.
+
+One request a connection; the server closes first, as Apache does without keep-alive. When it listens it
+prints ``{"ready": ...}`` on standard output, and on SIGTERM or SIGINT one line with what it served; then it
+exits with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import httptools
+
+from testbed.loadgen import content
+from testbed.loadgen.options import (
+    Endpoint,
+    Parser,
+    add_stack_arguments,
+    endpoint,
+    event_loop,
+    report_error,
+    stack_report,
+)
+
+BACKLOG = 1024
+WHOLE_RESPONSE_BYTES = 1 << 22
+"""Responses up to this size are kept ready as one object; larger ones are sent chunk by chunk."""
+LARGEST_RESPONSE_BYTES = 1 << 40
+
+_NOT_FOUND = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def response_head(length: int) -> bytes:
+    """Return status line and headers of a response with a body of ``length`` bytes."""
+    return (
+        b"HTTP/1.1 200 OK\r\nServer: mptcp-lab\r\nContent-Type: application/octet-stream\r\n"
+        b"Content-Length: %d\r\nConnection: close\r\n\r\n" % length
+    )
+
+
+@lru_cache(maxsize=64)
+def whole_response(length: int) -> bytes:
+    """Return the complete response, head and body in one object, so that they leave in the same segments."""
+    return response_head(length) + content.prefix(length)
+
+
+def requested_length(path: bytes) -> int | None:
+    """Return n of ``/bytes/<n>``, or ``None`` for any other path."""
+    kind, _, number = path.rpartition(b"/")
+    if kind != b"/bytes" or not number.isdigit() or int(number) > LARGEST_RESPONSE_BYTES:
+        return None
+    return int(number)
+
+
+class ServerProtocol(asyncio.Protocol):
+    """One connection: reads one request, answers it, closes."""
+
+    __slots__ = ("_counts", "_left", "_offset", "_parser", "_path", "_paused", "_transport")
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+        self._parser = httptools.HttpRequestParser(self)
+        self._path = b""
+        self._transport: asyncio.Transport
+        self._paused = False
+        self._offset = self._left = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio)."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; the answer starts in :meth:`on_message_complete` (asyncio)."""
+        if self._transport.is_closing():
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._answer("bad_requests", _BAD_REQUEST)
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the path, which may arrive in pieces (httptools)."""
+        self._path += url
+
+    def on_message_complete(self) -> None:
+        """Answer the request (httptools)."""
+        if self._transport.is_closing() or self._left:
+            return
+        length = requested_length(self._path)
+        if length is None:
+            self._answer("not_found", _NOT_FOUND)
+        elif length <= WHOLE_RESPONSE_BYTES:
+            self._answer("requests", whole_response(length))
+        else:
+            self._left = length
+            self._transport.write(response_head(length))
+            self._send_body()
+
+    def pause_writing(self) -> None:
+        """Stop sending until the buffer drains (asyncio)."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Go on sending a large body (asyncio)."""
+        self._paused = False
+        if self._left:
+            self._send_body()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count connections that ended in an error (asyncio)."""
+        if exc is not None:
+            self._counts["connection_errors"] += 1
+
+    def _send_body(self) -> None:
+        while self._left and not self._paused:
+            piece = content.chunk(self._offset, self._left)
+            self._offset += len(piece)
+            self._left -= len(piece)
+            self._transport.write(piece)
+        if not self._left:
+            self._counts["requests"] += 1
+            # Not from within resume_writing: CPython 3.11 then reports the end of the connection twice.
+            asyncio.get_running_loop().call_soon(self._transport.close)
+
+    def _answer(self, count: str, response: bytes) -> None:
+        self._counts[count] += 1
+        self._transport.write(response)
+        self._transport.close()
+
+
+async def start_server(listen: Endpoint, counts: Counter[str]) -> asyncio.AbstractServer:
+    """Serve at ``listen``; ``counts`` collects requests and errors. Raises ``OSError`` if it cannot bind."""
+    loop = asyncio.get_running_loop()
+    return await loop.create_server(lambda: ServerProtocol(counts), listen.host, listen.port, backlog=BACKLOG)
+
+
+async def _serve(listen: Endpoint) -> dict[str, Any]:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    counts: Counter[str] = Counter(requests=0, bad_requests=0, not_found=0, connection_errors=0)
+    server = await start_server(listen, counts)
+    print(json.dumps({"ready": {"host": listen.host, "port": listen.port}}), flush=True)
+    await stop.wait()
+    server.close()
+    return {**counts, "stack": stack_report(loop)}
+
+
+def _arguments(argv: Sequence[str] | None) -> Namespace:
+    parser = Parser(prog="testbed.loadgen.server", description=__doc__)
+    parser.add_argument("--listen", type=endpoint, required=True, metavar="ADDRESS:PORT")
+    add_stack_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM; returns the exit code."""
+    arguments = _arguments(argv)
+    try:
+        with asyncio.Runner(loop_factory=lambda: event_loop(arguments)) as runner:
+            report = runner.run(_serve(arguments.listen))
+    except (OSError, ValueError) as error:
+        return report_error("testbed.loadgen.server", error)
+    print(json.dumps(report), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
