@@ -1,0 +1,50 @@
+"""The IPv4 header (RFC 791) as TCP needs it: no options sent, Don't Fragment set, fragments refused."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from .checksum import Buffer
+from .errors import ChecksumError, ProtocolError, WireError
+
+HEADER_LENGTH = 20
+TTL = 64
+PROTOCOL_TCP = 6
+
+_HEADER = Struct("!BBHHHBBH4s4s")
+_DONT_FRAGMENT = 0x4000
+_FRAGMENT = 0x3FFF  # More Fragments, or an offset
+# The words of a header of ours that never change, summed.
+_CONSTANT_SUM = 0x4500 + _DONT_FRAGMENT + (TTL << 8 | PROTOCOL_TCP)
+
+
+def encode(src: bytes, dst: bytes, ecn: int, ident: int, length: int, address_sum: int) -> bytes:
+    """The 20 header bytes of a packet of `length` bytes in total; `address_sum` is the sum of both
+    addresses.
+    """
+    header_sum = _CONSTANT_SUM + ecn + length + ident + address_sum
+    return _HEADER.pack(
+        0x45, ecn, length, ident, _DONT_FRAGMENT, TTL, PROTOCOL_TCP, -header_sum % 65535, src, dst
+    )
+
+
+def decode(buffer: Buffer, available: int) -> tuple[bytes, bytes, int, int, int]:
+    """Check a header; gives source, destination, ECN bits, header length and total length.
+
+    `available` is how many bytes the whole packet has; those beyond its total length are link padding.
+    """
+    if len(buffer) < HEADER_LENGTH:
+        raise WireError("IPv4 header truncated")
+    first, tos, length, _, fragment, _, protocol, _, src, dst = _HEADER.unpack_from(buffer)
+    header_length = (first & 15) * 4
+    if not HEADER_LENGTH <= header_length <= len(buffer):
+        raise WireError("IPv4 header length out of range")
+    if not header_length <= length <= available:
+        raise WireError("IPv4 total length out of range")
+    if int.from_bytes(buffer[:header_length], "big") % 65535:
+        raise ChecksumError("IPv4 header checksum")
+    if fragment & _FRAGMENT:
+        raise WireError("IPv4 fragment")
+    if protocol != PROTOCOL_TCP:
+        raise ProtocolError("not TCP")
+    return src, dst, tos & 3, header_length, length

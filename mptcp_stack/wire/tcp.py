@@ -1,0 +1,148 @@
+"""The TCP segment (RFC 9293 section 3.1) in its IP packet: `decode` and `encode`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from struct import Struct, error
+from typing import Final
+
+from . import ipv4, ipv6
+from .checksum import Buffer, ones_sum
+from .errors import ChecksumError, WireError
+from .options import Options, decode_options, encode_options
+from .packet import Checksum, Packet
+
+FIN: Final = 0x01
+SYN: Final = 0x02
+RST: Final = 0x04
+PSH: Final = 0x08
+ACK: Final = 0x10
+URG: Final = 0x20
+ECE: Final = 0x40
+CWR: Final = 0x80
+
+HEADER_LENGTH: Final = 20
+MAX_PACKET_LENGTH: Final = 65535
+"""Largest IPv4 total length, and the largest IPv6 packet that we make."""
+
+_HEADER = Struct("!HHIIHHHH")
+_PORTS = Struct("!HH")
+
+
+@dataclass(slots=True)
+class Segment:
+    """A TCP segment with its addresses; a super-segment when `gso_size` is not 0.
+
+    Addresses are packed (4 or 16 bytes), `seq` and `ack` 32 bits, `window` the unscaled 16-bit field,
+    `length` the bytes of `payload` in all, `gso_size` the payload bytes of each of its wire packets, `ecn`
+    the two ECN bits of the IP header.
+    """
+
+    src: bytes
+    dst: bytes
+    sport: int
+    dport: int
+    seq: int = 0
+    ack: int = 0
+    flags: int = 0
+    window: int = 0
+    options: Options = field(default_factory=Options)
+    payload: list[memoryview] = field(default_factory=list)
+    length: int = 0
+    gso_size: int = 0
+    ecn: int = 0
+
+    @property
+    def flow(self) -> bytes:
+        """Source and destination address, source and destination port as on the wire: 12 bytes, 36 for IPv6.
+
+        For a received segment that is the key of its flow in the direction from remote to local.
+        """
+        return self.src + self.dst + _PORTS.pack(self.sport, self.dport)
+
+
+def decode(packet: Packet) -> Segment:
+    """The segment that an IP packet carries; its payload are views of the packet's buffers.
+
+    The TCP checksum is verified when the packet's checksum state is NONE. Raises WireError, and nothing
+    else, for any bytes: truncated or lying lengths, wrong checksum, IP version, fragment, another protocol
+    (see `errors`).
+    """
+    parts = packet.parts
+    if len(parts) != 1 and not packet.header_length:
+        parts = (b"".join(parts),)
+    first = parts[0]
+    available = len(first) if len(parts) == 1 else packet.length
+    version = first[0] >> 4 if first else 0
+    decode_ip = _DECODE_IP.get(version)
+    if decode_ip is None:
+        raise WireError("IP version")
+    src, dst, ecn, start, end = decode_ip(first, available)
+    if min(end, len(first)) - start < HEADER_LENGTH:
+        raise WireError("TCP header truncated")
+    sport, dport, seq, ack, offset_flags, window, _, _ = _HEADER.unpack_from(first, start)
+    payload_start = start + (offset_flags >> 12) * 4
+    if payload_start - start < HEADER_LENGTH or payload_start > min(end, len(first)):
+        raise WireError("TCP data offset out of range")
+    views = _cut(parts, end)
+    if packet.checksum is Checksum.NONE:
+        _verify(src + dst, [views[0][start:], *views[1:]], end - start)
+    options = decode_options(first, start + HEADER_LENGTH, payload_start)
+    views[0] = views[0][payload_start:]
+    payload = views if len(views) == 1 and payload_start < end else [view for view in views if len(view)]
+    return Segment(
+        src, dst, sport, dport, seq, ack, offset_flags & 0xFF, window, options, payload, end - payload_start,
+        packet.gso_size, ecn,
+    )  # fmt: skip
+
+
+def _cut(parts: Sequence[Buffer], end: int) -> list[memoryview]:
+    """Views of the first `end` bytes of `parts`."""
+    if len(parts) == 1:
+        return [memoryview(parts[0])[:end]]
+    views = []
+    for part in parts:
+        views.append(memoryview(part)[:end])
+        end -= len(views[-1])
+    return views
+
+
+def _verify(addresses: bytes, views: list[memoryview], length: int) -> None:
+    pseudo_sum = ones_sum((addresses,)) + ipv4.PROTOCOL_TCP + length
+    if (pseudo_sum + ones_sum(views)) % 65535:
+        raise ChecksumError("TCP checksum")
+
+
+_DECODE_IP = {4: ipv4.decode, 6: ipv6.decode}
+
+
+def encode(segment: Segment, ident: int = 0) -> Packet:
+    """The packet for a segment: one buffer of headers, then the payload as it is; TCP checksum in PARTIAL
+    form.
+
+    `ident` is the IPv4 identification. Raises ValueError for a field out of range, options that do not fit
+    in 40 bytes, or a packet over 65535 bytes.
+    """
+    src, dst = segment.src, segment.dst
+    options = encode_options(segment.options)
+    header_length = HEADER_LENGTH + len(options)
+    length = header_length + segment.length
+    address_sum = int.from_bytes(src + dst, "big") % 65535
+    total = length + (ipv4.HEADER_LENGTH if len(src) == 4 else ipv6.HEADER_LENGTH)
+    if total > MAX_PACKET_LENGTH:
+        raise ValueError(f"a packet of {total} bytes is longer than {MAX_PACKET_LENGTH}")
+    try:
+        tcp = _HEADER.pack(
+            segment.sport, segment.dport, segment.seq, segment.ack, header_length << 10 | segment.flags,
+            segment.window, (address_sum + ipv4.PROTOCOL_TCP + length) % 65535, 0,
+        )  # fmt: skip
+    except error as problem:
+        raise ValueError(f"a header field is out of range: {problem}") from None
+    if len(src) == 4:
+        ip = ipv4.encode(src, dst, segment.ecn, ident & 0xFFFF, total, address_sum)
+    else:
+        ip = ipv6.encode(src, dst, segment.ecn, total)
+    gso_size = segment.gso_size if segment.length > segment.gso_size else 0
+    headers = ip + tcp + options
+    return Packet([headers, *segment.payload], len(headers), total, gso_size, Checksum.PARTIAL)
