@@ -22,9 +22,9 @@ def pattern(length: int, seed: int = 0) -> bytes:
 class Application:
     """Reads everything, and closes once the peer has closed and all that was written has been sent.
 
-    That alone is a sink. `read_limit_bytes` and `read_interval_ns` make a slow reader: at most so many bytes, then
-    a rest of so long. Subclasses override the `on_` methods; `write` queues without limit and sends as the
-    connection accepts.
+    That alone is a sink. `read_limit_bytes` and `read_interval_ns` make a slow reader: at most so many bytes,
+    then a rest of so long. Subclasses override the `on_` methods; `write` queues without limit and sends as
+    the connection accepts.
     """
 
     def __init__(self, read_limit_bytes: int = 2**31, read_interval_ns: int = 0) -> None:
@@ -118,7 +118,7 @@ class Sink(Application):
 
 
 class Source(Application):
-    """Sends `payload`, then ends its direction, and reads whatever comes until the peer has closed as well."""
+    """Sends `payload`, then ends its direction, and reads what comes until the peer has closed as well."""
 
     def __init__(self, payload: bytes, read_limit_bytes: int = 2**31, read_interval_ns: int = 0) -> None:
         super().__init__(read_limit_bytes, read_interval_ns)

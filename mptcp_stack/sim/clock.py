@@ -12,8 +12,8 @@ Action = Callable[[], None]
 class Clock:
     """Virtual clock that jumps to the next scheduled action.
 
-    Actions due at the same nanosecond run in the order in which they were scheduled, so a run never depends on
-    how the heap breaks ties.
+    Actions due at the same nanosecond run in the order in which they were scheduled, so a run never depends
+    on how the heap breaks ties.
     """
 
     def __init__(self) -> None:

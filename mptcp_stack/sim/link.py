@@ -14,9 +14,10 @@ Middlebox = Callable[[bytes], list[bytes]]
 class LinkSpec:
     """What one direction of a link does to packets.
 
-    `rate_bps` None means no limit of rate, and then there is no queue. `queue_bytes` is a drop-tail limit on what
-    waits or is being sent. Probabilities are per packet; a reordered packet arrives `reorder_extra_ns` later than
-    it would have, so that later ones overtake it. In a blackout [start_ns, end_ns) every packet offered is lost.
+    `rate_bps` None means no limit of rate, and then there is no queue. `queue_bytes` is a drop-tail limit on
+    what waits or is being sent. Probabilities are per packet; a reordered packet arrives `reorder_extra_ns`
+    later than it would have, so that later ones overtake it. In a blackout [start_ns, end_ns) every packet
+    offered is lost.
     """
 
     rate_bps: int | None = None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mptcp_stack.events import Accepted, Closed, Connected, Event, Readable, Writable
 from mptcp_stack.sim.application import Application
 from mptcp_stack.sim.clock import Clock
+from mptcp_stack.sim.coalesce import coalesce
 from mptcp_stack.sim.link import Link, LinkSpec, Middlebox
 from mptcp_stack.sim.trace import TraceRecord, describe_packet
 from mptcp_stack.stack import Endpoint, Stack, StackConfig
@@ -29,14 +30,15 @@ class SimulationError(AssertionError):
 class Host:
     """A stack and the applications on it. Made by `Network.add_host`."""
 
-    def __init__(self, network: Network, name: str, stack: Stack) -> None:
+    def __init__(self, network: Network, name: str, stack: Stack, coalesce_ns: int) -> None:
         self.name = name
         self.stack = stack
+        self._coalesce_ns = coalesce_ns
         self._network = network
         self._clock = network.clock
         self._applications: dict[int, Application] = {}
         self._factories: dict[Listener, Callable[[], Application]] = {}
-        self._inbox: list[Packet] = []
+        self._inbox: list[bytes] = []
         self._armed_ns: int | None = None
         self._idle_wakes = 0
 
@@ -77,10 +79,10 @@ class Host:
         self._clock.schedule(self._clock.now_ns + delay_ns, run)
 
     def deliver(self, packet: bytes) -> None:
-        """Take a packet from a link; all that arrive at the same nanosecond are one batch for the stack."""
+        """Take a packet from a link; what arrives until the end of the coalescing time is one batch."""
         if not self._inbox:
-            self._clock.schedule(self._clock.now_ns, self._receive)
-        self._inbox.append(Packet([packet], length=len(packet)))
+            self._clock.schedule(self._clock.now_ns + self._coalesce_ns, self._receive)
+        self._inbox.append(packet)
 
     def settle(self) -> None:
         """Tell the applications what happened, send what wants to go out, and arm the stack's timer.
@@ -94,7 +96,8 @@ class Host:
         self._arm()
 
     def _receive(self) -> None:
-        packets, self._inbox = self._inbox, []
+        arrived, self._inbox = self._inbox, []
+        packets = coalesce(arrived) if self._coalesce_ns else [Packet([one]) for one in arrived]
         self.stack.receive(packets, self._clock.now_ns)
         self.settle()
 
@@ -118,7 +121,7 @@ class Host:
 
     def _transmit(self) -> None:
         for packet in self.stack.transmit(self._clock.now_ns):
-            for one in split(packet) if packet.gso_size else [packet]:
+            for one in split(packet):
                 self._network.send(self.name, complete(one))
 
     def _dispatch(self) -> bool:
@@ -156,19 +159,18 @@ class Host:
         """The state of every connection an application uses here, for a diagnosis."""
         lines = [f"host {self.name}: deadline {self.stack.next_deadline()}, {dict(self.stack.counters)}"]
         for application in self._applications.values():
-            state = {name: value for name, value in vars(application).items() if isinstance(value, bool)}
-            lines.append(
-                f"  {type(application).__name__} read {len(application.received)} {state} {application.error!r}"
-            )
+            name, read = type(application).__name__, len(application.received)
+            state = {flag: value for flag, value in vars(application).items() if isinstance(value, bool)}
+            lines.append(f"  {name} read {read} bytes {state} error {application.error!r}")
         return "\n".join(lines)
 
 
 class Network:
     """Hosts and the links between their addresses.
 
-    A packet takes the links of the route for its (source, destination) pair of addresses, one after the other;
-    links may be part of several routes. A packet without a route is dropped and counted in `unroutable`. `trace`
-    holds every packet as its host sent it.
+    A packet takes the links of the route for its (source, destination) pair of addresses, one after the
+    other; links may be part of several routes. A packet without a route is dropped and counted in
+    `unroutable`. `trace` holds every packet as its host sent it.
     """
 
     def __init__(self, seed: int) -> None:
@@ -181,9 +183,12 @@ class Network:
         self._owners: dict[bytes, Host] = {}
         self._links_made = 0
 
-    def add_host(self, name: str, config: StackConfig) -> Host:
-        """Make a host with a stack; its randomness depends on the network's seed and its name only."""
-        host = Host(self, name, Stack(config, Random(f"{self.seed}/host/{name}")))
+    def add_host(self, name: str, config: StackConfig, coalesce_ns: int = 0) -> Host:
+        """Make a host with a stack; its randomness depends on the network's seed and its name only.
+
+        With `coalesce_ns` it gathers arriving packets for so long and merges them into super-segments.
+        """
+        host = Host(self, name, Stack(config, Random(f"{self.seed}/host/{name}")), coalesce_ns)
         self.hosts[name] = host
         self._owners.update((address.ip, host) for address in config.addresses)
         return host

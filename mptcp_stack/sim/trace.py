@@ -18,7 +18,7 @@ class TraceRecord(NamedTuple):
 def describe_packet(packet: bytes) -> str:
     """One line in the manner of tcpdump for one IP packet; a malformed one is called so."""
     try:
-        segment = decode(Packet([packet], length=len(packet)))
+        segment = decode(Packet([packet]))
     except WireError as error:
         return f"malformed: {error}"
     options = segment.options

@@ -1,0 +1,157 @@
+"""A client and a server joined by disjoint paths, and what every run between them must fulfil."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mptcp_stack.sim import (
+    MILLISECOND,
+    SECOND,
+    Application,
+    Host,
+    Link,
+    LinkSpec,
+    Middlebox,
+    Network,
+    Source,
+    pattern,
+)
+from mptcp_stack.stack import Address, Endpoint, StackConfig
+from mptcp_stack.wire import Packet, Segment, WireError, complete, decode, encode
+
+PORT = 80
+PATH = LinkSpec(rate_bps=10_000_000, delay_ns=10 * MILLISECOND, queue_bytes=50_000)
+SYN, RST = 2, 4
+
+
+def client_ip(path: int) -> bytes:
+    return bytes((10, 0, path, 101))
+
+
+def server_ip(path: int) -> bytes:
+    return bytes((10, 0, path, 102))
+
+
+SERVER = Endpoint(server_ip(1), PORT)
+
+
+@dataclass
+class Scene:
+    """The network, its two hosts, and the (client to server, server to client) links of each path."""
+
+    network: Network
+    client: Host
+    server: Host
+    paths: list[tuple[Link, Link]]
+
+    def carried(self) -> list[int]:
+        """IP bytes each path carried, both directions together."""
+        return [sum(link.counters.carried_bytes for link in path) for path in self.paths]
+
+    def segments(self, host: str | None = None) -> list[tuple[int, Segment]]:
+        """(time in ns, segment) of all packets sent by `host`, or by both."""
+        return [
+            (record.time_ns, decode(Packet([record.packet])))
+            for record in self.network.trace
+            if host in (None, record.host)
+        ]
+
+
+def make_scene(
+    seed: int,
+    specs: Sequence[LinkSpec] = (PATH, PATH),
+    *,
+    middlebox: Middlebox | None = None,
+    coalesce_ns: int = 0,
+    client: dict[str, Any] | None = None,
+    server: dict[str, Any] | None = None,
+    **both: Any,
+) -> Scene:
+    """A scene with a path for each of `specs`. `client`, `server` and `both` are fields of StackConfig."""
+    network = Network(seed)
+
+    def host(name: str, address: Callable[[int], bytes], own: dict[str, Any] | None) -> Host:
+        addresses = tuple(Address(address(path), 24, False) for path in range(1, len(specs) + 1))
+        config = StackConfig(addresses=addresses, **{**both, **(own or {})})
+        return network.add_host(name, config, coalesce_ns)
+
+    made = Scene(network, host("client", client_ip, client), host("server", server_ip, server), [])
+    for path, spec in enumerate(specs, 1):
+        made.paths.append(network.add_path(client_ip(path), server_ip(path), spec, middlebox=middlebox))
+    return made
+
+
+def exchange(
+    scene: Scene,
+    upload: bytes,
+    download: bytes,
+    limit_ns: int = 60 * SECOND,
+    **client_reader: int,
+) -> tuple[Application, Application]:
+    """Send both ways over one connection, check every byte, and let both stacks come to rest.
+
+    Returns the client's and the server's application.
+    """
+    accepted: list[Source] = []
+
+    def accept() -> Source:
+        accepted.append(Source(download))
+        return accepted[-1]
+
+    scene.server.listen(Endpoint(b"", PORT), accept)
+    client = Source(upload, **client_reader)
+    scene.client.connect(SERVER, client)
+    end_ns = scene.network.clock.now_ns + limit_ns
+    scene.network.run_until(lambda: client.closed and all(app.closed for app in accepted), end_ns)
+    assert len(accepted) == 1
+    check_received(scene, accepted[0], upload)
+    check_received(scene, client, download)
+    assert client.error is None, client.error
+    assert accepted[0].error is None, accepted[0].error
+    come_to_rest(scene)
+    return client, accepted[0]
+
+
+def check_received(scene: Scene, application: Application, expected: bytes) -> None:
+    """The application has read exactly `expected`."""
+    received = bytes(application.received)
+    if received == expected:
+        return
+    wrong = next((n for n, (a, b) in enumerate(zip(received, expected, strict=False)) if a != b), None)
+    raise AssertionError(
+        scene.network.diagnosis(f"read {len(received)} of {len(expected)} bytes, first wrong one at {wrong}")
+    )
+
+
+def come_to_rest(scene: Scene) -> None:
+    """Nothing is left to happen, not even TIME-WAIT, within some minutes."""
+    scene.network.run_to_end(scene.network.clock.now_ns + 300 * SECOND)
+    for host in scene.network.hosts.values():
+        assert host.stack.next_deadline() is None
+
+
+def rewrite(change: Callable[[Segment], bool]) -> Middlebox:
+    """A middlebox that lets `change` modify each segment, and drops it if that returns False."""
+
+    def middlebox(packet: bytes) -> list[bytes]:
+        try:
+            segment = decode(Packet([packet]))
+        except WireError:
+            return [packet]
+        return [complete(encode(segment))] if change(segment) else []
+
+    return middlebox
+
+
+def without_mptcp(segment: Segment) -> None:
+    segment.options.mptcp = ()
+    segment.options.dss = None
+
+
+def impaired(**fields: Any) -> LinkSpec:
+    """The usual path with some fields changed."""
+    return replace(PATH, **fields)
+
+
+UPLOAD = pattern(200_000, 1)
+DOWNLOAD = pattern(100_000, 2)

@@ -1,0 +1,76 @@
+"""MPTCP where something on the way, or the peer, does not have it (RFC 8684 section 3.7)."""
+
+import pytest
+from scenes import DOWNLOAD, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
+
+from mptcp_stack.wire import MpJoinSyn, Segment
+
+SEEDS = [1, 2, 3]
+ACK = 16
+
+
+def strip_syn(segment: Segment) -> bool:
+    if segment.flags & SYN:
+        without_mptcp(segment)
+    return True
+
+
+def strip_syn_ack(segment: Segment) -> bool:
+    if segment.flags & (SYN | ACK) == SYN | ACK:
+        without_mptcp(segment)
+    return True
+
+
+def strip_all(segment: Segment) -> bool:
+    without_mptcp(segment)
+    return True
+
+
+def strip_all_but_syn(segment: Segment) -> bool:
+    if not segment.flags & SYN:
+        without_mptcp(segment)
+    return True
+
+
+def is_join(segment: Segment) -> bool:
+    return any(isinstance(option, MpJoinSyn) for option in segment.options.mptcp)
+
+
+def strip_join(segment: Segment) -> bool:
+    if is_join(segment):
+        without_mptcp(segment)
+    return True
+
+
+def drop_join(segment: Segment) -> bool:
+    return not is_join(segment)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("loss", [0.0, 0.05])
+@pytest.mark.parametrize("change", [strip_syn, strip_syn_ack, strip_all, strip_all_but_syn])
+def test_falls_back_to_tcp(change, loss: float, seed: int) -> None:
+    run = make_scene(seed, [impaired(loss=loss)] * 2, middlebox=rewrite(change))
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert not client.connection.is_mptcp
+    assert not server.connection.is_mptcp
+    assert run.carried()[1] == 0 or change is strip_all_but_syn
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_one_side_has_no_mptcp(side: str, seed: int) -> None:
+    run = make_scene(seed, **{side: {"mptcp": False}})
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert not client.connection.is_mptcp
+    assert not server.connection.is_mptcp
+    assert run.carried()[1] == 0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("change", [strip_join, drop_join])
+def test_goes_on_with_one_path_when_joins_fail(change, seed: int) -> None:
+    run = make_scene(seed, middlebox=rewrite(change))
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert client.connection.is_mptcp
+    assert server.connection.is_mptcp

@@ -1,0 +1,42 @@
+"""Flow control: small buffers, slow and resting readers, zero-window probes."""
+
+import pytest
+from scenes import DOWNLOAD, PATH, exchange, impaired, make_scene
+
+from mptcp_stack.sim import MILLISECOND, SECOND, pattern
+
+SEEDS = [1, 2, 3]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("buffer_bytes", [3000, 10_000, 40_000])
+def test_small_receive_buffer(buffer_bytes: int, paths: int, seed: int) -> None:
+    specs = [impaired(loss=0.01)] * paths
+    run = make_scene(seed, specs, mptcp=paths > 1, receive_buffer_bytes=buffer_bytes)
+    exchange(run, pattern(40_000, 1), pattern(20_000, 2))
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+def test_small_send_buffer(paths: int) -> None:
+    run = make_scene(1, [PATH] * paths, mptcp=paths > 1, send_buffer_bytes=4000)
+    exchange(run, pattern(40_000, 1), pattern(20_000, 2))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("loss", [0.0, 0.05])
+def test_slow_reader(loss: float, paths: int, seed: int) -> None:
+    """The window closes again and again; it opens although window updates are lost."""
+    run = make_scene(seed, [impaired(loss=loss)] * paths, mptcp=paths > 1, receive_buffer_bytes=8000)
+    reader = {"read_limit_bytes": 4000, "read_interval_ns": 100 * MILLISECOND}
+    exchange(run, b"", pattern(60_000, 2), limit_ns=300 * SECOND, **reader)
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+def test_reader_that_rests_longer_than_probes_take(paths: int) -> None:
+    run = make_scene(1, [PATH] * paths, mptcp=paths > 1, receive_buffer_bytes=20_000)
+    reader = {"read_limit_bytes": 30_000, "read_interval_ns": 200 * SECOND}
+    exchange(run, b"", DOWNLOAD, limit_ns=3000 * SECOND, **reader)
+    probing = [time_ns for time_ns, _ in run.segments("server")]
+    assert len(probing) < 1500, "probes back off"
