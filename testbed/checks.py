@@ -1,0 +1,46 @@
+"""The project's own checks, as `./lab test` runs them: lint, format, types, import contracts, tests."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Run as modules of this Python: the scripts in .venv/bin break when a checkout is moved.
+CHECKS = {
+    "lint": ("-m", "ruff", "check"),
+    "format": ("-m", "ruff", "format", "--check"),
+    "types": ("-m", "mypy"),
+    "contracts": ("-c", "from importlinter.cli import lint_imports_command as run; run()"),
+}
+
+
+def run_checks(arguments: Sequence[str] = ()) -> int:
+    """Run every check, the tests last, and return 0 when all passed, else 1.
+
+    A failed check shows its output and does not keep the others from running. `arguments` go to pytest,
+    whose closing line (count and time of the tests) ends the output of a run that passed.
+    """
+    failed = [name for name, command in CHECKS.items() if not _passes(name, command)]
+    print("tests", flush=True)
+    if subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT).returncode != 0:
+        failed.append("tests")
+    if failed:
+        print(f"lab test: failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _passes(name: str, command: Sequence[str]) -> bool:
+    """Run one check, print its line of the table and, when it failed, what it said."""
+    start = time.monotonic()
+    print(f"{name:<12}", end="", flush=True)
+    result = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    passed = result.returncode == 0
+    print(f"{'passed' if passed else 'FAILED'} {time.monotonic() - start:6.1f} s", flush=True)
+    if not passed:
+        print(result.stdout, flush=True)
+    return passed
