@@ -1,0 +1,48 @@
+"""Rates and sizes as people write them ("50 Mbit/s", "100 kB"), as integers in bit/s and bytes."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+_RATE_UNITS = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
+_SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "KiB": 2**10, "MiB": 2**20}
+_QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*(\S*)")
+
+
+def _parse(value: Any, units: dict[str, int], example: str) -> int:
+    """`value` in the base unit; ValueError (for pydantic) that shows how to write it."""
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f'must look like "{example}"')
+    match = _QUANTITY.fullmatch(str(value).strip())
+    unit = match.group(2) if match else "?"
+    if match is None or (unit and unit not in units):
+        raise ValueError(f'must look like "{example}"; units are {", ".join(units)}')
+    amount = round(float(match.group(1)) * units.get(unit, 1))
+    if amount <= 0:
+        raise ValueError(f'must be positive, e.g. "{example}"')
+    return amount
+
+
+def parse_rate_bps(value: Any) -> int:
+    """Bit/s of "50 Mbit/s" or of a plain number of bit/s; ValueError otherwise."""
+    return _parse(value, _RATE_UNITS, "50 Mbit/s")
+
+
+def parse_size_bytes(value: Any) -> int:
+    """Bytes of "100 kB" or of a plain number of bytes; ValueError otherwise."""
+    return _parse(value, _SIZE_UNITS, "100 kB")
+
+
+def format_rate(rate_bps: float) -> str:
+    """A rate for people: "50.0 Mbit/s"."""
+    for unit, factor in reversed(_RATE_UNITS.items()):
+        if rate_bps >= factor:
+            return f"{rate_bps / factor:.1f} {unit}"
+    return f"{rate_bps:.0f} bit/s"
+
+
+RateBps = Annotated[int, BeforeValidator(parse_rate_bps)]
+SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes)]
