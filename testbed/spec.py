@@ -1,7 +1,7 @@
 """What a lab is made of: hosts and links, validated and frozen (`Topology`).
 
-Addresses live on the ends of links, because every end is one interface. An interface may carry two addresses
-of its subnet: the host kernel's own and one for the Python stack (`stack_address`), so that both can be compared
+Addresses live on the ends of links: every end is one interface. An interface may carry two addresses of its
+subnet: the host kernel's own and one for the Python stack (`stack_address`), so that both can be compared
 on the same links.
 """
 
@@ -77,8 +77,8 @@ class Link(Frozen):
     """A cable between two interfaces, the same in both directions.
 
     `rate_bps` None leaves it at the machine's own speed. `queue_bytes` is the drop-tail queue before a shaped
-    link. `wire` says what crosses it: packets of at most the MTU, or super-segments of up to 64 KB as veth can
-    pass them (unshaped links only). `tolerance` is how far the measured rate may be from the asked one.
+    link. `wire` says what crosses it: packets of at most the MTU, or super-segments of up to 64 KB as veth
+    can pass them (unshaped links only). `tolerance` is how far the measured rate may be from the asked one.
     """
 
     name: Name

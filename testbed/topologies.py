@@ -1,7 +1,6 @@
 """Topology templates: `topologies/NAME.yaml.j2` and parameters in, a validated `Topology` out.
 
-A template starts with a Jinja comment that holds, as YAML, a `summary` and its `parameters`; only these may be
-set.
+A template starts with a Jinja comment that holds, as YAML, a `summary` and its `parameters`: what may be set.
 """
 
 from __future__ import annotations

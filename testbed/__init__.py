@@ -1,0 +1,1 @@
+"""The laboratory: topologies, private namespaces, links, load, stacks under test, experiments."""
