@@ -41,13 +41,13 @@ OK = "ok"
 FAILURES = {
     "refused": "the connection was refused",
     "unreachable": "the connection could not be made",
-    "reset": "the connection was reset before the response was complete",
-    "short": "the connection ended before the response was complete",
+    "reset": "the connection was reset before everything had arrived",
+    "short": "the connection ended before everything had arrived",
     "status": "the status was not 200",
     "length": "the body was not as long as asked for",
-    "content": "the body was not the known content",
+    "content": "what arrived was not what was sent",
     "malformed": "the response was not HTTP",
-    "timeout": "the response was not complete within the request's time limit",
+    "timeout": "not everything had arrived within the time limit",
     "unfinished": "the run's time limit came during the request",
 }
 """Reasons under which failed requests are counted."""

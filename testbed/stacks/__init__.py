@@ -1,0 +1,48 @@
+"""Stacks under test: what carries the connections of an experiment, each one small file.
+
+A stack is named on the command line by a name of :data:`STACKS`, or as ``module:Class`` for a user's own.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from testbed.errors import LabError
+from testbed.stacks.base import Evidence, StackUnderTest
+
+__all__ = ["STACKS", "Evidence", "StackUnderTest", "create", "names"]
+
+STACKS = {
+    "kernel-tcp": "testbed.stacks.kernel_tcp:KernelTcp",
+    "kernel-mptcp": "testbed.stacks.kernel_mptcp:KernelMptcp",
+    "kernel-bond": "testbed.stacks.kernel_bond:KernelBond",
+    "python-mptcp": "testbed.stacks.python_mptcp:PythonMptcp",
+    "python-tcp": "testbed.stacks.python_tcp:PythonTcp",
+}
+"""Stacks by name; more classes of the same interface may be named directly."""
+
+
+def names() -> list[str]:
+    """Return the names of the stacks that come with the project."""
+    return list(STACKS)
+
+
+def create(name: str, congestion: str | None = None) -> StackUnderTest:
+    """Return the stack called ``name``, or of the class ``module:Class``.
+
+    ``congestion`` overrides the stack's own choice of congestion control. Raises :class:`LabError` for a
+    name that is neither.
+    """
+    place = STACKS.get(name, name)
+    module_name, separator, class_name = place.partition(":")
+    if not separator:
+        from testbed.validation import unknown
+
+        raise LabError(unknown("stack", name, [*STACKS, "module:Class"]))
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise LabError(f"stack '{name}': {error}") from error
+    if not (isinstance(found, type) and issubclass(found, StackUnderTest)):
+        raise LabError(f"stack '{name}': {class_name} is not a StackUnderTest")
+    return found(congestion)

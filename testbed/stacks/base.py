@@ -1,0 +1,107 @@
+"""What a stack under test is: how programs start on it, and how to tell that it really was under test."""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from testbed.errors import Unsupported
+from testbed.stacks.counters import Counters
+
+if TYPE_CHECKING:
+    from testbed.lab import Lab
+
+CLIENT, SERVER = "client", "server"
+"""The hosts that a load runs between."""
+
+FEATURES = ("http", "bulk", "ab", "iperf3")
+"""Kinds of load; a stack says which it can carry."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a run shows beside the counters, for :meth:`StackUnderTest.verify`.
+
+    ``connections``: how many were made. ``long_lived``: each lasted long enough for every path to join.
+    ``congestion_seen``: congestion controls of the server's connections during the run, with how often each
+    was seen. ``reports``: what our programs reported of their own stack, by host.
+    """
+
+    connections: int
+    long_lived: bool
+    congestion_seen: Counter[str] = field(default_factory=Counter)
+    reports: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
+
+
+class StackUnderTest(ABC):
+    """One way to carry connections between the hosts ``client`` and ``server`` of a lab.
+
+    A user's own stack is a subclass in any importable module, named as ``module:Class``.
+    """
+
+    name: ClassVar[str]
+    label: ClassVar[str]
+    """Name for tables and legends."""
+    features: ClassVar[frozenset[str]]
+    default_congestion: ClassVar[str] = "cubic"
+
+    def __init__(self, congestion: str | None = None) -> None:
+        self.congestion = congestion or self.default_congestion
+
+    def supports(self, feature: str) -> bool:
+        """Tell whether the stack can carry a kind of load (one of :data:`FEATURES`)."""
+        return feature in self.features
+
+    def require(self, feature: str) -> None:
+        """Raise :class:`Unsupported` when the stack cannot carry that kind of load."""
+        if not self.supports(feature):
+            raise Unsupported(
+                f"stack {self.name} does not carry {feature}; it can: {', '.join(sorted(self.features))}"
+            )
+
+    @abstractmethod
+    def prepare(self, lab: Lab) -> None:
+        """Set up both hosts, once after the lab is up: sysctls, addresses, endpoints.
+
+        Raises :class:`testbed.errors.LabError` for what the kernel refuses.
+        """
+
+    @abstractmethod
+    def server_address(self, lab: Lab) -> str:
+        """Return the address that clients connect to."""
+
+    @abstractmethod
+    def program(self, argv: Sequence[str]) -> list[str]:
+        """Return the command that runs a real program (``ab``, ``iperf3``) over this stack.
+
+        Raises :class:`Unsupported` for a stack that only our own programs can use.
+        """
+
+    @abstractmethod
+    def module_options(self, lab: Lab, host: str) -> list[str]:
+        """Return the options that make our generators use this stack in ``host``."""
+
+    def command(self, lab: Lab, host: str, module: str, *arguments: str) -> list[str]:
+        """Return the command that runs one of our modules over this stack in ``host``."""
+        return [sys.executable, "-m", module, *arguments, *self.module_options(lab, host)]
+
+    def observe(self, lab: Lab) -> Counter[str]:
+        """Look at the server's connections while a load runs: number of them by congestion control."""
+        return Counter()
+
+    @abstractmethod
+    def verify(self, lab: Lab, counted: Counters, evidence: Evidence) -> list[str]:
+        """Return what shows that the run was not what it should be, in the user's words; empty if all is
+        well.
+
+        ``counted`` is what the kernels counted during the run.
+        """
+
+
+def path_count(lab: Lab) -> int:
+    """Return the number of paths between client and server."""
+    return len(lab.hosts[CLIENT].interfaces)

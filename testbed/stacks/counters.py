@@ -1,0 +1,84 @@
+"""What the kernel counts in each host: protocol counters under nstat's names, and bytes by interface.
+
+They are read from ``/proc/<pid>/net`` of a process in the host, which shows that host's network namespace:
+absolute values, no extra process in the middle of a measurement, none of nstat's history (which namespaces
+share).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from testbed.lab import Lab
+
+Numbers = dict[str, int]
+
+GAUGES = frozenset({"TcpCurrEstab", "MPTcpExtMPCurrEstab"})
+"""Values that are a state and not a count: a difference of two readings means nothing."""
+
+
+@dataclass(frozen=True)
+class HostCounters:
+    """One host's counters: by MIB name, and ``tx_bytes`` and ``rx_bytes`` by interface."""
+
+    protocols: Numbers
+    interfaces: Mapping[str, Numbers]
+
+    def since(self, before: HostCounters) -> HostCounters:
+        """Return what was counted after ``before``; zeros and gauges are left out of the protocols."""
+        changes = {name: value - before.protocols.get(name, 0) for name, value in self.protocols.items()}
+        return HostCounters(
+            {name: change for name, change in changes.items() if change and name not in GAUGES},
+            {
+                interface: {
+                    name: value - before.interfaces.get(interface, {}).get(name, 0)
+                    for name, value in numbers.items()
+                }
+                for interface, numbers in self.interfaces.items()
+            },
+        )
+
+
+Counters = dict[str, HostCounters]
+"""Counters by name of the host."""
+
+
+def parse_protocols(text: str) -> Numbers:
+    """Parse ``/proc/net/snmp`` or ``/proc/net/netstat``: pairs of lines, names and values."""
+    lines = [line.split() for line in text.splitlines()]
+    return {
+        names[0].rstrip(":") + name: int(value)
+        for names, values in zip(lines[::2], lines[1::2], strict=True)
+        for name, value in zip(names[1:], values[1:], strict=True)
+    }
+
+
+def parse_interfaces(text: str) -> dict[str, Numbers]:
+    """Parse ``/proc/net/dev``."""
+    interfaces = {}
+    for line in text.splitlines()[2:]:
+        name, _, fields = line.partition(":")
+        numbers = fields.split()
+        interfaces[name.strip()] = {"rx_bytes": int(numbers[0]), "tx_bytes": int(numbers[8])}
+    return interfaces
+
+
+def read_process(pid: int) -> HostCounters:
+    """Read the counters of the network namespace that process ``pid`` lives in."""
+    net = Path(f"/proc/{pid}/net")
+    protocols = parse_protocols((net / "snmp").read_text()) | parse_protocols((net / "netstat").read_text())
+    return HostCounters(protocols, parse_interfaces((net / "dev").read_text()))
+
+
+def read(lab: Lab) -> Counters:
+    """Read the counters of every host of ``lab``."""
+    return {name: read_process(host.pid) for name, host in lab.hosts.items()}
+
+
+def difference(before: Counters, after: Counters) -> Counters:
+    """Return what every host counted between two readings."""
+    return {name: counters.since(before[name]) for name, counters in after.items()}

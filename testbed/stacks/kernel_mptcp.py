@@ -1,0 +1,53 @@
+"""The kernel's MPTCP over all paths, through mptcpize for programs that know nothing of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from testbed.stacks.base import CLIENT, SERVER, Evidence, path_count
+from testbed.stacks.counters import Counters
+from testbed.stacks.kernel_tcp import KernelTcp
+from testbed.stacks.mptcp_diagnosis import fallback_problems, join_problems
+
+if TYPE_CHECKING:
+    from testbed.lab import Lab
+
+
+class KernelMptcp(KernelTcp):
+    """The kernel's MPTCP: every path of the lab is a subflow."""
+
+    name = "kernel-mptcp"
+    label = "kernel MPTCP"
+
+    def prepare(self, lab: Lab) -> None:
+        """Set up kernel TCP, then MPTCP's limits and endpoints."""
+        super().prepare(lab)
+        lab.configure_mptcp()
+
+    def program(self, argv: Sequence[str]) -> list[str]:
+        """Run ``argv`` with its TCP sockets turned into MPTCP ones."""
+        return ["mptcpize", "run", *argv]
+
+    def verify(self, lab: Lab, counted: Counters, evidence: Evidence) -> list[str]:
+        """Check congestion control of every subflow, that nothing fell back, and that all paths joined."""
+        client, server = counted[CLIENT].protocols, counted[SERVER].protocols
+        problems = self.congestion_problems(evidence)
+        problems += fallback_problems(client, server, evidence.connections)
+        if evidence.long_lived:
+            joins = join_problems(client, server, evidence.connections * (path_count(lab) - 1))
+            problems += [f"{problem}{self._limits(lab)}" for problem in joins]
+        return problems
+
+    @staticmethod
+    def _limits(lab: Lab) -> str:
+        """Name the hosts whose limits forbid further subflows."""
+        limits = {
+            host: json.loads(lab.hosts[host].run(["ip", "-j", "mptcp", "limits", "show"]).stdout)
+            for host in (CLIENT, SERVER)
+        }
+        zero = [
+            f"{host} {name}" for host, values in limits.items() for name, value in values.items() if not value
+        ]
+        return f"; limit 0: {', '.join(zero)}" if zero else ""

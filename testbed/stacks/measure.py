@@ -1,0 +1,348 @@
+"""Measuring one load on one stack: server and client in their hosts, counters before and after, verdict.
+
+Each function starts the server, waits until it listens, runs the client, stops both, and judges the run:
+failed requests, and what the stack itself finds wrong (:meth:`StackUnderTest.verify`). Raw files stay in
+the directory.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from testbed.errors import LabError
+from testbed.loadgen import apache as real_apache
+from testbed.loadgen.client import FAILURES
+from testbed.loadgen.options import Endpoint
+from testbed.stacks import counters, iperf
+from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest
+from testbed.stacks.process import Program, announced_ready, running, tail
+
+if TYPE_CHECKING:
+    from testbed.lab import Lab
+
+Progress = Callable[[float], None]
+"""Is told the share of the load that is done, 0 to 1."""
+
+HTTP_PORT = 8080
+BULK_PORT = 5001
+ANY = "0.0.0.0"
+"""Servers listen on every address: a subflow can join only where a listener is."""
+
+LONG_LIVED_BYTES = 100_000
+"""From this size on, a transfer lasts long enough for every path to join."""
+
+OBSERVE_INTERVAL_S = 0.5
+OBSERVATIONS = 4
+EXTRA_LIMIT_S = 20.0
+"""How much longer than its own limit a client may take to start and end."""
+
+
+@dataclass(frozen=True)
+class HttpLoad:
+    """A closed loop of requests for ``size_bytes`` each, ``concurrency`` at once."""
+
+    size_bytes: int
+    requests: int
+    concurrency: int
+    request_timeout_s: float = 60.0
+    time_limit_s: float = 600.0
+
+    @property
+    def long_lived(self) -> bool:
+        """Whether a request lasts long enough for every path to join."""
+        return self.size_bytes >= LONG_LIVED_BYTES
+
+
+@dataclass(frozen=True)
+class BulkLoad:
+    """One transfer, ``download`` or ``upload`` as the client sees it, limited by bytes or by seconds."""
+
+    direction: str
+    limit_bytes: int | None = None
+    limit_seconds: float | None = None
+    check: str = "content"
+    time_limit_s: float = 120.0
+
+    @property
+    def long_lived(self) -> bool:
+        """Whether the transfer lasts long enough for every path to join."""
+        return self.limit_bytes is None or self.limit_bytes >= LONG_LIVED_BYTES
+
+
+@dataclass(frozen=True)
+class Placement:
+    """CPU lists that the programs are pinned to, such as ``"0"`` or ``"0,2-3"``; empty for any CPU."""
+
+    server_cpus: str = ""
+    client_cpus: str = ""
+
+
+ANYWHERE = Placement()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a load gave. ``problems`` in the user's words; the run is valid when there are none.
+
+    ``counters`` by host and kernel MIB name and ``paths`` by host and interface: what was counted during the
+    run.
+    """
+
+    result: dict[str, Any]
+    problems: list[str]
+    counters: dict[str, dict[str, int]]
+    paths: dict[str, dict[str, dict[str, int]]]
+
+
+Share = Callable[[Program, float], float]
+Reports = Mapping[str, dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """One load as programs: how they are started, watched and read.
+
+    ``share`` tells from the client and the time so far how much is done. ``read`` returns the result and
+    what the programs reported of their stack, from the server and the client, both ended.
+    """
+
+    server: list[str]
+    client: list[str]
+    ready: Callable[[Program], bool]
+    limit_s: float
+    connections: int
+    long_lived: bool
+    share: Share
+    read: Callable[[Program, Program], tuple[dict[str, Any], Reports]]
+
+
+@dataclass
+class _Watch:
+    """What is done while a client runs: progress, and a look at the connections now and then."""
+
+    lab: Lab
+    stack: StackUnderTest
+    progress: Progress | None
+    congestion_seen: Counter[str] = field(default_factory=Counter)
+    observations: int = 0
+
+    def __call__(self, share: float, elapsed_s: float) -> None:
+        if self.progress is not None:
+            self.progress(min(1.0, share))
+        if self.observations < OBSERVATIONS and elapsed_s >= OBSERVE_INTERVAL_S * (self.observations + 0.5):
+            self.observations += 1
+            self.congestion_seen += self.stack.observe(self.lab)
+
+
+def _run(lab: Lab, trial: _Trial, commands: Mapping[str, list[str]], directory: Path, watch: _Watch) -> tuple[
+    dict[str, Any], Reports
+]:  # fmt: skip
+    with running(lab.hosts[SERVER], commands[SERVER], directory, "server") as server:
+        server.await_start(trial.ready)
+        with running(lab.hosts[CLIENT], commands[CLIENT], directory, "client") as client:
+            client.wait(
+                trial.limit_s + EXTRA_LIMIT_S,
+                lambda elapsed_s: watch(trial.share(client, elapsed_s), elapsed_s),
+            )
+    return trial.read(server, client)
+
+
+def _measure(
+    lab: Lab,
+    stack: StackUnderTest,
+    trial: _Trial,
+    directory: Path,
+    placement: Placement,
+    progress: Progress | None,
+) -> Measurement:
+    commands = {
+        host: ["taskset", "-c", cpus, *command] if cpus else command
+        for host, cpus, command in (
+            (SERVER, placement.server_cpus, trial.server),
+            (CLIENT, placement.client_cpus, trial.client),
+        )
+    }
+    watch = _Watch(lab, stack, progress)
+    before = counters.read(lab)
+    result, reports = _run(lab, trial, commands, directory, watch)
+    counted = counters.difference(before, counters.read(lab))
+    evidence = Evidence(trial.connections, trial.long_lived, watch.congestion_seen, reports)
+    measurement = Measurement(
+        result,
+        failure_problems(result) + stack.verify(lab, counted, evidence),
+        {host: numbers.protocols for host, numbers in counted.items()},
+        {host: dict(numbers.interfaces) for host, numbers in counted.items()},
+    )
+    raw = {
+        "commands": commands,
+        "congestion_seen": watch.congestion_seen,
+        "stacks": reports,
+        **asdict(measurement),
+    }
+    (directory / "measurement.json").write_text(json.dumps(raw, indent=2) + "\n")
+    return measurement
+
+
+def failure_problems(result: Mapping[str, Any]) -> list[str]:
+    """Return what the generator itself found wrong, in the user's words."""
+    problems = [
+        f"{number} of {result['requests']} requests failed: {FAILURES[reason]}"
+        for reason, number in result.get("failures", {}).items()
+    ]
+    if result.get("not_started"):
+        problems.append(f"{result['not_started']} of {result['requests']} requests were not made in time")
+    if result.get("failure"):
+        problems.append(f"the transfer failed: {FAILURES[result['failure']]}")
+    return problems
+
+
+def _last_document(program: Program) -> dict[str, Any]:
+    documents = program.documents()
+    if not documents:
+        raise LabError(f"{program.name} gave no result: {program.last_words()}", exit_code=1)
+    return documents[-1]
+
+
+def _read_own(server: Program, client: Program) -> tuple[dict[str, Any], Reports]:
+    """Read the results of our own generators."""
+    result, served = _last_document(client), _last_document(server)
+    return result, {CLIENT: result.pop("stack"), SERVER: served.get("stack")}
+
+
+def http(
+    lab: Lab, stack: StackUnderTest, load: HttpLoad, directory: Path,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure our HTTP generator. Raises :class:`Unsupported`, or :class:`LabError` if a program fails."""
+    stack.require("http")
+
+    def share(client: Program, elapsed_s: float) -> float:
+        lines = [
+            line for line in tail(client.stderr).splitlines() if line.startswith("{") and line.endswith("}")
+        ]
+        return float(json.loads(lines[-1])["done"]) / load.requests if lines else 0.0
+
+    trial = _Trial(
+        server=stack.command(lab, SERVER, "testbed.loadgen.server", "--listen", f"{ANY}:{HTTP_PORT}"),
+        client=stack.command(
+            lab, CLIENT, "testbed.loadgen.client",
+            "--connect", str(Endpoint(stack.server_address(lab), HTTP_PORT)),
+            "--size-bytes", str(load.size_bytes), "--requests", str(load.requests),
+            "--concurrency", str(load.concurrency), "--request-timeout-s", str(load.request_timeout_s),
+            "--time-limit-s", str(load.time_limit_s), "--raw", str(directory / "requests.csv"),
+        ),
+        ready=announced_ready,
+        limit_s=load.time_limit_s,
+        connections=load.requests,
+        long_lived=load.long_lived,
+        share=share,
+        read=_read_own,
+    )  # fmt: skip
+    return _measure(lab, stack, trial, directory, placement, progress)
+
+
+def apache(
+    lab: Lab, stack: StackUnderTest, load: HttpLoad, directory: Path,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure the real ApacheBench against the real apache2. Raises as :func:`http` does."""
+    stack.require("ab")
+    percentiles = directory / "percentiles.csv"
+
+    def read(server: Program, client: Program) -> tuple[dict[str, Any], Reports]:
+        try:
+            report, served = client.stdout.read_text(), percentiles.read_text()
+            return real_apache.parse_result(report, served, load.size_bytes, load.requests), {}
+        except (ValueError, OSError) as error:
+            raise LabError(f"ab gave no result: {client.last_words()} ({error})", exit_code=1) from error
+
+    # Not in the results' directory: the server's user may not be able to reach it.
+    with tempfile.TemporaryDirectory(prefix="mptcp-lab-apache-") as name:
+        home = Path(name)
+        home.chmod(0o755)
+        listen = Endpoint(ANY, HTTP_PORT)
+        configuration = real_apache.write_server_files(home, listen, [load.size_bytes], load.concurrency)
+        trial = _Trial(
+            server=stack.program(real_apache.server_command(configuration)),
+            client=stack.program(
+                real_apache.client_command(
+                    Endpoint(stack.server_address(lab), HTTP_PORT), load.size_bytes, load.requests,
+                    load.concurrency, load.request_timeout_s, percentiles,
+                )
+            ),
+            ready=lambda _: (home / real_apache.PID_FILE).exists(),
+            limit_s=load.time_limit_s,
+            connections=load.requests,
+            long_lived=load.long_lived,
+            share=lambda client, _: real_apache.parse_progress(tail(client.stderr)) / load.requests,
+            read=read,
+        )  # fmt: skip
+        try:
+            return _measure(lab, stack, trial, directory, placement, progress)
+        finally:
+            for file in (configuration, home / real_apache.ERROR_LOG):
+                if file.exists():
+                    shutil.copy(file, directory / f"apache2-{file.name}")
+
+
+def _share_of_time(load: BulkLoad) -> Share:
+    seconds = load.limit_seconds
+    return lambda _, elapsed_s: elapsed_s / seconds if seconds else 0.0
+
+
+def bulk(
+    lab: Lab, stack: StackUnderTest, load: BulkLoad, directory: Path,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure one transfer of our own generator. Raises as :func:`http` does."""
+    stack.require("bulk")
+    limit = (
+        ["--seconds", str(load.limit_seconds)]
+        if load.limit_bytes is None
+        else ["--bytes", str(load.limit_bytes)]
+    )
+    trial = _Trial(
+        server=stack.command(lab, SERVER, "testbed.loadgen.bulk", "server", "--listen", f"{ANY}:{BULK_PORT}"),
+        client=stack.command(
+            lab, CLIENT, "testbed.loadgen.bulk", "client",
+            "--connect", str(Endpoint(stack.server_address(lab), BULK_PORT)), "--direction", load.direction,
+            *limit, "--check", load.check, "--time-limit-s", str(load.time_limit_s),
+        ),
+        ready=announced_ready,
+        limit_s=load.time_limit_s,
+        connections=1,
+        long_lived=load.long_lived,
+        share=_share_of_time(load),
+        read=_read_own,
+    )  # fmt: skip
+    return _measure(lab, stack, trial, directory, placement, progress)
+
+
+def iperf3(
+    lab: Lab, stack: StackUnderTest, load: BulkLoad, directory: Path,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+) -> Measurement:  # fmt: skip
+    """Measure one iperf3 transfer of ``load.limit_seconds`` (whole seconds). Raises as :func:`http` does."""
+    stack.require("iperf3")
+    seconds = load.limit_seconds or 1.0
+    trial = _Trial(
+        server=stack.program(iperf.server_command(BULK_PORT)),
+        client=stack.program(
+            iperf.client_command(stack.server_address(lab), BULK_PORT, load.direction, seconds)
+        ),
+        ready=lambda server: "listening" in tail(server.stdout),
+        limit_s=load.time_limit_s,
+        # One carries its control messages, one the data.
+        connections=2,
+        long_lived=load.long_lived,
+        share=_share_of_time(load),
+        read=lambda _, client: (iperf.parse_result(client.stdout.read_text(), load.direction), {}),
+    )
+    return _measure(lab, stack, trial, directory, placement, progress)

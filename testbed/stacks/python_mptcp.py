@@ -1,0 +1,73 @@
+"""Our own stack with MPTCP over all paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from testbed.errors import Unsupported
+from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest, path_count
+from testbed.stacks.counters import Counters
+from testbed.stacks.mptcp_diagnosis import Numbers, fallback_problems, join_problems
+
+if TYPE_CHECKING:
+    from testbed.lab import Lab
+
+
+class PythonMptcp(StackUnderTest):
+    """Our own MPTCP; the host's kernel forwards its packets and no more."""
+
+    name = "python-mptcp"
+    label = "Python MPTCP"
+    features = frozenset({"http", "bulk"})
+    default_congestion = "lia"
+
+    def prepare(self, lab: Lab) -> None:
+        """Nothing: the programs bring their addresses and routes, and take them away."""
+
+    def server_address(self, lab: Lab) -> str:
+        """Return our stack's address in the server on the first path."""
+        return lab.hosts[SERVER].stack_ips[0]
+
+    def program(self, argv: Sequence[str]) -> list[str]:
+        """Refuse: real programs use the kernel's sockets."""
+        raise Unsupported(f"stack {self.name} carries our own programs only, not {argv[0]}")
+
+    def addresses(self, lab: Lab, host: str) -> list[str]:
+        """Return the addresses that our stack has in ``host``."""
+        return list(lab.hosts[host].stack_addresses)
+
+    def module_options(self, lab: Lab, host: str) -> list[str]:
+        """Return the choice of our stack, its addresses and its congestion control."""
+        options = ["--stack-loop", "mptcp_stack", "--congestion", self.congestion]
+        for address in self.addresses(lab, host):
+            options += ["--address", address]
+        return options
+
+    def verify(self, lab: Lab, counted: Counters, evidence: Evidence) -> list[str]:
+        """Check that nothing fell back and that all paths joined, by the stack's own counters."""
+        client, server = (own_counters(evidence, host) for host in (CLIENT, SERVER))
+        problems = own_congestion_problems(self.congestion, evidence)
+        problems += fallback_problems(client, server, evidence.connections)
+        if evidence.long_lived:
+            problems += join_problems(client, server, evidence.connections * (path_count(lab) - 1))
+        return problems
+
+
+def own_counters(evidence: Evidence, host: str) -> Numbers:
+    """Return what our stack counted in ``host``; empty when it did not report."""
+    return (evidence.reports.get(host) or {}).get("counters", {})
+
+
+def own_congestion_problems(declared: str, evidence: Evidence) -> list[str]:
+    """Return which ends of our stack did not report, or used another congestion control than declared."""
+    problems = []
+    for host in (CLIENT, SERVER):
+        report = evidence.reports.get(host)
+        if report is None:
+            problems.append(f"the {host}'s program did not report its stack: it ran over kernel sockets")
+        elif report.get("congestion") != declared:
+            problems.append(
+                f"{host}: congestion control {report.get('congestion')}, not {declared} as declared"
+            )
+    return problems
