@@ -73,7 +73,7 @@ def client_command(
 ) -> list[str]:
     """Return ApacheBench's command; it goes on after failed requests, and writes ``percentiles`` as CSV."""
     return [
-        required("ab"), "-r", "-n", str(requests), "-c", str(concurrency), 
+        required("ab"), "-r", "-n", str(requests), "-c", str(concurrency),
         "-s", str(max(1, round(timeout_s))), "-e", str(percentiles), f"http://{target}/bytes/{size_bytes}",
     ]  # fmt: skip
 

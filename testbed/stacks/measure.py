@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testbed import namespace
 from testbed.errors import LabError
 from testbed.loadgen import apache as real_apache
 from testbed.loadgen.client import FAILURES
@@ -264,7 +265,7 @@ def apache(
             raise LabError(f"ab gave no result: {client.last_words()} ({error})", exit_code=1) from error
 
     # Not in the results' directory: the server's user may not be able to reach it.
-    with tempfile.TemporaryDirectory(prefix="mptcp-lab-apache-") as name:
+    with tempfile.TemporaryDirectory(prefix="apache-", dir=namespace.current().scratch) as name:
         home = Path(name)
         home.chmod(0o755)
         listen = Endpoint(ANY, HTTP_PORT)

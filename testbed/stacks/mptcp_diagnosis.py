@@ -22,7 +22,7 @@ class Fallback(NamedTuple):
 
 
 FALLBACKS = (
-    Fallback("MPCapableFallbackSYNACK", "the SYN/ACK had no MP_CAPABLE: the peer has no MPTCP, or it was removed"),
+    Fallback("MPCapableFallbackSYNACK", "the SYN/ACK had no MP_CAPABLE (no MPTCP there, or removed on the way)"),
     Fallback("MPCapableFallbackACK", "the third ACK came without MP_CAPABLE: it was removed on the way"),
     Fallback("MPFallbackTokenInit", "no free token for the connection's key"),
     Fallback("MPCapableDataFallback", "the first data came without a mapping"),
@@ -33,7 +33,7 @@ FALLBACKS = (
     Fallback("MD5SigFallback", "TCP MD5 signatures exclude MPTCP"),
     Fallback("SimultConnectFallback", "both ends connected at once"),
     Fallback("MPCapableSYNTXDrop", "SYNs with MP_CAPABLE were lost, so the SYN was repeated without it"),
-    Fallback("MPCapableSYNTXDisabled", "a lost SYN made the kernel avoid MPTCP (net.mptcp.blackhole_timeout)"),
+    Fallback("MPCapableSYNTXDisabled", "a lost SYN made it avoid MPTCP (net.mptcp.blackhole_timeout)"),
 )  # fmt: skip
 
 

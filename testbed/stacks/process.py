@@ -94,7 +94,7 @@ def announced_ready(program: Program) -> bool:
 
 @contextmanager
 def running(host: Host, argv: Sequence[str], directory: Path, name: str) -> Iterator[Program]:
-    """Run ``argv`` in ``host`` during the block; its output goes to ``directory/name.stdout``, ``.stderr``."""
+    """Run ``argv`` in ``host`` during the block, its output in ``directory/name.stdout``, ``.stderr``."""
     stdout, stderr = directory / f"{name}.stdout", directory / f"{name}.stderr"
     with stdout.open("wb") as out, stderr.open("wb") as err:
         process = host.popen(list(argv), stdout=out, stderr=err)
