@@ -38,13 +38,10 @@ class _Burst:
         if len(self.packets) == 1:
             return Packet(self.packets, checksum=Checksum.VALID)
         start = len(self.packets[0]) - self.first.length
-        header = bytearray(self.packets[0][:start])
-        version_4 = header[0] >> 4 == 4
-        length_at, length = (2, self.length) if version_4 else (4, self.length - 40)
-        header[length_at : length_at + 2] = length.to_bytes(2, "big")
-        flags_at = ((header[0] & 15) * 4 if version_4 else 40) + 13
-        header[flags_at] |= self.packets[-1][flags_at] & PSH
-        whole = b"".join([bytes(header), *(packet[start:] for packet in self.packets)])
+        payload = [memoryview(packet)[start:] for packet in self.packets]
+        whole = Segment(
+            **{name: getattr(self.first, name) for name in ("src", "dst", "sport", "dport", "seq", "ack")},
+        )
         return Packet([whole], gso_size=self.first.length, checksum=Checksum.VALID)
 
 

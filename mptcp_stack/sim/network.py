@@ -12,12 +12,13 @@ from mptcp_stack.sim.clock import Clock
 from mptcp_stack.sim.coalesce import coalesce
 from mptcp_stack.sim.link import Link, LinkSpec, Middlebox
 from mptcp_stack.sim.trace import TraceRecord, describe_packet
-from mptcp_stack.stack import Endpoint, Stack, StackConfig
+from mptcp_stack.stack import Stack, StackConfig
+from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Packet, complete, split
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.stack import Listener
+    from mptcp_stack.mptcp.listener import Listener
 
 MAX_IDLE_WAKES = 1000
 TRACE_TAIL = 40
@@ -36,7 +37,7 @@ class Host:
         self._coalesce_ns = coalesce_ns
         self._network = network
         self._clock = network.clock
-        self._applications: dict[int, Application] = {}
+        self._applications: dict[Connection, Application] = {}
         self._factories: dict[Listener, Callable[[], Application]] = {}
         self._inbox: list[bytes] = []
         self._armed_ns: int | None = None
@@ -44,7 +45,7 @@ class Host:
 
     def listen(
         self,
-        local: Endpoint,
+        local: Address,
         factory: Callable[[], Application],
         *,
         backlog: int = 128,
@@ -57,10 +58,10 @@ class Host:
 
     def connect(
         self,
-        remote: Endpoint,
+        remote: Address,
         application: Application,
         *,
-        local: Endpoint | None = None,
+        local: Address | None = None,
         mptcp: bool | None = None,
     ) -> Connection:
         """Open a connection for `application`."""
@@ -140,7 +141,7 @@ class Host:
             self._attach(application, event.connection)
             application.handle_connected()
             return
-        application = self._applications[event.connection.id]
+        application = self._applications[event.connection]
         match event:
             case Connected():
                 application.handle_connected()
@@ -153,7 +154,7 @@ class Host:
 
     def _attach(self, application: Application, connection: Connection) -> None:
         application.attach(self, connection)
-        self._applications[connection.id] = application
+        self._applications[connection] = application
 
     def describe(self) -> str:
         """The state of every connection an application uses here, for a diagnosis."""

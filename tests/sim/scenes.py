@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.sim import (
     MILLISECOND,
     SECOND,
@@ -16,7 +17,8 @@ from mptcp_stack.sim import (
     Source,
     pattern,
 )
-from mptcp_stack.stack import Address, Endpoint, StackConfig
+from mptcp_stack.stack import StackConfig
+from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Packet, Segment, WireError, complete, decode, encode
 
 PORT = 80
@@ -32,7 +34,7 @@ def server_ip(path: int) -> bytes:
     return bytes((10, 0, path, 102))
 
 
-SERVER = Endpoint(server_ip(1), PORT)
+SERVER = Address(server_ip(1), PORT)
 
 
 @dataclass
@@ -71,7 +73,7 @@ def make_scene(
     network = Network(seed)
 
     def host(name: str, address: Callable[[int], bytes], own: dict[str, Any] | None) -> Host:
-        addresses = tuple(Address(address(path), 24, False) for path in range(1, len(specs) + 1))
+        addresses = tuple(LocalAddress(address(path), 24) for path in range(1, len(specs) + 1))
         config = StackConfig(addresses=addresses, **{**both, **(own or {})})
         return network.add_host(name, config, coalesce_ns)
 
@@ -98,7 +100,7 @@ def exchange(
         accepted.append(Source(download))
         return accepted[-1]
 
-    scene.server.listen(Endpoint(b"", PORT), accept)
+    scene.server.listen(Address(b"", PORT), accept)
     client = Source(upload, **client_reader)
     scene.client.connect(SERVER, client)
     end_ns = scene.network.clock.now_ns + limit_ns

@@ -3,7 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from scenes import (
+
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink, Source
+from mptcp_stack.tcp import Address
+from tests.sim.scenes import (
     DOWNLOAD,
     PATH,
     PORT,
@@ -19,9 +22,6 @@ from scenes import (
     make_scene,
     server_ip,
 )
-
-from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink, Source
-from mptcp_stack.stack import Endpoint
 
 SEEDS = [1, 2, 3]
 PATHS = [1, 2]
@@ -67,7 +67,7 @@ def start(run: Scene, client: Application, factory: Callable[[], Application]) -
         accepted.append(factory())
         return accepted[-1]
 
-    run.server.listen(Endpoint(b"", PORT), accept)
+    run.server.listen(Address(b"", PORT), accept)
     run.client.connect(SERVER, client)
     return accepted
 
@@ -202,7 +202,7 @@ def test_backlog_limits_half_open_connections() -> None:
         servers.append(Sink())
         return servers[-1]
 
-    run.server.listen(Endpoint(b"", PORT), accept, backlog=4)
+    run.server.listen(Address(b"", PORT), accept, backlog=4)
     clients = [Source(b"hello") for _ in range(12)]
     for client in clients:
         run.client.connect(SERVER, client)
@@ -215,8 +215,8 @@ def test_backlog_limits_half_open_connections() -> None:
 
 def test_closed_listener_refuses() -> None:
     run = make_scene(1, [PATH], mptcp=False)
-    listener = run.server.listen(Endpoint(b"", PORT), Sink)
-    listener.close()
+    listener = run.server.listen(Address(b"", PORT), Sink)
+    run.server.stack.stop_listening(listener)
     client = Source(b"")
     run.client.connect(SERVER, client)
     run_until_closed(run, client, limit_ns=SECOND)
@@ -226,8 +226,8 @@ def test_closed_listener_refuses() -> None:
 def test_port_of_a_connection_in_time_wait_can_be_used_again() -> None:
     """RFC 6191: a newer SYN opens the connection anew."""
     run = make_scene(1, [PATH], mptcp=False)
-    run.server.listen(Endpoint(b"", PORT), lambda: Closer(b"bye", "close"))
-    local = Endpoint(client_ip(1), 40_000)
+    run.server.listen(Address(b"", PORT), lambda: Closer(b"bye", "close"))
+    local = Address(client_ip(1), 40_000)
     for _ in range(3):
         client = Sink()
         run.client.connect(SERVER, client, local=local)
@@ -242,7 +242,7 @@ def test_simultaneous_open() -> None:
     """Both sides connect to each other's port at the same moment (RFC 9293 section 3.5, figure 7)."""
     run = make_scene(1, [PATH], mptcp=False)
     one, other = Source(UPLOAD), Source(DOWNLOAD)
-    here, there = Endpoint(client_ip(1), 5000), Endpoint(server_ip(1), 6000)
+    here, there = Address(client_ip(1), 5000), Address(server_ip(1), 6000)
     run.client.connect(there, one, local=here)
     run.server.connect(here, other, local=there)
     run_until_closed(run, one, other)

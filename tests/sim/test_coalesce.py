@@ -2,11 +2,10 @@
 
 from random import Random
 
-from scenes import client_ip, server_ip
-
 from mptcp_stack.sim import pattern
 from mptcp_stack.sim.coalesce import coalesce
 from mptcp_stack.wire import ACK, PSH, Checksum, Options, Segment, complete, decode, encode, split
+from tests.sim.scenes import client_ip, server_ip
 
 SIZE = 1000
 

@@ -1,9 +1,9 @@
 """MPTCP where something on the way, or the peer, does not have it (RFC 8684 section 3.7)."""
 
 import pytest
-from scenes import DOWNLOAD, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
 
 from mptcp_stack.wire import MpJoinSyn, Segment
+from tests.sim.scenes import DOWNLOAD, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
 
 SEEDS = [1, 2, 3]
 ACK = 16

@@ -1,7 +1,6 @@
 """The simulator itself: determinism, speed of links, many connections, diagnoses."""
 
 import pytest
-from scenes import DOWNLOAD, PATH, PORT, SERVER, UPLOAD, Scene, come_to_rest, exchange, impaired, make_scene
 
 from mptcp_stack.sim import (
     MILLISECOND,
@@ -16,7 +15,8 @@ from mptcp_stack.sim import (
     describe_packet,
     pattern,
 )
-from mptcp_stack.stack import Endpoint
+from mptcp_stack.tcp import Address
+from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, UPLOAD, Scene, come_to_rest, exchange, impaired, make_scene
 
 ROUGH = impaired(loss=0.02, reorder=0.05, reorder_extra_ns=5 * MILLISECOND, duplicate=0.02, corrupt=0.01)
 
@@ -36,7 +36,7 @@ def test_same_seed_same_packets() -> None:
 @pytest.mark.parametrize("size", [1, 30_000, 300_000])
 def test_echo(size: int) -> None:
     run = make_scene(1)
-    run.server.listen(Endpoint(b"", PORT), Echo)
+    run.server.listen(Address(b"", PORT), Echo)
     client = Source(pattern(size))
     run.client.connect(SERVER, client)
     run.network.run_until(lambda: client.closed, 20 * SECOND)
@@ -48,7 +48,7 @@ def test_echo(size: int) -> None:
 @pytest.mark.parametrize("paths", [1, 2])
 def test_many_connections_at_once(paths: int, loss: float) -> None:
     run = make_scene(1, [impaired(loss=loss)] * paths, mptcp=paths > 1)
-    run.server.listen(Endpoint(b"", PORT), RequestServer)
+    run.server.listen(Address(b"", PORT), RequestServer)
     clients = [RequestClient(size) for size in range(0, 20_000, 700)]
     for client in clients:
         run.client.connect(SERVER, client)
@@ -62,7 +62,7 @@ def test_many_connections_at_once(paths: int, loss: float) -> None:
 def seconds_to_send(run: Scene, length: int) -> float:
     """From connect until the server has read everything."""
     server = Sink()
-    run.server.listen(Endpoint(b"", PORT), lambda: server)
+    run.server.listen(Address(b"", PORT), lambda: server)
     run.client.connect(SERVER, Source(pattern(length)))
     run.network.run_until(lambda: len(server.received) == length, 60 * SECOND)
     return run.network.clock.now_ns / SECOND
@@ -85,7 +85,7 @@ def test_goodput_without_loss(paths: int, congestion: str) -> None:
 
 def test_deadlock_is_found_and_explained() -> None:
     run = make_scene(1, [PATH], mptcp=False)
-    run.server.listen(Endpoint(b"", PORT), Application)
+    run.server.listen(Address(b"", PORT), Application)
     client = Application()
     run.client.connect(SERVER, client)
     with pytest.raises(SimulationError, match="deadlock") as caught:
@@ -103,7 +103,7 @@ def test_limit_of_time_is_kept() -> None:
 
 def test_packets_without_a_route_are_counted() -> None:
     run = make_scene(1, [PATH], mptcp=False)
-    run.client.connect(Endpoint(bytes((10, 0, 1, 200)), PORT), Source(b""))
+    run.client.connect(Address(bytes((10, 0, 1, 200)), PORT), Source(b""))
     run.network.run_for(SECOND // 2)
     assert run.network.unroutable == 1
 

@@ -1,9 +1,9 @@
 """Stack against stack: what is sent arrives once, in order and complete, whatever the links do."""
 
 import pytest
-from scenes import DOWNLOAD, PATH, UPLOAD, Scene, exchange, impaired, make_scene
 
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, pattern
+from tests.sim.scenes import DOWNLOAD, PATH, UPLOAD, Scene, exchange, impaired, make_scene
 
 SEEDS = [1, 2, 3]
 MODES = {"tcp": 1, "mptcp": 2}
@@ -15,9 +15,7 @@ LINKS = {
     "duplication": impaired(duplicate=0.1),
     "corruption": impaired(corrupt=0.03),
     "short queue": impaired(queue_bytes=6000),
-    "everything": impaired(
-        loss=0.02, reorder=0.05, reorder_extra_ns=30 * MILLISECOND, duplicate=0.05, corrupt=0.01
-    ),
+    "everything": impaired(loss=0.02, reorder=0.05, reorder_extra_ns=30 * MILLISECOND, duplicate=0.05, corrupt=0.01),
 }
 
 

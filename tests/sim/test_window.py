@@ -1,9 +1,9 @@
 """Flow control: small buffers, slow and resting readers, zero-window probes."""
 
 import pytest
-from scenes import DOWNLOAD, PATH, exchange, impaired, make_scene
 
 from mptcp_stack.sim import MILLISECOND, SECOND, pattern
+from tests.sim.scenes import DOWNLOAD, PATH, exchange, impaired, make_scene
 
 SEEDS = [1, 2, 3]
 

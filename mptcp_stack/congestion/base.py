@@ -1,0 +1,59 @@
+"""The interface of a congestion control. Adding one: subclass ``CongestionControl`` and register its name.
+
+Everything is counted in bytes, so that a super-segment counts as what it carries (RFC 3465).
+"""
+
+from abc import ABC, abstractmethod
+
+INITIAL_WINDOW_SEGMENTS = 10
+"""RFC 6928."""
+
+MINIMUM_WINDOW_SEGMENTS = 2
+"""RFC 5681 section 3.1, equation 4."""
+
+
+class CongestionControl(ABC):
+    """The congestion window of one subflow.
+
+    ``group`` holds the controls of all subflows of the connection, this one included: what a coupled control looks at.
+    ``cwnd`` and ``ssthresh`` are bytes, ``srtt_ns`` nanoseconds (0 before the first sample).
+    """
+
+    name = ""
+
+    def __init__(self, mss: int, group: list["CongestionControl"]) -> None:
+        self.mss = mss
+        self.group = group
+        self.cwnd: float = INITIAL_WINDOW_SEGMENTS * mss
+        self.ssthresh = float("inf")
+        self.srtt_ns = 0
+
+    @property
+    def in_slow_start(self) -> bool:
+        """RFC 5681 section 3.1."""
+        return self.cwnd < self.ssthresh
+
+    def on_ack(self, acked_bytes: int, srtt_ns: int, now: int) -> None:
+        """``acked_bytes`` left the network while the window was in full use and nothing was lost."""
+        self.srtt_ns = srtt_ns
+        if self.cwnd < self.ssthresh:
+            self.cwnd = min(self.cwnd + acked_bytes, self.ssthresh)
+        else:
+            self.cwnd += self.increase(acked_bytes, now)
+
+    @abstractmethod
+    def increase(self, acked_bytes: int, now: int) -> float:
+        """Bytes to add to the window in congestion avoidance."""
+
+    def decrease(self, now: int) -> float:
+        """The new ``ssthresh`` in bytes after a loss; halves by default (RFC 5681)."""
+        return self.cwnd / 2
+
+    def on_congestion(self, now: int) -> None:
+        """A loss was detected and recovery begins: once a window of data."""
+        self.ssthresh = max(self.decrease(now), MINIMUM_WINDOW_SEGMENTS * self.mss)
+        self.cwnd = self.ssthresh
+
+    def on_timeout(self, now: int) -> None:
+        """The retransmission timer expired, after ``on_congestion`` if that is due: one segment (RFC 5681 section 3.1)."""
+        self.cwnd = self.mss

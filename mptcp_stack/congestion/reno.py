@@ -1,0 +1,12 @@
+"""Reno's window: one segment a round trip, halved at a loss (RFC 5681, appropriate byte counting of RFC 3465)."""
+
+from mptcp_stack.congestion.base import CongestionControl
+
+
+class Reno(CongestionControl):
+    """RFC 5681."""
+
+    name = "reno"
+
+    def increase(self, acked_bytes: int, now: int) -> float:
+        return self.mss * acked_bytes / self.cwnd

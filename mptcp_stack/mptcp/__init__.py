@@ -1,0 +1,1 @@
+"""MPTCP: a connection over several subflows (RFC 8684)."""

@@ -1,0 +1,25 @@
+"""What a user can set about MPTCP."""
+
+from dataclasses import dataclass
+
+from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class MptcpConfig(TcpConfig):
+    """Settings of every MPTCP connection of a stack. Sizes in bytes, times in nanoseconds."""
+
+    congestion: str = "lia"
+    mptcp: bool = True
+    """Offer and accept MPTCP; a connection can say otherwise."""
+    scheduler: str = "lowest-rtt"
+    path_manager: str = "fullmesh"
+    max_subflows: int = 8
+    mptcp_syn_attempts: int = 2
+    """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1)."""
+    add_addr_retries: int = 3
+    add_addr_timeout_ns: int = SECOND_NS
+    passive_close: bool = True
+    """Leave closing the subflows to the side that sent its DATA_FIN first, so that TIME-WAIT stays there."""
+    passive_close_timeout_ns: int = 3 * SECOND_NS
+    join_confirm_timeout_ns: int = 500 * MILLISECOND_NS

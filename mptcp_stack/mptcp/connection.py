@@ -1,0 +1,447 @@
+"""The connection that an application holds: a stream over one or more subflows, or plain TCP where MPTCP is not spoken."""
+
+from enum import Enum, auto
+
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.events import Accepted, Closed, Connected, Readable, Writable
+from mptcp_stack.mptcp.announcements import Announcements
+from mptcp_stack.mptcp.handshake import (
+    FLAG_HMAC_SHA256,
+    ActiveInitial,
+    ActiveJoin,
+    Handshake,
+    PassiveInitial,
+    PassiveJoin,
+    Plain,
+    find,
+    understood,
+)
+from mptcp_stack.mptcp.host import Host, LocalAddress
+from mptcp_stack.mptcp.keys import VERSION, Key, same
+from mptcp_stack.mptcp.listener import Listener
+from mptcp_stack.mptcp.receiving import Receiving
+from mptcp_stack.mptcp.sending import Sending
+from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.storage import Chunks
+from mptcp_stack.tcp import Address
+from mptcp_stack.tcp.errors import broken_pipe, connection_reset, timed_out
+from mptcp_stack.wire import (
+    AddAddr,
+    Buffer,
+    MpCapable,
+    MpFastclose,
+    MpJoinSyn,
+    MpPrio,
+    MptcpOption,
+    Options,
+    RemoveAddr,
+    Segment,
+)
+
+
+class Mode(Enum):
+    """UNDECIDED until the handshake says whether both sides speak MPTCP; PLAIN is TCP, by choice or by fallback."""
+
+    UNDECIDED = auto()
+    MPTCP = auto()
+    PLAIN = auto()
+
+
+class Connection:
+    """One stream in each direction.
+
+    The application calls ``send``, ``receive``, ``shutdown``, ``close`` and ``abort`` and reads the attributes beside
+    them; nothing leaves before the stack's next ``transmit``. ``error`` is what ended the connection, None if nothing did.
+    """
+
+    def __init__(self, host: Host, local: Address, remote: Address, listener: Listener | None) -> None:
+        self.host = host
+        self.local = local
+        self.remote = remote
+        self.listener = listener
+        self.active = listener is None
+        self.mode = Mode.UNDECIDED
+        self.error: OSError | None = None
+        self.subflows: list[Subflow] = []
+        self.congestion_group: list[CongestionControl] = []
+        self.local_key = host.new_key()
+        self.remote_key = self.local_key
+        self.plain_base = self.local_key.idsn + 1
+        self.receiving = Receiving(host.config.receive_buffer_bytes)
+        self.sending = Sending(self, self.plain_base, host.scheduler())
+        self.announcements = Announcements(self)
+        self.path_manager = host.path_manager(self)
+        self.needs_third_ack = False
+        self._options: list[MptcpOption] = []
+        self._established = False
+        self._aborting = False
+        self._detached = False
+        self._eof_seen = False
+        self._peer_closed_first = False
+        self._data_closed = False
+        self._closed = False
+        self._readable_queued = False
+        self._wants_room = False
+        self._close_timer = host.context.timers.timer(self._close_subflows)
+
+    # --- opening
+
+    @classmethod
+    def connect(cls, host: Host, local: Address, remote: Address, mptcp: bool, now: int) -> "Connection":
+        """Open a connection; ``Connected`` or ``Closed`` follows."""
+        connection = cls(host, local, remote, None)
+        handshake: Handshake = ActiveInitial(connection) if mptcp else connection._plain()
+        connection._add_subflow(handshake, local, remote, 0, now).endpoint.open_active(now)
+        return connection
+
+    @classmethod
+    def accept(cls, host: Host, listener: Listener, syn: Segment, now: int) -> "Connection":
+        """Answer a SYN; ``Accepted`` follows when the handshake is complete."""
+        connection = cls(host, Address(syn.dst, syn.dport), Address(syn.src, syn.sport), listener)
+        option = find(syn.options, MpCapable)
+        if option is not None and listener.mptcp and understood(option):
+            connection.count("MPTcpExtMPCapableSYNRX")
+            handshake: Handshake = PassiveInitial(connection)
+        else:
+            handshake = connection._plain()
+        connection._add_subflow(handshake, connection.local, connection.remote, 0, now).endpoint.open_passive(syn, now)
+        return connection
+
+    def _plain(self) -> Plain:
+        self.mode = Mode.PLAIN
+        return Plain(self)
+
+    def accept_join(self, syn: Segment, option: MpJoinSyn, now: int) -> bool:
+        """Answer a SYN with MP_JOIN and our token; False: no further subflow is wanted."""
+        self.count("MPTcpExtMPJoinSynRx")
+        if not self.is_mptcp or self._data_closed or len(self.subflows) >= self.host.config.max_subflows:
+            return False
+        local_id = next((address.address_id for address in self.host.addresses if address.ip == syn.dst), 0)
+        if syn.dst == self.local.ip:
+            local_id = 0
+        handshake = PassiveJoin(self, option, local_id)
+        local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
+        subflow = self._add_subflow(handshake, local, remote, option.address_id, now)
+        subflow.backup = option.backup
+        subflow.endpoint.open_passive(syn, now)
+        return True
+
+    def open_subflow(
+        self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False
+    ) -> None:
+        """Join ``remote`` from ``address``; without effect beyond the limit of subflows or without a free port."""
+        if len(self.subflows) >= self.host.config.max_subflows or self._data_closed:
+            return
+        try:
+            local = self.host.bind(address.ip, 0, remote)
+        except OSError:
+            self.count("MPTcpExtMPJoinSynTxBindErr")
+            return
+        local_id = 0 if address.ip == self.local.ip else address.address_id
+        subflow = self._add_subflow(ActiveJoin(self, local_id, backup), local, remote, remote_id, now)
+        subflow.backup = backup
+        subflow.endpoint.open_active(now)
+
+    def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
+        subflow = Subflow(self, handshake, local, remote, remote_id, now)
+        self.subflows.append(subflow)
+        self.congestion_group.append(subflow.endpoint.control)
+        self.host.add_flow(subflow)
+        return subflow
+
+    # --- the application's face
+
+    @property
+    def is_mptcp(self) -> bool:
+        """Both sides speak MPTCP."""
+        return self.mode is Mode.MPTCP
+
+    @property
+    def is_plain(self) -> bool:
+        """It is TCP: MPTCP was not wanted, or not possible."""
+        return self.mode is Mode.PLAIN
+
+    @property
+    def id(self) -> int:
+        """A number that names the connection: our token (RFC 8684 section 3.1)."""
+        return self.local_key.token
+
+    @property
+    def send_space(self) -> int:
+        """Bytes that ``send`` takes now."""
+        return max(0, self.host.config.send_buffer_bytes - self.sending.queue.queued_bytes)
+
+    @property
+    def receive_ready(self) -> int:
+        """Bytes that ``receive`` gives now."""
+        return self.receiving.queue.length
+
+    @property
+    def eof(self) -> bool:
+        """The peer has ended its stream and everything was read."""
+        return self.receiving.finished and not self.receiving.queue.length
+
+    def send(self, data: Buffer) -> int:
+        """Queue bytes; returns how many were taken (the rest after ``Writable``). Their memory must not change afterwards.
+
+        Raises the connection's error if it has failed, BrokenPipeError after ``shutdown``.
+        """
+        if self.error is not None:
+            raise self.error
+        if self.sending.fin is not None or self._closed:
+            raise broken_pipe()
+        view = memoryview(data).cast("B")
+        taken = min(len(view), self.send_space)
+        if taken < len(view):
+            self._wants_room = True
+        if taken:
+            self.sending.queue.append(view[:taken])
+            self.wake()
+        return taken
+
+    def receive(self, limit: int = 1 << 31) -> Chunks:
+        """Up to ``limit`` bytes that have arrived, as views; an empty list when there are none."""
+        queue = self.receiving.queue
+        if not queue.length:
+            return []
+        chunks = queue.take(limit)
+        for subflow in self.subflows:
+            subflow.endpoint.update_window()
+        return chunks
+
+    def shutdown(self) -> None:
+        """No more data from us; what is queued is still sent."""
+        if self.sending.fin is None:
+            self.sending.fin = self.sending.queue.end
+            self.wake()
+
+    def close(self) -> None:
+        """Neither read nor write any more: orderly, unless data is unread or arrives later, then as ``abort``."""
+        if self._closed or self._detached:
+            return
+        self._detached = True
+        if self.receiving.queue.length:
+            self.abort()
+        else:
+            self.shutdown()
+
+    def abort(self) -> None:
+        """End the connection at once: MP_FASTCLOSE (RFC 8684 section 3.5), or a reset of TCP."""
+        self._aborting = True
+        self.wake()
+
+    # --- output
+
+    def wake(self) -> None:
+        """Have ``output`` called at the next transmit."""
+        self.host.wake(self)
+
+    def count(self, name: str) -> None:
+        """Count an event under the kernel's name for it."""
+        self.host.context.counters[name] += 1
+
+    def send_option(self, option: MptcpOption) -> None:
+        """Send an option on a segment of its own."""
+        self._options.append(option)
+        self.wake()
+
+    def third_ack(self, data_length: int | None) -> MpCapable:
+        """MP_CAPABLE with both keys, as the initiator sends it (section 3.1)."""
+        return MpCapable(VERSION, FLAG_HMAC_SHA256, self.local_key.value, self.remote_key.value, data_length)
+
+    def output(self, now: int) -> None:
+        """Put everything that may be sent now into the stack's egress."""
+        if self._closed:
+            return
+        if self._aborting:
+            self._abort(now)
+            return
+        self.sending.output(now)
+        if self._options:
+            self._send_options(now)
+        for subflow in self.subflows:
+            subflow.endpoint.acknowledge_if_due(now)
+        if self._detached and not self.receiving.finished and self.sending.finished and not self._close_timer.armed:
+            self._close_timer.set(now + self.host.config.fin_timeout_ns)
+
+    def _send_options(self, now: int) -> None:
+        subflow = next((subflow for subflow in self.subflows if subflow.usable), None)
+        if subflow is not None:
+            for option in self._options:
+                subflow.endpoint.send_ack(now, option)
+            self._options.clear()
+
+    def _abort(self, now: int) -> None:
+        options = (MpFastclose(self.remote_key.value),) if self.is_mptcp else ()
+        for subflow in list(self.subflows):
+            subflow.endpoint.abort(now, *options)
+        self._finish(self.error)
+
+    # --- what subflows report
+
+    def begin(self, option: MpCapable) -> None:
+        """The handshake says that both sides speak MPTCP; ``option`` has the peer's key."""
+        assert option.sender_key is not None
+        self.mode = Mode.MPTCP
+        self.remote_key = Key(option.sender_key)
+        self.receiving.start(self.remote_key.idsn + 1)
+        self.needs_third_ack = self.active
+        self.host.add_token(self)
+
+    def fall_back(self) -> None:
+        """The handshake says that the peer or the path does not speak MPTCP."""
+        self.mode = Mode.PLAIN
+
+    def fall_back_late(self, subflow: Subflow) -> bool:
+        """The options were lost after the handshake (section 3.7). False: too late, data sequence numbers are in use."""
+        if len(self.subflows) > 1 or self.receiving.next != self.receiving.first:
+            return False
+        self.count("MPTcpExtMPCapableFallbackACK")
+        self.fall_back()
+        subflow.endpoint.use_option_bytes(0)
+        return True
+
+    def subflow_established(self, subflow: Subflow, now: int) -> None:
+        """TCP's handshake is complete on a subflow."""
+        if self._established:
+            return
+        self._established = True
+        if self.listener is not None:
+            self.listener.half_open -= 1
+            self.host.emit(Accepted(self.listener, self))
+            if self.is_mptcp:
+                self.path_manager.on_established(now)
+        else:
+            self.host.emit(Connected(self))
+
+    def subflow_confirmed(self, subflow: Subflow, now: int) -> None:
+        """The peer was heard to speak MPTCP on a subflow."""
+        if self.needs_third_ack or (self.active and subflow is self.subflows[0]):
+            self.needs_third_ack = False
+            self.path_manager.on_established(now)
+        self.wake()
+
+    def on_options(self, subflow: Subflow, options: Options, now: int) -> None:
+        """MPTCP options other than DSS."""
+        for option in options.mptcp:
+            match option:
+                case AddAddr():
+                    self.announcements.receive(option, now)
+                case RemoveAddr():
+                    self._remove_addresses(option, now)
+                case MpPrio():
+                    subflow.backup = option.backup
+                case MpFastclose():
+                    self.on_fastclose(option, now)
+
+    def _remove_addresses(self, option: RemoveAddr, now: int) -> None:
+        for address_id in option.address_ids:
+            self.count("MPTcpExtRmAddr")
+            self.announcements.withdrawn(address_id)
+            for subflow in list(self.subflows):
+                if subflow.remote_id == address_id and len(self.subflows) > 1:
+                    subflow.endpoint.abort(now)
+            self.path_manager.on_address_removed(address_id, now)
+
+    def on_fastclose(self, option: MpFastclose, now: int) -> None:
+        """The peer aborts the connection (section 3.5), if it knows our key."""
+        if not same(option.receiver_key, self.local_key.value) or self._closed:
+            return
+        self.count("MPTcpExtMPFastcloseRx")
+        self._fail(connection_reset(), now)
+
+    def data_arrived(self, now: int) -> bool:
+        """Bytes or the end of data came in order, perhaps; False: nobody is going to read them."""
+        if self._detached and self.receiving.queue.length:
+            self.abort()
+            return True
+        if self.receiving.queue.length or (self.receiving.finished and not self._eof_seen):
+            if self.receiving.finished and not self._eof_seen:
+                self._eof_seen = True
+                self._peer_closed_first = not self.sending.fin_sent
+            if not self._readable_queued and not self._detached:
+                self._readable_queued = True
+                self.host.emit(Readable(self))
+        self._check_data_closed(now)
+        return True
+
+    def event_taken(self) -> None:
+        """The application took a ``Readable``."""
+        self._readable_queued = False
+
+    def data_acked(self, now: int) -> None:
+        """The peer has acknowledged more of our stream."""
+        if self._wants_room and self.send_space >= self.host.config.send_buffer_bytes // 4:
+            self._wants_room = False
+            self.host.emit(Writable(self))
+        self._check_data_closed(now)
+
+    def subflow_fin(self, subflow: Subflow, now: int) -> None:
+        """The peer closed a subflow."""
+        if self.is_plain:
+            self.receiving.finish()
+            self.data_arrived(now)
+        else:
+            subflow.endpoint.finish(now)
+
+    def subflow_closed(self, subflow: Subflow, error: OSError | None, now: int) -> None:
+        """A subflow is gone; what it held goes out on the others."""
+        self.host.remove_flow(subflow.endpoint, now)
+        if self._closed or subflow not in self.subflows:
+            return
+        self.subflows.remove(subflow)
+        self.congestion_group.remove(subflow.endpoint.control)
+        if self.subflows:
+            self.sending.reinject_from(subflow)
+            self.wake()
+        elif self.is_mptcp and not self._data_closed and error is None and not self._aborting:
+            self._finish(connection_reset())
+        else:
+            self._finish(None if self._data_closed else error)
+
+    # --- the end
+
+    def _check_data_closed(self, now: int) -> None:
+        if self._data_closed or not self.is_mptcp or not (self.receiving.finished and self.sending.finished):
+            return
+        self._data_closed = True
+        self.sending.stop()
+        self.announcements.stop()
+        self.host.emit(Closed(self, None))
+        config = self.host.config
+        if self._peer_closed_first and config.passive_close:
+            self._close_timer.set(now + config.passive_close_timeout_ns)
+        else:
+            self._close_subflows(now)
+
+    def _close_subflows(self, now: int) -> None:
+        if not self._data_closed:
+            self._abort(now)
+            return
+        for subflow in list(self.subflows):
+            subflow.endpoint.finish(now)
+        self.wake()
+
+    def fail_timed_out(self, now: int) -> None:
+        """The peer does not acknowledge data any more."""
+        self._fail(timed_out(), now)
+
+    def _fail(self, error: OSError, now: int) -> None:
+        self.error = error
+        for subflow in list(self.subflows):
+            subflow.endpoint.abort(now)
+        self._finish(error)
+
+    def _finish(self, error: OSError | None) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.error = error
+        self.sending.stop()
+        self.announcements.stop()
+        self._close_timer.cancel()
+        if self.listener is not None and not self._established:
+            self.listener.half_open -= 1
+        elif not self._data_closed:
+            self.host.emit(Closed(self, error))
+        self.host.remove(self)

@@ -1,0 +1,15 @@
+"""The default scheduler: the fastest subflow that has room; a backup only while there is nothing else."""
+
+from collections.abc import Sequence
+
+from mptcp_stack.mptcp.scheduler.base import Scheduler
+from mptcp_stack.mptcp.subflow import Subflow
+
+
+class LowestRtt(Scheduler):
+    """Smallest smoothed RTT first, as in Linux since its first MPTCP."""
+
+    name = "lowest-rtt"
+
+    def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
+        return min(subflows, key=lambda subflow: (subflow.backup, subflow.srtt_ns))

@@ -1,0 +1,255 @@
+"""The sending half of a connection: which bytes go to which subflow, and what happens when they do not arrive."""
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.mptcp.scheduler import Scheduler
+from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.storage import Chunks, SendQueue, cut
+from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.connection import Connection
+
+
+class Reinjection(NamedTuple):
+    """Bytes that were sent on one subflow and go out on another as well."""
+
+    dsn: int
+    end: int
+    chunks: Chunks
+    origin: Subflow | None
+
+
+class Sending:
+    """Data from the application to the subflows; positions are unwrapped data sequence numbers."""
+
+    __slots__ = (
+        "_backoff", "_connection", "_data_timer", "_edge", "_persist_timer", "_reinjections", "_scheduler", "fin", "fin_sent",
+        "queue",
+    )  # fmt: skip
+
+    def __init__(self, connection: "Connection", first: int, scheduler: Scheduler) -> None:
+        self._connection = connection
+        self._scheduler = scheduler
+        self.queue = SendQueue(first)
+        self.fin: int | None = None
+        """Data sequence number of our DATA_FIN, once the application has closed its side."""
+        self.fin_sent = False
+        self._edge = first
+        self._reinjections: deque[Reinjection] = deque()
+        self._backoff = 0
+        timers = connection.host.context.timers
+        self._persist_timer = timers.timer(self._persist)
+        self._data_timer = timers.timer(self._data_timeout)
+
+    @property
+    def finished(self) -> bool:
+        """Everything was acknowledged, the end of data included."""
+        return self.fin is not None and self.fin_sent and self.queue.base > self.fin
+
+    @property
+    def pending_fin(self) -> Mapping | None:
+        """A DATA_FIN without payload for the next segment, while ours is sent and not acknowledged (section 3.3.3)."""
+        if self.fin is None or not self.fin_sent or self.queue.base > self.fin:
+            return None
+        return Mapping(0, self.fin, 0, data_fin=True)
+
+    # --- out
+
+    def output(self, now: int) -> None:
+        """Give subflows everything they can take."""
+        connection = self._connection
+        for subflow in connection.subflows:
+            subflow.endpoint.retransmit(now)
+        if self._reinjections:
+            self._reinject(now)
+        if self.queue.next < self.queue.end:
+            self._send_new(now)
+        if self.fin is not None and not self.fin_sent and self.queue.next == self.queue.end:
+            self._send_fin(now)
+
+    def _send_new(self, now: int) -> None:
+        queue = self.queue
+        connection = self._connection
+        plain = connection.is_plain
+        while queue.next < queue.end:
+            allowed = unsent = queue.end - queue.next
+            if not plain:
+                allowed = min(unsent, self._edge - queue.next)
+            subflow = self._choose(allowed)
+            if subflow is None:
+                self._watch_window(now)
+                return
+            endpoint = subflow.endpoint
+            sender = endpoint.sender
+            first = connection.needs_third_ack and not plain
+            burst = min(allowed, sender.room(), sender.mss if first else sender.burst_limit())
+            if burst < unsent and burst > sender.mss:
+                burst -= burst % sender.mss
+            mapping = None
+            dsn = queue.next
+            chunks = queue.take(burst)
+            last = queue.next == queue.end
+            if not plain:
+                data_fin = last and self.fin is not None and not first
+                ssn = sender.scoreboard.next - endpoint.iss
+                mapping = Mapping(ssn, dsn, burst, data_fin, first)
+                self.fin_sent = self.fin_sent or data_fin
+                if first:
+                    connection.needs_third_ack = False
+                if not self._data_timer.armed:
+                    self._arm_data_timer(now)
+            subflow.bytes_sent += burst
+            endpoint.transmit(chunks, burst, mapping, last, now)
+
+    def _choose(self, allowed: int) -> Subflow | None:
+        if allowed <= 0:
+            return None
+        candidates = [subflow for subflow in self._connection.subflows if subflow.can_send(allowed)]
+        if not candidates:
+            return None
+        return self._scheduler.select(candidates, allowed)
+
+    def _send_fin(self, now: int) -> None:
+        connection = self._connection
+        if connection.is_plain:
+            self.fin_sent = True
+            for subflow in connection.subflows:
+                subflow.endpoint.finish(now)
+            return
+        subflow = next((subflow for subflow in connection.subflows if subflow.usable), None)
+        if subflow is not None:
+            self.fin_sent = True
+            subflow.endpoint.send_ack(now)
+            self._arm_data_timer(now)
+
+    # --- reinjection
+
+    def _reinject(self, now: int) -> None:
+        queue = self._reinjections
+        while queue:
+            dsn, end, chunks, origin = queue[0]
+            start = max(dsn, self.queue.base)
+            if start >= end:
+                queue.popleft()
+                continue
+            candidates = [
+                subflow
+                for subflow in self._connection.subflows
+                if subflow is not origin and subflow.can_send(end - start)
+            ]
+            chosen = self._scheduler.select(candidates, end - start) if candidates else None
+            if chosen is None:
+                return
+            endpoint = chosen.endpoint
+            burst = min(end - start, endpoint.sender.room(), endpoint.sender.burst_limit())
+            piece = cut(chunks, start - dsn, start - dsn + burst)
+            queue[0] = Reinjection(start + burst, end, cut(chunks, start - dsn + burst, end - dsn), origin)
+            mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst)
+            self._connection.count("MPTcpExtReinjections")
+            chosen.bytes_sent += burst
+            endpoint.transmit(piece, burst, mapping, True, now)
+
+    def on_subflow_timeout(self, subflow: Subflow) -> None:
+        """A subflow stopped delivering: what it holds goes out on the others, too."""
+        if len(self._connection.subflows) > 1:
+            self.reinject_from(subflow)
+
+    def reinject_from(self, subflow: Subflow) -> None:
+        """Queue everything outstanding on a subflow for the others."""
+        if self._connection.is_plain:
+            return
+        for record in subflow.endpoint.sender.scoreboard:
+            mapping = record.mapping
+            if mapping is None or not record.length:
+                continue
+            dsn = mapping.dsn + record.seq - subflow.endpoint.iss - mapping.ssn
+            if dsn + record.length > self.queue.base:
+                self._reinjections.append(Reinjection(dsn, dsn + record.length, record.chunks, subflow))
+
+    # --- acknowledgements
+
+    def on_data_ack(self, data_ack: int, window: int, now: int) -> None:
+        """A DATA_ACK with the window that counts from it (section 3.3.1)."""
+        end = self.queue.next + (1 if self.fin_sent else 0)
+        if data_ack > end:
+            return
+        self._edge = max(self._edge, data_ack + window)
+        if data_ack > self.queue.base:
+            self._advance(data_ack, now)
+            if self.queue.base == end:
+                self._data_timer.cancel()
+            else:
+                self._arm_data_timer(now)
+
+    def on_plain_ack(self, acked_bytes: int, now: int) -> None:
+        """TCP acknowledged this many bytes of the stream since its beginning, where it stands for the DATA_ACK."""
+        data_ack = self._connection.plain_base + acked_bytes
+        if data_ack > self.queue.base:
+            self._advance(min(data_ack, self.queue.next + (1 if self.fin_sent else 0)), now)
+
+    def _advance(self, data_ack: int, now: int) -> None:
+        self._backoff = 0
+        self._persist_timer.cancel()
+        self.queue.release(min(data_ack, self.queue.next))
+        if data_ack > self.queue.base:
+            self.queue.base = data_ack
+        self._connection.data_acked(now)
+
+    # --- timers
+
+    def _timeout_ns(self) -> int:
+        slowest = max(
+            (subflow.endpoint.sender.rtt.rto_ns for subflow in self._connection.subflows),
+            default=INITIAL_RTO_NS,
+        )
+        return min(slowest << self._backoff, MAXIMUM_RTO_NS)
+
+    def _idle(self) -> bool:
+        """Nothing is outstanding on any subflow, so no TCP timer is going to help."""
+        return all(subflow.endpoint.sender.scoreboard.first is None for subflow in self._connection.subflows)
+
+    def _watch_window(self, now: int) -> None:
+        """Data waits and nothing is under way that would bring an acknowledgement: probe the peer's window."""
+        if not self._persist_timer.armed and self._idle():
+            self._persist_timer.set(now + self._timeout_ns())
+
+    def _persist(self, now: int) -> None:
+        if self.queue.unsent_bytes and self._idle():
+            for subflow in self._connection.subflows:
+                if subflow.usable:
+                    subflow.endpoint.probe_window(now)
+            self._backoff += 1
+            self._persist_timer.set(now + self._timeout_ns())
+        self._connection.wake()
+
+    def _arm_data_timer(self, now: int) -> None:
+        self._data_timer.set(now + self._timeout_ns())
+
+    def _data_timeout(self, now: int) -> None:
+        """No DATA_ACK for long: send the oldest data again, unless TCP is still busy with it (section 3.3.6)."""
+        connection = self._connection
+        if self._idle() and connection.is_mptcp and not self.finished:
+            self._backoff += 1
+            if self._backoff > connection.host.config.data_retries:
+                connection.fail_timed_out(now)
+                return
+            queue = self.queue
+            end = min(queue.next, queue.base + connection.host.config.gso_max_bytes)
+            if end > queue.base:
+                self._reinjections.append(Reinjection(queue.base, end, queue.peek(queue.base, end), None))
+            elif self.fin_sent:
+                for subflow in connection.subflows:
+                    if subflow.usable:
+                        subflow.endpoint.send_ack(now)
+                        break
+            connection.count("MPTcpExtMPTCPRetrans")
+        self._arm_data_timer(now)
+        connection.wake()
+
+    def stop(self) -> None:
+        """No timer fires any more."""
+        self._persist_timer.cancel()
+        self._data_timer.cancel()

@@ -1,0 +1,262 @@
+"""One TCP connection as part of an MPTCP connection: its options out and in (RFC 8684 section 3)."""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveJoin, find
+from mptcp_stack.mptcp.mapping import Mapping, MappingTable
+from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
+from mptcp_stack.tcp import Address, Endpoint, Record, State
+from mptcp_stack.wire import Dss, MpCapable, MpFastclose, MptcpOption, Options, Segment
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.connection import Connection
+
+DSS_OPTION_BYTES = 28
+"""A DSS with 8-byte acknowledgement, 8-byte DSN and no checksum, padded."""
+
+_CONFIRM_ATTEMPTS = 6
+
+
+class Subflow:
+    """The upper layer of one endpoint. In a connection that fell back to TCP it is transparent.
+
+    ``confirmed``: the peer has shown that it knows what our third ACK said. ``backup``: use only without an alternative.
+    """
+
+    __slots__ = (
+        "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup", "bytes_received", "bytes_sent",
+        "confirmed", "connection", "endpoint", "remote_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: "Connection",
+        handshake: Handshake,
+        local: Address,
+        remote: Address,
+        remote_id: int,
+        now: int,
+    ) -> None:
+        host = connection.host
+        self.connection = connection
+        self.backup = False
+        self.confirmed = False
+        self.remote_id = remote_id
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self._handshake = handshake
+        self._mappings = MappingTable()
+        self._confirm_timer = host.context.timers.timer(self._confirm_again)
+        self._confirm_attempts = 0
+        self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
+
+    # --- what schedulers and path managers look at
+
+    @property
+    def local(self) -> Address:
+        """Our address and port."""
+        return self.endpoint.local
+
+    @property
+    def remote(self) -> Address:
+        """The peer's address and port."""
+        return self.endpoint.remote
+
+    @property
+    def srtt_ns(self) -> int:
+        """Smoothed round-trip time, 0 before the first sample."""
+        return self.endpoint.sender.rtt.srtt_ns
+
+    @property
+    def cwnd_bytes(self) -> int:
+        """Congestion window."""
+        return int(self.endpoint.control.cwnd)
+
+    @property
+    def usable(self) -> bool:
+        """Whether data may be sent on it: established, and for a join also confirmed by the peer."""
+        return self.endpoint.may_send and (self.confirmed or not isinstance(self._handshake, ActiveJoin))
+
+    @property
+    def syn_transmissions(self) -> int:
+        """How often the SYN was sent so far, this time included."""
+        syn = self.endpoint.sender.scoreboard.first
+        return syn.transmissions if syn else 1
+
+    def can_send(self, wanted: int) -> bool:
+        """Whether there is room for a full segment, or for all of ``wanted`` bytes."""
+        if not self.usable:
+            return False
+        sender = self.endpoint.sender
+        return sender.room() >= min(wanted, sender.mss)
+
+    # --- options out
+
+    def handshake_options(self) -> tuple[MptcpOption, ...]:
+        """See ``Upper``."""
+        return self._handshake.syn_options(self)
+
+    def add_options(self, options: Options, record: Record | None) -> None:
+        """See ``Upper``."""
+        connection = self.connection
+        if not connection.is_mptcp:
+            return
+        mapping: Mapping | None = record.mapping if record is not None else None
+        if mapping is not None and mapping.first:
+            options.mptcp = (connection.third_ack(mapping.length),)
+            return
+        if mapping is None:
+            mapping = connection.sending.pending_fin
+            if not self.confirmed and (mapping is None or isinstance(self._handshake, ActiveJoin)):
+                options.mptcp = self._handshake.until_confirmed()
+                if options.mptcp:
+                    return
+        dss = Dss(data_ack=connection.receiving.next & MASK_64)
+        if mapping is not None:
+            dss.dsn = mapping.dsn & MASK_64
+            dss.ssn = mapping.ssn & MASK_32
+            dss.length = mapping.length + mapping.data_fin
+            dss.data_fin = mapping.data_fin
+        options.dss = dss
+
+    def receive_window(self) -> int:
+        """See ``Upper``: the window is the connection's, whatever the subflow."""
+        return self.connection.receiving.window()
+
+    # --- segments in
+
+    def on_established(self, segment: Segment, now: int) -> bool:
+        """See ``Upper``."""
+        if not self._handshake.established(segment):
+            return False
+        if self.connection.is_mptcp:
+            self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
+            if isinstance(self._handshake, ActiveJoin):
+                self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
+            elif isinstance(self._handshake, PassiveJoin):
+                self.confirmed = True
+                self.endpoint.receiver.ack_now = True
+        self.connection.subflow_established(self, now)
+        return True
+
+    def on_segment(self, segment: Segment, now: int) -> bool:
+        """See ``Upper``: everything that MPTCP options say, before the payload is looked at."""
+        connection = self.connection
+        if not connection.is_mptcp:
+            return True
+        options = segment.options
+        dss = options.dss
+        if dss is None:
+            if not self.confirmed and not self._without_dss(segment, now):
+                return False
+        else:
+            self._receive_dss(dss, segment, now)
+        if options.mptcp:
+            connection.on_options(self, options, now)
+        return self.endpoint.state is not State.CLOSED
+
+    def _without_dss(self, segment: Segment, now: int) -> bool:
+        """A segment without DSS before the peer was heard to speak MPTCP. False: it does not (section 3.7)."""
+        if isinstance(self._handshake, ActiveJoin):
+            self._confirm(now)  # the fourth packet of section 3.2
+            return True
+        option = find(segment.options, MpCapable)
+        if option is not None:
+            if option.data_length:
+                # Data with MP_CAPABLE: the first byte of the connection (section 3.1).
+                self._mappings.add(1, self.connection.receiving.first, option.data_length)
+            return True
+        if segment.options.mptcp:
+            return True
+        acked = self.endpoint.sender.scoreboard.una > self.endpoint.iss + 1
+        if segment.length or (acked and isinstance(self._handshake, ActiveInitial)):
+            return self.connection.fall_back_late(self)
+        return True
+
+    def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
+        if not self.confirmed:
+            self._confirm(now)
+        connection = self.connection
+        receiving = connection.receiving
+        if dss.data_ack is not None:
+            una = connection.sending.queue.base
+            data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
+            connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
+        if dss.dsn is not None:
+            dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
+            payload = dss.length - dss.data_fin
+            if payload > 0:
+                receiver = self.endpoint.receiver
+                ssn = expand_32(dss.ssn, receiver.next - receiver.irs)
+                if not self._mappings.add(ssn, dsn, payload):
+                    connection.count("MPTcpExtDSSNoMatchTCP")
+            if dss.data_fin:
+                receiving.fin = dsn + payload
+                self.endpoint.receiver.ack_now = True
+                connection.data_arrived(now)
+
+    def _confirm(self, now: int) -> None:
+        self.confirmed = True
+        self._confirm_timer.cancel()
+        self.connection.subflow_confirmed(self, now)
+
+    def _confirm_again(self, now: int) -> None:
+        """The third ACK of a join is sent until the peer answers it (section 3.2)."""
+        self._confirm_attempts += 1
+        if self._confirm_attempts > _CONFIRM_ATTEMPTS:
+            self.endpoint.abort(now)
+            return
+        self.endpoint.send_ack(now)
+        self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns << self._confirm_attempts)
+
+    def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
+        """See ``Upper``: translate to data sequence numbers."""
+        connection = self.connection
+        length = length_of(chunks)
+        self.bytes_received += length
+        if connection.is_plain:
+            connection.receiving.insert(connection.receiving.next, chunks, length)
+            return connection.data_arrived(now)
+        offset = 0
+        while offset < length:
+            mapping = self._mappings.find(ssn + offset)
+            if mapping is None:
+                connection.count("MPTcpExtNoDSSInWindow")
+                return False
+            dsn = mapping.dsn + ssn + offset - mapping.ssn
+            part = min(length - offset, mapping.ssn + mapping.length - ssn - offset)
+            piece = chunks if part == length else cut(chunks, offset, offset + part)
+            connection.receiving.insert(dsn, piece, part)
+            offset += part
+        return connection.data_arrived(now)
+
+    # --- what the endpoint reports
+
+    def on_acked(self, now: int) -> None:
+        """See ``Upper``."""
+        if self.connection.is_plain:
+            scoreboard = self.endpoint.sender.scoreboard
+            self.connection.sending.on_plain_ack(scoreboard.una - self.endpoint.iss - 1, now)
+
+    def on_fin(self, now: int) -> None:
+        """See ``Upper``."""
+        self.connection.subflow_fin(self, now)
+
+    def on_timeout(self, now: int) -> None:
+        """See ``Upper``."""
+        self.connection.sending.on_subflow_timeout(self)
+
+    def on_reset(self, segment: Segment, now: int) -> None:
+        """See ``Upper``: a RST with MP_FASTCLOSE ends more than the subflow (section 3.5)."""
+        option = find(segment.options, MpFastclose)
+        if option is not None:
+            self.connection.on_fastclose(option, now)
+
+    def on_closed(self, error: OSError | None, now: int) -> None:
+        """See ``Upper``."""
+        self._confirm_timer.cancel()
+        self.connection.subflow_closed(self, error, now)
+
+    def wake(self) -> None:
+        """See ``Upper``."""
+        self.connection.wake()

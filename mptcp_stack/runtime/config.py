@@ -1,0 +1,116 @@
+"""What a user says about a network: its addresses and the settings of its stack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
+from pathlib import Path
+
+from mptcp_stack.stack import LocalAddress, StackConfig
+
+IpAddress = IPv4Address | IPv6Address
+IpNetwork = IPv4Network | IPv6Network
+
+_FORM = re.compile(r"(?P<interface>[^@,]+)(@(?P<device>[^@,/\s]+))?(,via=(?P<gateway>[^@,]+))?")
+_EXAMPLE = "10.0.1.101/24@eth1 or 10.0.1.101/24@eth1,via=10.0.1.254"
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be; the message is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostAddress:
+    """An address of the stack on the subnet of an interface of the host's kernel.
+
+    `device` is that interface; None: the address can be reached from this host alone. `gateway` is the router on
+    the subnet that leads to all other networks, None when there is none.
+    """
+
+    ip: IpAddress
+    prefix_length: int
+    device: str | None = None
+    gateway: IpAddress | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> HostAddress:
+        """Read `ADDRESS/LENGTH[@DEVICE[,via=GATEWAY]]`. Raises ConfigError."""
+        match = _FORM.fullmatch(text.strip())
+        if match is None or "/" not in match["interface"]:
+            raise ConfigError(f"address {text!r}: must look like {_EXAMPLE}")
+        try:
+            interface = ip_interface(match["interface"])
+            gateway = ip_address(match["gateway"]) if match["gateway"] else None
+        except ValueError as error:
+            raise ConfigError(f"address {text!r}: {error}") from None
+        if gateway is not None and match["device"] is None:
+            raise ConfigError(f"address {text!r}: via needs a device, as in {_EXAMPLE}")
+        if gateway is not None and gateway not in interface.network:
+            raise ConfigError(f"address {text!r}: the gateway is not in {interface.network}")
+        return cls(interface.ip, interface.network.prefixlen, match["device"], gateway)
+
+    @property
+    def subnet(self) -> IpNetwork:
+        """The network that is reached without a router."""
+        return ip_interface(f"{self.ip}/{self.prefix_length}").network
+
+    def __str__(self) -> str:
+        device = "" if self.device is None else f"@{self.device}"
+        via = "" if self.gateway is None else f",via={self.gateway}"
+        return f"{self.ip}/{self.prefix_length}{device}{via}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """A stack on this host: addresses as `HostAddress.parse` reads them, and settings of `StackConfig`.
+
+    `pcap`: file that gets every packet; `tun_name`: name of the TUN interface, `%d` is the first free number;
+    `receive_offload`: take super-segments from the kernel; `batch_packets`: packets taken from the device before
+    others get their turn; `linger_s`: seconds that closing the network waits for closed connections to deliver what
+    was written. Raises ConfigError.
+    """
+
+    addresses: Sequence[str]
+    mtu: int = 1500
+    mptcp: bool = True
+    congestion: str = StackConfig.congestion
+    scheduler: str = StackConfig.scheduler
+    path_manager: str = StackConfig.path_manager
+    send_buffer_bytes: int = StackConfig.send_buffer_bytes
+    receive_buffer_bytes: int = StackConfig.receive_buffer_bytes
+    gso_max_bytes: int = StackConfig.gso_max_bytes
+    pcap: Path | None = None
+    tun_name: str = "mptcp%d"
+    receive_offload: bool = True
+    batch_packets: int = 64
+    linger_s: float = 5.0
+    host_addresses: tuple[HostAddress, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parsed = tuple(HostAddress.parse(text) for text in self.addresses)
+        if not parsed:
+            raise ConfigError(f"no address given: at least one is needed, such as {_EXAMPLE}")
+        ips = [address.ip for address in parsed]
+        for ip in ips:
+            if ips.count(ip) > 1:
+                raise ConfigError(f"address {ip} is given twice")
+        object.__setattr__(self, "host_addresses", parsed)
+
+    def stack_config(self) -> StackConfig:
+        """The settings as the stack wants them."""
+        return StackConfig(
+            addresses=tuple(
+                LocalAddress(address.ip.packed, address.prefix_length, address.gateway is not None)
+                for address in self.host_addresses
+            ),
+            mtu=self.mtu,
+            mptcp=self.mptcp,
+            congestion=self.congestion,
+            scheduler=self.scheduler,
+            path_manager=self.path_manager,
+            send_buffer_bytes=self.send_buffer_bytes,
+            receive_buffer_bytes=self.receive_buffer_bytes,
+            gso_max_bytes=self.gso_max_bytes,
+        )

@@ -1,0 +1,296 @@
+"""The one face of the stack: packets in, packets out, a deadline, events (sans-IO).
+
+1. Give it what arrived: ``receive(packets, now)``, and call ``handle_timers(now)`` when ``next_deadline()`` has come.
+2. Take ``next_event()`` until it is None, and let the application act on connections and listeners.
+3. Send what ``transmit(now)`` returns; take events once more; sleep until ``next_deadline()`` or the next packet.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from random import Random
+from typing import TypeVar
+
+from mptcp_stack import congestion
+from mptcp_stack.events import Event, Readable
+from mptcp_stack.mptcp.config import MptcpConfig
+from mptcp_stack.mptcp.connection import Connection
+from mptcp_stack.mptcp.handshake import find
+from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.keys import KEY_BYTES, Key
+from mptcp_stack.mptcp.listener import Listener
+from mptcp_stack.mptcp.path_manager import PATH_MANAGERS
+from mptcp_stack.mptcp.scheduler import SCHEDULERS
+from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.storage import MASK_32
+from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
+from mptcp_stack.tcp.errors import address_in_use, address_not_available, network_unreachable
+from mptcp_stack.wire import (
+    ACK,
+    FIN,
+    RST,
+    SYN,
+    MpJoinSyn,
+    Options,
+    Packet,
+    Segment,
+    WireError,
+    decode,
+    encode,
+)
+
+__all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackConfig", "plug"]
+
+EPHEMERAL_PORTS = range(32768, 61000)
+_FLUSH_ROUNDS = 8
+
+Plugin = TypeVar("Plugin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig(MptcpConfig):
+    """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 is replaced by the position."""
+
+    addresses: tuple[LocalAddress, ...] = ()
+
+
+def plug(kind: str, name: str, registry: dict[str, type[Plugin]]) -> type[Plugin]:
+    """The class behind a name of the registry, or behind ``module:Class``. Raises ValueError with the allowed values."""
+    if name in registry:
+        return registry[name]
+    module, _, attribute = name.partition(":")
+    if attribute:
+        try:
+            plugin: type[Plugin] = getattr(import_module(module), attribute)
+            return plugin
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"{kind} {name!r}: {error}") from error
+    raise ValueError(f"{kind} {name!r}: not one of {', '.join(registry)}, nor module:Class")
+
+
+class Stack:
+    """TCP and MPTCP for the addresses of one host. Time is nanoseconds of any monotonic clock."""
+
+    def __init__(self, config: StackConfig, random: Random) -> None:
+        self._config = config
+        self.random = random
+        self.addresses = tuple(
+            LocalAddress(address.ip, address.prefix_length, address.gateway, address.address_id or position)
+            for position, address in enumerate(config.addresses, start=1)
+        )
+        self.scheduler = plug("scheduler", config.scheduler, SCHEDULERS)
+        self.path_manager = plug("path manager", config.path_manager, PATH_MANAGERS)
+        control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
+        self.context = Context(config=config, secret=random.randbytes(16), congestion=control)
+        self._flows: dict[bytes, Endpoint | TimeWait] = {}
+        self._listeners: dict[Address, Listener] = {}
+        self._tokens: dict[int, Connection] = {}
+        self._connections: dict[Connection, None] = {}
+        self._dirty: dict[Connection, None] = {}
+        self._events: deque[Event] = deque()
+        self._ident = random.randrange(1 << 16)
+
+    @property
+    def config(self) -> StackConfig:
+        """The settings it was made with."""
+        return self._config
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Counts of what happened, under the names of the kernel's MIB where it has one."""
+        return self.context.counters
+
+    @property
+    def connections(self) -> tuple[Connection, ...]:
+        """All connections that are not over yet."""
+        return tuple(self._connections)
+
+    # --- driven by the runtime
+
+    def receive(self, packets: Iterable[Packet], now: int) -> None:
+        """Process packets that arrived. A malformed one is counted and dropped."""
+        counters = self.context.counters
+        for packet in packets:
+            try:
+                segment = decode(packet)
+            except WireError:
+                counters["InErrs"] += 1
+                continue
+            counters["InSegs"] += 1
+            flow = self._flows.get(segment.flow)
+            if type(flow) is Endpoint:
+                flow.receive(segment, now)
+            elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment)):
+                self._receive_unknown(segment, now)
+
+    def handle_timers(self, now: int) -> None:
+        """Act on every deadline that has come."""
+        self.context.timers.fire(now)
+
+    def next_deadline(self) -> int | None:
+        """When ``handle_timers`` is wanted next (ns), None while no timer runs."""
+        return self.context.timers.next_deadline()
+
+    def next_event(self) -> Event | None:
+        """The oldest event that was not taken yet."""
+        if not self._events:
+            return None
+        event = self._events.popleft()
+        if isinstance(event, Readable):
+            event.connection.event_taken()
+        return event
+
+    def transmit(self, now: int) -> list[Packet]:
+        """Everything that wants to go out, super-segments included (up to ``gso_max_bytes`` of payload each)."""
+        for _ in range(_FLUSH_ROUNDS):
+            if not self._dirty:
+                break
+            dirty, self._dirty = self._dirty, {}
+            for connection in dirty:
+                connection.output(now)
+        egress = self.context.egress
+        if not egress:
+            return []
+        packets = []
+        ident = self._ident
+        for segment in egress:
+            packets.append(encode(segment, ident & 0xFFFF))
+            ident += -(-segment.length // segment.gso_size) if segment.gso_size else 1
+        self._ident = ident & 0xFFFF
+        self.context.counters["OutSegs"] += len(egress)
+        egress.clear()
+        return packets
+
+    # --- the application's face
+
+    def listen(self, local: Address, now: int, backlog: int = 128, mptcp: bool | None = None) -> Listener:
+        """Accept connections to a port; an empty address stands for all. Raises OSError."""
+        if local in self._listeners:
+            raise address_in_use()
+        if local.ip and all(address.ip != local.ip for address in self.addresses):
+            raise address_not_available()
+        listener = Listener(local, backlog, self.config.mptcp if mptcp is None else mptcp, self._stop_listening)
+        self._listeners[local] = listener
+        return listener
+
+    def _stop_listening(self, listener: Listener) -> None:
+        self._listeners.pop(listener.local, None)
+
+    def connect(self, remote: Address, now: int, local: Address | None = None, mptcp: bool | None = None) -> Connection:
+        """Open a connection. ``local`` may leave its address empty or its port 0. Raises OSError."""
+        ip, port = local or (b"", 0)
+        if not ip:
+            source = next((address for address in self.addresses if address.reaches(remote.ip)), None)
+            if source is None:
+                raise network_unreachable()
+            ip = source.ip
+        wanted = self.config.mptcp if mptcp is None else mptcp
+        connection = Connection.connect(self, self.bind(ip, port, remote), remote, wanted, now)
+        self._connections[connection] = None
+        return connection
+
+    # --- what connections ask for (mptcp.host.Host)
+
+    def bind(self, ip: bytes, port: int, remote: Address) -> Address:
+        """See ``Host``. Ports are taken at random (RFC 6056 section 3.3.1)."""
+        if all(address.ip != ip for address in self.addresses):
+            raise address_not_available()
+        prefix = remote.ip + ip + remote.port.to_bytes(2, "big")
+        if port:
+            if prefix + port.to_bytes(2, "big") in self._flows:
+                raise address_in_use()
+            return Address(ip, port)
+        start = self.random.randrange(len(EPHEMERAL_PORTS))
+        for offset in range(len(EPHEMERAL_PORTS)):
+            port = EPHEMERAL_PORTS[(start + offset) % len(EPHEMERAL_PORTS)]
+            if prefix + port.to_bytes(2, "big") not in self._flows:
+                return Address(ip, port)
+        raise address_not_available()
+
+    def add_flow(self, subflow: Subflow) -> None:
+        """See ``Host``."""
+        self._flows[subflow.endpoint.flow] = subflow.endpoint
+
+    def remove_flow(self, endpoint: Endpoint, now: int) -> None:
+        """See ``Host``."""
+        if self._flows.get(endpoint.flow) is not endpoint:
+            return
+        del self._flows[endpoint.flow]
+        if endpoint.state is State.TIME_WAIT:
+            flow = endpoint.flow
+            timer = self.context.timers.timer(lambda _: self._flows.pop(flow))
+            timer.set(now + self.config.time_wait_ns)
+            self._flows[flow] = TimeWait(self.context, endpoint, timer)
+
+    def new_key(self) -> Key:
+        """See ``Host``."""
+        while (key := Key(self.random.randbytes(KEY_BYTES))).token in self._tokens:
+            pass
+        return key
+
+    def add_token(self, connection: Connection) -> None:
+        """See ``Host``."""
+        self._tokens[connection.local_key.token] = connection
+
+    def remove(self, connection: Connection) -> None:
+        """See ``Host``."""
+        self._connections.pop(connection, None)
+        if self._tokens.get(connection.local_key.token) is connection:
+            del self._tokens[connection.local_key.token]
+
+    def wake(self, connection: Connection) -> None:
+        """See ``Host``."""
+        self._dirty[connection] = None
+
+    def emit(self, event: Event) -> None:
+        """See ``Host``."""
+        self._events.append(event)
+
+    # --- segments without a flow
+
+    def _leave_time_wait(self, old: TimeWait, segment: Segment) -> bool:
+        if not old.receive(segment):
+            return False
+        old.timer.cancel()
+        self._flows.pop(segment.flow, None)
+        return True
+
+    def _receive_unknown(self, segment: Segment, now: int) -> None:
+        if segment.flags & RST:
+            return
+        if segment.flags & (SYN | ACK | FIN) == SYN:
+            join = find(segment.options, MpJoinSyn)
+            if join is not None:
+                connection = self._tokens.get(join.token)
+                if connection is None:
+                    self.context.counters["MPTcpExtMPJoinNoTokenFound"] += 1
+                elif connection.accept_join(segment, join, now):
+                    return
+            elif self._accept(segment, now):
+                return
+        self._refuse(segment)
+
+    def _accept(self, segment: Segment, now: int) -> bool:
+        listener = self._listeners.get(Address(segment.dst, segment.dport)) or self._listeners.get(
+            Address(b"", segment.dport)
+        )
+        if listener is None or all(address.ip != segment.dst for address in self.addresses):
+            return False
+        if listener.half_open >= listener.backlog:
+            self.context.counters["TcpExtListenOverflows"] += 1
+            return True
+        listener.half_open += 1
+        self._connections[Connection.accept(self, listener, segment, now)] = None
+        return True
+
+    def _refuse(self, segment: Segment) -> None:
+        """Reset what belongs to no connection (RFC 9293 section 3.10.7.1)."""
+        self.context.counters["OutRsts"] += 1
+        if segment.flags & ACK:
+            seq, ack, flags = segment.ack, 0, RST
+        else:
+            span = segment.length + bool(segment.flags & SYN) + bool(segment.flags & FIN)
+            seq, ack, flags = 0, (segment.seq + span) & MASK_32, RST | ACK
+        answer = Segment(segment.dst, segment.src, segment.dport, segment.sport, seq, ack, flags, 0, Options())
+        self.context.egress.append(answer)

@@ -1,0 +1,87 @@
+"""Out-of-order bytes waiting for the gap before them to be filled."""
+
+from bisect import bisect_right
+
+from mptcp_stack.storage.chunks import Chunks, cut, length_of
+from mptcp_stack.storage.range_set import RangeSet
+
+
+class Reassembly:
+    """Puts a stream in order from ``next`` on. Of overlapping bytes the ones that came first stay."""
+
+    __slots__ = ("_held", "_starts", "held_bytes", "latest", "next", "ranges")
+
+    def __init__(self, start: int) -> None:
+        self.next = start
+        self.held_bytes = 0
+        self.latest = start
+        self.ranges = RangeSet()
+        self._starts: list[int] = []
+        self._held: list[tuple[int, Chunks]] = []
+
+    def insert(self, start: int, chunks: Chunks, length: int) -> Chunks:
+        """Take ``length`` bytes at ``start``; return what is now in order, and move ``next`` behind it.
+
+        Bytes below ``next`` and bytes already held are ignored.
+        """
+        end = start + length
+        if start < self.next:
+            if end <= self.next:
+                return []
+            chunks = cut(chunks, self.next - start, length)
+            start = self.next
+        if not self._starts and start == self.next:
+            self.next = end
+            return chunks
+        self.latest = start
+        for gap_start, gap_end in self.ranges.missing(start, end):
+            self._hold(gap_start, gap_end, cut(chunks, gap_start - start, gap_end - start))
+        self.ranges.add(start, end)
+        return self._drain() if start == self.next else []
+
+    def _hold(self, start: int, end: int, chunks: Chunks) -> None:
+        index = bisect_right(self._starts, start)
+        self._starts.insert(index, start)
+        self._held.insert(index, (end, chunks))
+        self.held_bytes += end - start
+
+    def _drain(self) -> Chunks:
+        ordered: Chunks = []
+        count = 0
+        for start, (end, chunks) in zip(self._starts, self._held, strict=True):
+            if start != self.next:
+                break
+            ordered += chunks
+            self.held_bytes -= end - start
+            self.next = end
+            count += 1
+        del self._starts[:count], self._held[:count]
+        self.ranges.discard_below(self.next)
+        return ordered
+
+
+class ReceiveQueue:
+    """Bytes in order that the application has not read yet."""
+
+    __slots__ = ("_chunks", "length")
+
+    def __init__(self) -> None:
+        self._chunks: Chunks = []
+        self.length = 0
+
+    def extend(self, chunks: Chunks) -> None:
+        """Add bytes at the tail."""
+        self._chunks += chunks
+        self.length += length_of(chunks)
+
+    def take(self, limit: int) -> Chunks:
+        """Up to ``limit`` bytes from the head."""
+        if limit >= self.length:
+            taken = self._chunks
+            self._chunks = []
+            self.length = 0
+            return taken
+        taken = cut(self._chunks, 0, limit)
+        self._chunks = cut(self._chunks, limit, self.length)
+        self.length -= limit
+        return taken

@@ -1,0 +1,96 @@
+"""What the application has written and the peer has not acknowledged yet, by stream offset."""
+
+from bisect import bisect_right
+
+from mptcp_stack.storage.chunks import Chunks
+
+_JOIN_BELOW_BYTES = 2048
+_JOINED_LIMIT_BYTES = 16384
+
+
+class SendQueue:
+    """A stream of bytes from ``base`` on: appended at the tail, taken once in order, released at the head.
+
+    Offsets are unwrapped sequence numbers. No payload is copied, but small writes that wait are joined, so that one
+    super-segment never consists of more parts than one ``writev`` takes.
+    """
+
+    __slots__ = ("_cursor", "_head", "_starts", "_views", "base", "end", "next")
+
+    def __init__(self, base: int) -> None:
+        self.base = base
+        self.next = base
+        self.end = base
+        self._starts: list[int] = []
+        self._views: Chunks = []
+        self._head = 0
+        self._cursor = 0
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes held, sent or not."""
+        return self.end - self.base
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes that ``take`` has not given out yet."""
+        return self.end - self.next
+
+    def append(self, data: memoryview) -> None:
+        """Add ``data`` at the tail; its memory must not change until it is released."""
+        length = len(data)
+        last = len(self._views) - 1
+        if length < _JOIN_BELOW_BYTES and last >= self._head and self._starts[last] >= self.next:
+            waiting = self._views[last]
+            if len(waiting) + length <= _JOINED_LIMIT_BYTES:
+                self._views[last] = memoryview(b"".join((waiting, data)))
+                self.end += length
+                return
+        self._starts.append(self.end)
+        self._views.append(data)
+        self.end += length
+
+    def take(self, limit: int) -> Chunks:
+        """Up to ``limit`` bytes from ``next`` on; moves ``next`` behind them."""
+        limit = min(limit, self.end - self.next)
+        chunks: Chunks = []
+        cursor = self._cursor
+        while limit:
+            view = self._views[cursor]
+            offset = self.next - self._starts[cursor]
+            part = view[offset : offset + limit]
+            chunks.append(part)
+            taken = len(part)
+            limit -= taken
+            self.next += taken
+            if offset + taken == len(view):
+                cursor += 1
+        self._cursor = cursor
+        return chunks
+
+    def peek(self, start: int, end: int) -> Chunks:
+        """Bytes ``[start, end)`` as far as they are held, without moving anything."""
+        start = max(start, self.base)
+        chunks: Chunks = []
+        index = max(bisect_right(self._starts, start) - 1, self._head)
+        while index < len(self._views) and self._starts[index] < end:
+            offset = self._starts[index]
+            chunks.append(self._views[index][max(0, start - offset) : end - offset])
+            index += 1
+        return chunks
+
+    def release(self, upto: int) -> None:
+        """Let go of everything below ``upto``, which must have been taken."""
+        if upto <= self.base:
+            return
+        head = self._head
+        count = len(self._views)
+        while head < count and self._starts[head] + len(self._views[head]) <= upto:
+            self._views[head] = memoryview(b"")
+            head += 1
+        self.base = upto
+        if head > 64 or head == count:
+            del self._starts[:head], self._views[:head]
+            self._cursor -= head
+            head = 0
+        self._head = head

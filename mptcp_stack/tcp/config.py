@@ -1,0 +1,30 @@
+"""What a user can set about TCP."""
+
+from dataclasses import dataclass
+
+SECOND_NS = 1_000_000_000
+MILLISECOND_NS = 1_000_000
+
+MAXIMUM_SEGMENT_PAYLOAD = 65535 - 20 - 60
+"""Payload of the largest super-segment: one IPv4 packet with full TCP options. It fits one DSS mapping too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TcpConfig:
+    """Settings of every TCP endpoint of a stack. Sizes in bytes, times in nanoseconds."""
+
+    mtu: int = 1500
+    congestion: str = "cubic"
+    """A name in ``congestion.ALGORITHMS`` or ``module:Class``."""
+    send_buffer_bytes: int = 4 << 20
+    receive_buffer_bytes: int = 6 << 20
+    gso_max_bytes: int = MAXIMUM_SEGMENT_PAYLOAD
+    """Payload of one super-segment at the most; anything below an MSS gives one wire packet a segment."""
+    timestamps: bool = True
+    sack: bool = True
+    delayed_ack_ns: int = 40 * MILLISECOND_NS
+    time_wait_ns: int = 60 * SECOND_NS
+    fin_timeout_ns: int = 60 * SECOND_NS
+    """How long a closed connection waits for its peer's end of data."""
+    syn_retries: int = 6
+    data_retries: int = 15

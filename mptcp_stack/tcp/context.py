@@ -1,0 +1,33 @@
+"""What all endpoints of a stack share."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.storage import MASK_32, Timers
+from mptcp_stack.tcp.config import TcpConfig
+from mptcp_stack.wire import Segment
+
+
+@dataclass(kw_only=True)
+class Context:
+    """Timers, counters, the segments that want to leave, and the secret behind unpredictable numbers."""
+
+    config: TcpConfig
+    secret: bytes
+    congestion: type[CongestionControl]
+    timers: Timers = field(default_factory=Timers)
+    counters: Counter[str] = field(default_factory=Counter)
+    egress: list[Segment] = field(default_factory=list)
+
+    def initial_sequence(self, flow: bytes, now: int) -> int:
+        """RFC 6528: a clock of 4 us plus a keyed hash of addresses and ports."""
+        return (self._keyed_hash(flow) + now // 4000) & MASK_32
+
+    def timestamp_offset(self, addresses: bytes) -> int:
+        """RFC 7323 section 5.4: unpredictable, but growing from one connection to the next between the same two hosts."""
+        return self._keyed_hash(addresses)
+
+    def _keyed_hash(self, value: bytes) -> int:
+        return int.from_bytes(blake2b(value, key=self.secret, digest_size=4).digest(), "big")

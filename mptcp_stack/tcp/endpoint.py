@@ -1,0 +1,433 @@
+"""One TCP connection seen from one side: segments in, segments out (RFC 9293).
+
+An endpoint does not own the stream. The layer above gives it bursts to send (``transmit``) and takes what is in order
+(``Upper.on_data``), so that plain TCP and an MPTCP subflow are the same thing here.
+"""
+
+from typing import Any, NamedTuple
+
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.storage import MASK_32, Chunks, expand_32
+from mptcp_stack.tcp.context import Context
+from mptcp_stack.tcp.errors import connection_refused, connection_reset, timed_out
+from mptcp_stack.tcp.receiver import Receiver
+from mptcp_stack.tcp.scoreboard import Record
+from mptcp_stack.tcp.sender import Sender
+from mptcp_stack.tcp.states import Event, State, advance
+from mptcp_stack.tcp.upper import Upper
+from mptcp_stack.wire import ACK, FIN, PSH, RST, SYN, MptcpOption, Options, Segment
+
+_IPV4_TCP_HEADERS = 40
+_IPV6_TCP_HEADERS = 60
+_DEFAULT_PEER_MSS = {4: 536, 16: 1220}
+_TIMESTAMP_BYTES = 12
+_MAXIMUM_WINDOW_SCALE = 14
+_PAWS_HALF = 1 << 31
+
+_MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
+_MAY_RECEIVE = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+
+
+class Address(NamedTuple):
+    """A packed IP address (4 or 16 bytes) and a port."""
+
+    ip: bytes
+    port: int
+
+
+class Endpoint:
+    """State, sender and receiver of one connection. Every entry point takes ``now`` in nanoseconds.
+
+    ``option_bytes``: what the layer above adds to every data segment; it reduces the payload of a wire packet.
+    """
+
+    __slots__ = (
+        "_config", "_context", "_offered_window", "_timestamp_offset", "_timestamps", "_upper", "control", "error", "flow",
+        "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote", "sender", "state", "window_scale",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        context: Context,
+        upper: Upper,
+        local: Address,
+        remote: Address,
+        group: list[CongestionControl],
+        now: int,
+    ) -> None:
+        self._context = context
+        self._config = context.config
+        self._upper = upper
+        self.local = local
+        self.remote = remote
+        self.flow = remote.ip + local.ip + remote.port.to_bytes(2, "big") + local.port.to_bytes(2, "big")
+        self.state = State.CLOSED
+        self.error: OSError | None = None
+        self.option_bytes = 0
+        self.iss = context.initial_sequence(self.flow, now)
+        self.control = context.congestion(self._local_mss(), group)
+        self.sender = Sender(context, self.iss, self.control, upper.wake, upper.on_timeout, self._give_up)
+        self.receiver = self._new_receiver(0)
+        self.window_scale = _window_scale(self._config.receive_buffer_bytes)
+        self.peer_window_scale = 0
+        self._timestamps = self._config.timestamps
+        self._timestamp_offset = context.timestamp_offset(local.ip + remote.ip)
+        self._offered_window = 0
+
+    def _new_receiver(self, irs: int) -> Receiver:
+        return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due))
+
+    def _local_mss(self) -> int:
+        headers = _IPV4_TCP_HEADERS if len(self.local.ip) == 4 else _IPV6_TCP_HEADERS
+        return self._config.mtu - headers
+
+    # --- opening
+
+    def open_active(self, now: int) -> None:
+        """Send a SYN."""
+        self._enter(Event.ACTIVE_OPEN, now)
+        self._queue_syn(now)
+
+    def open_passive(self, syn: Segment, now: int) -> None:
+        """Answer a SYN."""
+        self._enter(Event.PASSIVE_OPEN, now)
+        self._take_syn(syn)
+        self._queue_syn(now)
+
+    def _queue_syn(self, now: int) -> None:
+        record = Record(self.iss, self.iss + 1, [], 0, SYN, None)
+        self.sender.sent(record, now)
+        self._emit_record(record, now)
+
+    def _take_syn(self, syn: Segment) -> None:
+        """Learn what the peer's SYN says (RFC 9293 section 3.7.1, RFC 7323, RFC 2018)."""
+        options = syn.options
+        self.receiver = self._new_receiver(syn.seq)
+        self._timestamps = self._config.timestamps and options.ts_val is not None
+        if self._timestamps:
+            self.receiver.ts_recent = options.ts_val
+        if options.window_scale is None:
+            self.window_scale = 0
+        else:
+            self.peer_window_scale = min(options.window_scale, _MAXIMUM_WINDOW_SCALE)
+        self.sender.recovery.uses_sack = self._config.sack and options.sack_permitted
+        peer_mss = options.mss or _DEFAULT_PEER_MSS[len(self.local.ip)]
+        self._set_mss(min(peer_mss, self._local_mss()))
+
+    def _set_mss(self, mss: int) -> None:
+        mss -= _TIMESTAMP_BYTES if self._timestamps else 0
+        self.sender.mss = self.control.mss = max(mss - self.option_bytes, 1)
+        self.control.cwnd = 10 * self.control.mss
+
+    def use_option_bytes(self, count: int) -> None:
+        """From now on every data segment carries ``count`` bytes of options of the layer above."""
+        self.sender.mss += self.option_bytes - count
+        self.control.mss = self.sender.mss
+        self.option_bytes = count
+
+    # --- segments in
+
+    def receive(self, segment: Segment, now: int) -> None:
+        """Process a segment of this flow (RFC 9293 section 3.10.7)."""
+        if self.state is State.SYN_SENT:
+            self._receive_in_syn_sent(segment, now)
+        elif self.state is not State.CLOSED:
+            self._receive_synchronised(segment, now)
+
+    def _receive_in_syn_sent(self, segment: Segment, now: int) -> None:
+        flags = segment.flags
+        ack = expand_32(segment.ack, self.iss)
+        acceptable = bool(flags & ACK) and self.iss < ack <= self.sender.scoreboard.next
+        if flags & ACK and not acceptable:
+            if not flags & RST:
+                self._emit(RST, segment.ack, now)
+            return
+        if flags & RST:
+            if acceptable:
+                self._close(connection_refused(), now)
+            return
+        if not flags & SYN:
+            return
+        self._take_syn(segment)
+        self.sender.window = segment.window
+        self.sender.window_seq = segment.seq
+        if not acceptable:
+            self._enter(Event.SYN_WITHOUT_ACK, now)
+            self.sender.recovery.mark_first_lost()
+            self._upper.wake()
+            return
+        self.sender.on_ack(ack, [], False, now)
+        self._established(segment, now)
+        self.receiver.ack_now = True
+        self._upper.wake()
+
+    def _established(self, segment: Segment, now: int) -> bool:
+        self._enter(Event.SYN_ACKED, now)
+        self.sender.retries = self._config.data_retries
+        if self._upper.on_established(segment, now):
+            return True
+        self.abort(now)
+        return False
+
+    def _receive_synchronised(self, segment: Segment, now: int) -> None:
+        seq = expand_32(segment.seq, self.receiver.next)
+        if not self._acceptable(segment, seq):
+            return
+        if segment.flags & RST:
+            self._receive_rst(segment, seq, now)
+            return
+        if segment.flags & SYN and not self._receive_late_syn(segment, seq):
+            return
+        if not segment.flags & ACK or not self._receive_ack(segment, seq, now):
+            return
+        if not self._upper.on_segment(segment, now):
+            self.abort(now)
+            return
+        if segment.length:
+            self._receive_data(segment, seq, now)
+        if segment.flags & FIN and self.state is not State.CLOSED:
+            self.receiver.fin = seq + segment.length
+            self.receiver.ack_now = True
+        if self.receiver.fin is not None and self.receiver.take_fin():
+            self._receive_fin(now)
+        self._upper.wake()
+
+    def _acceptable(self, segment: Segment, seq: int) -> bool:
+        """Sequence number and timestamp check (RFC 9293 section 3.10.7.4, RFC 7323 section 5)."""
+        receiver = self.receiver
+        span = segment.length + bool(segment.flags & (SYN | FIN))
+        options = segment.options
+        if options.ts_val is not None and receiver.ts_recent is not None and not segment.flags & RST:
+            age = (receiver.ts_recent - options.ts_val) & MASK_32
+            if 0 < age < _PAWS_HALF:
+                self._context.counters["TcpExtPAWSEstab"] += 1
+                self._acknowledge()
+                return False
+            if seq <= receiver.last_ack_sent:
+                receiver.ts_recent = options.ts_val
+        if seq + span < receiver.next or seq > receiver.next + self._config.receive_buffer_bytes:
+            if not segment.flags & RST:
+                self._acknowledge()
+            return False
+        if seq + span == receiver.next and span:
+            self._acknowledge()  # a complete duplicate; its acknowledgement still counts
+        return True
+
+    def _receive_late_syn(self, segment: Segment, seq: int) -> bool:
+        """A SYN on a flow that has seen one; True: it is the SYN/ACK of a simultaneous open, go on with it."""
+        if self.state is State.SYN_RECEIVED and seq == self.receiver.irs:
+            if segment.flags & ACK:
+                return True
+            self.sender.recovery.mark_first_lost()  # the peer did not get our SYN/ACK: send it again
+            self._upper.wake()
+            return False
+        # RFC 5961 section 4: a challenge, whatever its sequence number.
+        self._context.counters["TcpExtTCPSYNChallenge"] += 1
+        self._acknowledge()
+        return False
+
+    def _acknowledge(self) -> None:
+        self.receiver.ack_now = True
+        self._upper.wake()
+
+    def _receive_rst(self, segment: Segment, seq: int, now: int) -> None:
+        """RFC 5961 section 3: only an exact sequence number resets, others in the window are challenged."""
+        if seq != self.receiver.next:
+            self._context.counters["TcpExtTCPChallengeACK"] += 1
+            self._acknowledge()
+            return
+        self._upper.on_reset(segment, now)
+        self._close(connection_reset(), now)
+
+    def _receive_ack(self, segment: Segment, seq: int, now: int) -> bool:
+        sender = self.sender
+        scoreboard = sender.scoreboard
+        ack = expand_32(segment.ack, scoreboard.una)
+        if self.state is State.SYN_RECEIVED:
+            if not scoreboard.una < ack <= scoreboard.next:
+                self._emit(RST, segment.ack, now)
+                return False
+            sender.on_ack(self.iss + 1, [], False, now)
+            if not self._established(segment, now):
+                return False
+        if ack > scoreboard.next:
+            self._acknowledge()
+            return False
+        if ack < scoreboard.una:
+            return True
+        window = segment.window << self.peer_window_scale
+        duplicate = not segment.length and window == sender.window and not segment.flags & FIN
+        if seq > sender.window_seq or (seq == sender.window_seq and ack >= sender.window_ack):
+            sender.window, sender.window_seq, sender.window_ack = window, seq, ack
+        blocks = []
+        if segment.options.sack and sender.recovery.uses_sack:
+            una = scoreboard.una
+            blocks = [(expand_32(start, una), expand_32(end, una)) for start, end in segment.options.sack]
+        if ack > scoreboard.una or scoreboard.una < scoreboard.next:
+            fin_outstanding = self.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
+            sender.on_ack(ack, blocks, duplicate, now)
+            self._upper.on_acked(now)
+            if fin_outstanding and scoreboard.una == scoreboard.next:
+                self._enter(Event.FIN_ACKED, now)
+        return self.state is not State.CLOSED
+
+    def _receive_data(self, segment: Segment, seq: int, now: int) -> None:
+        if self.state not in _MAY_RECEIVE:
+            return
+        receiver = self.receiver
+        before = receiver.next
+        chunks = receiver.accept(seq, segment.payload, segment.length, segment.gso_size or segment.length, now)
+        if chunks and not self._upper.on_data(before - receiver.irs, chunks, now):
+            self.abort(now)
+
+    def _receive_fin(self, now: int) -> None:
+        self._enter(Event.FIN_RECEIVED, now)
+        self._upper.on_fin(now)
+
+    # --- segments out
+
+    def retransmit(self, now: int) -> None:
+        """Send again what is lost, as far as the window lets it."""
+        while (record := self.sender.next_retransmission(now)) is not None:
+            self._emit_record(record, now)
+
+    @property
+    def may_send(self) -> bool:
+        """Whether new data can be given to ``transmit`` in this state."""
+        return self.state in _MAY_SEND
+
+    def transmit(self, chunks: Chunks, length: int, mapping: Any, push: bool, now: int) -> Record:
+        """Send a burst of new data; the caller stays within ``sender.room()`` and ``sender.burst_limit()``."""
+        seq = self.sender.scoreboard.next
+        record = Record(seq, seq + length, chunks, length, PSH if push else 0, mapping)
+        self.sender.sent(record, now)
+        self._emit_record(record, now)
+        return record
+
+    def finish(self, now: int) -> None:
+        """Send a FIN: there is no more data from us."""
+        state = advance(self.state, Event.CLOSE)
+        if state is self.state:
+            return
+        seq = self.sender.scoreboard.next
+        record = Record(seq, seq + 1, [], 0, FIN, None)
+        self.sender.sent(record, now)
+        self._emit_record(record, now)
+        self._enter(Event.CLOSE, now)
+
+    def acknowledge_if_due(self, now: int) -> None:
+        """Send an acknowledgement unless one went out with data since it became due."""
+        if self.receiver.ack_now and self.state > State.SYN_SENT:
+            self.send_ack(now)
+
+    def send_ack(self, now: int, *mptcp: MptcpOption) -> None:
+        """A segment without payload, with ``mptcp`` instead of the options that belong on every segment."""
+        if self.state is State.SYN_RECEIVED:
+            self.receiver.ack_now = False  # the SYN/ACK that is being retransmitted says it
+            return
+        self._emit(ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
+
+    def probe_window(self, now: int) -> None:
+        """A segment that the peer must answer with its window (RFC 9293 section 3.8.6.1): one octet before SND.UNA, empty."""
+        self._context.counters["TcpExtTCPWinProbe"] += 1
+        self._emit(ACK, self.sender.scoreboard.una - 1, now)
+
+    def abort(self, now: int, *mptcp: MptcpOption) -> None:
+        """Reset the connection, without an error of our own."""
+        if self.state in (State.CLOSED, State.TIME_WAIT):
+            return
+        if self.state is not State.SYN_SENT:
+            self._emit(RST | ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
+        self._close(None, now)
+
+    def _emit_record(self, record: Record, now: int) -> None:
+        flags = record.flags
+        if not flags & SYN or self.state is not State.SYN_SENT:
+            flags |= ACK
+        self._emit(flags, record.seq, now, record)
+
+    def _emit(
+        self,
+        flags: int,
+        seq: int,
+        now: int,
+        record: Record | None = None,
+        mptcp: tuple[MptcpOption, ...] = (),
+    ) -> None:
+        receiver = self.receiver
+        options = Options()
+        if self._timestamps:
+            options.ts_val = (now // 1_000_000 + self._timestamp_offset) & MASK_32
+            options.ts_ecr = receiver.ts_recent or 0
+        if flags & SYN:
+            window = self._offer_on_syn(options)
+        else:
+            self._offered_window = self._upper.receive_window()
+            window = self._offered_window >> self.window_scale
+            if mptcp:
+                options.mptcp = mptcp
+            elif not flags & RST:
+                self._upper.add_options(options, record)
+            if record is None and self.sender.recovery.uses_sack and len(receiver.reassembly.ranges):
+                options.sack = tuple((start & MASK_32, end & MASK_32) for start, end in receiver.sack_blocks())
+        payload: Chunks = []
+        length = gso_size = 0
+        if record is not None and record.length:
+            payload, length = record.chunks, record.length
+            if length > self.sender.mss:
+                gso_size = self.sender.mss
+        local, remote = self.local, self.remote
+        ack = receiver.next if flags & ACK else 0
+        segment = Segment(
+            local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, min(window, 65535), options,
+            payload, length, gso_size,
+        )  # fmt: skip
+        if flags & ACK:
+            receiver.acknowledged()
+        self._context.egress.append(segment)
+
+    def _offer_on_syn(self, options: Options) -> int:
+        answering = self.state is not State.SYN_SENT
+        options.mss = self._local_mss()
+        options.sack_permitted = self.sender.recovery.uses_sack if answering else self._config.sack
+        if not answering or self.window_scale:
+            options.window_scale = self.window_scale
+        options.mptcp = self._upper.handshake_options()
+        return self._upper.receive_window()
+
+    def update_window(self) -> None:
+        """The application has read: tell the peer if that at least doubles what it may send (RFC 9293 section 3.8.6.2.2)."""
+        if self._upper.receive_window() >= max(2 * self._offered_window, self.sender.mss):
+            self._acknowledge()
+
+    # --- closing
+
+    def _enter(self, event: Event, now: int) -> None:
+        before, self.state = self.state, advance(self.state, event)
+        if self.state is State.TIME_WAIT or (self.state is State.CLOSED and before is not State.CLOSED):
+            if self.state is State.TIME_WAIT:
+                self.send_ack(now)
+            self._stop()
+            self._upper.on_closed(self.error, now)
+
+    def _close(self, error: OSError | None, now: int) -> None:
+        self.error = error
+        self._enter(Event.ABORT, now)
+
+    def _give_up(self, now: int) -> None:
+        if self.state > State.SYN_RECEIVED:
+            self._context.counters["TcpExtTCPAbortOnTimeout"] += 1
+        self._close(timed_out(), now)
+
+    def _delayed_ack_due(self, now: int) -> None:
+        self._context.counters["TcpExtDelayedACKs"] += 1
+        self._acknowledge()
+
+    def _stop(self) -> None:
+        self.sender.stop()
+        self.receiver.acknowledged()
+
+
+def _window_scale(buffer_bytes: int) -> int:
+    """The smallest shift that lets 16 bits express the buffer (RFC 7323 section 2.3)."""
+    return min(max((buffer_bytes >> 16).bit_length(), 0), _MAXIMUM_WINDOW_SCALE)

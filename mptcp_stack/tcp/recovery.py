@@ -1,0 +1,163 @@
+"""Finding out what is lost (RFC 8985 RACK with SACK, RFC 6582 NewReno without) and how fast to repair it (RFC 6937)."""
+
+from enum import Enum, auto
+
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.storage import NEVER
+from mptcp_stack.tcp.rtt import RttEstimator
+from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
+
+DUPLICATE_THRESHOLD = 3
+
+
+class Phase(Enum):
+    """OPEN: nothing known to be lost. RECOVERY: repairing within the window. LOSS: after a timeout."""
+
+    OPEN = auto()
+    RECOVERY = auto()
+    LOSS = auto()
+
+
+class Recovery:
+    """Loss detection and proportional rate reduction for one sender."""
+
+    __slots__ = (
+        "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_prr_delivered", "_prr_sent",
+        "_rack_end", "_rack_rtt_ns", "_rack_sent_ns", "_reordering_seen", "_rtt", "_scoreboard", "_window",
+        "phase", "point", "uses_sack",
+    )  # fmt: skip
+
+    def __init__(self, scoreboard: Scoreboard, rtt: RttEstimator, control: CongestionControl) -> None:
+        self._scoreboard = scoreboard
+        self._rtt = rtt
+        self._control = control
+        self.uses_sack = False
+        self.phase = Phase.OPEN
+        self.point = scoreboard.next
+        self._duplicates = 0
+        self._reordering_seen = False
+        self._highest_sacked = 0
+        self._rack_sent_ns = -1
+        self._rack_end = 0
+        self._rack_rtt_ns = 0
+        self._prr_delivered = 0
+        self._prr_sent = 0
+        self._flight_at_start = 1
+        self._window = 0
+
+    @property
+    def window(self) -> int:
+        """How many bytes may be in flight now."""
+        if self.phase is Phase.RECOVERY:
+            return self._window
+        return int(self._control.cwnd)
+
+    def on_delivered(self, delivered: list[Record], now: int) -> None:
+        """Records arrived at the peer: the newest of them is what RACK measures the others against."""
+        for record in delivered:
+            if record.transmissions > 1:
+                # It may be the first copy that was acknowledged: an answer faster than any RTT says so.
+                if now - record.sent_ns < self._rtt.minimum_ns:
+                    continue
+            elif record.end < self._highest_sacked:
+                self._reordering_seen = True
+            if (record.sent_ns, record.end) > (self._rack_sent_ns, self._rack_end):
+                self._rack_sent_ns = record.sent_ns
+                self._rack_end = record.end
+                self._rack_rtt_ns = now - record.sent_ns
+            self._highest_sacked = max(self._highest_sacked, record.end)
+
+    def detect(self, now: int) -> int:
+        """Mark what RACK takes for lost (RFC 8985 section 6.2); when to look again (ns), ``NEVER`` if there is no need."""
+        scoreboard = self._scoreboard
+        window_ns = self._reordering_window_ns()
+        look_again = NEVER
+        newest = (self._rack_sent_ns, self._rack_end)
+        for record in scoreboard:
+            if record.seq >= self._highest_sacked:
+                break
+            if record.delivery is not Delivery.IN_FLIGHT or (record.sent_ns, record.end) >= newest:
+                continue
+            deadline = record.sent_ns + self._rack_rtt_ns + window_ns
+            if deadline <= now:
+                scoreboard.mark_lost(record)
+            else:
+                look_again = min(look_again, deadline)
+        return look_again
+
+    def _reordering_window_ns(self) -> int:
+        """RFC 8985 section 6.2.1, step 4: no patience once enough is known to be missing and nothing was ever reordered."""
+        if not self._reordering_seen:
+            sacked_bytes = sum(end - start for start, end in self._scoreboard.sacked)
+            if self.phase is not Phase.OPEN or sacked_bytes >= DUPLICATE_THRESHOLD * self._control.mss:
+                return 0
+        return min(self._rtt.minimum_ns // 4, self._rtt.srtt_ns)
+
+    def on_duplicate(self) -> None:
+        """A duplicate acknowledgement without SACK (RFC 6582): the third marks the first segment lost."""
+        self._duplicates += 1
+        if self._duplicates == DUPLICATE_THRESHOLD and self.phase is Phase.OPEN:
+            self.mark_first_lost()
+
+    def on_advance(self, una: int) -> None:
+        """The cumulative acknowledgement moved; without SACK a partial one says that the next segment is lost too."""
+        self._duplicates = 0
+        if self.phase is not Phase.OPEN and una >= self.point:
+            self.phase = Phase.OPEN
+        elif self.phase is Phase.RECOVERY and not self.uses_sack:
+            self.mark_first_lost()
+
+    def mark_first_lost(self) -> None:
+        """Declare the first segment that is outstanding lost."""
+        first = self._scoreboard.first
+        if first is not None and first.delivery is Delivery.IN_FLIGHT:
+            if first.length > self._control.mss:
+                self._scoreboard.split(first, first.seq + self._control.mss)
+            self._scoreboard.mark_lost(first)
+
+    def enter_if_lost(self, now: int) -> bool:
+        """Begin recovery if something is lost and none is under way; whether it began."""
+        if self.phase is not Phase.OPEN or self._scoreboard.next_lost() is None:
+            return False
+        scoreboard = self._scoreboard
+        self.phase = Phase.RECOVERY
+        self.point = scoreboard.next
+        self._flight_at_start = max(1, scoreboard.next - scoreboard.una)
+        self._prr_delivered = 0
+        self._prr_sent = 0
+        self._control.on_congestion(now)
+        self._window = scoreboard.in_flight + self._control.mss
+        return True
+
+    def reduce(self, delivered_bytes: int) -> None:
+        """Proportional rate reduction (RFC 6937 section 3): how much may be in flight after this acknowledgement."""
+        if self.phase is not Phase.RECOVERY:
+            return
+        if not self.uses_sack and not delivered_bytes:
+            delivered_bytes = self._control.mss
+        self._prr_delivered += delivered_bytes
+        in_flight = self._scoreboard.in_flight
+        target = int(self._control.ssthresh)
+        if in_flight > target:
+            quota = -(-self._prr_delivered * target // self._flight_at_start) - self._prr_sent
+        else:
+            quota = max(self._prr_delivered - self._prr_sent, delivered_bytes) + self._control.mss
+            quota = min(target - in_flight, quota)
+        if not self._prr_sent:
+            quota = max(quota, self._control.mss)
+        self._window = in_flight + max(quota, 0)
+
+    def on_sent(self, size: int) -> None:
+        """Bytes were sent or sent again."""
+        self._prr_sent += size
+
+    def on_timeout(self, now: int) -> None:
+        """The retransmission timer expired: everything outstanding is lost (RFC 6298 section 5, RFC 5681 section 3.1)."""
+        if self.phase is Phase.OPEN:
+            self._control.on_congestion(now)
+        self._control.on_timeout(now)
+        self.phase = Phase.LOSS
+        self.point = self._scoreboard.next
+        for record in self._scoreboard:
+            if record.delivery is Delivery.IN_FLIGHT:
+                self._scoreboard.mark_lost(record)

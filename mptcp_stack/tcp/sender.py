@@ -1,0 +1,227 @@
+"""The sending half of a TCP endpoint: window, loss recovery, timers. It decides *when*; the endpoint builds segments."""
+
+from collections.abc import Callable
+from enum import Enum, auto
+
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.storage import NEVER
+from mptcp_stack.tcp.context import Context
+from mptcp_stack.tcp.recovery import Phase, Recovery
+from mptcp_stack.tcp.rtt import MINIMUM_RTO_NS, RttEstimator
+from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
+
+_MINIMUM_PROBE_NS = 10_000_000
+_BURST_NS = 1_000_000
+"""A burst is at most what the path carries in this time (but two segments), as Linux sizes its super-segments."""
+
+
+class Expiry(Enum):
+    """What the retransmission timer means when it fires."""
+
+    RETRANSMIT = auto()
+    TAIL_LOSS_PROBE = auto()
+
+
+class Sender:
+    """State of RFC 9293's SND variables and everything that follows from acknowledgements.
+
+    ``wake(now)`` is called when a timer made something sendable, ``give_up(now)`` when the peer stopped answering.
+    """
+
+    __slots__ = (
+        "_context", "_expiry", "_give_up", "_on_timeout", "_probed", "_reorder_timer", "_timer", "_wake", "control",
+        "mss", "recovery", "retries", "rtt", "scoreboard", "window", "window_ack", "window_seq",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        context: Context,
+        iss: int,
+        control: CongestionControl,
+        wake: Callable[[], None],
+        on_timeout: Callable[[int], None],
+        give_up: Callable[[int], None],
+    ) -> None:
+        self._context = context
+        self.control = control
+        self.mss = control.mss
+        self.scoreboard = Scoreboard(iss)
+        self.rtt = RttEstimator()
+        self.recovery = Recovery(self.scoreboard, self.rtt, control)
+        self.window = 0
+        self.window_seq = 0
+        self.window_ack = 0
+        self.retries = context.config.syn_retries
+        self._wake = wake
+        self._on_timeout = on_timeout
+        self._give_up = give_up
+        self._expiry = Expiry.RETRANSMIT
+        self._probed = False
+        self._timer = context.timers.timer(self._timer_fired)
+        self._reorder_timer = context.timers.timer(self._reorder_timer_fired)
+
+    # --- what may be sent
+
+    def room(self) -> int:
+        """Bytes of new data that congestion window and the peer's window allow now; 0 while lost data waits."""
+        scoreboard = self.scoreboard
+        if scoreboard.next_lost() is not None:
+            return 0
+        by_congestion = self.recovery.window - scoreboard.in_flight
+        by_peer = scoreboard.una + self.window - scoreboard.next
+        return max(0, min(by_congestion, by_peer))
+
+    def burst_limit(self) -> int:
+        """Bytes that one super-segment should carry at the most, a multiple of the MSS."""
+        limit = self._context.config.gso_max_bytes
+        srtt_ns = self.rtt.srtt_ns
+        if srtt_ns > _BURST_NS:
+            limit = min(limit, max(int(2 * self.control.cwnd * _BURST_NS / srtt_ns), 2 * self.mss))
+        return max(limit // self.mss, 1) * self.mss
+
+    def sent(self, record: Record, now: int) -> None:
+        """A new record goes out."""
+        self.scoreboard.append(record)
+        self._transmitted(record, now)
+
+    def next_retransmission(self, now: int) -> Record | None:
+        """The next lost record as far as the congestion window lets it go, marked as sent now; None when done."""
+        scoreboard = self.scoreboard
+        record = scoreboard.next_lost()
+        if record is None:
+            return None
+        room = self.recovery.window - scoreboard.in_flight
+        if room < min(record.size, self.mss) and scoreboard.in_flight:
+            return None
+        limit = max(min(room, self.burst_limit()) // self.mss, 1) * self.mss
+        if record.length > limit:
+            scoreboard.split(record, record.seq + limit)
+        scoreboard.resend(record)
+        self._transmitted(record, now)
+        self._context.counters["RetransSegs"] += -(-record.length // self.mss) or 1
+        return record
+
+    def _transmitted(self, record: Record, now: int) -> None:
+        record.sent_ns = now
+        record.transmissions += 1
+        self.recovery.on_sent(record.end - record.seq)
+        if not self._timer.armed:
+            self._arm(now)
+
+    # --- what came back
+
+    def on_ack(self, ack: int, blocks: list[tuple[int, int]], duplicate: bool, now: int) -> int:
+        """An acceptable acknowledgement; how many bytes are newly known to have arrived.
+
+        ``duplicate``: it carries no data and no window change, so that it counts as a duplicate if nothing advances.
+        """
+        scoreboard = self.scoreboard
+        recovery = self.recovery
+        flight = scoreboard.in_flight
+        outstanding = scoreboard.una < scoreboard.next
+        delivered: list[Record] = []
+        advanced = ack > scoreboard.una
+        if advanced:
+            scoreboard.acknowledge(ack, delivered)
+        if blocks:
+            scoreboard.select(blocks, delivered)
+        delivered_bytes = 0
+        if delivered:
+            delivered_bytes = sum(record.end - record.seq for record in delivered)
+            self._measure(delivered, now)
+            recovery.on_delivered(delivered, now)
+        elif duplicate and outstanding and not advanced and not recovery.uses_sack:
+            recovery.on_duplicate()
+        self._grow(flight, delivered_bytes, now)
+        if advanced:
+            recovery.on_advance(ack)
+            self._probed = False
+        if recovery.uses_sack and (len(scoreboard.sacked) or recovery.phase is not Phase.OPEN):
+            self._look_for_losses(now)
+        if recovery.enter_if_lost(now):
+            self._context.counters["TcpExtTCPSackRecovery" if recovery.uses_sack else "TcpExtTCPRenoRecovery"] += 1
+        recovery.reduce(delivered_bytes)
+        if delivered:
+            self._arm(now)
+        return delivered_bytes
+
+    def _measure(self, delivered: list[Record], now: int) -> None:
+        """An RTT sample of the newest record that was sent once (Karn's rule, RFC 6298 section 3)."""
+        newest = max((record.sent_ns for record in delivered if record.transmissions == 1), default=None)
+        if newest is not None:
+            self.rtt.sample(now - newest)
+
+    def _grow(self, flight: int, delivered_bytes: int, now: int) -> None:
+        """Open the window, but only if it was in use (RFC 7661's concern) and nothing is being repaired."""
+        control = self.control
+        control.srtt_ns = self.rtt.srtt_ns
+        if not delivered_bytes or self.recovery.phase is Phase.RECOVERY:
+            return
+        used = 0.5 if control.in_slow_start else 0.75
+        if flight >= used * control.cwnd:
+            control.on_ack(delivered_bytes, self.rtt.srtt_ns, now)
+
+    def _look_for_losses(self, now: int) -> None:
+        look_again = self.recovery.detect(now)
+        if look_again == NEVER:
+            self._reorder_timer.cancel()
+        else:
+            self._reorder_timer.set(look_again)
+
+    # --- timers
+
+    def _arm(self, now: int) -> None:
+        """Restart the retransmission timer, as a tail loss probe (RFC 8985 section 7.2) where that comes first."""
+        if self.scoreboard.una == self.scoreboard.next:
+            self._timer.cancel()
+            self._reorder_timer.cancel()
+            return
+        rto_ns = self.rtt.rto_ns
+        self._expiry = Expiry.RETRANSMIT
+        if self.recovery.uses_sack and self.recovery.phase is Phase.OPEN and self.rtt.srtt_ns and not self._probed:
+            probe_ns = max(2 * self.rtt.srtt_ns, _MINIMUM_PROBE_NS)
+            if self.scoreboard.in_flight <= self.mss:
+                probe_ns += MINIMUM_RTO_NS
+            if probe_ns < rto_ns:
+                self._expiry = Expiry.TAIL_LOSS_PROBE
+                rto_ns = probe_ns
+        self._timer.set(now + rto_ns)
+
+    def _timer_fired(self, now: int) -> None:
+        if self._expiry is Expiry.TAIL_LOSS_PROBE:
+            self._probe_tail(now)
+            return
+        if self.rtt.backoff >= self.retries:
+            self._give_up(now)
+            return
+        self._context.counters["TcpExtTCPTimeouts"] += 1
+        self.recovery.on_timeout(now)
+        self.rtt.backoff += 1
+        self._probed = True
+        self._timer.set(now + self.rtt.rto_ns)
+        self._on_timeout(now)
+        self._wake()
+
+    def _probe_tail(self, now: int) -> None:
+        """Send the last segment again, so that its acknowledgement shows what is missing before it."""
+        self._probed = True
+        last = self.scoreboard.last
+        if last is not None and last.delivery is Delivery.IN_FLIGHT:
+            if last.length > self.mss:
+                self.scoreboard.split(last, last.seq + last.length - 1 - (last.length - 1) % self.mss)
+                last = self.scoreboard.last
+                assert last is not None
+            self.scoreboard.mark_lost(last)
+            self._context.counters["TcpExtTCPLossProbes"] += 1
+        self._arm(now)
+        self._wake()
+
+    def _reorder_timer_fired(self, now: int) -> None:
+        self._look_for_losses(now)
+        self.recovery.enter_if_lost(now)
+        self._wake()
+
+    def stop(self) -> None:
+        """No timer fires any more."""
+        self._timer.cancel()
+        self._reorder_timer.cancel()

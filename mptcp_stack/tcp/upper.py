@@ -1,0 +1,47 @@
+"""What a TCP endpoint asks of the layer above it."""
+
+from typing import Protocol
+
+from mptcp_stack.storage import Chunks
+from mptcp_stack.tcp.scoreboard import Record
+from mptcp_stack.wire import MptcpOption, Options, Segment
+
+
+class Upper(Protocol):
+    """The owner of an endpoint: for us always an MPTCP subflow, which may be carrying plain TCP."""
+
+    def handshake_options(self) -> tuple[MptcpOption, ...]:
+        """MPTCP options for a SYN or SYN/ACK."""
+
+    def add_options(self, options: Options, record: Record | None) -> None:
+        """Add the MPTCP options of a later segment: ``record`` is the payload it carries, if any."""
+
+    def receive_window(self) -> int:
+        """Bytes the peer may send beyond what was acknowledged."""
+
+    def on_established(self, segment: Segment, now: int) -> bool:
+        """The handshake is complete with ``segment``. False: what the segment says is not acceptable, reset."""
+
+    def on_segment(self, segment: Segment, now: int) -> bool:
+        """An acceptable segment, before its payload is looked at. False: reset."""
+
+    def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
+        """Payload in order; ``ssn`` counts from 1 at the first byte (RFC 8684 section 3.3). False: reset."""
+
+    def on_reset(self, segment: Segment, now: int) -> None:
+        """The peer's RST is valid; ``on_closed`` follows."""
+
+    def on_acked(self, now: int) -> None:
+        """The peer acknowledged something new."""
+
+    def on_fin(self, now: int) -> None:
+        """The peer's FIN, after all of its data."""
+
+    def on_timeout(self, now: int) -> None:
+        """The retransmission timer expired."""
+
+    def on_closed(self, error: OSError | None, now: int) -> None:
+        """The endpoint is in CLOSED or TIME-WAIT: nothing more comes from it."""
+
+    def wake(self) -> None:
+        """Something can be sent: call the endpoint's output soon."""
