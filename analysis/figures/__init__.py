@@ -1,0 +1,34 @@
+"""One module a kind of figure: `draw(run)` returns it, `table(run)` has the same numbers for terminals."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+from rich.table import Table
+
+from analysis import style
+from analysis.load import Run
+
+
+def table(run: Run) -> Table:
+    """Return the table of `run`, by the figure module that its manifest names."""
+    result: Table = _module(run).table(run)
+    return result
+
+
+def save(run: Run, directory: Path) -> list[Path]:
+    """Draw `run` to PNG and PDF in `directory`; return the paths."""
+    style.apply()
+    figure = _module(run).draw(run)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = [directory / f"{run.name}.{kind}" for kind in ("png", "pdf")]
+    for path in paths:
+        # Without the date the same results give the same file.
+        figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+    return paths
+
+
+def _module(run: Run) -> ModuleType:
+    return importlib.import_module(f"analysis.figures.{run.manifest['figure']}")

@@ -1,0 +1,78 @@
+"""One look for all figures: for print at column width, for readers who do not see all colours, and in grey.
+
+Colours are Okabe and Ito's. Each stack has one colour and one marker in every figure; the kernel's stacks
+have solid lines and ours dashed ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+
+COLUMN_WIDTH_IN = 3.5
+"""Width of one column of a two-column paper."""
+
+SETTINGS: Mapping[str, Any] = {
+    "figure.dpi": 300,
+    "figure.constrained_layout.use": True,
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "axes.labelsize": 8,
+    "axes.titlesize": 8,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.5,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4,
+    "pdf.fonttype": 42,
+    "savefig.dpi": 300,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a stack is drawn and what it is called."""
+
+    label: str
+    color: str
+    marker: str
+    linestyle: str
+
+
+LOOKS: Mapping[str, Look] = {
+    "kernel-tcp": Look("kernel TCP", "#000000", "o", "-"),
+    "kernel-mptcp": Look("kernel MPTCP", "#0072b2", "s", "-"),
+    "kernel-bond": Look("kernel TCP, bonded links", "#009e73", "D", "-"),
+    "python-tcp": Look("Python TCP", "#e69f00", "^", "--"),
+    "python-mptcp": Look("Python MPTCP", "#d55e00", "v", "--"),
+}
+
+_OTHERS = (("#cc79a7", "P"), ("#56b4e9", "X"), ("#999999", "*"), ("#7a5c00", "h"))
+
+
+def look(stack: str) -> Look:
+    """Return the look of `stack`; a stack of the user's own gets one that depends on its name alone."""
+    if stack in LOOKS:
+        return LOOKS[stack]
+    color, marker = _OTHERS[sum(stack.encode()) % len(_OTHERS)]
+    return Look(stack, color, marker, ":")
+
+
+def apply() -> None:
+    """Make this the style of all figures drawn from now on, without a display."""
+    mpl.use("Agg")
+    mpl.rcParams.update(SETTINGS)

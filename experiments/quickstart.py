@@ -1,0 +1,27 @@
+"""The first experiment to run: micro-flows of three sizes over every stack, in a few minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from experiments.ab_microflows import AbMicroflows, MicroflowParameters
+
+
+class Quickstart(AbMicroflows):
+    """Micro-flows with few sizes and requests."""
+
+    name = "quickstart"
+    title = "Quickstart: requests per second by response size"
+    scales: ClassVar[Mapping[str, MicroflowParameters]] = {
+        "quick": MicroflowParameters(
+            repetitions=2,
+            sizes_bytes=(1_000, 30_000, 300_000),
+            requests=2_000,
+            limit=60_000_000,
+            concurrency=100,
+            ab_repetitions=1,
+            rate=50_000_000,
+            queue=100_000,
+        )
+    }

@@ -1,0 +1,199 @@
+"""What an experiment is: one file in experiments/ that defines one subclass of `Experiment`.
+
+The file `experiments/my_idea.py` is the experiment `my-idea`; dropping the file there is all the registration
+there is. An experiment states its parameters and their values at each scale, lists its points, and measures
+one point when the runner asks it to; labs, stacks, files, resuming and checking are the runner's work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+
+from pydantic import BeforeValidator, Field
+
+from testbed.errors import LabError
+from testbed.topologies import load_topology
+from testbed.validation import Frozen, unknown, validate
+
+if TYPE_CHECKING:
+    from testbed.lab import Lab
+    from testbed.stacks import StackUnderTest
+    from testbed.stacks.measure import Measurement
+
+Scalar = str | int | float
+
+
+def _split(value: Any) -> Any:
+    return [item.strip() for item in value.split(",")] if isinstance(value, str) else value
+
+
+PositiveInts = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split), Field(min_length=1)]
+"""A list of positive integers; on the command line joined by commas."""
+
+Choices = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
+"""A list of names; on the command line joined by commas."""
+
+
+class Parameters(Frozen):
+    """The parameters every experiment has; an experiment adds its own in a subclass."""
+
+    repetitions: int = Field(ge=1)
+    seed: int = Field(default=1, ge=0)
+
+
+P = TypeVar("P", bound=Parameters)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One measurement: a stack, the factors that are varied, and the number of the repetition (from 1).
+
+    `topology` holds the topology parameters of this point that differ from the experiment's own.
+    """
+
+    stack: str
+    repetition: int
+    factors: Mapping[str, Scalar] = field(default_factory=dict)
+    topology: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The name of the point in file names; unique within a run directory."""
+        factors = [f"{name}-{value}" for name, value in self.factors.items()]
+        return ".".join([self.stack.replace(":", "-"), *factors, f"r{self.repetition}"]).replace("/", "-")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What an experiment measures a point with.
+
+    `directory` takes raw files. `progress` is told the share of the point that is done, 0 to 1. `seed` is
+    this point's own, derived from the experiment's.
+    """
+
+    lab: Lab
+    stack: StackUnderTest
+    directory: Path
+    seed: int
+    progress: Callable[[float], None]
+
+
+class Experiment(ABC, Generic[P]):
+    """One experiment with its parameters resolved."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    topology: ClassVar[str]
+    """Name of a template in topologies/."""
+    stacks: ClassVar[tuple[str, ...]]
+    """The stacks under test, in the order in which they are shown."""
+    figure: ClassVar[str]
+    """Name of the module in analysis.figures that draws the results."""
+    scales: ClassVar[Mapping[str, Parameters]]
+    """Values of all parameters by name of the scale; the first one is the default."""
+
+    def __init__(self, parameters: P) -> None:
+        self.parameters = parameters
+
+    @abstractmethod
+    def points(self, stacks: Sequence[str]) -> list[Point]:
+        """Return every point to measure on `stacks`, in order; neighbours with one stack share a lab."""
+
+    @abstractmethod
+    def run_point(self, bench: Bench, point: Point) -> Measurement:
+        """Measure `point` and return its result (JSON values; units in the names).
+
+        Raises LabError for what went wrong, Unsupported for what this machine or stack cannot do.
+        """
+
+    def topology_parameters(self) -> dict[str, Scalar]:
+        """Return the parameters that the topology's template is rendered with."""
+        return {}
+
+    def checks(self, point: Point, measurement: Measurement) -> list[str]:
+        """Return what makes `measurement` invalid, in the user's words; by default what the stack found."""
+        return measurement.problems
+
+    def expected_seconds(self, point: Point) -> float:
+        """Return roughly how long `point` takes, for the estimate of the remaining time."""
+        return 5.0
+
+    def specification(self) -> dict[str, Any]:
+        """Return what names the run directory: everything that was asked, as JSON values.
+
+        Topologies are in it as rendered: results never outlive a change of their template.
+        Raises LabError when a topology is not valid with these parameters.
+        """
+        variants = {tuple(point.topology.items()) for point in self.points(self.stacks)}
+        return {
+            "experiment": self.name,
+            "parameters": self.parameters.model_dump(mode="json"),
+            "topologies": [
+                load_topology(self.topology, {**self.topology_parameters(), **dict(variant)}).model_dump(mode="json")
+                for variant in sorted(variants)
+            ],
+        }
+
+    def point_seed(self, point: Point) -> int:
+        """Return the 32-bit seed of `point`, the same for every stack: all see the same chances."""
+        text = f"{self.parameters.seed} {sorted(point.factors.items())} {point.repetition}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def experiment_names() -> list[str]:
+    """Return the names of all experiments, without importing any."""
+    import experiments
+
+    modules = pkgutil.iter_modules(experiments.__path__)
+    return sorted(module.name.replace("_", "-") for module in modules if not module.name.startswith("_"))
+
+
+def experiment_class(name: str) -> type[Experiment[Any]]:
+    """Return the class of the experiment `name`. Raises LabError with the allowed names."""
+    names = experiment_names()
+    if name not in names:
+        raise LabError(unknown("experiment", name, names))
+    module = importlib.import_module(f"experiments.{name.replace('-', '_')}")
+    found = [
+        member
+        for _, member in inspect.getmembers(module, inspect.isclass)
+        if issubclass(member, Experiment) and getattr(member, "name", None) == name
+    ]
+    if len(found) != 1:
+        raise LabError(f"{module.__file__}: must define one subclass of Experiment with name = {name!r}")
+    return found[0]
+
+
+def resolve(experiment: type[Experiment[Any]], scale: str | None, settings: Sequence[str]) -> Experiment[Any]:
+    """Return `experiment` at `scale` (None: its default), with `settings` ("key=value") put over its table.
+
+    Raises LabError with the allowed values for an unknown scale or parameter or a refused value.
+    """
+    scale = scale or next(iter(experiment.scales))
+    if scale not in experiment.scales:
+        raise LabError(f"--scale: {unknown('scale', scale, experiment.scales)}")
+    table = experiment.scales[scale]
+    values, changes = table.model_dump(), parse_settings(settings)
+    for key in changes:
+        if key not in values:
+            raise LabError(f"--set: {unknown('parameter', key, values)}")
+    return experiment(validate(type(table), values | changes, "--set"))
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, str]:
+    """Return the "key=value" texts of `--set` as a mapping. Raises LabError for another form."""
+    pairs = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise LabError(f"--set {setting}: must be key=value")
+        pairs[key] = value
+    return pairs

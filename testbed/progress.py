@@ -1,0 +1,133 @@
+"""What a run shows while it goes on: a bar with an estimate on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class Display(Protocol):
+    """Is told by the runner what happens. Seconds are expected ones, see `Experiment.expected_seconds`."""
+
+    def begin(self, points: int, expected_s: float) -> None:
+        """The run begins with so many points."""
+
+    def stage(self, text: str) -> None:
+        """Something between the points has begun, such as building a lab."""
+
+    def point_begins(self, key: str, expected_s: float) -> None:
+        """A point begins."""
+
+    def point_progress(self, share: float) -> None:
+        """This share of the point is done, 0 to 1."""
+
+    def point_ends(self, record: Mapping[str, Any]) -> None:
+        """The point has ended, `record` says how."""
+
+    def end(self) -> None:
+        """The run has ended, however."""
+
+
+class Lines:
+    """One line a point on standard error: for log files and pipes."""
+
+    def __init__(self) -> None:
+        self._points = self._done = 0
+        self._began = time.monotonic()
+        self._expected_s = self._left_s = self._point_s = 0.0
+
+    def begin(self, points: int, expected_s: float) -> None:
+        """See Display."""
+        self._points = points
+        self._expected_s = self._left_s = expected_s
+        self._began = time.monotonic()
+
+    def stage(self, text: str) -> None:
+        """See Display."""
+
+    def point_begins(self, key: str, expected_s: float) -> None:
+        """See Display."""
+        self._point_s = expected_s
+
+    def point_progress(self, share: float) -> None:
+        """See Display."""
+
+    def point_ends(self, record: Mapping[str, Any]) -> None:
+        """See Display."""
+        self._done += 1
+        self._left_s -= self._point_s
+        pace = (time.monotonic() - self._began) / (self._expected_s - self._left_s)
+        why = f" ({'; '.join(record['why'])})" if record["why"] else ""
+        print(
+            f"{self._done}/{self._points} {record['key']}: {record['outcome']}{why},"
+            f" {record['seconds']:.1f} s, about {self._left_s * pace:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def end(self) -> None:
+        """See Display."""
+
+
+class Bar:
+    """A progress bar with the remaining time, on standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}", justify="left"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[done]}/{task.fields[points]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            # The pace of the whole run, not of the last seconds: points differ in length.
+            speed_estimate_period=24 * 3600,
+            expand=True,
+        )
+        self._task = TaskID(0)
+        self._before_s = self._point_s = 0.0
+        self._done = 0
+
+    def begin(self, points: int, expected_s: float) -> None:
+        """See Display."""
+        self._task = self._progress.add_task("", total=expected_s, points=points, done=0)
+        self._progress.start()
+
+    def stage(self, text: str) -> None:
+        """See Display."""
+        self._progress.update(self._task, description=text)
+
+    def point_begins(self, key: str, expected_s: float) -> None:
+        """See Display."""
+        self._point_s = expected_s
+        self._progress.update(self._task, description=key)
+
+    def point_progress(self, share: float) -> None:
+        """See Display."""
+        done_s = self._before_s + self._point_s * min(max(share, 0.0), 1.0)
+        self._progress.update(self._task, completed=done_s)
+
+    def point_ends(self, record: Mapping[str, Any]) -> None:
+        """See Display."""
+        self._before_s += self._point_s
+        self._done += 1
+        self._progress.update(self._task, completed=self._before_s, done=self._done)
+        if record["why"]:
+            reasons = "; ".join(record["why"])
+            self._progress.console.print(f"{record['key']}: {record['outcome']}: {reasons}", markup=False)
+
+    def end(self) -> None:
+        """See Display."""
+        self._progress.stop()
+
+
+def display() -> Display:
+    """Return a bar when standard error is a terminal, lines when not."""
+    console = Console(stderr=True)
+    return Bar(console) if console.is_terminal else Lines()

@@ -1,0 +1,166 @@
+"""Run directories: where results are written, and how they are found again.
+
+One run directory per resolved specification::
+
+    results/<experiment>/<hash of the specification>/
+        manifest.json           what was asked, on which machine, how it ended
+        results.csv             tidy table: one row a point
+        points/<point>/         raw files of one point, and point.json with its outcome
+        failed/<point>.<n>/     attempts that failed and were made again later
+
+A point's directory is filled under another name and renamed when it is complete, every other file is replaced
+in one step: whatever stands under its final name is whole, however the run ended.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import LabError
+
+FORMAT = 1
+"""Version of the layout above; part of every manifest."""
+
+PASSED, FAILED, UNSUPPORTED, INCOMPLETE = "passed", "failed", "unsupported", "incomplete"
+"""Outcomes. A point has one of the first three, a run may also be incomplete."""
+
+EXIT_CODES = {PASSED: 0, FAILED: 1, INCOMPLETE: 1, UNSUPPORTED: 3}
+"""What the command line returns for the outcome of a run."""
+
+_UNFINISHED_SUFFIX = ".unfinished"
+
+
+def specification_hash(specification: Mapping[str, Any]) -> str:
+    """Return the 12 hexadecimal digits that name a resolved specification (JSON values only)."""
+    canonical = json.dumps(specification, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Replace `path` by `document` as JSON, in one step."""
+    _replace(path, json.dumps(document, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the JSON document in `path`, or None when there is no such file."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise LabError(f"{path}: not a JSON document ({error}); move it away to measure again") from error
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the scalars of a nested mapping, keys joined by `_`; lists are left to the raw files."""
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}_")
+        elif value is None or isinstance(value, (str, int, float, bool)):
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+class RunDirectory:
+    """The run directory of one specification under `root`; made at the first write."""
+
+    def __init__(self, root: Path, experiment: str, specification: Mapping[str, Any]) -> None:
+        self.root = root
+        self.specification = dict(specification)
+        self.hash = specification_hash(specification)
+        self.path = root / experiment / self.hash
+        self.manifest_path = self.path / "manifest.json"
+        self.table_path = self.path / "results.csv"
+        self._points = self.path / "points"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the directory for one run, and clear what an interrupted one left.
+
+        Raises LabError when another run holds it.
+        """
+        self._points.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise LabError(f"{self.path}: another run is writing here; wait for its end or use --out") from error
+        try:
+            for leftover in self._points.glob(f"*{_UNFINISHED_SUFFIX}"):
+                shutil.rmtree(leftover)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the manifest, or an empty mapping before the first run."""
+        return read_json(self.manifest_path) or {}
+
+    def point(self, key: str) -> dict[str, Any] | None:
+        """Return the record of the point `key`, or None when it has not been measured to an end."""
+        record: dict[str, Any] | None = read_json(self._points / key / "point.json")
+        return record
+
+    @contextmanager
+    def writing(self, key: str) -> Iterator[Path]:
+        """Give a directory for the raw files of the point `key`; it counts only if the block ends normally.
+
+        An earlier attempt is kept under `failed/`.
+        """
+        unfinished = self._points / f"{key}{_UNFINISHED_SUFFIX}"
+        unfinished.mkdir()
+        try:
+            yield unfinished
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        final = self._points / key
+        if final.exists():
+            self._put_aside(final)
+        unfinished.rename(final)
+
+    def write_table(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write results.csv: the factors, the outcome and every scalar result of each record."""
+        rows = [table_row(record) for record in records]
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        temporary = self.table_path.with_suffix(".tmp")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(self.table_path)
+
+    def _put_aside(self, final: Path) -> None:
+        attic = self.path / "failed"
+        attic.mkdir(exist_ok=True)
+        attempts = sum(1 for _ in attic.glob(f"{final.name}.*"))
+        final.rename(attic / f"{final.name}.{attempts + 1}")
+
+
+def table_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the flat row of results.csv for one point's record."""
+    return {
+        "stack": record["stack"],
+        "repetition": record["repetition"],
+        **record["factors"],
+        "outcome": record["outcome"],
+        "why": "; ".join(record["why"]),
+        **flatten(record["result"]),
+    }
+
+
+def _replace(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(text)
+    temporary.replace(path)

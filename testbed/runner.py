@@ -1,0 +1,248 @@
+"""Runs an experiment: plans its points, measures the missing ones, checks and keeps every result.
+
+Points that passed are never measured again; failed, unsupported and interrupted ones are, at the next call.
+Points that follow one another on one stack and one topology share a lab. What is wrong with one point (a
+failed check, a broken program) fails the run but not the other points; a lab that cannot be built as asked
+stops it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from testbed.errors import LabError, Unsupported
+from testbed.experiment import Bench, Experiment, Point
+from testbed.provenance import provenance
+from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
+from testbed.stacks import StackUnderTest, create
+
+if TYPE_CHECKING:
+    from testbed.calibrate import Calibration
+    from testbed.lab import Lab
+    from testbed.progress import Display
+
+
+@contextmanager
+def open_lab(topology: str, parameters: Mapping[str, Any]) -> Iterator[Lab]:
+    """Build the lab of a topology template; the private namespace must have been entered."""
+    from testbed.lab import Lab
+    from testbed.topologies import load_topology
+
+    with Lab(load_topology(topology, dict(parameters))) as lab:
+        yield lab
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where labs and stacks come from."""
+
+    open_lab: Callable[[str, Mapping[str, Any]], AbstractContextManager[Lab]] = open_lab
+    create_stack: Callable[[str], StackUnderTest] = create
+
+
+class Plan:
+    """The points of an experiment on the chosen stacks, and which of them are still to be measured."""
+
+    def __init__(
+        self, experiment: Experiment[Any], root: Path, scale: str | None = None, stacks: Sequence[str] = ()
+    ) -> None:
+        self.experiment = experiment
+        self.scale = scale or next(iter(experiment.scales))
+        self.stacks = tuple(stacks) or experiment.stacks
+        self.points = experiment.points(self.stacks)
+        self.directory = RunDirectory(root, experiment.name, experiment.specification())
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of all points measured so far, of other stacks too, in order."""
+        stacks = dict.fromkeys((*self.experiment.stacks, *self.directory.manifest().get("stacks", ()), *self.stacks))
+        records = (self.directory.point(point.key) for point in self.experiment.points(tuple(stacks)))
+        return [record for record in records if record is not None]
+
+    def pending(self) -> list[Point]:
+        """Return the points that have not passed, in order."""
+        passed = {record["key"] for record in self.records() if record["outcome"] == PASSED}
+        return [point for point in self.points if point.key not in passed]
+
+    def outcome(self) -> str:
+        """Return how the chosen points stand together."""
+        outcomes = {record["key"]: record["outcome"] for record in self.records()}
+        found = {outcomes.get(point.key, INCOMPLETE) for point in self.points}
+        return next(outcome for outcome in (FAILED, INCOMPLETE, PASSED, UNSUPPORTED) if outcome in found)
+
+
+class Runner:
+    """Measures what is pending of one plan."""
+
+    def __init__(self, plan: Plan, display: Display, environment: Environment | None = None) -> None:
+        self._plan = plan
+        self._display = display
+        self._environment = environment or Environment()
+        self._manifest: dict[str, Any] = {}
+        self._session: dict[str, Any] = {}
+
+    def run(self) -> str:
+        """Measure every pending point; return the run's outcome.
+
+        Raises LabError when a lab cannot be built as asked, KeyboardInterrupt when the user stopped it; in
+        both cases the points measured so far are kept.
+        """
+        plan = self._plan
+        with plan.directory.locked():
+            pending = plan.pending()
+            if not pending:
+                return plan.outcome()
+            self._begin()
+            expected_s = sum(plan.experiment.expected_seconds(point) for point in pending)
+            self._display.begin(len(pending), expected_s)
+            try:
+                for _, group in itertools.groupby(pending, lambda point: (point.stack, point.topology)):
+                    self._measure_group(list(group))
+            finally:
+                self._display.end()
+                self._end()
+        return plan.outcome()
+
+    def _begin(self) -> None:
+        plan = self._plan
+        earlier = plan.directory.manifest()
+        self._session = {"began": _now(), "ended": None, "command_line": sys.argv, **provenance()}
+        self._manifest = {
+            "format": FORMAT,
+            "experiment": plan.experiment.name,
+            "title": plan.experiment.title,
+            "figure": plan.experiment.figure,
+            "scale": plan.scale,
+            "hash": plan.directory.hash,
+            "specification": plan.directory.specification,
+            "stacks": list(dict.fromkeys((*earlier.get("stacks", ()), *plan.stacks))),
+            "sessions": [*earlier.get("sessions", ()), self._session],
+            "labs": list(earlier.get("labs", ())),
+        }
+        self._write()
+
+    def _end(self) -> None:
+        self._session["ended"] = _now()
+        self._write()
+
+    def _write(self) -> None:
+        """Bring results.csv and manifest.json up to what the points' own records say."""
+        records = self._plan.records()
+        self._plan.directory.write_table(records)
+        whys = [f"{record['key']}: {why}" for record in records for why in record["why"]]
+        points = {
+            record["key"]: {
+                name: record[name] for name in ("outcome", "why", "began", "seconds", "seed", "session", "lab")
+            }
+            for record in records
+        }
+        self._manifest |= {"outcome": self._plan.outcome(), "why": whys, "points": points}
+        write_json(self._plan.directory.manifest_path, self._manifest)
+
+    def _measure_group(self, points: Sequence[Point]) -> None:
+        """Measure points that share a stack and a topology in one lab."""
+        experiment, first = self._plan.experiment, points[0]
+        parameters = {**experiment.topology_parameters(), **first.topology}
+        stack = self._environment.create_stack(first.stack)
+        self._display.stage(f"building {experiment.topology} for {first.stack}")
+        with self._environment.open_lab(experiment.topology, parameters) as lab:
+            calibration = [_plain(one) for one in lab.calibrate()]
+            refusal = self._prepare(stack, lab)
+            self._manifest["labs"].append(
+                {
+                    "began": _now(),
+                    "stack": stack.name,
+                    "congestion": stack.congestion,
+                    "parameters": parameters,
+                    "calibration": calibration,
+                    **lab.describe(),
+                }
+            )
+            for point in points:
+                self._measure(point, lab, stack, refusal)
+
+    @staticmethod
+    def _prepare(stack: StackUnderTest, lab: Lab) -> LabError | None:
+        """Prepare `stack`; return what kept it from being ready, which is then the fate of its points."""
+        try:
+            stack.prepare(lab)
+        except LabError as error:
+            return error
+        return None
+
+    def _measure(self, point: Point, lab: Lab, stack: StackUnderTest, refusal: LabError | None) -> None:
+        """Measure one point and write its record; only KeyboardInterrupt and its like come through."""
+        experiment = self._plan.experiment
+        self._display.point_begins(point.key, experiment.expected_seconds(point))
+        began, clock = _now(), time.monotonic()
+        with self._plan.directory.writing(point.key) as directory:
+            bench = Bench(lab, stack, directory, experiment.point_seed(point), self._display.point_progress)
+            verdict = self._attempt(bench, point, refusal)
+            record = {
+                "key": point.key,
+                "stack": point.stack,
+                "repetition": point.repetition,
+                "factors": dict(point.factors),
+                "topology": dict(point.topology),
+                **asdict(verdict),
+                "began": began,
+                "seconds": round(time.monotonic() - clock, 3),
+                "seed": bench.seed,
+                "session": len(self._manifest["sessions"]) - 1,
+                "lab": len(self._manifest["labs"]) - 1,
+            }
+            write_json(directory / "point.json", record)
+        self._write()
+        self._display.point_ends(record)
+
+    def _attempt(self, bench: Bench, point: Point, refusal: LabError | None) -> _Verdict:
+        """Measure and check one point."""
+        experiment = self._plan.experiment
+        try:
+            if refusal is not None:
+                raise refusal
+            measurement = experiment.run_point(bench, point)
+            problems = experiment.checks(point, measurement)
+        except Unsupported as error:
+            return _Verdict(UNSUPPORTED, [error.message])
+        except LabError as error:
+            return _Verdict(FAILED, [error.message])
+        except Exception as error:
+            # A mistake in an experiment must not cost the other points their night.
+            (bench.directory / "error.txt").write_text(traceback.format_exc())
+            return _Verdict(FAILED, [f"{type(error).__name__}: {error} (see error.txt)"])
+        outcome = FAILED if problems else PASSED
+        return _Verdict(outcome, problems, measurement.result, measurement.counters, measurement.paths)
+
+
+@dataclass(frozen=True)
+class _Verdict:
+    """How a point ended and why, and what was measured."""
+
+    outcome: str
+    why: list[str]
+    result: Mapping[str, Any] = field(default_factory=dict)
+    counters: Mapping[str, Any] = field(default_factory=dict)
+    paths: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _plain(calibration: Calibration) -> dict[str, Any]:
+    return {
+        "link": calibration.link,
+        "direction": calibration.direction,
+        "asked_bps": calibration.asked_bps,
+        "measured_bps": calibration.measured_bps,
+        "ok": calibration.ok,
+    }
