@@ -22,10 +22,8 @@ def encode(src: bytes, dst: bytes, ecn: int, ident: int, length: int, address_su
     """The 20 header bytes of a packet of `length` bytes in total; `address_sum` is the sum of both
     addresses.
     """
-    header_sum = _CONSTANT_SUM + ecn + length + ident + address_sum
-    return _HEADER.pack(
-        0x45, ecn, length, ident, _DONT_FRAGMENT, TTL, PROTOCOL_TCP, -header_sum % 65535, src, dst
-    )
+    check = -(_CONSTANT_SUM + ecn + length + ident + address_sum) % 65535
+    return _HEADER.pack(0x45, ecn, length, ident, _DONT_FRAGMENT, TTL, PROTOCOL_TCP, check, src, dst)
 
 
 def decode(buffer: Buffer, available: int) -> tuple[bytes, bytes, int, int, int]:

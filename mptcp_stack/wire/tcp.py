@@ -79,32 +79,34 @@ def decode(packet: Packet) -> Segment:
     if decode_ip is None:
         raise WireError("IP version")
     src, dst, ecn, start, end = decode_ip(first, available)
-    if min(end, len(first)) - start < HEADER_LENGTH:
+    header_limit = min(end, len(first))
+    if header_limit - start < HEADER_LENGTH:
         raise WireError("TCP header truncated")
     sport, dport, seq, ack, offset_flags, window, _, _ = _HEADER.unpack_from(first, start)
     payload_start = start + (offset_flags >> 12) * 4
-    if payload_start - start < HEADER_LENGTH or payload_start > min(end, len(first)):
+    if not start + HEADER_LENGTH <= payload_start <= header_limit:
         raise WireError("TCP data offset out of range")
-    views = _cut(parts, end)
+    payload = _payload(parts, payload_start, end)
     if packet.checksum is Checksum.NONE:
-        _verify(src + dst, [views[0][start:], *views[1:]], end - start)
-    options = decode_options(first, start + HEADER_LENGTH, payload_start)
-    views[0] = views[0][payload_start:]
-    payload = views if len(views) == 1 and payload_start < end else [view for view in views if len(view)]
+        _verify(src + dst, [memoryview(first)[start:payload_start], *payload], end - start)
     return Segment(
-        src, dst, sport, dport, seq, ack, offset_flags & 0xFF, window, options, payload, end - payload_start,
-        packet.gso_size, ecn,
+        src, dst, sport, dport, seq, ack, offset_flags & 0xFF, window,
+        decode_options(first, start + HEADER_LENGTH, payload_start),
+        payload, end - payload_start, packet.gso_size, ecn,
     )  # fmt: skip
 
 
-def _cut(parts: Sequence[Buffer], end: int) -> list[memoryview]:
-    """Views of the first `end` bytes of `parts`."""
+def _payload(parts: Sequence[Buffer], start: int, end: int) -> list[memoryview]:
+    """Views of the bytes from `start` to `end` of `parts`, none of them empty."""
     if len(parts) == 1:
-        return [memoryview(parts[0])[:end]]
+        return [memoryview(parts[0])[start:end]] if start < end else []
     views = []
     for part in parts:
-        views.append(memoryview(part)[:end])
-        end -= len(views[-1])
+        view = memoryview(part)[start:end]
+        if len(view):
+            views.append(view)
+        start = max(0, start - len(part))
+        end = max(0, end - len(part))
     return views
 
 
@@ -124,6 +126,13 @@ def encode(segment: Segment, ident: int = 0) -> Packet:
     `ident` is the IPv4 identification. Raises ValueError for a field out of range, options that do not fit
     in 40 bytes, or a packet over 65535 bytes.
     """
+    try:
+        return _encode(segment, ident & 0xFFFF)
+    except (error, OverflowError) as problem:
+        raise ValueError(f"a field is out of range: {problem}") from None
+
+
+def _encode(segment: Segment, ident: int) -> Packet:
     src, dst = segment.src, segment.dst
     options = encode_options(segment.options)
     header_length = HEADER_LENGTH + len(options)
@@ -132,15 +141,12 @@ def encode(segment: Segment, ident: int = 0) -> Packet:
     total = length + (ipv4.HEADER_LENGTH if len(src) == 4 else ipv6.HEADER_LENGTH)
     if total > MAX_PACKET_LENGTH:
         raise ValueError(f"a packet of {total} bytes is longer than {MAX_PACKET_LENGTH}")
-    try:
-        tcp = _HEADER.pack(
-            segment.sport, segment.dport, segment.seq, segment.ack, header_length << 10 | segment.flags,
-            segment.window, (address_sum + ipv4.PROTOCOL_TCP + length) % 65535, 0,
-        )  # fmt: skip
-    except error as problem:
-        raise ValueError(f"a header field is out of range: {problem}") from None
+    tcp = _HEADER.pack(
+        segment.sport, segment.dport, segment.seq, segment.ack, header_length << 10 | segment.flags,
+        segment.window, (address_sum + ipv4.PROTOCOL_TCP + length) % 65535, 0,
+    )  # fmt: skip
     if len(src) == 4:
-        ip = ipv4.encode(src, dst, segment.ecn, ident & 0xFFFF, total, address_sum)
+        ip = ipv4.encode(src, dst, segment.ecn, ident, total, address_sum)
     else:
         ip = ipv6.encode(src, dst, segment.ecn, total)
     gso_size = segment.gso_size if segment.length > segment.gso_size else 0
