@@ -1,9 +1,9 @@
 """Kernel settings: read, set with reading back, restored.
 
-Some settings exist for the whole machine only (`tcp_allowed_congestion_control`, `rps_sock_flow_entries`). A run
-may need them changed, may be killed at any moment, and may not be the only run. So a `Ledger` in /run notes the
-original value and the runs that hold it; the last one out restores it, and a run that died without restoring is
-found by the next. The ledger is kept by a guardian process that lives outside the run's namespaces (see
+Some settings exist for the whole machine only (`tcp_allowed_congestion_control`, `rps_sock_flow_entries`). A
+run may need them changed, may be killed at any moment, and may not be the only run. So a `Ledger` in /run notes
+the original value and the runs that hold it; the last one out restores it, and what a dead run left is repaired
+by the next. The ledger is kept by a guardian process that lives outside the run's namespaces (see
 `testbed.namespace`); the run talks to it through `MachineSysctls`.
 """
 
@@ -21,6 +21,8 @@ from typing import Any, Protocol
 from testbed.errors import LabError, Unsupported
 
 RUN_DIRECTORY = Path("/run/mptcp-lab")
+
+Action = Callable[..., str | None]
 
 
 class Sysctls(Protocol):
@@ -160,7 +162,7 @@ def guard(connection: socket.socket, identity: str) -> None:
     """The guardian: serves one run's requests until every process of the run is gone, then restores."""
     ledger = Ledger(identity)
     ledger.release()
-    actions: dict[str, Callable[..., str | None]] = {
+    actions: dict[str, Action] = {
         "read": LocalSysctls().read,
         "set": ledger.set,
         "include": ledger.include,
@@ -172,9 +174,7 @@ def guard(connection: socket.socket, identity: str) -> None:
         ledger.release()
 
 
-def _answer(
-    actions: dict[str, Callable[..., str | None]], action: str, *arguments: str
-) -> dict[str, str | None]:
+def _answer(actions: dict[str, Action], action: str, *arguments: str) -> dict[str, str | None]:
     try:
         return {"value": actions[action](*arguments)}
     except LabError as error:
