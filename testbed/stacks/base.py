@@ -59,9 +59,7 @@ class StackUnderTest(ABC):
     def require(self, feature: str) -> None:
         """Raise :class:`Unsupported` when the stack cannot carry that kind of load."""
         if not self.supports(feature):
-            raise Unsupported(
-                f"stack {self.name} does not carry {feature}; it can: {', '.join(sorted(self.features))}"
-            )
+            raise Unsupported(f"stack {self.name} does not carry {feature}; it can: {', '.join(sorted(self.features))}")
 
     @abstractmethod
     def prepare(self, lab: Lab) -> None:

@@ -35,8 +35,7 @@ class HostCounters:
             {name: change for name, change in changes.items() if change and name not in GAUGES},
             {
                 interface: {
-                    name: value - before.interfaces.get(interface, {}).get(name, 0)
-                    for name, value in numbers.items()
+                    name: value - before.interfaces.get(interface, {}).get(name, 0) for name, value in numbers.items()
                 }
                 for interface, numbers in self.interfaces.items()
             },

@@ -34,6 +34,8 @@ class KernelBond(KernelTcp):
         """Check kernel TCP, and that the bond spread the server's bytes evenly."""
         sent = {name: counted[SERVER].interfaces[name]["tx_bytes"] for name in lab.hosts[SERVER].interfaces}
         even = sum(sent.values()) / len(sent)
+        if not even:
+            return ["no byte went over the bond's paths"]
         uneven = [
             f"the bond is not round-robin: {name} carried {number / sum(sent.values()):.0%} of the bytes"
             for name, number in sent.items()

@@ -47,7 +47,5 @@ class KernelMptcp(KernelTcp):
             host: json.loads(lab.hosts[host].run(["ip", "-j", "mptcp", "limits", "show"]).stdout)
             for host in (CLIENT, SERVER)
         }
-        zero = [
-            f"{host} {name}" for host, values in limits.items() for name, value in values.items() if not value
-        ]
+        zero = [f"{host} {name}" for host, values in limits.items() for name, value in values.items() if not value]
         return f"; limit 0: {', '.join(zero)}" if zero else ""

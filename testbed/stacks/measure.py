@@ -225,9 +225,7 @@ def http(
     stack.require("http")
 
     def share(client: Program, elapsed_s: float) -> float:
-        lines = [
-            line for line in tail(client.stderr).splitlines() if line.startswith("{") and line.endswith("}")
-        ]
+        lines = [line for line in tail(client.stderr).splitlines() if line.startswith("{") and line.endswith("}")]
         return float(json.loads(lines[-1])["done"]) / load.requests if lines else 0.0
 
     trial = _Trial(
@@ -304,11 +302,7 @@ def bulk(
 ) -> Measurement:  # fmt: skip
     """Measure one transfer of our own generator. Raises as :func:`http` does."""
     stack.require("bulk")
-    limit = (
-        ["--seconds", str(load.limit_seconds)]
-        if load.limit_bytes is None
-        else ["--bytes", str(load.limit_bytes)]
-    )
+    limit = ["--seconds", str(load.limit_seconds)] if load.limit_bytes is None else ["--bytes", str(load.limit_bytes)]
     trial = _Trial(
         server=stack.command(lab, SERVER, "testbed.loadgen.bulk", "server", "--listen", f"{ANY}:{BULK_PORT}"),
         client=stack.command(
@@ -335,9 +329,7 @@ def iperf3(
     seconds = load.limit_seconds or 1.0
     trial = _Trial(
         server=stack.program(iperf.server_command(BULK_PORT)),
-        client=stack.program(
-            iperf.client_command(stack.server_address(lab), BULK_PORT, load.direction, seconds)
-        ),
+        client=stack.program(iperf.client_command(stack.server_address(lab), BULK_PORT, load.direction, seconds)),
         ready=lambda server: "listening" in tail(server.stdout),
         limit_s=load.time_limit_s,
         # One carries its control messages, one the data.

@@ -22,7 +22,7 @@ class Fallback(NamedTuple):
 
 
 FALLBACKS = (
-    Fallback("MPCapableFallbackSYNACK", "the SYN/ACK had no MP_CAPABLE (no MPTCP there, or removed on the way)"),
+    Fallback("MPCapableFallbackSYNACK", "the SYN/ACK had no MP_CAPABLE (no MPTCP there, or removed)"),
     Fallback("MPCapableFallbackACK", "the third ACK came without MP_CAPABLE: it was removed on the way"),
     Fallback("MPFallbackTokenInit", "no free token for the connection's key"),
     Fallback("MPCapableDataFallback", "the first data came without a mapping"),

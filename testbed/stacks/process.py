@@ -53,9 +53,7 @@ class Program:
             except subprocess.TimeoutExpired:
                 elapsed_s = time.monotonic() - started
             if elapsed_s > limit_s:
-                raise LabError(
-                    f"{self.name} did not end within {limit_s:.0f} s: {self.last_words()}", exit_code=1
-                )
+                raise LabError(f"{self.name} did not end within {limit_s:.0f} s: {self.last_words()}", exit_code=1)
             watch(elapsed_s)
 
     def await_start(self, ready: Callable[[Program], bool]) -> None:

@@ -67,7 +67,5 @@ def own_congestion_problems(declared: str, evidence: Evidence) -> list[str]:
         if report is None:
             problems.append(f"the {host}'s program did not report its stack: it ran over kernel sockets")
         elif report.get("congestion") != declared:
-            problems.append(
-                f"{host}: congestion control {report.get('congestion')}, not {declared} as declared"
-            )
+            problems.append(f"{host}: congestion control {report.get('congestion')}, not {declared} as declared")
     return problems

@@ -1,0 +1,344 @@
+"""The load generators over loopback and plain asyncio: what is counted, and above all that failures are."""
+
+import asyncio
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from testbed.loadgen import bulk, client, content, server
+from testbed.loadgen.options import Endpoint
+from testbed.loadgen.summary import describe_ms, percentile
+
+HOST = "127.0.0.1"
+
+
+# --- content -------------------------------------------------------------------------------------------------
+
+
+def test_chunks_concatenate_to_the_prefix():
+    total = 3 * content.PERIOD_BYTES + 17
+    pieces, offset = [], 0
+    while offset < total:
+        piece = content.chunk(offset, min(300_001, total - offset))
+        pieces.append(bytes(piece))
+        offset += len(piece)
+    assert b"".join(pieces) == content.prefix(total)
+
+
+def test_matches_accepts_the_content_only():
+    data = content.prefix(2_000_000)
+    assert content.matches(data, 0)
+    assert content.matches(memoryview(data)[777:1_500_000], 777)
+    assert not content.matches(data[1:], 0)
+    changed = bytearray(data)
+    changed[1_999_999] ^= 1
+    assert not content.matches(memoryview(changed), 0)
+
+
+def test_swapped_segments_do_not_match():
+    data = content.prefix(4 * 65536)
+    swapped = data[65536:131072] + data[:65536] + data[131072:]
+    assert not content.matches(swapped, 0)
+
+
+# --- summary -------------------------------------------------------------------------------------------------
+
+
+def test_percentiles_are_nearest_rank():
+    ordered = list(range(1, 101))
+    assert [percentile(ordered, p) for p in (50, 99, 100)] == [50, 99, 100]
+    assert percentile([7.0], 50) == 7.0
+
+
+def test_describe_gives_milliseconds():
+    numbers = describe_ms([1_000_000, 3_000_000])
+    assert numbers is not None
+    assert (numbers["min"], numbers["mean"], numbers["sd"], numbers["p100"]) == (1.0, 2.0, 1.0, 3.0)
+    assert describe_ms([]) is None
+
+
+# --- HTTP ----------------------------------------------------------------------------------------------------
+
+
+async def load(port: int, **changes: float) -> client.Run:
+    settings: dict[str, float] = {"size_bytes": 1000, "requests": 20, "concurrency": 5, "request_timeout_s": 5.0}
+    run = client.Run(client.Load(target=Endpoint(HOST, port), **(settings | changes)))  # type: ignore[arg-type]
+    await run.execute()
+    return run
+
+
+async def against_our_server(**changes: float) -> tuple[client.Run, Counter[str]]:
+    counts: Counter[str] = Counter()
+    serving = await server.start_server(Endpoint(HOST, 0), counts)
+    async with serving:
+        run = await load(serving.sockets[0].getsockname()[1], **changes)  # type: ignore[attr-defined]
+    return run, counts
+
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def against(handler: Handler, **changes: float) -> client.Run:
+    async with await asyncio.start_server(handler, HOST, 0) as serving:
+        return await load(serving.sockets[0].getsockname()[1], **changes)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, content.PERIOD_BYTES + 1, server.WHOLE_RESPONSE_BYTES + 12_345])
+def test_every_size_arrives_whole(size):
+    run, counts = asyncio.run(against_our_server(size_bytes=size))
+    result = run.result()
+    assert result["failures"] == {}
+    assert result["succeeded"] == counts["requests"] == 20
+    assert result["received_bytes"] == 20 * (size + len(server.response_head(size)))
+    assert result["requests_per_s"] == pytest.approx(20 / result["duration_s"], rel=0.01)
+    assert result["latency_ms"]["total"]["p100"] >= result["latency_ms"]["connect"]["p100"] > 0
+
+
+def response(head: bytes, body: bytes, reset: bool = False) -> Handler:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + body)
+        if reset:
+            await writer.drain()
+            writer.transport.abort()
+        else:
+            writer.close()
+
+    return handle
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+def flipped(size: int) -> bytes:
+    body = bytearray(content.prefix(size))
+    body[size // 2] ^= 0x20
+    return bytes(body)
+
+
+OK_HEAD = server.response_head(1000)
+FAULTS = {
+    "content": response(OK_HEAD, flipped(1000)),
+    "short": response(OK_HEAD, content.prefix(999)),
+    "length": response(server.response_head(999), content.prefix(999)),
+    "malformed": response(b"SMTP ready\r\n\r\n", b""),
+    "status": response(b"HTTP/1.1 404 Not Found\r\nContent-Length: 1000\r\n\r\n", content.prefix(1000)),
+    "timeout": silent,
+}
+
+
+@pytest.mark.parametrize("reason", FAULTS)
+def test_a_fault_is_counted_under_its_name(reason):
+    run = asyncio.run(against(FAULTS[reason], request_timeout_s=0.3))
+    result = run.result()
+    assert result["failures"] == {reason: 20}
+    assert result["succeeded"] == 0
+    assert result["requests_per_s"] == 0
+    assert result["latency_ms"] == {"connect": None, "total": None}
+    assert reason in client.FAILURES
+
+
+def test_too_long_a_body_fails():
+    run = asyncio.run(against(response(OK_HEAD, content.prefix(1001))))
+    assert run.result()["succeeded"] == 0
+
+
+def test_an_empty_response_is_short():
+    run = asyncio.run(against(response(b"", b"")))
+    assert run.result()["failures"] == {"short": 20}
+
+
+def test_a_reset_is_counted():
+    def linger(handler: Handler) -> Handler:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # SO_LINGER with time 0 makes the kernel send RST.
+            writer.get_extra_info("socket").setsockopt(1, 13, bytes((1, 0, 0, 0, 0, 0, 0, 0)))
+            await handler(reader, writer)
+
+        return handle
+
+    run = asyncio.run(against(linger(response(OK_HEAD, content.prefix(10), reset=True))))
+    assert run.result()["failures"] == {"reset": 20}
+
+
+def test_refused_connections_are_counted():
+    run = asyncio.run(load(1))
+    assert run.result()["failures"] == {"refused": 20}
+
+
+def test_faults_among_good_responses_are_counted_exactly():
+    served = Counter[str]()
+
+    async def sometimes_wrong(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served["requests"] += 1
+        body = flipped(1000) if served["requests"] % 4 == 0 else content.prefix(1000)
+        await response(OK_HEAD, body)(reader, writer)
+
+    result = asyncio.run(against(sometimes_wrong)).result()
+    assert (result["succeeded"], result["failures"]) == (15, {"content": 5})
+
+
+def test_the_time_limit_ends_the_run():
+    started = time.monotonic()
+    run = asyncio.run(against(silent, time_limit_s=0.3))
+    assert time.monotonic() - started < 3
+    result = run.result()
+    assert result["failures"] == {"unfinished": 5}
+    assert result["not_started"] == 15
+
+
+def test_concurrency_is_what_was_asked():
+    at_once = Counter[str]()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        at_once["now"] += 1
+        at_once["most"] = max(at_once["most"], at_once["now"])
+        await asyncio.sleep(0.02)
+        at_once["now"] -= 1
+        await response(OK_HEAD, content.prefix(1000))(reader, writer)
+
+    run = asyncio.run(against(slow, concurrency=7, requests=30))
+    assert run.result()["succeeded"] == 30
+    assert at_once["most"] == 7
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GET /bytes/x HTTP/1.0\r\n\r\n", b"404"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", b"404"),
+        (b"\x00\x01\r\n\r\n", b"400"),
+        (b"GET /bytes/5 HTTP/1.1\r\nHost: a\r\n\r\n", b"200"),
+    ],
+)
+def test_server_answers_any_request(request_bytes, status):
+    async def ask() -> bytes:
+        async with await server.start_server(Endpoint(HOST, 0), Counter()) as serving:
+            reader, writer = await asyncio.open_connection(*serving.sockets[0].getsockname())  # type: ignore[attr-defined]
+            writer.write(request_bytes)
+            answer = await asyncio.wait_for(reader.read(), 5)
+            writer.close()
+            return answer
+
+    assert asyncio.run(ask()).split()[1] == status
+
+
+# --- bulk ----------------------------------------------------------------------------------------------------
+
+
+async def bulk_transfer(order: bulk.Order, time_limit_s: float = 10.0) -> tuple[dict, list[dict]]:
+    transfers: list[dict] = []
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: bulk.ServerPeer(transfers), HOST, 0) as serving:
+        result = await bulk.transfer(Endpoint(*serving.sockets[0].getsockname()), order, time_limit_s)
+        await asyncio.sleep(0.05)
+    return result, transfers
+
+
+@pytest.mark.parametrize("direction", bulk.DIRECTIONS)
+@pytest.mark.parametrize("check", bulk.CHECKS)
+def test_bulk_moves_exactly_what_was_asked(direction, check):
+    size = 5_000_003
+    result, transfers = asyncio.run(bulk_transfer(bulk.Order(direction, size, None, check)))
+    assert result["failure"] is None
+    assert result["received_bytes"] == size
+    assert result["content_ok"] is (True if check == "content" else None)
+    moved = transfers[0]
+    assert max(moved["sent_bytes"], moved["received_bytes"]) == size
+
+
+@pytest.mark.parametrize("direction", bulk.DIRECTIONS)
+def test_bulk_lasts_as_long_as_asked(direction):
+    result, _ = asyncio.run(bulk_transfer(bulk.Order(direction, None, 0.3, "content")))
+    assert result["failure"] is None
+    assert 0.2 < result["duration_s"] < 1.5
+    assert result["throughput_bps"] == pytest.approx(result["received_bytes"] * 8 / result["duration_s"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("body", "failure"),
+    [(content.prefix(99_999), "short"), (flipped(100_000), "content"), (content.prefix(100_001), "short")],
+)
+def test_bulk_download_notices_a_wrong_sender(body, failure):
+    async def run() -> dict:
+        async def wrong(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.write(body)
+            writer.close()
+
+        async with await asyncio.start_server(wrong, HOST, 0) as serving:
+            target = Endpoint(*serving.sockets[0].getsockname())
+            return await bulk.transfer(target, bulk.Order("download", 100_000, None, "content"), 5.0)
+
+    assert asyncio.run(run())["failure"] == failure
+
+
+def test_bulk_gives_up_at_its_time_limit():
+    async def run() -> dict:
+        async with await asyncio.start_server(silent, HOST, 0) as serving:
+            target = Endpoint(*serving.sockets[0].getsockname())
+            return await bulk.transfer(target, bulk.Order("download", 100_000, None, "content"), 0.2)
+
+    assert asyncio.run(run())["failure"] == "timeout"
+
+
+# --- programs ------------------------------------------------------------------------------------------------
+
+
+def test_programs_from_start_to_sigterm(tmp_path):
+    serving = subprocess.Popen(
+        [sys.executable, "-m", "testbed.loadgen.server", "--listen", f"{HOST}:18431"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert serving.stdout is not None
+        assert json.loads(serving.stdout.readline())["ready"]["port"] == 18431
+        raw = tmp_path / "requests.csv"
+        asking = subprocess.run(
+            [sys.executable, "-m", "testbed.loadgen.client", "--connect", f"{HOST}:18431", "--size-bytes", "500",
+             "-n", "50", "-c", "4", "--raw", str(raw)],
+            capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        serving.send_signal(signal.SIGTERM)
+        served, _ = serving.communicate(timeout=10)
+    finally:
+        serving.kill()
+    assert asking.returncode == 0
+    assert serving.returncode == 0
+    assert json.loads(asking.stdout)["succeeded"] == json.loads(served)["requests"] == 50
+    assert json.loads(asking.stderr.splitlines()[-1])["done"] == 50
+    with raw.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 50
+    assert all(row["outcome"] == "ok" and int(row["end_ns"]) > int(row["start_ns"]) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "message"),
+    [
+        ("server", [], "--listen"),
+        ("server", ["--listen", "nowhere"], "'nowhere' is not ADDRESS:PORT"),
+        ("server", ["--listen", "192.0.2.1:80"], "192.0.2.1"),
+        ("client", ["--connect", "127.0.0.1:1", "--size-bytes", "-5", "-n", "1", "-c", "1"], "--size-bytes"),
+        ("client", ["--connect", "127.0.0.1:1", "--size-bytes", "5", "-n", "0", "-c", "1"], "above zero"),
+        ("client", ["--stack-loop", "x", "--connect", "127.0.0.1:1"], "asyncio"),
+        ("bulk", ["client", "--connect", "127.0.0.1:1", "--direction", "up", "--bytes", "1"], "'download', 'upload'"),
+        ("bulk", ["client", "--connect", "127.0.0.1:1", "--direction", "upload", "--bytes", "1"], "127.0.0.1"),
+    ],
+)  # fmt: skip
+def test_bad_arguments_give_one_line_and_exit_2(program, arguments, message):
+    finished = subprocess.run(
+        [sys.executable, "-m", f"testbed.loadgen.{program}", *arguments],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    assert finished.returncode == 2
+    assert message in finished.stderr
+    assert len(finished.stderr.splitlines()) == 1
