@@ -149,6 +149,10 @@ SPELLINGS = {
         TS + "1e1a 200f 0102030405060708 1112131415161718 21222324 3132 0000",
         Options(ts_val=100, ts_ecr=200, dss=FULL_DSS),
     ),
+    "another option where the padding of the DSS would be": (
+        TS + "1e1a 200f 0102030405060708 1112131415161718 21222324 3132 0402",
+        Options(sack_permitted=True, ts_val=100, ts_ecr=200, dss=FULL_DSS),
+    ),
     "DSS before timestamps": (
         "1e08 2001 00000001" + TS,
         Options(ts_val=100, ts_ecr=200, dss=Dss(1, False)),
