@@ -1,0 +1,45 @@
+"""What a device is: it takes and gives batches of packets and says what it can do with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mptcp_stack.wire import Packet
+
+MAX_IP_BYTES = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a device does by itself.
+
+    `mtu` is the largest IP packet on its wire, in bytes; `max_packet_bytes` the largest that `send` takes, which is
+    more than `mtu` only with `segmentation_offload`. With `checksum_offload` it completes PARTIAL checksums.
+    """
+
+    mtu: int
+    checksum_offload: bool
+    segmentation_offload: bool
+    max_packet_bytes: int
+
+
+class Device(Protocol):
+    """A network interface of the stack. Never blocks."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it does by itself."""
+
+    def fileno(self) -> int:
+        """A descriptor that is readable while packets wait."""
+
+    def receive(self, limit: int) -> list[Packet]:
+        """Up to `limit` packets that wait, in order of arrival; fewer only when no more wait."""
+
+    def send(self, packets: Sequence[Packet]) -> int:
+        """Send packets in order; how many it took. Those it did not take are lost, as in a full queue of a NIC."""
+
+    def close(self) -> None:
+        """Let go of its descriptors. May be called again."""

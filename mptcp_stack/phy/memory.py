@@ -1,0 +1,72 @@
+"""A cable between two stacks in one process."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Sequence
+
+from mptcp_stack.wire import Packet
+
+from .device import MAX_IP_BYTES, Capabilities
+
+OFFLOADS = Capabilities(mtu=1500, checksum_offload=True, segmentation_offload=True, max_packet_bytes=MAX_IP_BYTES)
+NO_OFFLOADS = Capabilities(mtu=1500, checksum_offload=False, segmentation_offload=False, max_packet_bytes=1500)
+
+
+class MemoryDevice:
+    """One end of a cable made by `memory_pair`. Holds up to `queue_packets` packets that came in."""
+
+    def __init__(self, capabilities: Capabilities, queue_packets: int) -> None:
+        self.capabilities = capabilities
+        self.peer: MemoryDevice | None = None
+        self._queue: deque[Packet] = deque()
+        self._queue_packets = queue_packets
+        self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        """See `Device`."""
+        return self._fd
+
+    def receive(self, limit: int) -> list[Packet]:
+        """See `Device`."""
+        queue = self._queue
+        packets = [queue.popleft() for _ in range(min(limit, len(queue)))]
+        if packets and not queue:
+            os.eventfd_read(self._fd)
+        return packets
+
+    def send(self, packets: Sequence[Packet]) -> int:
+        """See `Device`. What is sent while the other end is closed is lost. Raises ValueError when one is too large."""
+        for packet in packets:
+            if packet.length > self.capabilities.max_packet_bytes:
+                raise ValueError(f"a packet of {packet.length} bytes is too large for this device")
+        return len(packets) if self.peer is None else self.peer._put(packets)
+
+    def close(self) -> None:
+        """See `Device`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+            self._queue.clear()
+        if self.peer is not None:
+            self.peer.peer = None
+            self.peer = None
+
+    def _put(self, packets: Sequence[Packet]) -> int:
+        queue = self._queue
+        taken = packets[: self._queue_packets - len(queue)]
+        if taken and not queue:
+            os.eventfd_write(self._fd, 1)
+        # One buffer each, as from a real device: the sender may reuse its own after this.
+        queue.extend(
+            Packet([b"".join(packet.parts)], 0, packet.length, packet.gso_size, packet.checksum) for packet in taken
+        )
+        return len(taken)
+
+
+def memory_pair(capabilities: Capabilities = OFFLOADS, queue_packets: int = 4096) -> tuple[MemoryDevice, MemoryDevice]:
+    """Two devices, each receiving what the other one sends."""
+    near, far = MemoryDevice(capabilities, queue_packets), MemoryDevice(capabilities, queue_packets)
+    near.peer, far.peer = far, near
+    return near, far

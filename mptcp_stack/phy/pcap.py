@@ -1,0 +1,104 @@
+"""Capture files: what a stack sends and receives, as packets of the wire with complete checksums.
+
+Format: draft-ietf-opsawg-pcap, with nanosecond time stamps and link type RAW (packets begin with the IP header).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from struct import Struct
+
+from mptcp_stack.wire import Packet, complete, split
+
+from .device import Capabilities, Device
+
+_MAGIC_NANOSECONDS = 0xA1B23C4D
+_LINKTYPE_RAW = 101
+_SNAP_BYTES = 0x40000
+_FILE_HEADER = Struct("<IHHiIII")
+_RECORD_HEADER = Struct("<IIII")
+_PROTOCOL_TCP = 6
+
+
+class PcapWriter:
+    """A capture file that grows by `write`; a context manager. Raises OSError when it cannot be written."""
+
+    def __init__(self, path: Path | str) -> None:
+        self._file = Path(path).open("wb")  # noqa: SIM115 (closed by close)
+        self._file.write(_FILE_HEADER.pack(_MAGIC_NANOSECONDS, 2, 4, 0, 0, _SNAP_BYTES, _LINKTYPE_RAW))
+
+    def write(self, time_ns: int, data: bytes) -> None:
+        """Add one IP packet seen at `time_ns`, nanoseconds since 1970 (or since a simulation began)."""
+        seconds, nanoseconds = divmod(time_ns, 1_000_000_000)
+        self._file.write(_RECORD_HEADER.pack(seconds, nanoseconds, len(data), len(data)))
+        self._file.write(data)
+
+    def close(self) -> None:
+        """Close the file. May be called again."""
+        self._file.close()
+
+    def __enter__(self) -> PcapWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class PcapTap:
+    """A device that records what passes through it in both directions."""
+
+    def __init__(self, device: Device, writer: PcapWriter, clock: Callable[[], int] = time.time_ns) -> None:
+        self._device = device
+        self._writer = writer
+        self._clock = clock
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See `Device`."""
+        return self._device.capabilities
+
+    def fileno(self) -> int:
+        """See `Device`."""
+        return self._device.fileno()
+
+    def receive(self, limit: int) -> list[Packet]:
+        """See `Device`."""
+        packets = self._device.receive(limit)
+        self._record(packets)
+        return packets
+
+    def send(self, packets: Sequence[Packet]) -> int:
+        """See `Device`. Records only what the device below took."""
+        # Before it is sent: the answer of a peer in the same machine must not come before its cause.
+        now = self._clock()
+        taken = self._device.send(packets)
+        self._record(packets[:taken], now)
+        return taken
+
+    def close(self) -> None:
+        """Close the device and the capture file."""
+        self._device.close()
+        self._writer.close()
+
+    def _record(self, packets: Sequence[Packet], time_ns: int | None = None) -> None:
+        now = self._clock() if time_ns is None else time_ns
+        for packet in packets:
+            for data in wire_form(packet):
+                self._writer.write(now, data)
+
+
+def wire_form(packet: Packet) -> list[bytes]:
+    """The packets of a wire that `packet` stands for, with complete checksums; other than TCP is left as it is."""
+    if not _is_tcp(packet):
+        return [b"".join(packet.parts)]
+    return [complete(piece) for piece in split(packet)]
+
+
+def _is_tcp(packet: Packet) -> bool:
+    """Whether the bytes have a whole TCP header, as far as IPv4 without options and IPv6 without extensions tell."""
+    head = packet.parts[0]
+    if len(head) >= 40 and head[0] == 0x45:
+        return head[9] == _PROTOCOL_TCP
+    return len(head) >= 60 and head[0] >> 4 == 6 and head[6] == _PROTOCOL_TCP

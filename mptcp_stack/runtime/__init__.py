@@ -1,0 +1,16 @@
+"""The stack for applications: an asyncio event loop, and the host's side of the network."""
+
+from .config import ConfigError, HostAddress, NetworkConfig
+from .event_loop import EventLoop, run
+from .host_network import HostNetwork
+from .network import Network
+
+__all__ = [
+    "ConfigError",
+    "EventLoop",
+    "HostAddress",
+    "HostNetwork",
+    "Network",
+    "NetworkConfig",
+    "run",
+]

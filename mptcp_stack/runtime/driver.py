@@ -1,0 +1,185 @@
+"""Drives a stack from an asyncio event loop: packets in, timers, events to their handlers, packets out.
+
+What the application does in answer to a packet goes out together with the acknowledgement of that packet: sending is
+put off to the end of the loop's turn (`wake`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from mptcp_stack.events import Accepted, Closed, Connected, Event, Readable, Writable
+from mptcp_stack.stack import Address, Connection, Listener
+
+from .network import Network
+
+_NS_PER_SECOND = 1e9
+
+
+class ConnectionHandler(Protocol):
+    """Who is told about one connection."""
+
+    def on_connected(self) -> None:
+        """The connection that we opened is established."""
+
+    def on_readable(self) -> None:
+        """Data or the end of data can be read."""
+
+    def on_writable(self) -> None:
+        """There is room again, after `Connection.send` took less than it was given."""
+
+    def on_closed(self, error: OSError | None) -> None:
+        """Nothing more will come; called once, and nothing after it."""
+
+
+AcceptHandler = Callable[[Connection], None]
+
+
+class Driver:
+    """Runs one network on one event loop, from its making to `close`.
+
+    `clock` gives the time in nanoseconds and must run as `loop.time` does.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        network: Network,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self.network = network
+        self._loop = loop
+        self._stack = network.stack
+        self._device = network.device
+        self._clock = clock
+        self._handlers: dict[Connection, ConnectionHandler] = {}
+        self._acceptors: dict[Listener, AcceptHandler] = {}
+        self._flush_queued = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_ns = 0
+        # One context for all flushes: copying the caller's would cost more than queueing the call.
+        self._context = contextvars.copy_context()
+        loop.add_reader(self._device.fileno(), self._receive)
+
+    # --- for transports, servers and sockets
+
+    def connect(self, remote: Address, local: Address | None, mptcp: bool | None = None) -> Connection:
+        """Open a connection; give it a handler at once. Raises OSError when there is no way or no free port."""
+        connection = self._stack.connect(remote, self._clock(), local, mptcp)
+        self.wake()
+        return connection
+
+    def listen(self, local: Address, backlog: int, accept: AcceptHandler, mptcp: bool | None = None) -> Listener:
+        """Call `accept` with every connection to `local`; it gives each one a handler. Raises OSError."""
+        listener = self._stack.listen(local, self._clock(), backlog, mptcp)
+        self._acceptors[listener] = accept
+        return listener
+
+    def stop_listening(self, listener: Listener) -> None:
+        """Accept nothing more; connections that exist stay."""
+        listener.close()
+        self._acceptors.pop(listener, None)
+
+    def attach(self, connection: Connection, handler: ConnectionHandler) -> None:
+        """From now on `handler` is told about `connection`."""
+        self._handlers[connection] = handler
+
+    def detach(self, connection: Connection) -> None:
+        """Nobody is told about `connection` any more; the stack brings it to its end."""
+        self._handlers.pop(connection, None)
+
+    def wake(self) -> None:
+        """Something was done to a connection: send what follows from it before the loop sleeps."""
+        if not self._flush_queued:
+            self._flush_queued = True
+            self._loop.call_soon(self._flush, context=self._context)
+
+    # --- the loop's callbacks
+
+    def _receive(self) -> None:
+        packets = self._device.receive(self.network.batch_packets)
+        self._stack.receive(packets, self._clock())
+        self.wake()
+        self._deliver()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._stack.handle_timers(self._clock())
+        self.wake()
+        self._deliver()
+
+    def _flush(self) -> None:
+        self._flush_queued = False
+        packets = self._stack.transmit(self._clock())
+        if packets:
+            lost = len(packets) - self._device.send(packets)
+            if lost:
+                self._stack.counters["OutDiscards"] += lost
+        self._deliver()
+        self._arm_timer()
+
+    def _arm_timer(self) -> None:
+        """A timer that fires too early does no harm: it is not moved when the deadline moves to later."""
+        deadline = self._stack.next_deadline()
+        if deadline is None:
+            return
+        if self._timer is not None:
+            if self._timer_ns <= deadline:
+                return
+            self._timer.cancel()
+        self._timer_ns = deadline
+        self._timer = self._loop.call_at(deadline / _NS_PER_SECOND, self._on_timer, context=self._context)
+
+    def _deliver(self) -> None:
+        next_event = self._stack.next_event
+        while (event := next_event()) is not None:
+            if isinstance(event, Accepted):
+                self._accept(event)
+                continue
+            handler = self._handlers.get(event.connection)
+            if handler is not None:
+                self._tell(handler, event)
+
+    def _tell(self, handler: ConnectionHandler, event: Event) -> None:
+        match event:
+            case Readable():
+                handler.on_readable()
+            case Writable():
+                handler.on_writable()
+            case Connected():
+                handler.on_connected()
+            case Closed():
+                del self._handlers[event.connection]
+                handler.on_closed(event.error)
+
+    def _accept(self, event: Accepted) -> None:
+        acceptor = self._acceptors.get(event.listener)
+        if acceptor is not None:
+            acceptor(event.connection)
+        else:
+            # The listener was closed while the handshake was under way.
+            event.connection.abort()
+            self.wake()
+
+    # --- the end
+
+    async def drain(self) -> None:
+        """Wait until closed connections have delivered what was written, for `linger_s` of the network at the most."""
+        deadline = self._loop.time() + self.network.linger_s
+        while self._stack.connections and self._loop.time() < deadline:
+            await asyncio.sleep(0.005)
+
+    def close(self) -> None:
+        """Reset what is still open, and let go of the loop. Handlers are not told."""
+        self._loop.remove_reader(self._device.fileno())
+        if self._timer is not None:
+            self._timer.cancel()
+        self._handlers.clear()
+        self._acceptors.clear()
+        for connection in self._stack.connections:
+            connection.abort()
+        self._device.send(self._stack.transmit(self._clock()))

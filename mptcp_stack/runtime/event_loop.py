@@ -1,0 +1,197 @@
+"""An asyncio event loop whose connections run over a stack of our own instead of the kernel's."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl as tls_module
+from collections import Counter
+from collections.abc import Coroutine, Sequence
+from ipaddress import ip_address
+from typing import Any, TypeVar
+
+from mptcp_stack.stack import Address
+
+from .allocator import keep_freed_memory
+from .config import NetworkConfig
+from .driver import Driver
+from .network import Network, packed_address
+from .server import Server
+from .streams import ProtocolFactory, Tls, Transports, open_stream
+
+Result = TypeVar("Result")
+Hosts = str | Sequence[str] | None
+
+
+class EventLoop(asyncio.SelectorEventLoop):
+    """`create_connection` and `create_server`, and so everything built upon them, use the network's stack.
+
+    The kernel keeps what belongs to it: loopback and Unix addresses, sockets given as `sock`, datagrams, pipes,
+    processes. Names are resolved by the kernel's resolver.
+
+    Made from a `NetworkConfig` it opens a TUN device and raises what `Network.open` raises; a `Network` is taken over.
+    Closing the loop waits for closed connections to deliver what was written (`linger_s`), resets the others, and
+    closes the network.
+    """
+
+    def __init__(self, network: Network | NetworkConfig) -> None:
+        super().__init__()
+        keep_freed_memory()
+        try:
+            self.network = Network.open(network) if isinstance(network, NetworkConfig) else network
+        except BaseException:
+            super().close()
+            raise
+        self.driver = Driver(self, self.network)
+
+    def close(self) -> None:
+        """See the class."""
+        if not self.is_closed() and not self.is_running():
+            try:
+                self.run_until_complete(self.driver.drain())
+            finally:
+                self.driver.close()
+                self.network.close()
+        super().close()
+
+    @property
+    def counters(self) -> Counter[str]:
+        """The network's counters."""
+        return self.network.counters
+
+    async def create_connection(  # type: ignore[override]
+        self,
+        protocol_factory: ProtocolFactory,
+        host: str | None = None,
+        port: int | str | None = None,
+        *,
+        ssl: tls_module.SSLContext | bool | None = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        sock: socket.socket | None = None,
+        local_addr: tuple[str, int] | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        **kernel_only: Any,
+    ) -> Transports:
+        """See asyncio. Addresses are tried in order; `happy_eyeballs_delay` and `interleave` are for the kernel's."""
+        _check_tls_arguments(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
+        remotes = [] if sock is not None or host is None else await self._resolve(host, port, family, flags)
+        if not remotes or any(_is_kernels(remote) for remote in remotes):
+            kernels: Any = super()
+            return await kernels.create_connection(  # type: ignore[no-any-return]
+                protocol_factory, host, port, ssl=ssl, family=family, proto=proto, flags=flags, sock=sock,
+                local_addr=local_addr, server_hostname=server_hostname, ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout, **kernel_only,
+            )  # fmt: skip
+        name = host if server_hostname is None else server_hostname
+        tls = _tls(ssl, False, name, ssl_handshake_timeout, ssl_shutdown_timeout)
+        local = None if local_addr is None else packed_address(*local_addr)
+        errors: list[OSError] = []
+        for remote in remotes:
+            try:
+                return await open_stream(self.driver, protocol_factory, remote, local, tls)
+            except OSError as error:
+                errors.append(error)
+        if len({str(error) for error in errors}) == 1:
+            raise errors[0]
+        raise OSError("Multiple exceptions: " + ", ".join(map(str, errors)))
+
+    async def create_server(  # type: ignore[override]
+        self,
+        protocol_factory: ProtocolFactory,
+        host: Hosts = None,
+        port: int | str | None = None,
+        *,
+        family: int = socket.AF_UNSPEC,
+        flags: int = socket.AI_PASSIVE,
+        sock: socket.socket | None = None,
+        backlog: int = 100,
+        ssl: tls_module.SSLContext | None = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+        **kernel_only: Any,
+    ) -> asyncio.AbstractServer:
+        """See asyncio. Without a host it listens on every address of the stack, and on none of the kernel's."""
+        locals_ = [] if sock is not None else await self._listening_addresses(host, port, family, flags)
+        if not locals_ or any(_is_kernels(local) for local in locals_):
+            kernels: Any = super()
+            return await kernels.create_server(  # type: ignore[no-any-return]
+                protocol_factory, host, port, family=family, flags=flags, sock=sock, backlog=backlog, ssl=ssl,
+                reuse_address=reuse_address, reuse_port=reuse_port, ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout, start_serving=start_serving, **kernel_only,
+            )  # fmt: skip
+        tls = _tls(ssl, True, None, ssl_handshake_timeout, ssl_shutdown_timeout)
+        server = Server(self, self.driver, locals_, protocol_factory, backlog, tls)
+        if start_serving:
+            server.listen()
+        return server
+
+    async def _listening_addresses(self, host: Hosts, port: int | str | None, family: int, flags: int) -> list[Address]:
+        hosts = [host] if host is None or isinstance(host, str) else host
+        found: list[Address] = []
+        for name in hosts:
+            if name in (None, "", "0.0.0.0", "::"):
+                found.append(Address(b"", _port(port)))
+            elif name is not None:
+                found += await self._resolve(name, port, family, flags)
+        return list(dict.fromkeys(found))
+
+    async def _resolve(self, host: str, port: int | str | None, family: int, flags: int) -> list[Address]:
+        """Addresses of a host, in the resolver's order. Raises OSError (socket.gaierror)."""
+        try:
+            return [Address(ip_address(host).packed, _port(port))]
+        except ValueError:
+            pass
+        entries = await self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
+        if not entries:
+            raise OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
+        return [packed_address(str(entry[4][0]), int(entry[4][1])) for entry in entries]
+
+
+def run(main: Coroutine[Any, Any, Result], config: NetworkConfig, *, debug: bool | None = None) -> Result:
+    """`asyncio.run` over a stack of our own. Raises what `EventLoop` and `main` raise."""
+    with asyncio.Runner(debug=debug, loop_factory=lambda: EventLoop(config)) as runner:
+        return runner.run(main)
+
+
+def _is_kernels(address: Address) -> bool:
+    return bool(address.ip) and ip_address(address.ip).is_loopback
+
+
+def _port(port: int | str | None) -> int:
+    return 0 if port is None else int(port)
+
+
+def _check_tls_arguments(ssl: object, server_hostname: str | None, host: str | None, *timeouts: float | None) -> None:
+    """The mistakes that asyncio reports, too."""
+    if server_hostname is not None and not ssl:
+        raise ValueError("server_hostname is only meaningful with ssl")
+    if ssl and server_hostname is None and not host:
+        raise ValueError("You must set server_hostname when using ssl without a host")
+    if not ssl and any(timeout is not None for timeout in timeouts):
+        raise ValueError("ssl_handshake_timeout and ssl_shutdown_timeout are only meaningful with ssl")
+
+
+def _tls(
+    ssl: tls_module.SSLContext | bool | None,
+    server_side: bool,
+    server_hostname: str | None,
+    handshake_timeout: float | None,
+    shutdown_timeout: float | None,
+) -> Tls | None:
+    if not ssl:
+        return None
+    if isinstance(ssl, tls_module.SSLContext):
+        context = ssl
+    elif server_side:
+        raise TypeError("ssl argument must be an SSLContext or None")
+    else:
+        context = tls_module.create_default_context()
+    return Tls(context, server_side, server_hostname, handshake_timeout, shutdown_timeout)

@@ -1,0 +1,101 @@
+"""A stack with the device it sends and receives on."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from ipaddress import ip_address
+
+from mptcp_stack.phy import Device, PcapTap, PcapWriter, SoftwareOffload
+from mptcp_stack.stack import Address, Connection, Stack, StackConfig
+
+from .config import ConfigError, NetworkConfig
+from .host_network import HostNetwork
+
+
+class Network:
+    """A stack on a device; an event loop drives it.
+
+    `batch_packets` and `linger_s` are those of `NetworkConfig`. Closing the network closes the device.
+    """
+
+    def __init__(
+        self,
+        stack_config: StackConfig,
+        device: Device,
+        *,
+        batch_packets: int = NetworkConfig.batch_packets,
+        linger_s: float = NetworkConfig.linger_s,
+        random_source: random.Random | None = None,
+    ) -> None:
+        able = device.capabilities
+        if not (able.checksum_offload and able.segmentation_offload):
+            device = SoftwareOffload(device)
+        self.device = device
+        self.batch_packets = batch_packets
+        self.linger_s = linger_s
+        # Keys and sequence numbers must not be guessed: by default they come from the kernel.
+        entropy = random.SystemRandom() if random_source is None else random_source
+        try:
+            self.stack = Stack(replace(stack_config, mtu=able.mtu), entropy)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        self._resources = ExitStack()
+        self._resources.callback(device.close)
+
+    @classmethod
+    def open(cls, config: NetworkConfig) -> Network:
+        """A new TUN device on this host. Raises what `HostNetwork` raises, OSError when `pcap` cannot be written."""
+        with ExitStack() as resources:
+            host = resources.enter_context(HostNetwork(config))
+            device: Device = host.tun
+            if config.pcap is not None:
+                device = PcapTap(device, PcapWriter(config.pcap))
+            network = cls(config.stack_config(), device, batch_packets=config.batch_packets, linger_s=config.linger_s)
+            network._resources.push(resources.pop_all())
+        return network
+
+    @property
+    def counters(self) -> Counter[str]:
+        """Counts of what happened, under the names of the kernel's MIB where it has one."""
+        return self.stack.counters
+
+    def close(self) -> None:
+        """Close the device, and undo what `open` did to the host. May be called again."""
+        self._resources.close()
+
+
+def packed_address(host: str, port: int) -> Address:
+    """An IP address in text and a port as the stack wants them; an empty `host` stands for every address."""
+    return Address(ip_address(host).packed if host else b"", port)
+
+
+def socket_address(address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+    """An address as the socket module gives it: two items for IPv4, four for IPv6."""
+    if not address.ip:
+        return ("0.0.0.0", address.port)
+    text = str(ip_address(address.ip))
+    return (text, address.port) if len(address.ip) == 4 else (text, address.port, 0, 0)
+
+
+def mptcp_info(connection: Connection) -> dict[str, object]:
+    """What `transport.get_extra_info("mptcp")` gives: whether MPTCP is spoken, and the state of every subflow."""
+    return {
+        "is_mptcp": connection.is_mptcp,
+        "token": connection.id,
+        "subflows": [
+            {
+                "local": socket_address(subflow.local),
+                "remote": socket_address(subflow.remote),
+                "state": subflow.endpoint.state.name,
+                "backup": subflow.backup,
+                "srtt_ns": subflow.srtt_ns,
+                "cwnd_bytes": subflow.cwnd_bytes,
+                "bytes_sent": subflow.bytes_sent,
+                "bytes_received": subflow.bytes_received,
+            }
+            for subflow in connection.subflows
+        ],
+    }

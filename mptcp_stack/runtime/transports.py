@@ -1,0 +1,329 @@
+"""asyncio's stream transport over a connection of the stack."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from asyncio import constants, transports
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from mptcp_stack.stack import Connection
+
+from .network import mptcp_info, socket_address
+
+if TYPE_CHECKING:
+    from .driver import Driver
+
+logger = logging.getLogger("asyncio")
+
+READ_BYTES = 256 * 1024
+"""One `Protocol.data_received` gets this much at the most, as with asyncio's own transports."""
+_LOG_WRITES_AFTER_END = 5
+
+Writable = bytes | bytearray | memoryview
+
+
+class StreamTransport(transports._FlowControlMixin):
+    """A connection as an asyncio transport; its semantics are those of asyncio's transport for TCP sockets.
+
+    `write` keeps bytes and views of bytes without copying them, and copies what could change. Reading copies once:
+    into a bytes object, or into the buffer of a `BufferedProtocol`. While reading is paused nothing is taken from the
+    connection, so that the receive window closes.
+
+    `get_extra_info` knows "peername", "sockname" and "mptcp" (see `mptcp_info`).
+    """
+
+    # What asyncio asks of a transport for `loop.start_tls` and `loop.sendfile`.
+    _start_tls_compatible = True
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        driver: Driver,
+        connection: Connection,
+        protocol: asyncio.BaseProtocol,
+    ) -> None:
+        self._names = {"peername": socket_address(connection.remote), "sockname": socket_address(connection.local)}
+        super().__init__(self._names, loop)
+        self._asyncio_loop = loop
+        self._driver = driver
+        self._connection = connection
+        self._waiting: deque[memoryview] = deque()
+        self._waiting_bytes = 0
+        self._reading = False
+        self._paused = False
+        self._eof_received = False
+        self._eof_written = False
+        self._closing = False
+        self._writes_after_end = 0
+        self._lost = False
+        self.set_protocol(protocol)
+        driver.attach(connection, self)
+
+    def __repr__(self) -> str:
+        state = "closing" if self._closing else "open"
+        return f"<{type(self).__name__} {state} {self._names['sockname']} -> {self._names['peername']}>"
+
+    def begin(self) -> bool:
+        """Call `connection_made`; False: it failed, and the connection is being reset. Follow with `start_reading`."""
+        try:
+            self._protocol.connection_made(self)
+        except Exception as error:
+            self._fatal_error(error, "connection_made")
+            return False
+        return True
+
+    def start_reading(self) -> None:
+        """Deliver what has arrived, and everything from now on."""
+        self._reading = True
+        self._read()
+
+    # --- asyncio.BaseTransport
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """See the class."""
+        if name == "mptcp":
+            return mptcp_info(self._connection)
+        return super().get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Set a new protocol."""
+        self._protocol: Any = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return the current protocol."""
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
+
+    def is_closing(self) -> bool:
+        """Whether the transport is closing or closed."""
+        return self._closing
+
+    def close(self) -> None:
+        """Stop reading, send what was written, then close; `connection_lost(None)` follows."""
+        if self._closing:
+            return
+        self._closing = True
+        if not self._waiting:
+            self._finish()
+
+    # --- reading
+
+    def is_reading(self) -> bool:
+        """Whether data is being delivered to the protocol."""
+        return not self._closing and not self._paused
+
+    def pause_reading(self) -> None:
+        """Deliver nothing until `resume_reading`; the receive window fills up and closes."""
+        if not self._closing:
+            self._paused = True
+
+    def resume_reading(self) -> None:
+        """Deliver again."""
+        if self._closing or not self._paused:
+            return
+        self._paused = False
+        self._asyncio_loop.call_soon(self._read)
+
+    def _read(self) -> None:
+        connection = self._connection
+        while self._reading and not self._paused and not self._closing and connection.receive_ready:
+            if not (self._fill_buffer() if self._buffered else self._give_bytes()):
+                return
+            # The window opens again.
+            self._driver.wake()
+        if connection.eof and self._reading and not self._paused:
+            self._read_eof()
+
+    def _give_bytes(self) -> bool:
+        data = b"".join(self._connection.receive(READ_BYTES))
+        try:
+            self._protocol.data_received(data)
+        except Exception as error:
+            self._fatal_error(error, "data_received")
+            return False
+        return True
+
+    def _fill_buffer(self) -> bool:
+        try:
+            buffer = memoryview(self._protocol.get_buffer(-1)).cast("B")
+            if not buffer:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            filled = 0
+            for chunk in self._connection.receive(len(buffer)):
+                end = filled + len(chunk)
+                buffer[filled:end] = chunk
+                filled = end
+            self._protocol.buffer_updated(filled)
+        except Exception as error:
+            self._fatal_error(error, "get_buffer() or buffer_updated")
+            return False
+        return True
+
+    def _read_eof(self) -> None:
+        if self._eof_received or self._closing:
+            return
+        self._eof_received = True
+        try:
+            keep_open = self._protocol.eof_received()
+        except Exception as error:
+            self._fatal_error(error, "eof_received")
+            return
+        if not keep_open:
+            self.close()
+
+    # --- writing
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the connection's send buffer had no room for."""
+        return self._waiting_bytes
+
+    def can_write_eof(self) -> bool:
+        """Yes."""
+        return True
+
+    def write(self, data: Writable) -> None:
+        """Send `data`, now or when there is room. What can change is copied. Never blocks."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if self._eof_written:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if not data:
+            return
+        if self._closing or self._lost:
+            self._count_write_after_end()
+            return
+        view = _unchanging(data)
+        if not self._waiting:
+            sent = self._send(view)
+            if sent == len(view):
+                return
+            view = view[sent:]
+        self._waiting.append(view)
+        self._waiting_bytes += len(view)
+        self._maybe_pause_protocol()  # type: ignore[attr-defined]
+
+    def writelines(self, list_of_data: Any) -> None:
+        """`write` each of the items; they leave together."""
+        for data in list_of_data:
+            self.write(data)
+
+    def write_eof(self) -> None:
+        """End our stream after what was written; reading goes on."""
+        if self._closing or self._eof_written:
+            return
+        self._eof_written = True
+        if not self._waiting:
+            self._shut_down()
+
+    def _send(self, view: memoryview) -> int:
+        """How much the connection took; all of it when the connection has failed, which is then `_lost`."""
+        try:
+            sent = self._connection.send(view)
+        except OSError as error:
+            self._force_close(error)
+            return len(view)
+        self._driver.wake()
+        return sent
+
+    def _shut_down(self) -> None:
+        self._connection.shutdown()
+        self._driver.wake()
+
+    def _count_write_after_end(self) -> None:
+        self._writes_after_end += 1
+        if self._writes_after_end >= _LOG_WRITES_AFTER_END:
+            logger.warning("%r: written to after its end", self)
+
+    # --- what the driver reports
+
+    def on_connected(self) -> None:
+        """See `ConnectionHandler`; a transport is made only for connections that are established."""
+
+    def on_readable(self) -> None:
+        """See `ConnectionHandler`."""
+        self._read()
+
+    def on_writable(self) -> None:
+        """See `ConnectionHandler`."""
+        waiting = self._waiting
+        while waiting:
+            view = waiting[0]
+            sent = self._send(view)
+            if self._lost:
+                return
+            self._waiting_bytes -= sent
+            if sent < len(view):
+                waiting[0] = view[sent:]
+                break
+            waiting.popleft()
+        self._maybe_resume_protocol()  # type: ignore[attr-defined]
+        if waiting:
+            return
+        if self._closing:
+            self._finish()
+        elif self._eof_written:
+            self._shut_down()
+
+    def on_closed(self, error: OSError | None) -> None:
+        """See `ConnectionHandler`. What has arrived is still delivered; after an orderly end the application closes."""
+        self._read()
+        if error is not None:
+            self._force_close(error)
+
+    # --- the end
+
+    def abort(self) -> None:
+        """Reset the connection, losing what was not sent; `connection_lost(None)` follows."""
+        self._force_close(None)
+
+    def _finish(self) -> None:
+        """Everything written is with the stack, which delivers it."""
+        self._connection.close()
+        self._lose(None)
+
+    def _force_close(self, error: BaseException | None) -> None:
+        """The name by which asyncio's TLS protocol aborts the transport below it."""
+        if self._lost:
+            return
+        self._closing = True
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._connection.abort()
+        self._lose(error)
+
+    def _lose(self, error: BaseException | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self._driver.detach(self._connection)
+        self._driver.wake()
+        self._asyncio_loop.call_soon(self._connection_lost, error)
+
+    def _connection_lost(self, error: BaseException | None) -> None:
+        protocol, self._protocol = self._protocol, None
+        protocol.connection_lost(error)
+
+    def _fatal_error(self, error: Exception, method: str) -> None:
+        if not isinstance(error, OSError):
+            self._asyncio_loop.call_exception_handler(
+                {
+                    "message": f"Fatal error: protocol.{method}() call failed.",
+                    "exception": error,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+        self._force_close(error)
+
+
+def _unchanging(data: Writable) -> memoryview:
+    """A flat view of bytes that will not change: of `data` itself where it is, or is a view of, bytes."""
+    if isinstance(data, memoryview):
+        if data.c_contiguous and isinstance(data.obj, bytes):
+            return data.cast("B")
+        return memoryview(data.tobytes())
+    return memoryview(data if isinstance(data, bytes) else bytes(data))
