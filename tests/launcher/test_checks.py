@@ -1,0 +1,34 @@
+"""`./lab test` itself: every check runs, one that fails is shown and fails the whole."""
+
+import pytest
+
+from testbed import checks
+
+GOOD = ("-c", "pass")
+BAD = ("-c", "raise SystemExit('what is wrong')")
+
+
+@pytest.mark.parametrize(
+    ("commands", "pytest_arguments", "failed"),
+    [
+        ({"lint": GOOD, "types": GOOD}, ["--version"], ""),
+        ({"lint": BAD, "types": GOOD}, ["--version"], "lab test: failed: lint"),
+        ({"lint": GOOD, "types": BAD}, ["--no-such-option"], "lab test: failed: types, tests"),
+    ],
+)
+def test_outcome(
+    commands: dict[str, tuple[str, ...]],
+    pytest_arguments: list[str],
+    failed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(checks, "CHECKS", commands)
+    code = checks.run_checks(pytest_arguments)
+    out, err = capfd.readouterr()
+    assert code == (1 if failed else 0)
+    assert [line.split()[:2] for line in out.splitlines() if line.startswith(("lint", "types"))] == [
+        [name, "FAILED" if command is BAD else "passed"] for name, command in commands.items()
+    ]
+    assert ("what is wrong" in out) == (BAD in commands.values())
+    assert (err.splitlines() or [""])[-1] == failed or not failed
