@@ -121,6 +121,7 @@ class Sending:
             return
         subflow = next((subflow for subflow in connection.subflows if subflow.usable), None)
         if subflow is not None:
+            subflow.endpoint.acknowledge_if_due(now)  # the third ACK comes first
             self.fin_sent = True
             subflow.endpoint.send_ack(now)
             self._arm_data_timer(now)

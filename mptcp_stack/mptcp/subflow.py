@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveJoin, find
+from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Record, State
@@ -24,7 +24,7 @@ class Subflow:
     """
 
     __slots__ = (
-        "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup", "bytes_received", "bytes_sent",
+        "_acknowledged_handshake", "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup", "bytes_received", "bytes_sent",
         "confirmed", "connection", "endpoint", "remote_id",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class Subflow:
         self._mappings = MappingTable()
         self._confirm_timer = host.context.timers.timer(self._confirm_again)
         self._confirm_attempts = 0
+        self._acknowledged_handshake = False
         self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
 
     # --- what schedulers and path managers look at
@@ -75,7 +76,12 @@ class Subflow:
     @property
     def usable(self) -> bool:
         """Whether data may be sent on it: established, and for a join also confirmed by the peer."""
-        return self.endpoint.may_send and (self.confirmed or not isinstance(self._handshake, ActiveJoin))
+        return self.endpoint.may_send and (self.confirmed or not self.joining)
+
+    @property
+    def joining(self) -> bool:
+        """Whether we opened it with MP_JOIN."""
+        return isinstance(self._handshake, ActiveJoin)
 
     @property
     def syn_transmissions(self) -> int:
@@ -107,9 +113,10 @@ class Subflow:
             return
         if mapping is None:
             mapping = connection.sending.pending_fin
-            if not self.confirmed and (mapping is None or isinstance(self._handshake, ActiveJoin)):
+            if not self.confirmed and (mapping is None or not self._acknowledged_handshake):
                 options.mptcp = self._handshake.until_confirmed()
                 if options.mptcp:
+                    self._acknowledged_handshake = not self.joining
                     return
         dss = Dss(data_ack=connection.receiving.next & MASK_64)
         if mapping is not None:
@@ -118,6 +125,10 @@ class Subflow:
             dss.length = mapping.length + mapping.data_fin
             dss.data_fin = mapping.data_fin
         options.dss = dss
+
+    def completes_handshake(self, segment: Segment) -> bool:
+        """See ``Upper``: a DSS before MP_CAPABLE was heard means that the third ACK was lost."""
+        return not (isinstance(self._handshake, PassiveInitial) and segment.options.dss and not segment.options.mptcp)
 
     def receive_window(self) -> int:
         """See ``Upper``: the window is the connection's, whatever the subflow."""

@@ -247,6 +247,8 @@ class Endpoint:
             if not scoreboard.una < ack <= scoreboard.next:
                 self._emit(RST, segment.ack, now)
                 return False
+            if not self._upper.completes_handshake(segment):
+                return False
             sender.on_ack(self.iss + 1, [], False, now)
             if not self._established(segment, now):
                 return False
