@@ -56,7 +56,7 @@ class Look:
 LOOKS: Mapping[str, Look] = {
     "kernel-tcp": Look("kernel TCP", "#000000", "o", "-"),
     "kernel-mptcp": Look("kernel MPTCP", "#0072b2", "s", "-"),
-    "kernel-bond": Look("kernel TCP, bonded links", "#009e73", "D", "-"),
+    "kernel-bond": Look("kernel TCP, bonded", "#009e73", "D", "-"),
     "python-tcp": Look("Python TCP", "#e69f00", "^", "--"),
     "python-mptcp": Look("Python MPTCP", "#d55e00", "v", "--"),
 }

@@ -153,9 +153,12 @@ def figures(
 
     if experiment is not None:
         experiment_class(experiment)
-    from analysis.load import find_runs
+    from analysis.load import UnreadableRun, find_runs
 
-    runs = find_runs(out, experiment)
+    try:
+        runs = find_runs(out, experiment)
+    except UnreadableRun as error:
+        raise LabError(str(error)) from error
     if not runs:
         raise LabError(f"{out}: no results{f' of {experiment}' if experiment else ''}; 'run' an experiment first")
     for found in runs:

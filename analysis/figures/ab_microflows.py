@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 from rich import box
 from rich.table import Table
 
@@ -25,7 +26,7 @@ def summary(run: Run) -> pd.DataFrame:
 def draw(run: Run) -> Figure:
     """Return the figure: lines with our generator, hollow markers for ApacheBench against Apache."""
     rates = summary(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.0))
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.2))
     axes = figure.subplots()
     for stack in run.stacks:
         _draw_stack(axes, rates[rates["stack"] == stack], stack)
@@ -33,8 +34,9 @@ def draw(run: Run) -> Figure:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xticks(sizes, [f"{size / 1000:g}" for size in sizes])
-    axes.minorticks_off()
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.minorticks_off()
     axes.set_xlabel("response size (kB)")
     axes.set_ylabel("requests/s")
     handles, _ = axes.get_legend_handles_labels()
@@ -62,10 +64,10 @@ def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str) -> None:
 
 
 def _caption(run: Run, rates: pd.DataFrame) -> str:
-    parameters = run.parameters
+    parameters, checked = run.parameters, _repetitions(rates, AB)
     return (
-        f"{parameters['paths']} links of {_rate(parameters['rate'])}, {parameters['concurrency']} requests at"
-        f" once; mean ± sd, n = {_range(rates['n'])}"
+        f"{parameters['paths']} x {_rate(parameters['rate'])}, {parameters['concurrency']} at once;"
+        f" mean ± sd, n = {_repetitions(rates, OURS)}{f' (ab: {checked})' if checked else ''}"
     )
 
 
@@ -74,19 +76,20 @@ def _rate(bits_per_s: int) -> str:
     return f"{bits_per_s / unit:g} {name}"
 
 
-def _range(counts: pd.Series) -> str:
-    low, high = int(counts.min()), int(counts.max())
-    return f"{low}" if low == high else f"{low} to {high}"
+def _repetitions(rates: pd.DataFrame, generator: str) -> str:
+    """Return the number of repetitions behind each mean: "3", "2 to 3" or, without any, nothing."""
+    counts = sorted({int(count) for count in rates[rates["generator"] == generator]["n"]})
+    return " to ".join(dict.fromkeys(str(count) for count in (*counts[:1], *counts[-1:])))
 
 
 def table(run: Run) -> Table:
-    """Return requests/s of all stacks by size, over kernel TCP's, with failures and ApacheBench's numbers."""
+    """Return requests/s by size and stack, ratios to kernel TCP, failures, and ApacheBench's numbers."""
     rates = summary(run)
     rates["ratio"] = ratio_to(rates, rates["stack"] == REFERENCE, ["size_bytes", "generator"])
+    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, caption=_caption(run, rates), pad_edge=False)
     rates = rates.set_index(["size_bytes", "stack", "generator"])
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, caption=_caption(run, rates))
-    for heading in ("size", "stack", "requests/s", f"x {look(REFERENCE).label}", "failed", "ab, Apache", "n"):
-        result.add_column(heading, justify="left" if heading == "stack" else "right")
+    for heading in ("size", "stack", "requests/s", "x TCP", "failed", "ab, Apache", "n"):
+        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
     for size in sorted(run.points["size_bytes"].unique()):
         for stack in run.stacks:
             result.add_row(*_row(run, rates, size, stack), end_section=stack == run.stacks[-1])
@@ -113,7 +116,8 @@ def _mean(rates: pd.DataFrame, key: tuple[int, str, str]) -> str:
         return ""
     mean, sd = rates.at[key, "mean"], rates.at[key, "sd"]
     digits = 0 if mean >= 1000 else 1
-    return f"{mean:,.{digits}f} ± {sd:,.{digits}f}"
+    spread = f" ± {sd:,.{digits}f}" if rates.at[key, "n"] > 1 else ""
+    return f"{mean:,.{digits}f}{spread}"
 
 
 def _outcome(points: pd.DataFrame) -> str:
@@ -122,7 +126,7 @@ def _outcome(points: pd.DataFrame) -> str:
 
 
 def _failed(points: pd.DataFrame) -> str:
-    """Return the number of failed requests of all repetitions, and of points that failed a check."""
+    """Return the number of failed requests, and of points that failed, over all repetitions."""
     requests = int(points["failed"].fillna(0).sum()) if "failed" in points else 0
     checks = int((points["outcome"] == "failed").sum())
-    return f"{requests}" + (f" ({checks} failed points)" if checks else "")
+    return f"{requests}" + (f" ({checks} points)" if checks else "")

@@ -17,8 +17,8 @@ from analysis.style import COLUMN_WIDTH_IN, look
 REFERENCE = "kernel-mptcp"
 GENERATORS = {"loadgen": "asyncio", "iperf3": "iperf3"}
 """What moves the bytes: our program, the same for every stack, or iperf3."""
-WIRES = {"super-segments": "super-segments\non the wire", "mtu": "1500 B packets\non the wire"}
-"""What crosses the links: the factor's values and what they are called."""
+WIRES = {"super-segments": "64 KB", "mtu": "1500 B"}
+"""What crosses the links: the factor's values, and the size of the packets."""
 
 _GROUP_WIDTH = 0.75
 
@@ -53,6 +53,7 @@ def draw(run: Run) -> Figure:
         for place, bar in zip(places, bars.itertuples(), strict=True):
             _annotate(axes, run, place, bar)
     axes.set_xticks(range(len(WIRES)), list(WIRES.values()))
+    axes.set_xlabel("packets on the wire, up to")
     axes.grid(visible=False, axis="x")
     axes.margins(y=0.14)
     axes.set_ylabel("throughput (Gbit/s)")
@@ -76,20 +77,20 @@ def _annotate(axes: Axes, run: Run, place: float, bar: Any) -> None:
 def _caption(run: Run, rates: pd.DataFrame) -> str:
     parameters = run.parameters
     return (
-        f"{parameters['paths']} unshaped veth links, {parameters['seconds']:g} s a transfer; bars: mean,"
-        f" dots: n = {int(rates['n'].min())} repetitions"
+        f"{parameters['paths']} veth links, {parameters['seconds']:g} s;"
+        f" bars: mean, dots: n = {int(rates['n'].min())}; (x): of the kernel's"
     )
 
 
 def table(run: Run) -> Table:
-    """Return Gbit/s by wire, stack and generator, with the ratios to kernel MPTCP."""
+    """Return Gbit/s by wire, stack and generator, with the ratios to kernel MPTCP by either."""
     rates = summary(run).set_index(["wire", "stack", "generator"])
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD)
-    for heading in ("wire", "stack", "by", "Gbit/s", "x kernel MPTCP", "x kernel, iperf3", "n"):
-        result.add_column(heading, justify="left" if heading in ("wire", "stack", "by") else "right")
+    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("wire", "stack", "by", "Gbit/s", "x kernel", "x iperf3", "n"):
+        result.add_column(heading, justify="left" if heading in ("wire", "stack", "by") else "right", no_wrap=True)
     keys = run.points[["wire", "stack", "generator"]].drop_duplicates().itertuples(index=False, name=None)
     for key in sorted(keys, key=lambda key: list(WIRES).index(key[0])):
-        result.add_row(key[0], look(key[1]).label, GENERATORS[key[2]], *_numbers(run, rates, key))
+        result.add_row(WIRES[key[0]], look(key[1]).label, GENERATORS[key[2]], *_numbers(run, rates, key))
     return result
 
 

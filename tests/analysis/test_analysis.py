@@ -1,0 +1,179 @@
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from matplotlib.image import imread
+
+from analysis import figures
+from analysis.load import UnreadableRun, find_runs, load_run
+from analysis.metrics import ratio_to, summarise
+from analysis.style import LOOKS, look
+
+STACKS = ["kernel-tcp", "kernel-mptcp", "python-mptcp"]
+
+
+def write_run(root: Path, name: str, figure: str, parameters: dict, rows: list[dict], **manifest: object) -> Path:
+    path = root / name / "0123456789ab"
+    path.mkdir(parents=True)
+    document = {
+        "format": 1,
+        "experiment": name,
+        "title": name,
+        "figure": figure,
+        "hash": path.name,
+        "specification": {"parameters": parameters},
+        "stacks": STACKS,
+        "sessions": [{"began": "2026-01-01T00:00:00.000+00:00"}],
+    }
+    (path / "manifest.json").write_text(json.dumps(document | manifest))
+    pd.DataFrame(rows).to_csv(path / "results.csv", index=False)
+    return path
+
+
+@pytest.fixture
+def microflows(tmp_path: Path) -> Path:
+    rows = [
+        {
+            "stack": stack,
+            "repetition": repetition,
+            "size_bytes": size,
+            "generator": generator,
+            "outcome": "passed",
+            "why": "",
+            "requests_per_s": (index + 1) * 5_000_000 / size + repetition,
+            "failed": 0,
+        }
+        for index, stack in enumerate(STACKS)
+        for size in (1_000, 30_000, 300_000)
+        for repetition in (1, 2)
+        for generator in (("loadgen", "ab") if stack.startswith("kernel") else ("loadgen",))
+    ]
+    rows[-1] |= {"outcome": "failed", "why": "1 of 200 requests failed", "failed": 1}
+    parameters = {"paths": 2, "rate": 50_000_000, "concurrency": 100}
+    return write_run(tmp_path, "quickstart", "ab_microflows", parameters, rows)
+
+
+@pytest.fixture
+def bulk(tmp_path: Path) -> Path:
+    rows = [
+        {
+            "stack": stack,
+            "repetition": repetition,
+            "wire": wire,
+            "generator": generator,
+            "outcome": "passed",
+            "why": "",
+            "throughput_bps": rate * 1e9 + repetition * 1e8,
+        }
+        for wire in ("super-segments", "mtu")
+        for repetition in (1, 2, 3)
+        for stack, generator, rate in (
+            ("kernel-mptcp", "loadgen", 8),
+            ("kernel-mptcp", "iperf3", 16),
+            ("python-mptcp", "loadgen", 4),
+        )
+    ]
+    return write_run(tmp_path, "bulk-veth", "bulk_veth", {"paths": 2, "seconds": 4.0}, rows)
+
+
+def text_of(path: Path) -> str:
+    from rich.console import Console
+
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(figures.table(load_run(path)))
+    return console.export_text()
+
+
+@pytest.mark.parametrize("kind", ["microflows", "bulk"])
+def test_figure_is_drawn_as_png_and_pdf(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    png, pdf = figures.save(load_run(request.getfixturevalue(kind)), tmp_path / "figures")
+    image = imread(png)
+    height, width = image.shape[:2]
+    assert width == pytest.approx(3.5 * 300, abs=2)
+    assert 600 < height < 1200
+    assert len({tuple(pixel) for pixel in image[::7, ::7].reshape(-1, image.shape[2])}) > 5, "more than a blank page"
+    assert pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_same_results_give_the_same_files(microflows: Path, tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in figures.save(load_run(microflows), tmp_path / "a")]
+    second = [path.read_bytes() for path in figures.save(load_run(microflows), tmp_path / "b")]
+    assert first == second
+
+
+def test_microflow_figure_has_a_line_a_stack_and_says_what_it_shows(microflows: Path) -> None:
+    from analysis.figures.ab_microflows import draw
+
+    figure = draw(load_run(microflows))
+    (axes,) = figure.axes
+    assert "kB" in axes.get_xlabel()
+    assert axes.get_ylabel() == "requests/s"
+    (legend,) = figure.legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels == ["kernel TCP", "kernel MPTCP", "Python MPTCP", "ab and Apache"]
+    assert "n = 1 to 2 (ab: 2)" in axes.get_title(loc="left"), "a failed point is not in the mean"
+
+
+def test_microflow_table_has_means_ratios_and_failures(microflows: Path) -> None:
+    text = text_of(microflows)
+    lines = {tuple(line.split()[:4]): line for line in text.splitlines() if "kB" in line}
+    line = lines["300", "kB", "kernel", "MPTCP"]
+    assert "34.8 ± 0.7" in line
+    assert "1.92" in line
+    assert "1 (1 points)" in lines["300", "kB", "Python", "MPTCP"]
+
+
+def test_bulk_table_has_both_ratios(bulk: Path) -> None:
+    (line,) = [line for line in text_of(bulk).splitlines() if "Python" in line and "1500 B" in line]
+    assert "4.20 ± 0.10" in line
+    assert "0.51" in line
+    assert "0.26" in line
+
+
+def test_points_without_a_number_are_shown_by_their_outcome(tmp_path: Path) -> None:
+    row = {"stack": "kernel-tcp", "repetition": 1, "size_bytes": 1000, "generator": "loadgen", "why": "no"}
+    rows = [
+        row | {"outcome": "passed", "requests_per_s": 5.0, "failed": 0},
+        row | {"stack": "kernel-mptcp", "outcome": "unsupported"},
+    ]
+    path = write_run(tmp_path, "q", "ab_microflows", {"paths": 2, "rate": 10**9, "concurrency": 1}, rows)
+    assert "unsupported" in text_of(path)
+
+
+def test_summary_of_repetitions() -> None:
+    frame = pd.DataFrame({"stack": ["a", "a", "a", "b"], "rate": [1.0, 2.0, 3.0, 8.0]})
+    summary = summarise(frame, ["stack"], "rate")
+    assert summary.to_dict("records") == [
+        {"stack": "a", "n": 3, "mean": 2.0, "sd": 1.0, "min": 1.0, "max": 3.0},
+        {"stack": "b", "n": 1, "mean": 8.0, "sd": 0.0, "min": 8.0, "max": 8.0},
+    ]
+
+
+def test_ratio_is_taken_within_equal_keys_and_missing_without_reference() -> None:
+    summary = pd.DataFrame({"stack": ["a", "b", "a", "b", "b"], "size": [1, 1, 2, 2, 3], "mean": [2.0, 3, 4, 8, 1]})
+    ratios = ratio_to(summary, summary["stack"] == "a", ["size"])
+    assert list(ratios[:4]) == [1, 1.5, 1, 2]
+    assert pd.isna(ratios[4])
+
+
+def test_runs_are_found_by_experiment(microflows: Path, bulk: Path, tmp_path: Path) -> None:
+    assert [run.path for run in find_runs(tmp_path)] == [bulk, microflows]
+    assert [run.path for run in find_runs(tmp_path, "quickstart")] == [microflows]
+    assert find_runs(tmp_path / "nowhere") == []
+
+
+def test_unreadable_run_is_one_line(microflows: Path) -> None:
+    with pytest.raises(UnreadableRun, match="not a run directory"):
+        load_run(microflows.parent)
+    manifest = json.loads((microflows / "manifest.json").read_text())
+    (microflows / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    with pytest.raises(UnreadableRun, match="format 99, expected 1"):
+        load_run(microflows)
+
+
+def test_stacks_look_different_and_always_the_same() -> None:
+    assert len({(one.color, one.marker) for one in LOOKS.values()}) == len(LOOKS)
+    assert look("my.module:Stack") == look("my.module:Stack")
+    assert look("my.module:Stack").color not in {one.color for one in LOOKS.values()}

@@ -1,0 +1,129 @@
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from testbed.experiment import experiment_class, experiment_names, resolve
+from testbed.results import FAILED, PASSED, UNSUPPORTED
+from testbed.runner import Plan, Runner
+from testbed.stacks.measure import Measurement
+from tests.testbed.toy import Pretended
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "testbed", *arguments], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("run quickstrt", "unknown experiment 'quickstrt', did you mean quickstart? allowed: ab-microflows,"),
+        ("plan nothing", "unknown experiment 'nothing'; allowed: ab-microflows, bulk-veth, quickstart"),
+        ("figures nothing", "unknown experiment 'nothing'; allowed: ab-microflows, bulk-veth, quickstart"),
+        ("run quickstart --scale huge", "--scale: unknown scale 'huge'; allowed: quick"),
+        ("run quickstart --stacks kernel-tcp,tpc", "unknown stack 'tpc'"),
+        ("run quickstart --set colour=red", "--set: unknown parameter 'colour'; allowed: repetitions, seed,"),
+        ("run quickstart --set paths", "--set paths: must be key=value"),
+        ("run quickstart --set paths=many", "--set: paths: input should be a valid integer"),
+        ("run quickstart --set rate=-1", '--set: rate: must be positive, e.g. "50 Mbit/s"'),
+        ("run quickstart --set sizes_bytes=10,0", "--set: sizes_bytes[1]: input should be greater than 0"),
+        ("bench --set seconds=0", "--set: seconds: input should be greater than 0"),
+        ("calibrate one-path", "unknown topology 'one-path'"),
+        ("shell two-paths --set speed=1", "topologies/two-paths.yaml.j2: unknown parameter 'speed'"),
+        ("figures --out nowhere", "nowhere: no results; 'run' an experiment first"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments: str, line: str) -> None:
+    done = lab(*arguments.split())
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"lab: {line}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_help_is_quick_and_documents_exit_codes() -> None:
+    times = []
+    for _ in range(3):
+        start = time.monotonic()
+        done = lab("--help")
+        times.append(time.monotonic() - start)
+    assert done.returncode == 0
+    assert "Exit codes: 0" in done.stdout
+    assert min(times) < 0.6
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = "import sys, testbed.cli; print(*{'pandas', 'matplotlib', 'pydantic', 'mininet'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def test_every_experiment_is_listed_and_whole() -> None:
+    listed = json.loads(lab("list", "--json").stdout)
+    assert [entry["name"] for entry in listed] == experiment_names()
+    for name in experiment_names():
+        found = experiment_class(name)
+        for scale in found.scales:
+            points = resolve(found, scale, []).points(found.stacks)
+            assert len({point.key for point in points}) == len(points) > 0
+
+
+def test_plan_shows_what_would_be_measured(tmp_path: Path) -> None:
+    plan = json.loads(lab("plan", "quickstart", "--out", str(tmp_path), "--set", "repetitions=1", "--json").stdout)
+    assert plan["parameters"]["repetitions"] == 1
+    assert plan["points"] == len(plan["pending"]) == 5 * 3 + 3 * 3
+    assert not list(tmp_path.iterdir()), "planning writes nothing"
+
+
+def quickstart_results(root: Path, outcome: str) -> None:
+    """Write results of a whole quickstart run, measured in no time."""
+    experiment = resolve(experiment_class("quickstart"), None, [])
+
+    def measure(bench: object, point: object) -> Measurement:
+        if outcome == UNSUPPORTED:
+            from testbed.errors import Unsupported
+
+            raise Unsupported("nothing works here")
+        result = {"requests_per_s": 100.0 + point.repetition, "failed": 0}  # type: ignore[attr-defined]
+        return Measurement(result, ["bytes were lost"] if outcome == FAILED else [], {}, {})
+
+    experiment.run_point = measure  # type: ignore[method-assign]
+    from testbed.progress import Lines
+
+    Runner(Plan(experiment, root), Lines(), Pretended().environment).run()
+
+
+def test_run_that_is_finished_needs_no_lab_and_shows_everything(tmp_path: Path) -> None:
+    quickstart_results(tmp_path, PASSED)
+    done = lab("run", "quickstart", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "reusing 39 of 39 points" in done.stderr
+    for text in ("kernel TCP", "Python MPTCP", "101.5 ± 0.7", "300 kB", "outcome: passed"):
+        assert text in done.stdout
+    assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".png"]
+
+    document = json.loads(lab("run", "quickstart", "--out", str(tmp_path), "--json").stdout)
+    assert document["outcome"] == "passed"
+    assert len(document["points"]) == 39
+    assert all(Path(path).exists() for path in document["figures"])
+
+    drawn = lab("figures", "quickstart", "--out", str(tmp_path))
+    assert drawn.returncode == 0
+    assert drawn.stdout.count("figure: ") == 2
+
+
+def test_version() -> None:
+    assert lab("--version").stdout.startswith("mptcp-lab ")
+
+
+def test_doctor_says_what_is_there() -> None:
+    findings = {entry["name"]: entry for entry in json.loads(lab("doctor", "--json").stdout)}
+    assert findings["kernel: MPTCP"]["state"] in ("have", "missing")
+    assert findings["program: tc"]["needed"]

@@ -1,0 +1,92 @@
+"""A tiny experiment over a lab that is only pretended, written against the public interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+from testbed.experiment import Bench, Experiment, Parameters, Point
+from testbed.runner import Environment
+from testbed.stacks import create
+from testbed.stacks.base import StackUnderTest
+from testbed.stacks.measure import Measurement
+
+
+class ToyParameters(Parameters):
+    sizes: tuple[int, ...] = (10, 20)
+
+
+class Toy(Experiment[ToyParameters]):
+    """Its measurement is twice the size; `react` is called first and may raise or return problems."""
+
+    name = "toy"
+    title = "Toy"
+    topology = "two-paths"
+    stacks = ("kernel-tcp", "python-tcp")
+    figure = "ab_microflows"
+    scales: ClassVar[Mapping[str, ToyParameters]] = {"quick": ToyParameters(repetitions=2)}
+
+    def __init__(self, parameters: ToyParameters) -> None:
+        super().__init__(parameters)
+        self.measured: list[str] = []
+        self.react: Callable[[Point], list[str] | None] = lambda point: None
+
+    def points(self, stacks: Sequence[str]) -> list[Point]:
+        return [
+            Point(stack, repetition, {"size_bytes": size})
+            for stack in stacks
+            for repetition in range(1, self.parameters.repetitions + 1)
+            for size in self.parameters.sizes
+        ]
+
+    def run_point(self, bench: Bench, point: Point) -> Measurement:
+        (bench.directory / "raw.txt").write_text(point.key)
+        problems = self.react(point) or []
+        self.measured.append(point.key)
+        bench.progress(1.0)
+        size = int(point.factors["size_bytes"])
+        return Measurement({"doubled": 2 * size, "nested": {"half": size / 2}}, problems, {"client": {"Ip": 1}}, {})
+
+
+def toy() -> Toy:
+    return Toy(Toy.scales["quick"])
+
+
+class PretendedLab:
+    def calibrate(self) -> list[Any]:
+        return [
+            SimpleNamespace(
+                link="path1", direction="client->server", asked_bps=50_000_000, measured_bps=49_900_000, ok=True
+            )
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        return {"sysctls": {"net.mptcp.enabled": "1"}}
+
+
+class Pretended:
+    """Labs and stacks that cost nothing; `opened` lists the labs that were built."""
+
+    def __init__(self) -> None:
+        self.opened: list[Mapping[str, Any]] = []
+        self.closed = 0
+        self.prepare: Callable[[], None] = lambda: None
+
+    @property
+    def environment(self) -> Environment:
+        return Environment(self._open_lab, self._create_stack)
+
+    @contextmanager
+    def _open_lab(self, topology: str, parameters: Mapping[str, Any]) -> Iterator[Any]:
+        self.opened.append(parameters)
+        try:
+            yield PretendedLab()
+        finally:
+            self.closed += 1
+
+    def _create_stack(self, name: str) -> StackUnderTest:
+        stack = create(name)
+        stack.prepare = lambda lab: self.prepare()  # type: ignore[method-assign]
+        return stack
