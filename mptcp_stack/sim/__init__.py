@@ -15,8 +15,8 @@ from mptcp_stack.sim.application import (
 )
 from mptcp_stack.sim.clock import MILLISECOND, SECOND, Clock
 from mptcp_stack.sim.link import Link, LinkCounters, LinkSpec, Middlebox
-from mptcp_stack.sim.network import Host, Network, SimulationError, TraceRecord
-from mptcp_stack.sim.trace import describe_packet
+from mptcp_stack.sim.network import Host, Network, SimulationError
+from mptcp_stack.sim.trace import TraceRecord, describe_packet
 
 __all__ = [
     "MILLISECOND",

@@ -1,48 +1,61 @@
 """Merging received packets into super-segments, as Linux's GRO does before a TUN device reads them."""
 
-from mptcp_stack.wire import ACK, PSH, Checksum, Packet, Segment, WireError, decode
+from dataclasses import replace
 
-_LONGEST_PACKET = 65535
+from mptcp_stack.wire import (
+    ACK,
+    MAX_PACKET_LENGTH,
+    PSH,
+    Checksum,
+    Packet,
+    Segment,
+    WireError,
+    decode,
+    encode,
+)
 
 
 class _Burst:
     """Packets of one flow that continue each other."""
 
     def __init__(self, packet: bytes, segment: Segment) -> None:
-        self.packets = [packet]
-        self.first = segment
-        self.length = len(packet)
-        self.open = _is_plain_data(segment) and not segment.flags & PSH
+        self._first = segment
+        self._packet = packet
+        self._payload = list(segment.payload)
+        self._count = 1
+        self._length = len(packet)
+        self._open = _is_plain_data(segment) and not segment.flags & PSH
+        self._flags = segment.flags
 
-    def take(self, packet: bytes, segment: Segment) -> bool:
-        """Add a packet if it continues the burst exactly."""
-        first = self.first
+    def take(self, segment: Segment) -> bool:
+        """Add a segment if it continues the burst exactly."""
+        first = self._first
         size = first.length
         continues = (
-            self.open
+            self._open
             and _is_plain_data(segment)
             and segment.length <= size
-            and self.length + segment.length <= _LONGEST_PACKET
-            and segment.seq == (first.seq + len(self.packets) * size) & 0xFFFFFFFF
+            and self._length + segment.length <= MAX_PACKET_LENGTH
+            and segment.seq == (first.seq + self._count * size) & 0xFFFFFFFF
             and (segment.ack, segment.window, segment.ecn) == (first.ack, first.window, first.ecn)
             and segment.options == first.options
         )
         if continues:
-            self.packets.append(packet)
-            self.length += segment.length
-        self.open = continues and segment.length == size and not segment.flags & PSH
+            self._payload += segment.payload
+            self._count += 1
+            self._length += segment.length
+            self._flags |= segment.flags
+        self._open = continues and segment.length == size and not segment.flags & PSH
         return continues
 
     def packet(self) -> Packet:
-        """One packet for all; its checksum was verified."""
-        if len(self.packets) == 1:
-            return Packet(self.packets, checksum=Checksum.VALID)
-        start = len(self.packets[0]) - self.first.length
-        payload = [memoryview(packet)[start:] for packet in self.packets]
-        whole = Segment(
-            **{name: getattr(self.first, name) for name in ("src", "dst", "sport", "dport", "seq", "ack")},
-        )
-        return Packet([whole], gso_size=self.first.length, checksum=Checksum.VALID)
+        """One packet for all; the checksums were verified."""
+        if self._count == 1:
+            return Packet([self._packet], checksum=Checksum.VALID)
+        size = self._first.length
+        length = sum(map(len, self._payload))
+        whole = replace(self._first, flags=self._flags, payload=self._payload, length=length, gso_size=size)
+        return Packet([b"".join(encode(whole).parts)], gso_size=size, checksum=Checksum.PARTIAL)
 
 
 def coalesce(packets: list[bytes]) -> list[Packet]:
@@ -60,7 +73,7 @@ def coalesce(packets: list[bytes]) -> list[Packet]:
             bursts.append(Packet([packet]))
             continue
         burst = open_bursts.get(segment.flow)
-        if burst is None or not burst.take(packet, segment):
+        if burst is None or not burst.take(segment):
             open_bursts[segment.flow] = burst = _Burst(packet, segment)
             bursts.append(burst)
     return [burst.packet() if isinstance(burst, _Burst) else burst for burst in bursts]

@@ -31,7 +31,7 @@ def test_both_directions_at_once(mode: str, links: str, seed: int) -> None:
     client, server = exchange(run, UPLOAD, DOWNLOAD)
     for application in (client, server):
         assert application.connection.is_mptcp == (mode == "mptcp")
-    if mode == "mptcp":
+    if mode == "mptcp" and links == "clean":
         assert min(run.carried()) > 20_000, "both paths are used"
 
 
