@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Sequence
+from threading import Lock
 
 from mptcp_stack.wire import Packet
 
@@ -23,6 +24,8 @@ class MemoryDevice:
         self._queue: deque[Packet] = deque()
         self._queue_packets = queue_packets
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        # The two ends may belong to event loops of different threads.
+        self._lock = Lock()
 
     def fileno(self) -> int:
         """See `Device`."""
@@ -31,9 +34,10 @@ class MemoryDevice:
     def receive(self, limit: int) -> list[Packet]:
         """See `Device`."""
         queue = self._queue
-        packets = [queue.popleft() for _ in range(min(limit, len(queue)))]
-        if packets and not queue:
-            os.eventfd_read(self._fd)
+        with self._lock:
+            packets = [queue.popleft() for _ in range(min(limit, len(queue)))]
+            if packets and not queue:
+                os.eventfd_read(self._fd)
         return packets
 
     def send(self, packets: Sequence[Packet]) -> int:
@@ -41,27 +45,31 @@ class MemoryDevice:
         for packet in packets:
             if packet.length > self.capabilities.max_packet_bytes:
                 raise ValueError(f"a packet of {packet.length} bytes is too large for this device")
-        return len(packets) if self.peer is None else self.peer._put(packets)
+        peer = self.peer
+        return len(packets) if peer is None else peer._put(packets)
 
     def close(self) -> None:
         """See `Device`."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
-            self._queue.clear()
-        if self.peer is not None:
-            self.peer.peer = None
-            self.peer = None
+        peer, self.peer = self.peer, None
+        if peer is not None:
+            peer.peer = None
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def _put(self, packets: Sequence[Packet]) -> int:
         queue = self._queue
-        taken = packets[: self._queue_packets - len(queue)]
-        if taken and not queue:
-            os.eventfd_write(self._fd, 1)
-        # One buffer each, as from a real device: the sender may reuse its own after this.
-        queue.extend(
-            Packet([b"".join(packet.parts)], 0, packet.length, packet.gso_size, packet.checksum) for packet in taken
-        )
+        with self._lock:
+            if self._fd < 0:
+                return len(packets)
+            taken = packets[: self._queue_packets - len(queue)]
+            if taken and not queue:
+                os.eventfd_write(self._fd, 1)
+            # One buffer each, as from a real device.
+            queue.extend(
+                Packet([b"".join(packet.parts)], 0, packet.length, packet.gso_size, packet.checksum) for packet in taken
+            )
         return len(taken)
 
 

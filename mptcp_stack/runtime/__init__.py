@@ -1,9 +1,10 @@
-"""The stack for applications: an asyncio event loop, and the host's side of the network."""
+"""The stack for applications: an asyncio event loop, blocking sockets, and the host's side of the network."""
 
 from .config import ConfigError, HostAddress, NetworkConfig
 from .event_loop import EventLoop, run
 from .host_network import HostNetwork
 from .network import Network
+from .sockets import Socket, SocketNetwork
 
 __all__ = [
     "ConfigError",
@@ -12,5 +13,7 @@ __all__ = [
     "HostNetwork",
     "Network",
     "NetworkConfig",
+    "Socket",
+    "SocketNetwork",
     "run",
 ]

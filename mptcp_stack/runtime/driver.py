@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import errno
 import time
 from collections.abc import Callable
 from typing import Protocol
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, Readable, Writable
-from mptcp_stack.stack import Address, Connection, Listener
+from mptcp_stack.stack import EPHEMERAL_PORTS, Address, Connection, Listener
 
 from .network import Network
 
@@ -74,10 +75,21 @@ class Driver:
         return connection
 
     def listen(self, local: Address, backlog: int, accept: AcceptHandler, mptcp: bool | None = None) -> Listener:
-        """Call `accept` with every connection to `local`; it gives each one a handler. Raises OSError."""
-        listener = self._stack.listen(local, self._clock(), backlog, mptcp)
-        self._acceptors[listener] = accept
-        return listener
+        """Call `accept` with every connection to `local` (port 0: any free one); it gives each a handler.
+
+        Raises OSError.
+        """
+        ports = [local.port] if local.port else self._stack.random.sample(EPHEMERAL_PORTS, len(EPHEMERAL_PORTS))
+        for port in ports:
+            try:
+                listener = self._stack.listen(Address(local.ip, port), self._clock(), backlog, mptcp)
+            except OSError as error:
+                if local.port or error.errno != errno.EADDRINUSE:
+                    raise
+                continue
+            self._acceptors[listener] = accept
+            return listener
+        raise OSError(errno.EADDRINUSE, "Address already in use")
 
     def stop_listening(self, listener: Listener) -> None:
         """Accept nothing more; connections that exist stay."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mptcp_stack.phy import Tun
 
@@ -21,6 +21,8 @@ from .config import ConfigError, HostAddress, NetworkConfig
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute  # type: ignore[import-untyped]
+
+Result = TypeVar("Result")
 
 _SYSCTLS = Path("/proc/sys/net")
 _RULE_PRIORITY = 1000
@@ -42,9 +44,7 @@ class HostNetwork:
         self._undo = ExitStack()
         with ExitStack() as on_error:
             on_error.callback(self.close)
-            self.tun = _open_tun(config)
-            self._undo.callback(self.tun.close)
-            _outside_event_loop(lambda: self._set_up(config))
+            self.tun = _outside_event_loop(lambda: self._set_up(config))
             on_error.pop_all()
 
     def close(self) -> None:
@@ -57,17 +57,20 @@ class HostNetwork:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _set_up(self, config: NetworkConfig) -> None:
+    def _set_up(self, config: NetworkConfig) -> Tun:
         from pyroute2 import IPRoute
         from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
         route = IPRoute()
         self._undo.callback(route.close)
+        _check(route, config)
+        tun = _open_tun(config)
+        self._undo.callback(tun.close)
         try:
-            _check(route, config)
-            _Plumbing(route, self.tun, config.mtu, self._undo).set_up(config.host_addresses)
+            _Plumbing(route, tun, config.mtu, self._undo).set_up(config.host_addresses)
         except NetlinkError as error:
             raise OSError(error.code, f"the kernel refuses to set up the stack's addresses: {error.args[1]}") from error
+        return tun
 
 
 class _Plumbing:
@@ -179,12 +182,11 @@ def _check(route: IPRoute, config: NetworkConfig) -> None:
             raise ConfigError(f"address {address}: the host's kernel has this address itself")
 
 
-def _outside_event_loop(action: Callable[[], object]) -> None:
+def _outside_event_loop(action: Callable[[], Result]) -> Result:
     """Run `action` where no event loop runs: pyroute2 runs one of its own."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        action()
-        return
+        return action()
     with ThreadPoolExecutor(1) as executor:
-        executor.submit(action).result()
+        return executor.submit(action).result()

@@ -7,12 +7,16 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import ip_address
+from typing import Any
 
 from mptcp_stack.phy import Device, PcapTap, PcapWriter, SoftwareOffload
 from mptcp_stack.stack import Address, Connection, Stack, StackConfig
 
 from .config import ConfigError, NetworkConfig
 from .host_network import HostNetwork
+
+SocketAddress = tuple[Any, ...]
+"""(host, port) or, for IPv6, (host, port, flow information, scope)."""
 
 
 class Network:
@@ -72,7 +76,7 @@ def packed_address(host: str, port: int) -> Address:
     return Address(ip_address(host).packed if host else b"", port)
 
 
-def socket_address(address: Address) -> tuple[str, int] | tuple[str, int, int, int]:
+def socket_address(address: Address) -> SocketAddress:
     """An address as the socket module gives it: two items for IPv4, four for IPv6."""
     if not address.ip:
         return ("0.0.0.0", address.port)

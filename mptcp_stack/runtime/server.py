@@ -10,7 +10,7 @@ from typing import NamedTuple
 from mptcp_stack.stack import Address, Connection, Listener
 
 from .driver import Driver
-from .network import socket_address
+from .network import SocketAddress, socket_address
 from .streams import ProtocolFactory, Tls, accept_stream
 
 
@@ -18,14 +18,14 @@ class ListeningAddress(NamedTuple):
     """What `Server.sockets` holds: as much of a socket as can be asked for its name."""
 
     family: socket.AddressFamily
-    name: tuple[str, int] | tuple[str, int, int, int]
+    name: SocketAddress
 
     @property
     def type(self) -> socket.SocketKind:
         """SOCK_STREAM."""
         return socket.SOCK_STREAM
 
-    def getsockname(self) -> tuple[str, int] | tuple[str, int, int, int]:
+    def getsockname(self) -> SocketAddress:
         """Address and port."""
         return self.name
 

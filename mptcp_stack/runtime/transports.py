@@ -196,7 +196,7 @@ class StreamTransport(transports._FlowControlMixin):
         if self._closing or self._lost:
             self._count_write_after_end()
             return
-        view = _unchanging(data)
+        view = unchanging(data)
         if not self._waiting:
             sent = self._send(view)
             if sent == len(view):
@@ -320,7 +320,7 @@ class StreamTransport(transports._FlowControlMixin):
         self._force_close(error)
 
 
-def _unchanging(data: Writable) -> memoryview:
+def unchanging(data: Writable) -> memoryview:
     """A flat view of bytes that will not change: of `data` itself where it is, or is a view of, bytes."""
     if isinstance(data, memoryview):
         if data.c_contiguous and isinstance(data.obj, bytes):
