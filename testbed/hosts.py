@@ -7,13 +7,18 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
+from testbed.commands import finish
 from testbed.errors import LabError, Unsupported
 from testbed.spec import End
 from testbed.sysctls import normalise, sysctl_path
 
 _TERMINATE_S = 2.0
+# Routing tables of the interfaces with a gateway: this base plus the interface's number, from 0. The Python
+# stack's tables (mptcp_stack.runtime) have numbers of their own.
+FIRST_TABLE = 100
 
 
 class Node(Protocol):
@@ -71,34 +76,54 @@ class Host:
         """
         pipe = subprocess.PIPE
         process = self.popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
-        what = f"{self.name}: {' '.join(argv)}"
-        try:
-            out, err = process.communicate(input, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            raise LabError(f"{what}: did not end within {timeout:g} s", 1) from None
-        if check and process.returncode != 0:
-            lines = (err.strip() or out.strip() or f"exit code {process.returncode}").splitlines()
-            raise LabError(f"{what}: {'; '.join(line.strip() for line in lines[:3])}", 1)
-        return subprocess.CompletedProcess(list(argv), process.returncode, out, err)
+        return finish(process, argv, where=f"{self.name}: ", check=check, timeout=timeout, input=input)
 
-    def read(self, name: str) -> str:
+    def sysctl(self, name: str) -> str:
         """A kernel setting as it is in this host; Unsupported when there is none of that name."""
-        result = self.run(["cat", sysctl_path(name)], check=False)
-        if result.returncode != 0:
+        value = self.find_sysctl(name)
+        if value is None:
             raise Unsupported(f"{self.name}: {name}: this kernel has no such setting")
-        return normalise(result.stdout)
+        return value
 
-    def set(self, name: str, value: str) -> None:
+    def find_sysctl(self, name: str) -> str | None:
+        """As `sysctl`, but None when there is none of that name."""
+        result = self.run(["cat", sysctl_path(name)], check=False)
+        return normalise(result.stdout) if result.returncode == 0 else None
+
+    def set_sysctl(self, name: str, value: str) -> None:
         """Change a kernel setting in this host and read it back; LabError when refused or ignored."""
         result = self.run(["tee", sysctl_path(name)], input=value, check=False)
         if result.returncode != 0:
             reason = result.stderr.strip().rpartition(": ")[2]
             raise LabError(f"{self.name}: {name}: cannot set '{value}': {reason}", 1)
-        got = self.read(name)
+        got = self.sysctl(name)
         if got != normalise(value):
             raise LabError(f"{self.name}: {name}: set to '{value}' but reads '{got}'", 1)
+
+    def configure_addresses(self) -> None:
+        """Give the interfaces their addresses, and each gateway the routes through it; may be repeated."""
+        commands = []
+        for number, end in enumerate(self.ends):
+            device = f"dev {end.interface}"
+            commands += [f"address replace {end.address} {device}", f"link set {end.interface} up"]
+            if end.gateway:
+                table = f"table {FIRST_TABLE + number}"
+                commands += [
+                    f"route replace {end.address.network} {device} src {end.address.ip} {table}",
+                    f"route replace default via {end.gateway} {device} {table}",
+                ]
+        gateway = next((end.gateway for end in self.ends if end.gateway), None)
+        if gateway:
+            commands.append(f"route replace default via {gateway}")
+        self._ip_batch(commands)
+
+    def configure_source_rules(self) -> None:
+        """What comes from an interface's address leaves by that interface's gateway, wherever it goes."""
+        routed = [(number, end) for number, end in enumerate(self.ends) if end.gateway]
+        self._ip_batch([f"rule add from {end.address.ip} lookup {FIRST_TABLE + number}" for number, end in routed])
+
+    def _ip_batch(self, commands: list[str]) -> None:
+        self.run(["ip", "-batch", "-"], input="\n".join(commands) + "\n")
 
     def byte_counts(self) -> dict[str, tuple[int, int]]:
         """Received and sent bytes by interface, as on the wire with Ethernet headers."""
@@ -138,7 +163,5 @@ def _network_namespace(pid: int) -> str:
 
 
 def _signal(pid: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

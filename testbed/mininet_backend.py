@@ -7,21 +7,19 @@ shaping, checks) is done here and in `testbed.links`, because Mininet goes on si
 from __future__ import annotations
 
 import resource
-from types import TracebackType
 from typing import Any
 
 from mininet.cli import CLI
+from mininet.link import Link as MininetLink
 from mininet.net import Mininet
 
+from testbed.commands import run
 from testbed.errors import LabError
 from testbed.hosts import Host
-from testbed.spec import End, Topology
+from testbed.links import wire_ends
+from testbed.spec import Topology
 
 _OPEN_FILES = 65536
-# Routing tables of the interfaces with a gateway: this base plus the interface's number, from 0. The Python
-# stack's tables (mptcp_stack.runtime) have numbers of their own.
-FIRST_TABLE = 100
-
 _HOST_SYSCTLS = {
     # A packet may come in on one interface and its answer leave by another; the lab's routes decide, not guesses.
     "net.ipv4.conf.all.rp_filter": "0",
@@ -48,6 +46,8 @@ class MininetBackend:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
         try:
             self._make_nodes()
+        except LabError:
+            raise
         except OSError as error:
             raise LabError(f"{self._topology.name}: Mininet cannot start: {error}", 1) from None
         except Exception as error:  # Mininet raises plain Exception for failed commands
@@ -55,9 +55,10 @@ class MininetBackend:
         for spec in self._topology.hosts:
             host = self.hosts[spec.name]
             for name, value in _HOST_SYSCTLS.items():
-                host.set(name, value)
-            host.set("net.ipv4.ip_forward", str(int(spec.forward)))
-            configure_addresses(host)
+                host.set_sysctl(name, value)
+            host.set_sysctl("net.ipv4.ip_forward", str(int(spec.forward)))
+            host.configure_addresses()
+            host.configure_source_rules()
 
     def _make_nodes(self) -> None:
         for host in self._topology.hosts:
@@ -65,9 +66,9 @@ class MininetBackend:
             self.hosts[host.name] = Host(node, self._topology.interfaces(host.name))
         for link in self._topology.links:
             first, second = link.ends
-            self._net.addLink(
-                first.host, second.host, intfName1=first.interface, intfName2=second.interface
-            )
+            names = {"intfName1": first.interface, "intfName2": second.interface}
+            kind = {"cls": WiredLink, "wire_ends": wire_ends(link)} if link.rate_bps else {}
+            self._net.addLink(first.host, second.host, **names, **kind)
         self._net.build()
 
     def stop(self) -> None:
@@ -84,23 +85,19 @@ class MininetBackend:
         CLI(self._net)
 
 
-def configure_addresses(host: Host) -> None:
-    """Give the host's interfaces their addresses, and each gateway its per-source routes."""
-    commands = []
-    for number, end in enumerate(host.ends):
-        commands += [f"address replace {end.address} dev {end.interface}", f"link set {end.interface} up"]
-        if end.gateway:
-            commands += _source_routes(end, FIRST_TABLE + number)
-    gateway = next((end.gateway for end in host.ends if end.gateway), None)
-    if gateway:
-        commands.append(f"route replace default via {gateway}")
-    host.run(["ip", "-batch", "-"], input="\n".join(commands) + "\n")
+class WiredLink(MininetLink):  # type: ignore[misc]  # Mininet has no types
+    """A link with a wire in the middle (see `testbed.links`), whose two ends are in the run's own namespace."""
 
+    def __init__(self, node1: Any, node2: Any, *, wire_ends: tuple[str, str], **options: Any) -> None:
+        self._wire_ends = wire_ends
+        super().__init__(node1, node2, **options)
 
-def _source_routes(end: End, table: int) -> list[str]:
-    """What comes from this interface's address leaves by this interface, whatever its destination."""
-    return [
-        f"rule add from {end.address.ip} lookup {table}",
-        f"route replace {end.address.network} dev {end.interface} src {end.address.ip} table {table}",
-        f"route replace default via {end.gateway} dev {end.interface} table {table}",
-    ]
+    # Mininet calls this with the names of the hosts' interfaces, their MAC addresses, and the hosts.
+    def makeIntfPair(
+        self, name1: str, name2: str, mac1: str, mac2: str, node1: Any, node2: Any, deleteIntfs: bool = False
+    ) -> None:
+        """Make both pairs, each with one end in its host."""
+        ends = zip(self._wire_ends, (name1, name2), (mac1, mac2), (node1, node2), strict=True)
+        for wire_end, name, mac, node in ends:
+            run(f"ip link add name {wire_end} type veth peer name {name} address {mac} netns {node.pid}".split())
+            run(["ip", "link", "set", wire_end, "up"])

@@ -28,7 +28,7 @@ from types import FrameType
 from typing import NoReturn
 
 from testbed.errors import LabError
-from testbed.sysctls import RUN_DIRECTORY, MachineSysctls, guard, process_identity
+from testbed.sysctls import RUN_DIRECTORY, Machine, guard, process_identity
 
 _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWNET = 0x0002_0000, 0x2000_0000, 0x4000_0000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x4_0000
@@ -42,9 +42,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class PrivateNamespace:
-    """The inside of a run. `scratch` is a directory in memory that vanishes with it."""
+    """The inside of a run. `scratch` is a directory in memory that vanishes with it; `machine` is outside."""
 
-    sysctls: MachineSysctls
+    machine: Machine
     scratch: Path
 
 
@@ -106,7 +106,7 @@ def _split() -> PrivateNamespace:
         signal.signal(number, _exit_by_signal)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return PrivateNamespace(MachineSysctls(connection), scratch)
+    return PrivateNamespace(Machine(connection), scratch)
 
 
 def _exit_by_signal(number: int, _frame: FrameType | None) -> NoReturn:

@@ -17,9 +17,12 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from testbed.units import RateBps, SizeBytes
 from testbed.validation import FieldError, Frozen, unknown
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=32)]
-# Linux holds interface names of at most 15 bytes (IFNAMSIZ).
-InterfaceName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=15)]
+_NAME = r"^[a-z][a-z0-9-]*$"
+Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=32)]
+# Linux holds interface names of at most 15 bytes (IFNAMSIZ); links and hosts give interfaces their names.
+InterfaceName = Annotated[str, StringConstraints(pattern=_NAME, max_length=15)]
+LinkName = Annotated[str, StringConstraints(pattern=_NAME, max_length=13)]
+HostName = Annotated[str, StringConstraints(pattern=_NAME, max_length=10)]
 
 
 def _host_address(value: IPv4Interface) -> IPv4Interface:
@@ -36,7 +39,7 @@ HostAddress = Annotated[IPv4Interface, AfterValidator(_host_address)]
 class Host(Frozen):
     """A machine with its own network stack. `forward`: a router, passes packets between its interfaces."""
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*$", max_length=10)]
+    name: HostName
     forward: bool = False
 
 
@@ -57,9 +60,7 @@ class End(Frozen):
     def _same_subnet(self) -> End:
         network = self.address.network
         if self.stack_address is not None and self.stack_address.network != network:
-            raise FieldError(
-                "stack_address", f"{self.stack_address} is not on the subnet {network} of `address`"
-            )
+            raise FieldError("stack_address", f"{self.stack_address} is not on the subnet {network} of `address`")
         if self.gateway is not None and self.gateway not in network:
             raise FieldError("gateway", f"{self.gateway} is not on {network}, the subnet of address")
         return self
@@ -81,7 +82,7 @@ class Link(Frozen):
     can pass them (unshaped links only). `tolerance` is how far the measured rate may be from the asked one.
     """
 
-    name: Name
+    name: LinkName
     ends: tuple[End, End]
     rate_bps: RateBps | None = Field(default=None, alias="rate")
     queue_bytes: SizeBytes | None = Field(default=None, alias="queue")
@@ -93,9 +94,7 @@ class Link(Frozen):
     def _none_is_unshaped(cls, data: Any) -> Any:
         """In a template `rate: none` is a word; it means the same as leaving the field out."""
         if isinstance(data, dict):
-            return {
-                key: value for key, value in data.items() if key not in ("rate", "queue") or value != "none"
-            }
+            return {key: value for key, value in data.items() if key not in ("rate", "queue") or value != "none"}
         return data
 
     @model_validator(mode="after")
@@ -110,9 +109,7 @@ class Link(Frozen):
         if first.host == second.host:
             raise FieldError("ends", f"both are on the host '{first.host}'; a link joins two hosts")
         if first.address.network != second.address.network:
-            raise FieldError(
-                "ends", f"are on different subnets: {first.address.network} and {second.address.network}"
-            )
+            raise FieldError("ends", f"are on different subnets: {first.address.network} and {second.address.network}")
         return self
 
 
@@ -164,9 +161,7 @@ class Topology(Frozen):
             network = link.ends[0].address.network
             for other, name in seen:
                 if network.overlaps(other):
-                    raise FieldError(
-                        f"links[{i}].ends", f"subnet {network} overlaps {other} of link '{name}'"
-                    )
+                    raise FieldError(f"links[{i}].ends", f"subnet {network} overlaps {other} of link '{name}'")
             seen.append((network, link.name))
 
     def interfaces(self, host: str) -> list[End]:

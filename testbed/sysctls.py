@@ -4,7 +4,7 @@ Some settings exist for the whole machine only (`tcp_allowed_congestion_control`
 run may need them changed, may be killed at any moment, and may not be the only run. So a `Ledger` in /run notes
 the original value and the runs that hold it; the last one out restores it, and what a dead run left is repaired
 by the next. The ledger is kept by a guardian process that lives outside the run's namespaces (see
-`testbed.namespace`); the run talks to it through `MachineSysctls`.
+`testbed.namespace`); the run talks to it through `Machine`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,27 +25,27 @@ RUN_DIRECTORY = Path("/run/mptcp-lab")
 Action = Callable[..., str | None]
 
 
-class Sysctls(Protocol):
+class HasSysctls(Protocol):
     """Something whose settings can be read and set: the machine, or one host."""
 
-    def read(self, name: str) -> str:
+    def sysctl(self, name: str) -> str:
         """The value, fields separated by one blank."""
 
-    def set(self, name: str, value: str) -> None:
+    def set_sysctl(self, name: str, value: str) -> None:
         """Set and read back; LabError when it does not hold."""
 
 
 @contextmanager
-def temporarily(sysctls: Sysctls, values: dict[str, str]) -> Iterator[None]:
+def temporarily(target: HasSysctls, values: Mapping[str, str]) -> Iterator[None]:
     """Set `values` for the length of a block, then put the old ones back."""
-    old = {name: sysctls.read(name) for name in values}
+    old = {name: target.sysctl(name) for name in values}
     try:
         for name, value in values.items():
-            sysctls.set(name, value)
+            target.set_sysctl(name, value)
         yield
     finally:
         for name, value in old.items():
-            sysctls.set(name, value)
+            target.set_sysctl(name, value)
 
 
 def sysctl_path(name: str) -> str:
@@ -61,21 +61,21 @@ def normalise(value: str) -> str:
 class LocalSysctls:
     """The settings of the namespaces this process is in."""
 
-    def read(self, name: str) -> str:
+    def sysctl(self, name: str) -> str:
         """The value; Unsupported when this kernel (or namespace) has no such setting."""
         try:
             return normalise(Path(sysctl_path(name)).read_text())
         except FileNotFoundError:
             raise Unsupported(f"{name}: this kernel (or network namespace) has no such setting") from None
 
-    def set(self, name: str, value: str) -> None:
+    def set_sysctl(self, name: str, value: str) -> None:
         """Set and read back; LabError when refused or ignored."""
-        self.read(name)
+        self.sysctl(name)
         try:
             Path(sysctl_path(name)).write_text(value)
         except OSError as error:
             raise LabError(f"{name}: cannot set '{value}': {error.strerror}") from None
-        got = self.read(name)
+        got = self.sysctl(name)
         # Lists (of congestion controls) come back in the kernel's own order.
         if sorted(got.split()) != sorted(value.split()):
             raise LabError(f"{name}: set to '{value}' but reads '{got}'")
@@ -106,19 +106,19 @@ class Ledger:
             for entry in entries.values():
                 entry["holders"] = [h for h in entry["holders"] if h != self._holder and is_alive(h)]
             for name in [name for name, entry in entries.items() if not entry["holders"]]:
-                self._sysctls.set(name, entries.pop(name)["original"])
+                self._sysctls.set_sysctl(name, entries.pop(name)["original"])
             self._save(entries)
 
     def _change(self, name: str, new_value: Callable[[str], str]) -> None:
         with self._open() as entries:
-            old = self._sysctls.read(name)
+            old = self._sysctls.sysctl(name)
             new = new_value(old)
             if new == old and name not in entries:
                 return
             entry = entries.setdefault(name, {"original": old, "holders": []})
             entry["holders"] = sorted({*entry["holders"], self._holder})
             self._save(entries)
-            self._sysctls.set(name, new)
+            self._sysctls.set_sysctl(name, new)
 
     @contextmanager
     def _open(self) -> Iterator[dict[str, Any]]:
@@ -163,7 +163,7 @@ def guard(connection: socket.socket, identity: str) -> None:
     ledger = Ledger(identity)
     ledger.release()
     actions: dict[str, Action] = {
-        "read": LocalSysctls().read,
+        "read": LocalSysctls().sysctl,
         "set": ledger.set,
         "include": ledger.include,
     }
@@ -181,17 +181,17 @@ def _answer(actions: dict[str, Action], action: str, *arguments: str) -> dict[st
         return {"error": error.message}
 
 
-class MachineSysctls:
+class Machine:
     """The machine-wide settings, from inside a private namespace; all are restored when the run ends."""
 
     def __init__(self, guardian: socket.socket) -> None:
         self._guardian = guardian
 
-    def read(self, name: str) -> str:
+    def sysctl(self, name: str) -> str:
         """The machine's value; LabError when it has no such setting."""
         return str(self._ask("read", name))
 
-    def set(self, name: str, value: str) -> None:
+    def set_sysctl(self, name: str, value: str) -> None:
         """Set until the end of the run; LabError when refused."""
         self._ask("set", name, value)
 

@@ -95,9 +95,7 @@ def _resolve(known: Mapping[str, Parameter], given: Mapping[str, object], label:
         if name not in known:
             raise LabError(f"{label}: {unknown('parameter', name, known)}")
     return {
-        name: _convert(parameter, given[name], f"{label}: parameter {name}")
-        if name in given
-        else parameter.default
+        name: _convert(parameter, given[name], f"{label}: parameter {name}") if name in given else parameter.default
         for name, parameter in known.items()
     }
 

@@ -1,0 +1,110 @@
+"""A running lab: hosts, links and what can be set up on them. Needs `testbed.namespace.enter()` before."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from types import TracebackType
+from typing import Any
+
+from testbed import calibrate, kernel_mptcp, namespace
+from testbed.calibrate import Calibration
+from testbed.congestion import set_congestion_control
+from testbed.hosts import Host
+from testbed.links import cable
+from testbed.links.bond import Bond
+from testbed.mininet_backend import MininetBackend
+from testbed.spec import Topology
+
+
+class Lab:
+    """Hosts and links of a topology, from `with` to the end of its block.
+
+    Entering raises LabError when anything is not as the topology says; leaving ends every program in the hosts.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.topology = topology
+        self._namespace = namespace.current()
+        self._backend = MininetBackend(topology)
+        self._bond: Bond | None = None
+        self._calibration: list[Calibration] = []
+
+    def __enter__(self) -> Lab:
+        try:
+            self._backend.start()
+            for link in self.topology.links:
+                cable.set_up(link, self.hosts)
+        except BaseException:
+            self._backend.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._backend.stop()
+
+    @property
+    def hosts(self) -> dict[str, Host]:
+        """The running hosts by name."""
+        return self._backend.hosts
+
+    def calibrate(self) -> list[Calibration]:
+        """Measure every shaped link both ways; LabError when one is not as asked (see `testbed.calibrate`)."""
+        self._calibration = calibrate.calibrate(self.topology.links, self.hosts)
+        return self._calibration
+
+    def configure_mptcp(self) -> None:
+        """Make the kernels' MPTCP use every path; may be repeated. Unsupported without kernel MPTCP."""
+        kernel_mptcp.configure(self.hosts["client"], self.hosts["server"])
+
+    def set_congestion_control(self, name: str) -> None:
+        """Let the kernels' new connections use `name`, verified; LabError with those available."""
+        set_congestion_control(self._namespace.machine, self.hosts.values(), name)
+
+    def configure_bond(self) -> Bond:
+        """Join the paths of client and server to one round-robin device `bond0`; may be repeated.
+
+        With the kernel's bonding driver the paths' own addresses are out of use until `remove_bond`.
+        """
+        if self._bond is None:
+            self._bond = Bond(self.topology, self.hosts)
+        return self._bond
+
+    def remove_bond(self) -> None:
+        """Undo `configure_bond`."""
+        if self._bond is not None:
+            self._bond.remove()
+            self._bond = None
+
+    def bond_address(self, host: str) -> str:
+        """The address of a host's end of the bond; LabError when there is no bond."""
+        return self.configure_bond().addresses[host]
+
+    def prompt(self) -> None:
+        """Mininet's prompt on this lab, until the user leaves it."""
+        self._backend.prompt()
+
+    def describe(self) -> dict[str, Any]:
+        """The lab as the system says it is, for a run's manifest (JSON)."""
+        return {
+            "topology": self.topology.model_dump(mode="json"),
+            "links": [cable.describe(link, self.hosts) for link in self.topology.links],
+            "calibration": [asdict(result) | {"ok": result.ok} for result in self._calibration],
+            "bond": self._bond.describe() if self._bond else None,
+            "sysctls": {name: _sysctls(host) for name, host in self.hosts.items()},
+        }
+
+
+_RECORDED = (
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_wmem",
+    "net.ipv4.tcp_no_metrics_save",
+    "net.mptcp.enabled",
+    "net.mptcp.blackhole_timeout",
+)
+
+
+def _sysctls(host: Host) -> dict[str, str]:
+    return {name: value for name in _RECORDED if (value := host.find_sysctl(name)) is not None}

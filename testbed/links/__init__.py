@@ -1,0 +1,24 @@
+"""Links: what carries packets between two hosts.
+
+An unshaped link is one veth pair, host to host. A shaped link is two pairs with a *wire* in between, in the run's
+own namespace, that passes frames from one side to the other:
+
+    client-eth1 ==veth== path1-a <-redirect-> path1-b ==veth== server-eth1
+
+The hosts' interfaces split super-segments (TSO and GSO off), so the shaper at the far end of the wire sees only
+single packets of at most the MTU, as a bottleneck in a network does; the receiving interface may merge them again
+(GRO on). A shaper on the sender's own interface would be simpler, but it queues up to 64 KB as one packet (HTB),
+and its drops are told to the local TCP directly, which then slows down without any loss on the wire.
+"""
+
+from __future__ import annotations
+
+from testbed.spec import Link
+
+
+def wire_ends(link: Link) -> tuple[str, str]:
+    """The interfaces of a shaped link's wire, in the order of the link's own ends.
+
+    What leaves by the first goes to the link's first end, shaped.
+    """
+    return f"{link.name}-a", f"{link.name}-b"

@@ -1,0 +1,37 @@
+"""Segmentation and merging at the hosts' interfaces, set and read back with ethtool."""
+
+from __future__ import annotations
+
+from testbed.errors import LabError
+from testbed.hosts import Host
+from testbed.spec import Wire
+
+# ethtool's short names and the ones it prints.
+_FEATURES = {
+    "tso": "tcp-segmentation-offload",
+    "gso": "generic-segmentation-offload",
+    "gro": "generic-receive-offload",
+}
+
+# mtu: super-segments are split at the sender's edge and merged again by the receiver.
+# super-segments: they cross the link whole, so there is nothing to merge.
+_BY_WIRE: dict[Wire, dict[str, str]] = {
+    "mtu": {"tso": "off", "gso": "off", "gro": "on"},
+    "super-segments": {"tso": "on", "gso": "on", "gro": "off"},
+}
+
+
+def set_offloads(host: Host, interface: str, wire: Wire) -> None:
+    """Make `interface` put on the link what `wire` says; LabError when it does not hold."""
+    asked = _BY_WIRE[wire]
+    host.run(["ethtool", "-K", interface, *(word for pair in asked.items() for word in pair)])
+    got = read_offloads(host, interface)
+    if got != asked:
+        raise LabError(f"{host.name}: {interface}: asked for offloads {asked}, but has {got}", 1)
+
+
+def read_offloads(host: Host, interface: str) -> dict[str, str]:
+    """State of tso, gso and gro of an interface: "on" or "off"."""
+    lines = host.run(["ethtool", "-k", interface]).stdout.splitlines()
+    states = {name.strip(): value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value}
+    return {short: states[long] for short, long in _FEATURES.items()}
