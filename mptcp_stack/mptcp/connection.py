@@ -78,7 +78,9 @@ class Connection:
         self._detached = False
         self._eof_seen = False
         self._peer_closed_first = False
+        self._subflows_closing = False
         self._data_closed = False
+        self._closed_reported = False
         self._closed = False
         self._readable_queued = False
         self._wants_room = False
@@ -205,6 +207,8 @@ class Connection:
         if not queue.length:
             return []
         chunks = queue.take(limit)
+        if self._closed or self._data_closed:
+            self._report_closed()
         for subflow in self.subflows:
             subflow.endpoint.update_window()
         return chunks
@@ -220,7 +224,7 @@ class Connection:
         if self._closed or self._detached:
             return
         self._detached = True
-        if self.receiving.queue.length:
+        if self.receiving.queue.length or not self._established:
             self.abort()
         else:
             self.shutdown()
@@ -407,7 +411,7 @@ class Connection:
         self._data_closed = True
         self.sending.stop()
         self.announcements.stop()
-        self.host.emit(Closed(self, None))
+        self._report_closed()
         config = self.host.config
         if self._peer_closed_first and config.passive_close:
             self._close_timer.set(now + config.passive_close_timeout_ns)
@@ -415,9 +419,12 @@ class Connection:
             self._close_subflows(now)
 
     def _close_subflows(self, now: int) -> None:
-        if not self._data_closed:
+        """Close every subflow; abort what is still there a while later."""
+        if self._subflows_closing or not self._data_closed:
             self._abort(now)
             return
+        self._subflows_closing = True
+        self._close_timer.set(now + self.host.config.fin_timeout_ns)
         for subflow in list(self.subflows):
             subflow.endpoint.finish(now)
         self.wake()
@@ -442,6 +449,13 @@ class Connection:
         self._close_timer.cancel()
         if self.listener is not None and not self._established:
             self.listener.half_open -= 1
-        elif not self._data_closed:
-            self.host.emit(Closed(self, error))
+        else:
+            self._report_closed()
         self.host.remove(self)
+
+    def _report_closed(self) -> None:
+        """Tell the application, after it has read what came before an orderly end."""
+        unread = self.receiving.queue.length and not self._detached and self.error is None
+        if not self._closed_reported and not unread:
+            self._closed_reported = True
+            self.host.emit(Closed(self, self.error))

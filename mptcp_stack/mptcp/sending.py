@@ -115,9 +115,10 @@ class Sending:
     def _send_fin(self, now: int) -> None:
         connection = self._connection
         if connection.is_plain:
-            self.fin_sent = True
             for subflow in connection.subflows:
-                subflow.endpoint.finish(now)
+                if subflow.usable:
+                    self.fin_sent = True
+                    subflow.endpoint.finish(now)
             return
         subflow = next((subflow for subflow in connection.subflows if subflow.usable), None)
         if subflow is not None:
@@ -171,6 +172,10 @@ class Sending:
                 self._reinjections.append(Reinjection(dsn, dsn + record.length, record.chunks, subflow))
 
     # --- acknowledgements
+
+    def offer(self, window: int) -> None:
+        """The peer's window in a handshake: it counts from the first byte."""
+        self._edge = max(self._edge, self.queue.base + window)
 
     def on_data_ack(self, data_ack: int, window: int, now: int) -> None:
         """A DATA_ACK with the window that counts from it (section 3.3.1)."""

@@ -6,7 +6,7 @@ from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, Pa
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Record, State
-from mptcp_stack.wire import Dss, MpCapable, MpFastclose, MptcpOption, Options, Segment
+from mptcp_stack.wire import SYN, Dss, MpCapable, MpFastclose, MptcpOption, Options, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -142,6 +142,8 @@ class Subflow:
             return False
         if self.connection.is_mptcp:
             self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
+            scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
+            self.connection.sending.offer(segment.window << scale)
             if isinstance(self._handshake, ActiveJoin):
                 self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
             elif isinstance(self._handshake, PassiveJoin):

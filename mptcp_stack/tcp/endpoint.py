@@ -23,6 +23,7 @@ _DEFAULT_PEER_MSS = {4: 536, 16: 1220}
 _TIMESTAMP_BYTES = 12
 _MAXIMUM_WINDOW_SCALE = 14
 _PAWS_HALF = 1 << 31
+_CHALLENGE_INTERVAL_NS = 100_000_000
 
 _MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
 _MAY_RECEIVE = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
@@ -42,7 +43,7 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_config", "_context", "_offered_window", "_timestamp_offset", "_timestamps", "_upper", "control", "error", "flow",
+        "_config", "_context", "_next_challenge_ns", "_offered_window", "_timestamp_offset", "_timestamps", "_upper", "control", "error", "flow",
         "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote", "sender", "state", "window_scale",
     )  # fmt: skip
 
@@ -73,6 +74,7 @@ class Endpoint:
         self._timestamps = self._config.timestamps
         self._timestamp_offset = context.timestamp_offset(local.ip + remote.ip)
         self._offered_window = 0
+        self._next_challenge_ns = 0
 
     def _new_receiver(self, irs: int) -> Receiver:
         return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due))
@@ -171,12 +173,12 @@ class Endpoint:
 
     def _receive_synchronised(self, segment: Segment, now: int) -> None:
         seq = expand_32(segment.seq, self.receiver.next)
-        if not self._acceptable(segment, seq):
+        if not self._acceptable(segment, seq, now):
             return
         if segment.flags & RST:
             self._receive_rst(segment, seq, now)
             return
-        if segment.flags & SYN and not self._receive_late_syn(segment, seq):
+        if segment.flags & SYN and not self._receive_late_syn(segment, seq, now):
             return
         if not segment.flags & ACK or not self._receive_ack(segment, seq, now):
             return
@@ -192,7 +194,7 @@ class Endpoint:
             self._receive_fin(now)
         self._upper.wake()
 
-    def _acceptable(self, segment: Segment, seq: int) -> bool:
+    def _acceptable(self, segment: Segment, seq: int, now: int) -> bool:
         """Sequence number and timestamp check (RFC 9293 section 3.10.7.4, RFC 7323 section 5)."""
         receiver = self.receiver
         span = segment.length + bool(segment.flags & (SYN | FIN))
@@ -206,14 +208,16 @@ class Endpoint:
             if seq <= receiver.last_ack_sent:
                 receiver.ts_recent = options.ts_val
         if seq + span < receiver.next or seq > receiver.next + self._config.receive_buffer_bytes:
-            if not segment.flags & RST:
+            if span and not segment.flags & RST:
                 self._acknowledge()
+            elif not segment.flags & RST:
+                self._challenge(now)
             return False
         if seq + span == receiver.next and span:
             self._acknowledge()  # a complete duplicate; its acknowledgement still counts
         return True
 
-    def _receive_late_syn(self, segment: Segment, seq: int) -> bool:
+    def _receive_late_syn(self, segment: Segment, seq: int, now: int) -> bool:
         """A SYN on a flow that has seen one; True: it is the SYN/ACK of a simultaneous open, go on with it."""
         if self.state is State.SYN_RECEIVED and seq == self.receiver.irs:
             if segment.flags & ACK:
@@ -223,8 +227,15 @@ class Endpoint:
             return False
         # RFC 5961 section 4: a challenge, whatever its sequence number.
         self._context.counters["TcpExtTCPSYNChallenge"] += 1
-        self._acknowledge()
+        self._challenge(now)
         return False
+
+    def _challenge(self, now: int) -> None:
+        """Answer what cannot be right with our state, not too often (RFC 5961 section 7)."""
+        if now >= self._next_challenge_ns:
+            self._next_challenge_ns = now + _CHALLENGE_INTERVAL_NS
+            self._context.counters["TcpExtTCPChallengeACK"] += 1
+            self._acknowledge()
 
     def _acknowledge(self) -> None:
         self.receiver.ack_now = True
@@ -233,8 +244,7 @@ class Endpoint:
     def _receive_rst(self, segment: Segment, seq: int, now: int) -> None:
         """RFC 5961 section 3: only an exact sequence number resets, others in the window are challenged."""
         if seq != self.receiver.next:
-            self._context.counters["TcpExtTCPChallengeACK"] += 1
-            self._acknowledge()
+            self._challenge(now)
             return
         self._upper.on_reset(segment, now)
         self._close(connection_reset(), now)

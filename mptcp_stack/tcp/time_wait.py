@@ -3,7 +3,7 @@
 from mptcp_stack.storage import MASK_32, Timer, expand_32
 from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.endpoint import Endpoint
-from mptcp_stack.wire import ACK, RST, SYN, Options, Segment
+from mptcp_stack.wire import ACK, FIN, RST, SYN, Options, Segment
 
 
 class TimeWait:
@@ -29,6 +29,8 @@ class TimeWait:
         )
         if segment.flags & SYN and not segment.flags & ACK and (newer_seq or newer_time):
             return True
+        if not segment.length and not segment.flags & (SYN | FIN):
+            return False  # answering a mere acknowledgement could go on for ever between two of us
         self._context.egress.append(
             Segment(
                 segment.dst,

@@ -216,7 +216,7 @@ def test_backlog_limits_half_open_connections() -> None:
 def test_closed_listener_refuses() -> None:
     run = make_scene(1, [PATH], mptcp=False)
     listener = run.server.listen(Address(b"", PORT), Sink)
-    run.server.stack.stop_listening(listener)
+    listener.close()
     client = Source(b"")
     run.client.connect(SERVER, client)
     run_until_closed(run, client, limit_ns=SECOND)
