@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 STACK_LOOPS = ("asyncio", "mptcp_stack")
@@ -73,7 +74,7 @@ def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--scheduler", help="packet scheduler of our stack")
     group.add_argument("--path-manager", help="path manager of our stack")
     group.add_argument("--gso-max-bytes", type=positive_int, help="largest super-segment of our stack")
-    group.add_argument("--pcap", help="write what our stack sends and receives to this file")
+    group.add_argument("--pcap", type=Path, help="write what our stack sends and receives to this file")
 
 
 def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
@@ -95,9 +96,18 @@ def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
 
 
 def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:
-    """Return our stack's own counters; ``None`` over kernel sockets, whose counters the kernel keeps."""
+    """Return our stack's settings and counters; ``None`` over kernel sockets, whose counters the kernel keeps."""
     network = getattr(loop, "network", None)
-    return None if network is None else {"counters": dict(network.counters)}
+    if network is None:
+        return None
+    settings = network.stack.config
+    return {
+        "congestion": settings.congestion,
+        "scheduler": settings.scheduler,
+        "path_manager": settings.path_manager,
+        "mptcp": settings.mptcp,
+        "counters": dict(network.counters),
+    }
 
 
 def report_error(program: str, error: Exception) -> int:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
-    from testbed.lab import Host
+    from testbed.hosts import Host
 
 POLL_INTERVAL_S = 0.1
 START_LIMIT_S = 15.0

@@ -56,7 +56,9 @@ class PythonMptcp(StackUnderTest):
 
 def own_counters(evidence: Evidence, host: str) -> Numbers:
     """Return what our stack counted in ``host``; empty when it did not report."""
-    return (evidence.reports.get(host) or {}).get("counters", {})
+    report = evidence.reports.get(host)
+    counters: Numbers = report["counters"] if report else {}
+    return counters
 
 
 def own_congestion_problems(declared: str, evidence: Evidence) -> list[str]:
