@@ -1,0 +1,74 @@
+"""Two stacks on a cable in memory, both on one event loop: the loop's own is the client."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from ipaddress import ip_address
+from random import Random
+from typing import Any
+
+import pytest
+
+from mptcp_stack.phy import OFFLOADS, Capabilities, memory_pair
+from mptcp_stack.runtime import EventLoop, Network
+from mptcp_stack.runtime.driver import Driver
+from mptcp_stack.runtime.network import packed_address
+from mptcp_stack.runtime.server import Server
+from mptcp_stack.runtime.streams import Tls
+from mptcp_stack.stack import LocalAddress, StackConfig
+
+CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
+
+
+def stack_config(address: str, **settings: Any) -> StackConfig:
+    return StackConfig(addresses=(LocalAddress(ip_address(address).packed, 24),), **settings)
+
+
+class Pair:
+    """`loop` has the client's stack; `serve` listens on the server's."""
+
+    def __init__(self, capabilities: Capabilities = OFFLOADS, linger_s: float = 1.0, **settings: Any) -> None:
+        near, far = memory_pair(capabilities)
+        client = Network(stack_config(CLIENT, **settings), near, linger_s=linger_s, random_source=Random(1))
+        self.loop = EventLoop(client)
+        self.remote = Network(stack_config(SERVER, **settings), far, random_source=Random(2))
+        self.remote_driver = Driver(self.loop, self.remote)
+        self.problems: list[dict[str, Any]] = []
+        self.loop.set_exception_handler(lambda _, context: self.problems.append(context))
+
+    def serve(self, factory: Callable[[], asyncio.BaseProtocol], port: int = 80, tls: Tls | None = None) -> Server:
+        server = Server(self.loop, self.remote_driver, [packed_address("", port)], factory, 100, tls)
+        server.listen()
+        return server
+
+    def serve_streams(self, handler: Callable[..., Any], port: int = 80, tls: Tls | None = None) -> Server:
+        def factory() -> asyncio.BaseProtocol:
+            return asyncio.StreamReaderProtocol(asyncio.StreamReader(loop=self.loop), handler, loop=self.loop)
+
+        return self.serve(factory, port, tls)
+
+    def run(self, main: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(asyncio.wait_for(main, 20))
+
+    def close(self) -> None:
+        if not self.loop.is_closed():
+            self.loop.close()
+            self.remote.close()
+
+
+@pytest.fixture
+def make_pair() -> Iterator[Callable[..., Pair]]:
+    pairs: list[Pair] = []
+
+    def make(*args: Any, **settings: Any) -> Pair:
+        pairs.append(Pair(*args, **settings))
+        return pairs[-1]
+
+    yield make
+    for pair in pairs:
+        pair.close()
+        assert pair.problems == []
+
+
+@pytest.fixture
+def pair(make_pair) -> Pair:
+    return make_pair()

@@ -1,0 +1,71 @@
+from ipaddress import ip_address
+
+import pytest
+
+from mptcp_stack.phy import memory_pair
+from mptcp_stack.runtime import ConfigError, HostAddress, Network, NetworkConfig
+from mptcp_stack.stack import LocalAddress, StackConfig
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("10.0.1.101/24@eth1", HostAddress(ip_address("10.0.1.101"), 24, "eth1")),
+        ("10.0.1.101/24", HostAddress(ip_address("10.0.1.101"), 24)),
+        (
+            "10.0.1.101/24@h1-eth1.5,via=10.0.1.254",
+            HostAddress(ip_address("10.0.1.101"), 24, "h1-eth1.5", ip_address("10.0.1.254")),
+        ),
+        ("2001:db8::5/64@e", HostAddress(ip_address("2001:db8::5"), 64, "e")),
+    ],
+)
+def test_addresses(text, expected):
+    address = HostAddress.parse(text)
+    assert address == expected
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "must look like"),
+        ("10.0.1.101", "must look like"),
+        ("10.0.1.101@eth1", "must look like"),
+        ("10.0.1.101/24@", "must look like"),
+        ("10.0.1.101/24@eth1,gw=10.0.1.1", "must look like"),
+        ("10.0.1.300/24@eth1", "'10.0.1.300/24' does not appear to be"),
+        ("10.0.1.101/33@eth1", "'10.0.1.101/33' does not appear to be"),
+        ("10.0.1.101/24@eth1,via=nowhere", "'nowhere' does not appear to be"),
+        ("10.0.1.101/24@eth1,via=10.0.2.1", "gateway is not in 10.0.1.0/24"),
+        ("10.0.1.101/24,via=10.0.1.1", "via needs a device"),
+    ],
+)
+def test_addresses_that_are_wrong(text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        NetworkConfig(addresses=[text])
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_stack_gets():
+    config = NetworkConfig(addresses=["10.0.1.1/24@a", "10.0.2.1/25@b,via=10.0.2.2"], mptcp=False, gso_max_bytes=1448)
+    stack = config.stack_config()
+    assert stack.addresses == (
+        LocalAddress(b"\x0a\0\1\1", 24, False),
+        LocalAddress(b"\x0a\0\2\1", 25, True),
+    )
+    assert (stack.mptcp, stack.gso_max_bytes) == (False, 1448)
+    assert stack.congestion == StackConfig.congestion
+
+
+@pytest.mark.parametrize(
+    ("addresses", "message"),
+    [([], "no address given"), (["10.0.1.1/24", "10.0.1.1/24@eth1"], "10.0.1.1 is given twice")],
+)
+def test_sets_of_addresses_that_are_wrong(addresses, message):
+    with pytest.raises(ConfigError, match=message):
+        NetworkConfig(addresses=addresses)
+
+
+def test_a_plug_in_that_does_not_exist_is_a_mistake_of_the_user():
+    with pytest.raises(ConfigError, match="not one of .*lowest-rtt"):
+        Network(StackConfig(scheduler="best"), memory_pair()[0])

@@ -1,0 +1,208 @@
+import errno
+import socket
+import threading
+import time
+
+import pytest
+
+from mptcp_stack.phy import memory_pair
+from mptcp_stack.runtime import Network, SocketNetwork
+
+from .conftest import CLIENT, SERVER, stack_config
+
+
+@pytest.fixture
+def networks():
+    """A client's network and a server's, on one cable, each with its thread."""
+    near, far = memory_pair()
+    settings = {"send_buffer_bytes": 100_000, "receive_buffer_bytes": 100_000}
+    with (
+        SocketNetwork(Network(stack_config(CLIENT, **settings), near, linger_s=1)) as client,
+        SocketNetwork(Network(stack_config(SERVER, **settings), far, linger_s=1)) as server,
+    ):
+        yield client, server
+
+
+@pytest.fixture
+def connected(networks):
+    client, server = networks
+    with server.socket() as listener, client.socket() as near:
+        listener.bind(("", 80))
+        listener.listen()
+        near.connect((SERVER, 80))
+        far, _ = listener.accept()
+        with far:
+            yield near, far
+
+
+def test_both_directions(connected):
+    near, far = connected
+    assert near.send(b"question") == 8
+    assert far.recv(100) == b"question"
+    far.sendall(b"answer")
+    assert near.recv(3) == b"ans"
+    assert near.recv(100) == b"wer"
+    far.close()
+    assert near.recv(100) == b""
+    assert near.recv(100) == b""
+
+
+def test_names(connected, networks):
+    near, far = connected
+    assert near.getpeername() == (SERVER, 80)
+    assert far.getpeername() == near.getsockname()
+    assert near.getsockname()[0] == CLIENT
+    assert near.mptcp_info()["is_mptcp"]
+    assert networks[0].counters["MPTcpExtMPCapableSYNTX"] == 1
+
+
+def test_sendall_waits_for_a_slow_reader(connected):
+    near, far = connected
+    data = bytes(range(256)) * 4000
+    thread = threading.Thread(target=lambda: (near.sendall(data), near.shutdown(socket.SHUT_WR)))
+    thread.start()
+    time.sleep(0.05)
+    assert thread.is_alive()
+    received = bytearray()
+    buffer = bytearray(30_000)
+    while count := far.recv_into(buffer):
+        received += buffer[:count]
+    thread.join()
+    assert received == data
+    far.sendall(b"the other direction is open")
+    assert near.recv(100) == b"the other direction is open"
+
+
+def test_recv_into_with_a_limit(connected):
+    near, far = connected
+    near.sendall(b"abcdef")
+    buffer = bytearray(b"......")
+    assert far.recv_into(buffer, 2) == 2
+    assert far.recv_into(memoryview(buffer)[3:]) == 3
+    assert buffer == b"ab.cde"
+    assert far.recv(0) == b""
+
+
+def test_timeouts(connected):
+    near, _ = connected
+    near.settimeout(0.05)
+    assert near.gettimeout() == 0.05
+    before = time.monotonic()
+    with pytest.raises(TimeoutError):
+        near.recv(1)
+    assert 0.04 < time.monotonic() - before < 1
+    with pytest.raises(TimeoutError):
+        near.sendall(bytes(1_000_000))
+    near.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
+    with pytest.raises(ValueError, match="out of range"):
+        near.settimeout(-1)
+
+
+def test_non_blocking_send_takes_what_fits(connected):
+    near, _ = connected
+    near.setblocking(False)
+    assert near.send(bytes(1_000_000)) == 100_000
+    near.setblocking(True)
+    assert near.gettimeout() is None
+
+
+def test_accept_times_out(networks):
+    with networks[1].socket() as listener:
+        listener.listen()
+        listener.settimeout(0.02)
+        with pytest.raises(TimeoutError):
+            listener.accept()
+        assert listener.getsockname()[1]
+
+
+def test_refused_and_then_accepted(networks):
+    client, server = networks
+    with client.socket() as near, server.socket() as listener:
+        with pytest.raises(ConnectionRefusedError):
+            near.connect((SERVER, 80))
+        listener.bind((SERVER, 80))
+        listener.listen()
+        near.connect((SERVER, 80))
+        with pytest.raises(OSError) as caught:
+            near.connect((SERVER, 80))
+        assert caught.value.errno == errno.EISCONN
+
+
+def test_bound_address_is_used(networks):
+    client, server = networks
+    with server.socket() as listener, client.socket(mptcp=False) as near:
+        listener.bind(("", 80))
+        listener.listen()
+        near.bind((CLIENT, 4321))
+        assert near.getsockname() == (CLIENT, 4321)
+        near.connect((SERVER, 80))
+        with listener.accept()[0] as far:
+            assert far.getpeername() == (CLIENT, 4321)
+            assert not far.mptcp_info()["is_mptcp"]
+
+
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        (lambda s: s.recv(1), errno.ENOTCONN),
+        (lambda s: s.send(b"x"), errno.ENOTCONN),
+        (lambda s: s.getpeername(), errno.ENOTCONN),
+        (lambda s: s.shutdown(socket.SHUT_WR), errno.ENOTCONN),
+        (lambda s: s.accept(), errno.EINVAL),
+        (lambda s: s.connect(("192.0.2.1", 1)), errno.ENETUNREACH),
+        (lambda s: (s.bind(("10.0.0.9", 1)), s.listen()), errno.EADDRNOTAVAIL),
+        (lambda s: (s.close(), s.recv(1)), errno.EBADF),
+    ],
+)
+def test_errors_are_those_of_the_standard_library(networks, call, number):
+    with networks[0].socket() as near, pytest.raises(OSError) as caught:
+        call(near)
+    assert caught.value.errno == number
+
+
+def test_writing_after_shutdown(connected):
+    near, _ = connected
+    near.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(BrokenPipeError):
+        near.send(b"x")
+
+
+def test_reset_by_the_peer(connected):
+    near, far = connected
+    near.sendall(b"unread")
+    time.sleep(0.05)
+    far.close()
+    with pytest.raises(ConnectionResetError):
+        near.recv(1)
+    with pytest.raises(ConnectionResetError):
+        near.send(b"x")
+
+
+@pytest.mark.parametrize("what", ["socket", "network"])
+def test_closing_wakes_a_thread_that_waits(connected, networks, what):
+    near, _ = connected
+    errors = []
+
+    def wait():
+        try:
+            near.recv(1)
+        except OSError as error:
+            errors.append(error.errno)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.05)
+    (near if what == "socket" else networks[0]).close()
+    thread.join(5)
+    assert errors == [errno.EBADF]
+
+
+def test_after_the_network_was_closed(networks):
+    near = networks[0].socket()
+    networks[0].close()
+    networks[0].close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        near.connect((SERVER, 80))
+    near.close()
