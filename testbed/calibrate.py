@@ -21,11 +21,15 @@ from testbed.links.shaping import burst_bytes
 from testbed.spec import End, Link
 from testbed.units import format_rate
 
-_OFFERED = 1.15  # of the asked rate: keeps the queue full, and shows a link that is faster than asked
-_SETTLE_S = 0.1
-_WINDOW_S, _LONG_WINDOW_S = 0.6, 1.2
+# Offered beyond the asked rate, in tolerances: keeps the queue full, and shows a link that is too fast.
+_EXCESS = 3
+# More than this at once would measure the machine, not its links.
+_MAX_TOTAL_BPS = 1_000_000_000
+_SETTLE_S = 0.05
+_WINDOW_S, _LONG_WINDOW_S = 0.4, 1.2
 # A window should see this many packets, so that one more or less does not matter.
-_MIN_PACKETS, _FRAME_BITS = 200, 1514 * 8
+_MIN_PACKETS, _FRAME_BYTES = 200, 1514
+_MAX_BURST = 16  # packets
 
 
 @dataclass(frozen=True)
@@ -58,11 +62,12 @@ class _Direction:
 def calibrate(links: Sequence[Link], hosts: Mapping[str, Host]) -> list[Calibration]:
     """Measure the shaped ones of `links`; the result is for the record.
 
-    All are measured at once first, those that seem wrong once more, alone and for longer: on a busy machine the
-    measurement itself may be at fault. LabError that names link, asked and measured rate when one stays wrong.
+    As many as the machine can carry are measured at once, those that seem wrong once more, alone and for longer:
+    on a busy machine the measurement itself may be at fault. LabError that names link, asked and measured rate
+    when one stays wrong.
     """
     directions = [_Direction(link, link.ends[i], link.ends[1 - i]) for link in links if link.rate_bps for i in (0, 1)]
-    results = _measure(directions, hosts, _WINDOW_S)
+    results = [result for batch in _batches(directions) for result in _measure(batch, hosts, _WINDOW_S)]
     for index, direction in enumerate(directions):
         if not results[index].ok:
             (results[index],) = _measure([direction], hosts, _LONG_WINDOW_S)
@@ -76,10 +81,20 @@ def calibrate(links: Sequence[Link], hosts: Mapping[str, Host]) -> list[Calibrat
     return results
 
 
+def _batches(directions: Sequence[_Direction]) -> Iterator[list[_Direction]]:
+    """Directions to measure together."""
+    batch: list[_Direction] = []
+    for one in directions:
+        if batch and sum(other.rate_bps for other in [*batch, one]) > _MAX_TOTAL_BPS:
+            yield batch
+            batch = []
+        batch.append(one)
+    if batch:
+        yield batch
+
+
 def _measure(directions: Sequence[_Direction], hosts: Mapping[str, Host], least_s: float) -> list[Calibration]:
-    if not directions:
-        return []
-    window_s = max(least_s, *(_MIN_PACKETS * _FRAME_BITS / one.rate_bps for one in directions))
+    window_s = max(least_s, *(_MIN_PACKETS * _FRAME_BYTES * 8 / one.rate_bps for one in directions))
     with _sending(directions, hosts):
         time.sleep(_SETTLE_S)
         before = [_received(one, hosts) for one in directions]
@@ -109,8 +124,11 @@ def _received(direction: _Direction, hosts: Mapping[str, Host]) -> tuple[int, in
 def _sending(directions: Sequence[_Direction], hosts: Mapping[str, Host]) -> Iterator[None]:
     flows = defaultdict(list)
     for one in directions:
-        backlog = (one.link.queue_bytes or 0) + burst_bytes(one.rate_bps)
-        flows[one.sender.host].append(f"{one.receiver.address.ip}={round(one.rate_bps * _OFFERED)}={backlog}")
+        queue_bytes = one.link.queue_bytes or 0
+        offered_bps = round(one.rate_bps * (1 + _EXCESS * one.link.tolerance))
+        burst = max(1, min(_MAX_BURST, queue_bytes // 2 // _FRAME_BYTES))
+        first = (queue_bytes + burst_bytes(one.rate_bps)) // _FRAME_BYTES
+        flows[one.sender.host].append(f"{one.receiver.address.ip}={offered_bps}={burst}={first}")
     # Real-time priority: the sender sleeps most of the time, but must not come late on a busy machine.
     command = ["chrt", "--rr", "1", sys.executable, "-I", blast.__file__]
     senders = [
@@ -120,7 +138,7 @@ def _sending(directions: Sequence[_Direction], hosts: Mapping[str, Host]) -> Ite
     try:
         for sender in senders:
             if sender.stdout is None or not sender.stdout.readline():
-                raise LabError(f"calibration: a sender of UDP packets did not start", 1)
+                raise LabError("calibration: a sender of UDP packets did not start", 1)
         yield
     finally:
         for sender in senders:

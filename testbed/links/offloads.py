@@ -6,18 +6,19 @@ from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.spec import Wire
 
-# ethtool's short names and the ones it prints.
+# ethtool's names to set them by, and the ones it prints.
 _FEATURES = {
     "tso": "tcp-segmentation-offload",
     "gso": "generic-segmentation-offload",
     "gro": "generic-receive-offload",
+    "tx-udp-segmentation": "tx-udp-segmentation",
 }
 
 # mtu: super-segments are split at the sender's edge and merged again by the receiver.
 # super-segments: they cross the link whole, so there is nothing to merge.
 _BY_WIRE: dict[Wire, dict[str, str]] = {
-    "mtu": {"tso": "off", "gso": "off", "gro": "on"},
-    "super-segments": {"tso": "on", "gso": "on", "gro": "off"},
+    "mtu": {"tso": "off", "gso": "off", "tx-udp-segmentation": "off", "gro": "on"},
+    "super-segments": {"tso": "on", "gso": "on", "tx-udp-segmentation": "on", "gro": "off"},
 }
 
 
@@ -31,7 +32,7 @@ def set_offloads(host: Host, interface: str, wire: Wire) -> None:
 
 
 def read_offloads(host: Host, interface: str) -> dict[str, str]:
-    """State of tso, gso and gro of an interface: "on" or "off"."""
+    """State of the offloads that matter here, by ethtool's short names: "on" or "off"."""
     lines = host.run(["ethtool", "-k", interface]).stdout.splitlines()
     states = {name.strip(): value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value}
     return {short: states[long] for short, long in _FEATURES.items()}
