@@ -68,8 +68,8 @@ class NetworkConfig:
 
     `pcap`: file that gets every packet; `tun_name`: name of the TUN interface, `%d` is the first free number;
     `receive_offload`: take super-segments from the kernel; `batch_packets`: packets taken from the device before
-    others get their turn; `linger_s`: seconds that closing the network waits for closed connections to deliver what
-    was written. Raises ConfigError.
+    others get their turn; `linger_s`: seconds that closing the loop waits for its connections to deliver what was
+    written. Raises ConfigError.
     """
 
     addresses: Sequence[str]

@@ -19,6 +19,7 @@ from mptcp_stack.stack import EPHEMERAL_PORTS, Address, Connection, Listener
 from .network import Network
 
 _NS_PER_SECOND = 1e9
+_DRAIN_POLL_S = 0.005
 
 
 class ConnectionHandler(Protocol):
@@ -180,13 +181,20 @@ class Driver:
     # --- the end
 
     async def drain(self) -> None:
-        """Wait until closed connections have delivered what was written, for `linger_s` of the network at the most."""
+        """Close every connection, and wait until all that was written is delivered: `linger_s` at the most.
+
+        What is delivered to a peer that goes on sending is not waited for. Handlers are not told any more.
+        """
+        self._handlers.clear()
+        for connection in self._stack.connections:
+            connection.close()
+        self.wake()
         deadline = self._loop.time() + self.network.linger_s
-        while self._stack.connections and self._loop.time() < deadline:
-            await asyncio.sleep(0.005)
+        while any(map(_has_business, self._stack.connections)) and self._loop.time() < deadline:
+            await asyncio.sleep(_DRAIN_POLL_S)
 
     def close(self) -> None:
-        """Reset what is still open, and let go of the loop. Handlers are not told."""
+        """Reset what is still there, and let go of the loop."""
         self._loop.remove_reader(self._device.fileno())
         if self._timer is not None:
             self._timer.cancel()
@@ -195,3 +203,8 @@ class Driver:
         for connection in self._stack.connections:
             connection.abort()
         self._device.send(self._stack.transmit(self._clock()))
+
+
+def _has_business(connection: Connection) -> bool:
+    """Whether data of ours is under way, or both sides have ended and only the closing of subflows is left."""
+    return not connection.sending.finished or connection.receiving.finished

@@ -31,8 +31,8 @@ class EventLoop(asyncio.SelectorEventLoop):
     processes. Names are resolved by the kernel's resolver.
 
     Made from a `NetworkConfig` it opens a TUN device and raises what `Network.open` raises; a `Network` is taken over.
-    Closing the loop waits for closed connections to deliver what was written (`linger_s`), resets the others, and
-    closes the network.
+    Closing the loop closes all connections, waits until they have delivered what was written (`linger_s`), and closes
+    the network.
     """
 
     def __init__(self, network: Network | NetworkConfig) -> None:

@@ -66,7 +66,7 @@ class SocketNetwork:
         return Socket(self, mptcp=mptcp)
 
     def close(self) -> None:
-        """Let closed sockets deliver what was written, reset the others, stop. May be called again."""
+        """Close all sockets, let them deliver what was written, stop. May be called again."""
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self._stop)
             self._thread.join()

@@ -26,7 +26,7 @@ def stack_config(address: str, **settings: Any) -> StackConfig:
 class Pair:
     """`loop` has the client's stack; `serve` listens on the server's."""
 
-    def __init__(self, capabilities: Capabilities = OFFLOADS, linger_s: float = 1.0, **settings: Any) -> None:
+    def __init__(self, capabilities: Capabilities = OFFLOADS, *, linger_s: float = 0.3, **settings: Any) -> None:
         near, far = memory_pair(capabilities)
         client = Network(stack_config(CLIENT, **settings), near, linger_s=linger_s, random_source=Random(1))
         self.loop = EventLoop(client)

@@ -67,5 +67,5 @@ def test_sets_of_addresses_that_are_wrong(addresses, message):
 
 
 def test_a_plug_in_that_does_not_exist_is_a_mistake_of_the_user():
-    with pytest.raises(ConfigError, match="not one of .*lowest-rtt"):
+    with pytest.raises(ConfigError, match=r"not one of .*lowest-rtt"):
         Network(StackConfig(scheduler="best"), memory_pair()[0])

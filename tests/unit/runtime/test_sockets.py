@@ -1,4 +1,5 @@
 import errno
+import os
 import socket
 import threading
 import time
@@ -125,9 +126,8 @@ def test_refused_and_then_accepted(networks):
         listener.bind((SERVER, 80))
         listener.listen()
         near.connect((SERVER, 80))
-        with pytest.raises(OSError) as caught:
+        with pytest.raises(OSError, match="already connected"):
             near.connect((SERVER, 80))
-        assert caught.value.errno == errno.EISCONN
 
 
 def test_bound_address_is_used(networks):
@@ -157,7 +157,7 @@ def test_bound_address_is_used(networks):
     ],
 )
 def test_errors_are_those_of_the_standard_library(networks, call, number):
-    with networks[0].socket() as near, pytest.raises(OSError) as caught:
+    with networks[0].socket() as near, pytest.raises(OSError, match=os.strerror(number)) as caught:
         call(near)
     assert caught.value.errno == number
 

@@ -94,7 +94,7 @@ def test_names_and_subflows_are_told(pair):
 
 def test_written_data_is_delivered_although_the_program_ends(make_pair):
     """The kernel would do that, too: closing the loop waits for it."""
-    pair = make_pair(send_buffer_bytes=4 << 20)
+    pair = make_pair(linger_s=5, send_buffer_bytes=4 << 20)
     digest = hashlib.sha256()
     ended = pair.loop.create_future()
 

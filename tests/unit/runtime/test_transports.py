@@ -327,7 +327,7 @@ def test_an_exception_in_a_protocol_ends_its_connection(pair, method, message):
 
 def test_everybody_is_told_once_when_the_peer_vanishes(pair):
     async def main():
-        client, server = await connect(pair)
+        client, _ = await connect(pair)
         pair.remote_driver.close()
         assert isinstance(await client.lost, ConnectionResetError)
         await asyncio.sleep(0.02)
