@@ -135,7 +135,15 @@ class _Plumbing:
         """A stack that was killed leaves its rules; they would bind to our device when it has the same name."""
         for rule in self._route.get_rules():
             if rule.get_attr("FRA_IIFNAME") == self._tun.name:
-                self._route.rule("del", iifname=self._tun.name, table=rule.get_attr("FRA_TABLE"))
+                self._route.rule(
+                    "del",
+                    family=rule["family"],
+                    src=rule.get_attr("FRA_SRC"),
+                    src_len=rule["src_len"],
+                    iifname=self._tun.name,
+                    table=rule.get_attr("FRA_TABLE"),
+                    priority=rule.get_attr("FRA_PRIORITY"),
+                )
 
     def _set_sysctl(self, name: str, value: int) -> None:
         path = _SYSCTLS / name

@@ -1,0 +1,210 @@
+"""Checks that need a network namespace of their own; test_host.py starts this file in one, with a check's name."""
+
+import asyncio
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mptcp_stack.phy import Tun
+from mptcp_stack.runtime import ConfigError, EventLoop, HostNetwork, NetworkConfig, run
+from mptcp_stack.wire import ACK, Checksum, Options, Packet, Segment, decode, encode
+
+ADDRESS = "10.0.1.101"
+PEER = "10.0.1.2"
+
+
+def shell(command: str) -> str:
+    return subprocess.run(command, shell=True, check=True, capture_output=True, text=True).stdout
+
+
+def make_peer() -> subprocess.Popen[bytes]:
+    """A host behind a veth pair; give its commands to `nsenter`."""
+    peer = subprocess.Popen(["unshare", "--net", "--kill-child", "sleep", "60"])
+    while Path(f"/proc/{peer.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
+        time.sleep(0.01)
+    shell(
+        "ip link add e1 type veth peer name e2; ip addr add 10.0.1.1/24 dev e1; ip link set e1 up;"
+        f"ip link set e2 netns {peer.pid};"
+        f"nsenter -t {peer.pid} -n sh -c 'ip addr add {PEER}/24 dev e2; ip link set e2 up; ip link set lo up'"
+    )
+    return peer
+
+
+def snapshot() -> str:
+    """Everything that HostNetwork changes."""
+    return shell(
+        "ip rule; ip route show table all | grep -v fe80; ip neigh show proxy; ip -br link;"
+        "grep . /proc/sys/net/ipv4/conf/*/* /proc/sys/net/ipv4/neigh/*/proxy_delay"
+    )
+
+
+def raises(kind: type[Exception], part: str, action: Callable[[], object]) -> None:
+    with pytest.raises(kind, match=part) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+
+
+def check_tun() -> None:
+    """A packet written to one device is routed to the other, super-segments in one piece."""
+    source, destination = bytes([10, 9, 0, 1]), bytes([10, 9, 0, 2])
+    a, b = Tun("a%d"), Tun("b%d")
+    assert (a.name, b.name) == ("a0", "b0")
+    assert a.capabilities.segmentation_offload
+    raises(OSError, "busy", lambda: Tun("a0"))
+    assert a.send([Packet([b"interface is down"])]) == 0
+    shell(
+        "sysctl -qw net.ipv4.ip_forward=1; ip link set a0 up; ip link set b0 up txqueuelen 100;"
+        "ip route add 10.9.0.1 dev a0; ip route add 10.9.0.2 dev b0"
+    )
+    b.receive(100)
+    payload = bytes(range(256)) * 250
+    parts = [memoryview(payload)[start : start + 40] for start in range(0, len(payload), 40)]
+    assert len(parts) > 1024
+    segment = Segment(source, destination, 1, 2, 3, 4, ACK, 5, Options(ts_val=1, ts_ecr=2), parts, len(payload), 1448)
+    assert a.send([encode(segment), encode(Segment(source, destination, 1, 2, 9, 4, ACK, 5, Options()))]) == 2
+    large, small = b.receive(1) + b.receive(10)
+    assert (large.length, large.gso_size, large.checksum) == (len(payload) + 52, 1448, Checksum.PARTIAL)
+    assert b"".join(decode(large).payload) == payload
+    assert (small.length, small.gso_size, decode(small).seq) == (40, 0, 9)
+    assert b.receive(10) == []
+    b.close()
+    cut = Tun("b%d", receive_offload=False)
+    shell("ip link set b0 up; ip route add 10.9.0.2 dev b0")
+    cut.receive(100)
+    a.send([encode(segment)])
+    packets = cut.receive(100)
+    assert [packet.length for packet in packets][:2] == [1500, 1500]
+    assert b"".join(chunk for packet in packets for chunk in decode(packet).payload) == payload
+    a.close()
+    a.close()
+
+
+def check_undone() -> None:
+    """Nothing is left of a HostNetwork, in whatever way it ends."""
+    peer = make_peer()
+    shell("sysctl -qw net.ipv4.conf.all.rp_filter=2")
+    before = snapshot()
+    config = NetworkConfig(addresses=[f"{ADDRESS}/24@e1", "10.0.1.102/24@e1,via=10.0.1.254"])
+    with HostNetwork(config) as network:
+        assert network.tun.name == "mptcp0"
+        during = snapshot()
+        assert f"from {ADDRESS} iif mptcp0" in during
+        assert "default via 10.0.1.254 dev e1 table" in during
+        assert "all/rp_filter:0" in during
+        # The kernel answers ARP at once, and forwards.
+        shell(f"nsenter -t {peer.pid} -n ping -q -c 1 -W 0.3 {ADDRESS} || true")
+        assert "lladdr" in shell(f"nsenter -t {peer.pid} -n ip neigh show {ADDRESS}")
+        assert len(network.tun.receive(10)) == 1
+    network.close()
+    assert snapshot() == before
+    # What was removed by others meanwhile does no harm.
+    with HostNetwork(config) as network:
+        shell("ip rule del iif mptcp0; ip neigh flush proxy || true")
+    assert snapshot() == before
+    # An error in the middle of setting up: the second address has no gateway that answers to its device.
+    shell("ip route add 10.7.0.1/32 dev e1")
+    with_route = snapshot()
+    raises(OSError, "refuses", lambda: HostNetwork(NetworkConfig(addresses=[f"{ADDRESS}/24@e1", "10.7.0.1/24@e1"])))
+    assert snapshot() == with_route
+    shell("ip route del 10.7.0.1/32 dev e1")
+
+    # Within a running event loop.
+    async def main() -> None:
+        HostNetwork(config).close()
+
+    asyncio.run(main())
+    assert snapshot() == before
+    # Rules of a stack that was killed.
+    shell(f"ip rule add from {ADDRESS} iif mptcp0 lookup 4444")
+    with HostNetwork(config):
+        assert "4444" not in snapshot()
+    assert snapshot() == before
+    peer.kill()
+
+
+def check_mistakes() -> None:
+    """One line each, and nothing is left behind."""
+    shell("ip link set lo up; ip link add e1 type veth peer name e2; ip addr add 10.0.1.1/24 dev e1; ip link set e1 up")
+    shell("ip link set e2 mtu 1400")
+    before = snapshot()
+    cases = [
+        (ConfigError, "no interface e9; there are e1, e2, lo", ["10.0.1.5/24@e9"]),
+        (ConfigError, "the host's kernel has this address itself", ["10.0.1.1/24@e1"]),
+        (ConfigError, "the MTU of e2 is 1400, the stack's is 1500", ["10.0.1.5/24@e2"]),
+    ]
+    for kind, part, addresses in cases:
+        raises(kind, part, lambda addresses=addresses: HostNetwork(NetworkConfig(addresses=addresses)))
+    raises(OSError, "TUN device lo:", lambda: HostNetwork(NetworkConfig(addresses=["10.0.1.5/24@e1"], tun_name="lo")))
+    raises(ConfigError, "scheduler", lambda: EventLoop(NetworkConfig(addresses=["10.0.1.5/24@e1"], scheduler="none")))
+    missing = Path("/nonexistent/file.pcap")
+    raises(OSError, "No such file", lambda: EventLoop(NetworkConfig(addresses=["10.0.1.5/24@e1"], pcap=missing)))
+    assert snapshot() == before
+
+
+def check_without_capability() -> None:
+    if sys.argv[2:] != ["dropped"]:
+        drop = ["setpriv", "--bounding-set", "-net_admin", "--inh-caps", "-net_admin"]
+        subprocess.run([*drop, sys.executable, __file__, "without_capability", "dropped"], check=True)
+        return
+    raises(PermissionError, "needs root", lambda: HostNetwork(NetworkConfig(addresses=["10.0.1.5/24"])))
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 18):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def exchange(data: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def send() -> None:
+        for start in range(0, len(data), 100_000):
+            writer.write(data[start : start + 100_000])
+            await writer.drain()
+        writer.write_eof()
+
+    _, answer = await asyncio.gather(send(), reader.read())
+    assert answer == data
+    writer.close()
+
+
+async def exchange_with_kernel(data: bytes) -> None:
+    """Sockets that are given belong to the kernel; what has an address of the stack to the stack."""
+    loop = asyncio.get_running_loop()
+    listener, client = socket.socket(), socket.socket()
+    for kernels in (listener, client):
+        kernels.setblocking(False)
+        kernels.bind(("10.0.1.1", 0))
+    await asyncio.start_server(echo, sock=listener)
+    await exchange(data, *await asyncio.open_connection("10.0.1.1", listener.getsockname()[1]))
+    await asyncio.start_server(echo, None, 2000)
+    await loop.sock_connect(client, (ADDRESS, 2000))
+    await exchange(data, *await asyncio.open_connection(sock=client))
+
+
+def check_with_kernel() -> None:
+    """The host's own kernel as the peer, in both roles; every packet of the capture has a good checksum."""
+    shell("ip link set lo up; ip addr add 10.0.1.1/24 dev lo")
+    with tempfile.TemporaryDirectory() as directory:
+        pcap = Path(directory) / "check.pcap"
+        data = bytes(range(251)) * 10_000
+        config = NetworkConfig(addresses=[f"{ADDRESS}/24"], pcap=pcap)
+        run(asyncio.wait_for(exchange_with_kernel(data), 20), config)
+        assert pcap.stat().st_size > 4 * len(data)
+        if shutil.which("tshark"):
+            verdicts = shell(
+                f"tshark -r {pcap} -o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE -T fields"
+                " -e ip.checksum.status -e tcp.checksum.status -e _ws.malformed"
+            )
+            assert {tuple(line.split()) for line in verdicts.splitlines()} == {("1", "1")}
+
+
+if __name__ == "__main__":
+    globals()[f"check_{sys.argv[1]}"]()
