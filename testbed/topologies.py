@@ -87,7 +87,7 @@ def _header(text: str, label: str) -> TemplateHeader:
     match = _HEADER.match(text)
     if match is None:
         raise LabError(f"{label}: must start with a comment {{# summary: ... parameters: ... #}}")
-    return validate(TemplateHeader, _parse_yaml(match.group(1), f"{label}: header"), f"{label}: header")
+    return validate(TemplateHeader, _parse_yaml(match.group(1).strip(), f"{label}: header"), f"{label}: header")
 
 
 def _resolve(known: Mapping[str, Parameter], given: Mapping[str, object], label: str) -> dict[str, Value]:

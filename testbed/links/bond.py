@@ -53,7 +53,7 @@ class Bond:
             _End(hosts["server"], "10.0.100.2", "02:00:00:00:64:02"),
         )
         self.addresses = {end.host.name: end.address for end in self._ends}
-        self.kind = "bonding" if _has_driver() else "nft"
+        self.kind = "bonding" if has_driver() else "nft"
         try:
             self._build()
         except LabError:
@@ -83,7 +83,7 @@ class Bond:
             set_offloads(end.host, DEVICE, self._wire)
 
 
-def _has_driver() -> bool:
+def has_driver() -> bool:
     """Whether the kernel has the bonding driver; loads it if that is all it takes."""
     loaded = Path("/sys/module/bonding")
     if not loaded.exists():

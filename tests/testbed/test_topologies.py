@@ -1,0 +1,247 @@
+"""Topologies: what the templates give, and that whatever is wrong becomes one line that says where and why."""
+
+import pytest
+import yaml
+
+from testbed.errors import LabError
+from testbed.spec import Topology
+from testbed.topologies import load_topology, template_header, topology_names
+from testbed.units import format_rate, parse_rate_bps, parse_size_bytes
+from testbed.validation import validate
+
+HEADER = "{# summary: a test\nparameters:\n  rate: {default: 5 Mbit/s, help: the rate} #}\n"
+
+
+def two_hosts(**changes):
+    """A valid topology as plain data; `changes` are written over its only link."""
+    link = {
+        "name": "path1",
+        "ends": [
+            {"host": "client", "interface": "client-eth1", "address": "10.0.1.1/24"},
+            {"host": "server", "interface": "server-eth1", "address": "10.0.1.2/24"},
+        ],
+        "rate": "50 Mbit/s",
+        "queue": "100 kB",
+    }
+    return {"name": "test", "hosts": [{"name": "client"}, {"name": "server"}], "links": [link | changes]}
+
+
+def end(host, interface, address, **more):
+    return {"host": host, "interface": interface, "address": address, **more}
+
+
+CLIENT, SERVER = two_hosts()["links"][0]["ends"]
+
+
+def second_link(client="10.0.2.1/24", server="10.0.2.2/24", **changes):
+    ends = [end("client", "client-eth2", client), end("server", "server-eth2", server)]
+    return two_hosts(name="path2", ends=ends, **changes)["links"][0]
+
+
+# --- what is right -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", topology_names())
+@pytest.mark.parametrize("paths", [1, 2, 8])
+@pytest.mark.parametrize("rate", ["1 Gbit/s", "none"])
+def test_every_topology_renders_with_its_parameters(name, paths, rate):
+    topology = load_topology(name, {"paths": str(paths), "rate": rate})
+    assert len(topology.interfaces("client")) == len(topology.interfaces("server")) == paths
+    assert {link.rate_bps for link in topology.links} == {None if rate == "none" else 10**9}
+
+
+def test_the_direct_topology_follows_the_address_plan():
+    topology = load_topology("two-paths")
+    assert [str(end.address) for end in topology.interfaces("client")] == ["10.0.1.1/24", "10.0.2.1/24"]
+    assert [str(end.stack_address) for end in topology.interfaces("server")] == ["10.0.1.102/24", "10.0.2.102/24"]
+    assert (topology.links[0].rate_bps, topology.links[0].queue_bytes) == (50_000_000, 100_000)
+
+
+def test_every_template_parameter_is_documented():
+    for name in topology_names():
+        header = template_header(name)
+        assert header.summary
+        assert all(parameter.help for parameter in header.parameters.values())
+
+
+def test_a_template_of_the_users_own(tmp_path):
+    path = tmp_path / "mine.yaml.j2"
+    path.write_text(HEADER + yaml.safe_dump(two_hosts(rate="RATE")).replace("RATE", "{{ rate }}"))
+    assert load_topology(str(path)).links[0].rate_bps == 5_000_000
+    assert load_topology(str(path), {"rate": 7_000_000}).links[0].rate_bps == 7_000_000
+
+
+def test_a_topology_cannot_be_changed():
+    with pytest.raises(ValueError, match="frozen"):
+        load_topology("two-paths").name = "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("50 Mbit/s", 50_000_000), ("1.5Gbit/s", 1_500_000_000), (800, 800), ("800", 800), ("9 kbit/s", 9_000)],
+)
+def test_rates(text, number):
+    assert parse_rate_bps(text) == number
+
+
+@pytest.mark.parametrize(("text", "number"), [("100 kB", 100_000), ("64 KiB", 65_536), (1, 1), ("2 MB", 2_000_000)])
+def test_sizes(text, number):
+    assert parse_size_bytes(text) == number
+
+
+def test_rates_for_people():
+    assert [format_rate(x) for x in (50e6, 1e9, 12)] == ["50.0 Mbit/s", "1.0 Gbit/s", "12.0 bit/s"]
+
+
+# --- what is wrong -------------------------------------------------------------------------------------------
+
+WRONG_LINKS = {
+    "negative rate": ({"rate": "-5 Mbit/s"}, 'links[0].rate: must be positive, e.g. "50 Mbit/s"'),
+    "zero rate": ({"rate": 0}, 'links[0].rate: must be positive, e.g. "50 Mbit/s"'),
+    "unit of rate": ({"rate": "5 Mbps"}, 'must look like "50 Mbit/s"; units are bit/s, kbit/s, Mbit/s, Gbit/s'),
+    "rate of another kind": ({"rate": [1]}, 'links[0].rate: must look like "50 Mbit/s"'),
+    "rate as truth": ({"rate": True}, 'links[0].rate: must look like "50 Mbit/s"'),
+    "unit of queue": ({"queue": "3 packets"}, 'links[0].queue: must look like "100 kB"; units are B, kB, MB'),
+    "rate without queue": ({"queue": "none"}, "links[0].queue: a shaped link needs the size of its queue"),
+    "queue without rate": ({"rate": "none"}, "links[0].queue: an unshaped link (no rate) has no queue"),
+    "shaped super-segments": ({"wire": "super-segments"}, "links[0].wire: a shaped link carries single packets"),
+    "wire": ({"wire": "fibre"}, "links[0].wire: must be one of 'mtu' or 'super-segments', not 'fibre'"),
+    "unknown field": ({"rat": 1}, "links[0].rat: unknown field 'rat', did you mean rate? allowed: name, ends, rate,"),
+    "later feature": ({"delay": "5 ms"}, "links[0].delay: unknown field 'delay'; allowed: name, ends, rate, queue"),
+    "tolerance": ({"tolerance": 2}, "links[0].tolerance: input should be less than 1 (got 2)"),
+    "long name": ({"name": "a-very-long-name"}, "links[0].name: string should have at most 13 characters"),
+    "one end": ({"ends": [CLIENT]}, "links[0].ends[1]: is required"),
+    "both ends on one host": (
+        {"ends": [CLIENT, SERVER | {"host": "client"}]},
+        "links[0].ends: both are on the host 'client'; a link joins two hosts",
+    ),
+    "unknown host": (
+        {"ends": [CLIENT, SERVER | {"host": "sever"}]},
+        "links[0].ends[1].host: unknown host 'sever', did you mean server? allowed: client, server",
+    ),
+    "interface twice": (
+        {"ends": [CLIENT, SERVER | {"interface": "client-eth1"}]},
+        "links[0].ends[1].interface: 'client-eth1' is used twice",
+    ),
+    "interface name": (
+        {"ends": [CLIENT, SERVER | {"interface": "an-interface-too-long"}]},
+        "links[0].ends[1].interface: string should have at most 15 characters",
+    ),
+    "no prefix length": (
+        {"ends": [CLIENT | {"address": "10.0.1.1"}, SERVER]},
+        'links[0].ends[0].address: must name its subnet, e.g. "10.0.1.1/24"',
+    ),
+    "not an address": (
+        {"ends": [CLIENT | {"address": "10.0.1.300/24"}, SERVER]},
+        "links[0].ends[0].address: input is not a valid IPv4 interface (got '10.0.1.300/24')",
+    ),
+    "broadcast address": (
+        {"ends": [CLIENT | {"address": "10.0.1.255/24"}, SERVER]},
+        "10.0.1.255/24 is its subnet's own or broadcast address",
+    ),
+    "different subnets": (
+        {"ends": [CLIENT, SERVER | {"address": "10.0.2.2/24"}]},
+        "links[0].ends: are on different subnets: 10.0.1.0/24 and 10.0.2.0/24",
+    ),
+    "same address": (
+        {"ends": [CLIENT, SERVER | {"address": "10.0.1.1/24"}]},
+        "links[0].ends[1]: address 10.0.1.1 is also on client (client-eth1)",
+    ),
+    "stack address elsewhere": (
+        {"ends": [CLIENT | {"stack_address": "10.0.9.1/24"}, SERVER]},
+        "links[0].ends[0].stack_address: 10.0.9.1/24 is not on the subnet 10.0.1.0/24",
+    ),
+    "gateway elsewhere": (
+        {"ends": [CLIENT | {"gateway": "10.0.9.254"}, SERVER]},
+        "links[0].ends[0].gateway: 10.0.9.254 is not on 10.0.1.0/24",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG_LINKS.values(), ids=WRONG_LINKS)
+def test_a_wrong_link_is_one_line_with_its_place(changes, message):
+    with pytest.raises(LabError) as caught:
+        validate(Topology, two_hosts(**changes), "x.yaml.j2")
+    assert caught.value.message.startswith("x.yaml.j2: links[0]")
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+WRONG_TOPOLOGIES = {
+    "overlapping subnets": (
+        {"links": [*two_hosts()["links"], second_link("10.0.1.65/26", "10.0.1.66/26")]},
+        "links[1].ends: subnet 10.0.1.64/26 overlaps 10.0.1.0/24 of link 'path1'",
+    ),
+    "link twice": (
+        {"links": [*two_hosts()["links"], second_link() | {"name": "path1"}]},
+        "links[1].name: 'path1' is used twice",
+    ),
+    "host twice": ({"hosts": [{"name": "a"}, {"name": "b"}, {"name": "a"}]}, "hosts[2].name: 'a' is used twice"),
+    "host name": ({"hosts": [{"name": "A b"}, {"name": "b"}]}, "hosts[0].name: string should match pattern"),
+    "field of a host": ({"hosts": [{"name": "a", "cpu": 1}]}, "hosts[0].cpu: unknown field 'cpu'; allowed: name,"),
+    "no links": ({"links": []}, "links: tuple should have at least 1 item"),
+    "no name": ({"name": None}, "name: input should be a valid string"),
+    "field": ({"switches": []}, "switches: unknown field 'switches'; allowed: name, description, hosts, links"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), WRONG_TOPOLOGIES.values(), ids=WRONG_TOPOLOGIES)
+def test_a_wrong_topology_is_one_line_with_its_place(changes, message):
+    with pytest.raises(LabError) as caught:
+        validate(Topology, two_hosts() | changes, "x.yaml.j2")
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+WRONG_CALLS = {
+    "unknown topology": (
+        ("two-path", {}),
+        "unknown topology 'two-path', did you mean two-paths? allowed: two-paths, two-paths-routed",
+    ),
+    "unknown file": (("./none.yaml.j2", {}), "none.yaml.j2: no such topology file"),
+    "unknown parameter": (
+        ("two-paths", {"rat": 1}),
+        "topologies/two-paths.yaml.j2: unknown parameter 'rat', did you mean rate? allowed: paths, rate, queue, wire",
+    ),
+    "parameter of another kind": (
+        ("two-paths", {"paths": "many"}),
+        "topologies/two-paths.yaml.j2: parameter paths: must be a whole number, not 'many'",
+    ),
+    "truth for a number": (("two-paths", {"paths": "true"}), "parameter paths: must be a whole number, not True"),
+    "too many": (("two-paths", {"paths": 9}), "parameter paths: must be from 1 to 8, not 9"),
+    "choice": (("two-paths", {"wire": "w"}), "parameter wire: must be one of mtu, super-segments, not 'w'"),
+    "negative rate": (
+        ("two-paths", {"rate": "-5 Mbit/s"}),
+        'topologies/two-paths.yaml.j2: links[0].rate: must be positive, e.g. "50 Mbit/s"',
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), WRONG_CALLS.values(), ids=WRONG_CALLS)
+def test_a_wrong_name_or_parameter_is_one_line(call, message):
+    with pytest.raises(LabError) as caught:
+        load_topology(*call)
+    assert caught.value.message.endswith(message)
+
+
+WRONG_FILES = {
+    "no header": ("name: x\n", "must start with a comment {# summary: ... parameters: ... #}"),
+    "header field": ("{# summary: x\nparam: {} #}", "header: param: unknown field 'param', did you mean param"),
+    "header yaml": ("{# summary: [ #}", "header: line 1: "),
+    "undefined": (HEADER + "name: {{ speed }}", "'speed' is undefined (parameters: rate)"),
+    "template syntax": (HEADER + "name: {{ rate", "line 4: unexpected end of template"),
+    "yaml": (HEADER + "name: [1", "line "),
+    "not a mapping": (HEADER + "just words", "input should be a valid dictionary"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), WRONG_FILES.values(), ids=WRONG_FILES)
+def test_a_wrong_file_is_one_line(tmp_path, text, message):
+    path = tmp_path / "bad.yaml.j2"
+    path.write_text(text)
+    with pytest.raises(LabError) as caught:
+        load_topology(str(path))
+    assert caught.value.message.startswith(f"{path}: ")
+    assert message in caught.value.message
+    assert "\n" not in caught.value.message
