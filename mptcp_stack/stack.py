@@ -50,13 +50,13 @@ Plugin = TypeVar("Plugin")
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig(MptcpConfig):
-    """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 is replaced by the position."""
+    """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 becomes the position."""
 
     addresses: tuple[LocalAddress, ...] = ()
 
 
 def plug(kind: str, name: str, registry: dict[str, type[Plugin]]) -> type[Plugin]:
-    """The class behind a name of the registry, or behind ``module:Class``. Raises ValueError with the allowed values."""
+    """The class behind a name of the registry or behind ``module:Class``. Raises ValueError with the allowed values."""
     if name in registry:
         return registry[name]
     module, _, attribute = name.partition(":")

@@ -55,5 +55,5 @@ class CongestionControl(ABC):
         self.cwnd = self.ssthresh
 
     def on_timeout(self, now: int) -> None:
-        """The retransmission timer expired, after ``on_congestion`` if that is due: one segment (RFC 5681 section 3.1)."""
+        """The retransmission timer expired, after ``on_congestion`` if that is due: one segment (RFC 5681)."""
         self.cwnd = self.mss

@@ -1,4 +1,4 @@
-"""The connection that an application holds: a stream over one or more subflows, or plain TCP where MPTCP is not spoken."""
+"""The connection that an application holds: a stream over one or more subflows, or plain TCP without MPTCP."""
 
 from enum import Enum, auto
 
@@ -51,7 +51,7 @@ class Connection:
     """One stream in each direction.
 
     The application calls ``send``, ``receive``, ``shutdown``, ``close`` and ``abort`` and reads the attributes beside
-    them; nothing leaves before the stack's next ``transmit``. ``error`` is what ended the connection, None if nothing did.
+    them; nothing leaves before the stack's next ``transmit``. ``error`` is what ended the connection, if anything did.
     """
 
     def __init__(self, host: Host, local: Address, remote: Address, listener: Listener | None) -> None:
@@ -184,7 +184,7 @@ class Connection:
         return self.receiving.finished and not self.receiving.queue.length
 
     def send(self, data: Buffer) -> int:
-        """Queue bytes; returns how many were taken (the rest after ``Writable``). Their memory must not change afterwards.
+        """Queue bytes; returns how many were taken (the rest after ``Writable``). Their memory must not change later.
 
         Raises the connection's error if it has failed, BrokenPipeError after ``shutdown``.
         """
@@ -297,7 +297,7 @@ class Connection:
         self.mode = Mode.PLAIN
 
     def fall_back_late(self, subflow: Subflow) -> bool:
-        """The options were lost after the handshake (section 3.7). False: too late, data sequence numbers are in use."""
+        """The options were lost after the handshake (section 3.7). False: too late, DSNs are in use."""
         if len(self.subflows) > 1 or self.receiving.next != self.receiving.first:
             return False
         self.count("MPTcpExtMPCapableFallbackACK")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class LocalAddress:
     """An address of the stack.
 
-    ``ip`` is packed (4 or 16 bytes); ``address_id`` what MPTCP calls it by; with ``gateway`` it reaches beyond its prefix.
+    ``ip`` is packed (4 or 16 bytes), ``address_id`` MPTCP's name for it; with ``gateway`` it reaches beyond its prefix.
     """
 
     ip: bytes

@@ -26,8 +26,8 @@ class Sending:
     """Data from the application to the subflows; positions are unwrapped data sequence numbers."""
 
     __slots__ = (
-        "_backoff", "_connection", "_data_timer", "_edge", "_persist_timer", "_reinjections", "_scheduler", "fin", "fin_sent",
-        "queue",
+        "_backoff", "_connection", "_data_timer", "_edge", "_persist_timer", "_reinjections", "_scheduler", "fin",
+        "fin_sent", "queue",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", first: int, scheduler: Scheduler) -> None:
@@ -120,11 +120,11 @@ class Sending:
                     self.fin_sent = True
                     subflow.endpoint.finish(now)
             return
-        subflow = next((subflow for subflow in connection.subflows if subflow.usable), None)
-        if subflow is not None:
-            subflow.endpoint.acknowledge_if_due(now)  # the third ACK comes first
+        carrier = next((subflow for subflow in connection.subflows if subflow.usable), None)
+        if carrier is not None:
+            carrier.endpoint.acknowledge_if_due(now)  # the third ACK comes first
             self.fin_sent = True
-            subflow.endpoint.send_ack(now)
+            carrier.endpoint.send_ack(now)
             self._arm_data_timer(now)
 
     # --- reinjection

@@ -20,12 +20,12 @@ _CONFIRM_ATTEMPTS = 6
 class Subflow:
     """The upper layer of one endpoint. In a connection that fell back to TCP it is transparent.
 
-    ``confirmed``: the peer has shown that it knows what our third ACK said. ``backup``: use only without an alternative.
+    ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative.
     """
 
     __slots__ = (
-        "_acknowledged_handshake", "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup", "bytes_received", "bytes_sent",
-        "confirmed", "connection", "endpoint", "remote_id",
+        "_acknowledged_handshake", "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup",
+        "bytes_received", "bytes_sent", "confirmed", "connection", "endpoint", "remote_id",
     )  # fmt: skip
 
     def __init__(

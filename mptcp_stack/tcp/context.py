@@ -26,7 +26,7 @@ class Context:
         return (self._keyed_hash(flow) + now // 4000) & MASK_32
 
     def timestamp_offset(self, addresses: bytes) -> int:
-        """RFC 7323 section 5.4: unpredictable, but growing from one connection to the next between the same two hosts."""
+        """RFC 7323 section 5.4: unpredictable, but growing from connection to connection of the same two hosts."""
         return self._keyed_hash(addresses)
 
     def _keyed_hash(self, value: bytes) -> int:

@@ -43,8 +43,9 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_config", "_context", "_next_challenge_ns", "_offered_window", "_timestamp_offset", "_timestamps", "_upper", "control", "error", "flow",
-        "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote", "sender", "state", "window_scale",
+        "_config", "_context", "_next_challenge_ns", "_offered_window", "_timestamp_offset", "_timestamps", "_upper",
+        "control", "error", "flow", "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote",
+        "sender", "state", "window_scale",
     )  # fmt: skip
 
     def __init__(
@@ -340,7 +341,7 @@ class Endpoint:
         self._emit(ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
 
     def probe_window(self, now: int) -> None:
-        """A segment that the peer must answer with its window (RFC 9293 section 3.8.6.1): one octet before SND.UNA, empty."""
+        """A segment that the peer must answer with its window (RFC 9293 section 3.8.6.1): empty, before SND.UNA."""
         self._context.counters["TcpExtTCPWinProbe"] += 1
         self._emit(ACK, self.sender.scoreboard.una - 1, now)
 
@@ -391,8 +392,8 @@ class Endpoint:
         local, remote = self.local, self.remote
         ack = receiver.next if flags & ACK else 0
         segment = Segment(
-            local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, min(window, 65535), options,
-            payload, length, gso_size,
+            local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, min(window, 65535),
+            options, payload, length, gso_size,
         )  # fmt: skip
         if flags & ACK:
             receiver.acknowledged()
@@ -408,7 +409,7 @@ class Endpoint:
         return self._upper.receive_window()
 
     def update_window(self) -> None:
-        """The application has read: tell the peer if that at least doubles what it may send (RFC 9293 section 3.8.6.2.2)."""
+        """The application has read: say so if that doubles what the peer may send (RFC 9293 section 3.8.6.2.2)."""
         if self._upper.receive_window() >= max(2 * self._offered_window, self.sender.mss):
             self._acknowledge()
 

@@ -13,8 +13,8 @@ class Receiver:
     """State of RFC 9293's RCV variables. Sequence numbers are unwrapped."""
 
     __slots__ = (
-        "_config", "_delayed", "_mss", "_pending_bytes", "_quick", "ack_now", "fin", "irs", "last_ack_sent", "reassembly",
-        "ts_recent",
+        "_config", "_delayed", "_mss", "_pending_bytes", "_quick", "ack_now", "fin", "irs", "last_ack_sent",
+        "reassembly", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, irs: int, config: TcpConfig, delayed: Timer) -> None:

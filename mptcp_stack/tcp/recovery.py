@@ -22,9 +22,9 @@ class Recovery:
     """Loss detection and proportional rate reduction for one sender."""
 
     __slots__ = (
-        "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_prr_delivered", "_prr_sent",
-        "_rack_end", "_rack_rtt_ns", "_rack_sent_ns", "_reordering_seen", "_rtt", "_scoreboard", "_window",
-        "phase", "point", "uses_sack",
+        "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_prr_delivered", "_prr_sent", "_rack_end",
+        "_rack_rtt_ns", "_rack_sent_ns", "_reordering_seen", "_rtt", "_scoreboard", "_window", "phase", "point",
+        "uses_sack",
     )  # fmt: skip
 
     def __init__(self, scoreboard: Scoreboard, rtt: RttEstimator, control: CongestionControl) -> None:
@@ -68,7 +68,7 @@ class Recovery:
             self._highest_sacked = max(self._highest_sacked, record.end)
 
     def detect(self, now: int) -> int:
-        """Mark what RACK takes for lost (RFC 8985 section 6.2); when to look again (ns), ``NEVER`` if there is no need."""
+        """Mark what RACK takes for lost (RFC 8985 section 6.2); returns when to look again (ns), maybe ``NEVER``."""
         scoreboard = self._scoreboard
         window_ns = self._reordering_window_ns()
         look_again = NEVER
@@ -86,7 +86,7 @@ class Recovery:
         return look_again
 
     def _reordering_window_ns(self) -> int:
-        """RFC 8985 section 6.2.1, step 4: no patience once enough is known to be missing and nothing was ever reordered."""
+        """RFC 8985 section 6.2.1 step 4: no patience once enough is missing and nothing was ever reordered."""
         if not self._reordering_seen:
             sacked_bytes = sum(end - start for start, end in self._scoreboard.sacked)
             if self.phase is not Phase.OPEN or sacked_bytes >= DUPLICATE_THRESHOLD * self._control.mss:
@@ -152,7 +152,7 @@ class Recovery:
         self._prr_sent += size
 
     def on_timeout(self, now: int) -> None:
-        """The retransmission timer expired: everything outstanding is lost (RFC 6298 section 5, RFC 5681 section 3.1)."""
+        """The retransmission timer expired: everything outstanding is lost (RFC 6298 section 5)."""
         if self.phase is Phase.OPEN:
             self._control.on_congestion(now)
         self._control.on_timeout(now)

@@ -1,4 +1,4 @@
-"""The sending half of a TCP endpoint: window, loss recovery, timers. It decides *when*; the endpoint builds segments."""
+"""The sending half of a TCP endpoint: window, loss recovery, timers. It says when; the endpoint builds segments."""
 
 from collections.abc import Callable
 from enum import Enum, auto

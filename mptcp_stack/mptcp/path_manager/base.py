@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class PathManager:
     """Decides for one connection which addresses to announce and which subflows to open.
 
-    It acts through ``connection.announcements.announce(address, now)`` and ``connection.open_subflow(local, remote, now)``.
+    It acts through ``connection.announcements.announce`` and ``connection.open_subflow``.
     """
 
     name = ""

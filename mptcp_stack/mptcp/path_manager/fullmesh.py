@@ -5,7 +5,7 @@ from mptcp_stack.tcp import Address
 
 
 class FullMesh(PathManager):
-    """The side that listens announces its addresses; the side that connects opens the subflows (NATs allow no other way)."""
+    """The side that listens announces its addresses; the side that connects opens the subflows, as NATs demand."""
 
     name = "fullmesh"
 
