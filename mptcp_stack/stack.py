@@ -9,8 +9,7 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from random import Random
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mptcp_stack import congestion
 from mptcp_stack.events import Event, Readable
@@ -39,6 +38,9 @@ from mptcp_stack.wire import (
     decode,
     encode,
 )
+
+if TYPE_CHECKING:
+    from random import Random
 
 __all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackConfig", "plug"]
 
@@ -72,7 +74,7 @@ def plug(kind: str, name: str, registry: dict[str, type[Plugin]]) -> type[Plugin
 class Stack:
     """TCP and MPTCP for the addresses of one host. Time is nanoseconds of any monotonic clock."""
 
-    def __init__(self, config: StackConfig, random: Random) -> None:
+    def __init__(self, config: StackConfig, random: "Random") -> None:
         self._config = config
         self.random = random
         self.addresses = tuple(

@@ -23,7 +23,7 @@ from mptcp_stack.mptcp.receiving import Receiving
 from mptcp_stack.mptcp.sending import Sending
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.storage import Chunks
-from mptcp_stack.tcp import Address
+from mptcp_stack.tcp import Address, State
 from mptcp_stack.tcp.errors import broken_pipe, connection_reset, timed_out
 from mptcp_stack.wire import (
     AddAddr,
@@ -426,7 +426,10 @@ class Connection:
         self._subflows_closing = True
         self._close_timer.set(now + self.host.config.fin_timeout_ns)
         for subflow in list(self.subflows):
-            subflow.endpoint.finish(now)
+            if subflow.endpoint.state < State.ESTABLISHED:
+                subflow.endpoint.abort(now)  # a join that came too late
+            else:
+                subflow.endpoint.finish(now)
         self.wake()
 
     def fail_timed_out(self, now: int) -> None:

@@ -1,7 +1,6 @@
 """What a connection asks of the stack it lives in."""
 
 from dataclasses import dataclass
-from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from mptcp_stack.mptcp.config import MptcpConfig
@@ -11,6 +10,8 @@ from mptcp_stack.mptcp.scheduler import Scheduler
 from mptcp_stack.tcp import Address, Context, Endpoint
 
 if TYPE_CHECKING:
+    from random import Random
+
     from mptcp_stack.events import Event
     from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.subflow import Subflow
@@ -41,7 +42,7 @@ class Host(Protocol):
     """The stack as its connections see it."""
 
     context: Context
-    random: Random
+    random: "Random"
     addresses: tuple[LocalAddress, ...]
     scheduler: type[Scheduler]
     path_manager: type[PathManager]
