@@ -44,9 +44,9 @@ def write_server_files(directory: Path, listen: Endpoint, sizes: Iterable[int], 
     documents.mkdir(parents=True)
     for size in sizes:
         (documents / str(size)).write_bytes(content.prefix(size))
-    template = Environment(
-        loader=FileSystemLoader(_HERE), undefined=StrictUndefined, autoescape=False
-    ).get_template("apache2.conf.j2")
+    template = Environment(loader=FileSystemLoader(_HERE), undefined=StrictUndefined, autoescape=False).get_template(
+        "apache2.conf.j2"
+    )
     configuration = directory / "apache2.conf"
     configuration.write_text(
         template.render(
@@ -147,8 +147,7 @@ def _latency_ms(report: str, percentiles: str) -> dict[str, dict[str, float] | N
     minimum, mean, deviation, median, maximum = times["Connect"]
     connect = {"min": minimum, "mean": mean, "sd": deviation, "p50": median, "p100": maximum}
     served = {
-        int(row["Percentage served"]): float(row["Time in ms"])
-        for row in csv.DictReader(percentiles.splitlines())
+        int(row["Percentage served"]): float(row["Time in ms"]) for row in csv.DictReader(percentiles.splitlines())
     }
     _, mean, deviation, _, _ = times["Total"]
     total = {"min": served[0], "mean": mean, "sd": deviation}

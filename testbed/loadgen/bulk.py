@@ -70,9 +70,7 @@ class Sender:
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._transport = transport
         self._limit_bytes = order.limit_bytes
-        self._deadline = (
-            float("inf") if order.limit_seconds is None else time.monotonic() + order.limit_seconds
-        )
+        self._deadline = float("inf") if order.limit_seconds is None else time.monotonic() + order.limit_seconds
         self._paused = False
         self.sent_bytes = 0
         self.done = False
@@ -296,15 +294,16 @@ async def transfer(connect: Endpoint, order: Order, time_limit_s: float) -> dict
             peer.transport.abort()
             await peer.finished
     numbers = peer.answer or Receiver(order).result()
-    subflows = peer.transport.get_extra_info("mptcp") if hasattr(peer, "transport") else None
+    stack = stack_report(loop)
+    if stack is not None and hasattr(peer, "transport"):
+        stack["connection"] = peer.transport.get_extra_info("mptcp")
     return {
         "generator": "loadgen-bulk",
         "direction": order.direction,
         **numbers,
         "failure": failure,
         "cpu_s": round(time.process_time(), 3),
-        "stack": stack_report(loop),
-        "mptcp": subflows,
+        "stack": stack,
     }
 
 

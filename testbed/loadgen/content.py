@@ -33,10 +33,7 @@ def matches(received: bytes | memoryview, offset: int) -> bool:
     if len(received) <= CHUNK_BYTES:
         return _REPEATED.startswith(received, offset % PERIOD_BYTES)
     view = memoryview(received)
-    return all(
-        matches(view[start : start + CHUNK_BYTES], offset + start)
-        for start in range(0, len(view), CHUNK_BYTES)
-    )
+    return all(matches(view[start : start + CHUNK_BYTES], offset + start) for start in range(0, len(view), CHUNK_BYTES))
 
 
 @lru_cache(maxsize=64)

@@ -93,13 +93,14 @@ class Measurement:
     """What a load gave. ``problems`` in the user's words; the run is valid when there are none.
 
     ``counters`` by host and kernel MIB name and ``paths`` by host and interface: what was counted during the
-    run.
+    run. ``stacks`` by host: what our own stack reported, ``None`` when the kernel's was used.
     """
 
     result: dict[str, Any]
     problems: list[str]
     counters: dict[str, dict[str, int]]
     paths: dict[str, dict[str, dict[str, int]]]
+    stacks: dict[str, dict[str, Any] | None]
 
 
 Share = Callable[[Program, float], float]
@@ -180,11 +181,11 @@ def _measure(
         failure_problems(result) + stack.verify(lab, counted, evidence),
         {host: numbers.protocols for host, numbers in counted.items()},
         {host: dict(numbers.interfaces) for host, numbers in counted.items()},
+        {host: reports.get(host) for host in (CLIENT, SERVER)},
     )
     raw = {
         "commands": commands,
         "congestion_seen": watch.congestion_seen,
-        "stacks": reports,
         **asdict(measurement),
     }
     (directory / "measurement.json").write_text(json.dumps(raw, indent=2) + "\n")
