@@ -249,14 +249,15 @@ def _run(planned: Plan, as_json: bool) -> None:
     if reused:
         _note(f"reusing {reused} of {len(planned.points)} points in {planned.directory.path}")
     if pending:
-        _measure(planned)
+        from testbed.namespace import enter
+
+        enter()
+    _measure(planned)
     _report(planned, as_json)
 
 
 def _measure(planned: Plan) -> None:
-    from testbed.namespace import enter
-
-    enter()
+    """Measure what is pending; on Ctrl-C say how far it came, and exit."""
     from testbed.progress import display
     from testbed.runner import Runner
 

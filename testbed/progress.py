@@ -65,7 +65,7 @@ class Lines:
         why = f" ({'; '.join(record['why'])})" if record["why"] else ""
         print(
             f"{self._done}/{self._points} {record['key']}: {record['outcome']}{why},"
-            f" {record['seconds']:.1f} s, about {self._left_s * pace:.0f} s left",
+            f" {record['seconds']:.1f} s, about {max(0.0, self._left_s) * pace:.0f} s left",
             file=sys.stderr,
             flush=True,
         )

@@ -41,7 +41,7 @@ _UNFINISHED_SUFFIX = ".unfinished"
 
 def specification_hash(specification: Mapping[str, Any]) -> str:
     """Return the 12 hexadecimal digits that name a resolved specification (JSON values only)."""
-    canonical = json.dumps(specification, sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps({"format": FORMAT, **specification}, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
@@ -149,15 +149,18 @@ class RunDirectory:
 
 
 def table_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flat row of results.csv for one point's record."""
-    return {
+    """Return the flat row of results.csv for one point's record.
+
+    What was asked for stays when a result has the same name: a program may call itself by another one.
+    """
+    asked = {
         "stack": record["stack"],
         "repetition": record["repetition"],
         **record["factors"],
         "outcome": record["outcome"],
         "why": "; ".join(record["why"]),
-        **flatten(record["result"]),
     }
+    return asked | {name: value for name, value in flatten(record["result"]).items() if name not in asked}
 
 
 def _replace(path: Path, text: str) -> None:

@@ -26,7 +26,6 @@ from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, Run
 from testbed.stacks import StackUnderTest, create
 
 if TYPE_CHECKING:
-    from testbed.calibrate import Calibration
     from testbed.lab import Lab
     from testbed.progress import Display
 
@@ -99,6 +98,9 @@ class Runner:
         with plan.directory.locked():
             pending = plan.pending()
             if not pending:
+                # A run killed at its very end has left them behind its last point.
+                self._manifest = plan.directory.manifest()
+                self._write()
                 return plan.outcome()
             self._begin()
             expected_s = sum(plan.experiment.expected_seconds(point) for point in pending)
@@ -154,7 +156,7 @@ class Runner:
         stack = self._environment.create_stack(first.stack)
         self._display.stage(f"building {experiment.topology} for {first.stack}")
         with self._environment.open_lab(experiment.topology, parameters) as lab:
-            calibration = [_plain(one) for one in lab.calibrate()]
+            lab.calibrate()
             refusal = self._prepare(stack, lab)
             self._manifest["labs"].append(
                 {
@@ -162,7 +164,6 @@ class Runner:
                     "stack": stack.name,
                     "congestion": stack.congestion,
                     "parameters": parameters,
-                    "calibration": calibration,
                     **lab.describe(),
                 }
             )
@@ -220,7 +221,14 @@ class Runner:
             (bench.directory / "error.txt").write_text(traceback.format_exc())
             return _Verdict(FAILED, [f"{type(error).__name__}: {error} (see error.txt)"])
         outcome = FAILED if problems else PASSED
-        return _Verdict(outcome, problems, measurement.result, measurement.counters, measurement.paths)
+        return _Verdict(
+            outcome,
+            problems,
+            measurement.result,
+            measurement.counters,
+            measurement.paths,
+            measurement.stacks,
+        )
 
 
 @dataclass(frozen=True)
@@ -232,17 +240,8 @@ class _Verdict:
     result: Mapping[str, Any] = field(default_factory=dict)
     counters: Mapping[str, Any] = field(default_factory=dict)
     paths: Mapping[str, Any] = field(default_factory=dict)
+    stacks: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def _plain(calibration: Calibration) -> dict[str, Any]:
-    return {
-        "link": calibration.link,
-        "direction": calibration.direction,
-        "asked_bps": calibration.asked_bps,
-        "measured_bps": calibration.measured_bps,
-        "ok": calibration.ok,
-    }

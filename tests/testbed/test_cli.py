@@ -92,7 +92,7 @@ def quickstart_results(root: Path, outcome: str) -> None:
 
             raise Unsupported("nothing works here")
         result = {"requests_per_s": 100.0 + point.repetition, "failed": 0}  # type: ignore[attr-defined]
-        return Measurement(result, ["bytes were lost"] if outcome == FAILED else [], {}, {})
+        return Measurement(result, ["bytes were lost"] if outcome == FAILED else [], {}, {}, {})
 
     experiment.run_point = measure  # type: ignore[method-assign]
     from testbed.progress import Lines

@@ -14,7 +14,7 @@ from analysis.load import load_run
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Point, resolve
 from testbed.progress import Lines
-from testbed.results import RunDirectory
+from testbed.results import RunDirectory, table_row, write_json
 from testbed.runner import Plan, Runner
 from tests.testbed.toy import Pretended, Toy, toy
 
@@ -53,6 +53,24 @@ def test_finished_points_are_not_measured_again(tmp_path: Path) -> None:
     assert run(again, tmp_path, pretended) == "passed"
     assert again.measured == []
     assert pretended.opened == []
+
+
+def test_files_that_a_killed_run_left_behind_its_points_are_written_anew(tmp_path: Path) -> None:
+    run(toy(), tmp_path)
+    (table_path,) = tmp_path.glob("toy/*/results.csv")
+    table_path.unlink()
+    write_json(table_path.with_name("manifest.json"), manifest(tmp_path) | {"outcome": "incomplete", "points": {}})
+    run(toy(), tmp_path)
+    assert len(table(tmp_path)) == len(manifest(tmp_path)["points"]) == 8
+    assert manifest(tmp_path)["outcome"] == "passed"
+
+
+def test_result_does_not_rename_a_factor() -> None:
+    record = {"stack": "s", "repetition": 1, "factors": {"size": 1}, "outcome": "passed", "why": []}
+    row = table_row(record | {"result": {"size": 2, "stack": {"counters": 3}, "rate": 4.0}})
+    assert row == {
+        "stack": "s", "repetition": 1, "size": 1, "outcome": "passed", "why": "", "stack_counters": 3, "rate": 4.0
+    }  # fmt: skip
 
 
 def test_other_parameters_are_another_run(tmp_path: Path) -> None:
@@ -197,7 +215,7 @@ def test_manifest_says_where_results_come_from(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{40}|None", str(session["git"]["commit"]))
     lab = written["labs"][0]
     assert lab["calibration"][0]["asked_bps"] == 50_000_000
-    assert lab["sysctls"] == {"net.mptcp.enabled": "1"}
+    assert lab["sysctls"] == {}
     assert lab["congestion"] == "cubic"
     point = written["points"]["python-tcp.size_bytes-20.r1"]
     assert point["outcome"] == "passed"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
+from dataclasses import asdict
 from typing import Any, ClassVar
 
+from testbed.calibrate import Calibration
 from testbed.experiment import Bench, Experiment, Parameters, Point
 from testbed.runner import Environment
 from testbed.stacks import create
@@ -47,7 +48,7 @@ class Toy(Experiment[ToyParameters]):
         self.measured.append(point.key)
         bench.progress(1.0)
         size = int(point.factors["size_bytes"])
-        return Measurement({"doubled": 2 * size, "nested": {"half": size / 2}}, problems, {"client": {"Ip": 1}}, {})
+        return Measurement({"doubled": 2 * size, "nested": {"half": size / 2}}, problems, {"client": {"Ip": 1}}, {}, {})
 
 
 def toy() -> Toy:
@@ -55,15 +56,11 @@ def toy() -> Toy:
 
 
 class PretendedLab:
-    def calibrate(self) -> list[Any]:
-        return [
-            SimpleNamespace(
-                link="path1", direction="client->server", asked_bps=50_000_000, measured_bps=49_900_000, ok=True
-            )
-        ]
+    def calibrate(self) -> list[Calibration]:
+        return [Calibration("path1", "client->server", 50_000_000, 49_900_000, 0.05)]
 
     def describe(self) -> dict[str, Any]:
-        return {"sysctls": {"net.mptcp.enabled": "1"}}
+        return {"calibration": [asdict(one) for one in self.calibrate()], "sysctls": {}}
 
 
 class Pretended:
