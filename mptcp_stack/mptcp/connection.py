@@ -329,6 +329,8 @@ class Connection:
         """MPTCP options other than DSS."""
         for option in options.mptcp:
             match option:
+                case MpCapable() if option.data_length:
+                    subflow.map_first(option.data_length)
                 case AddAddr():
                     self.announcements.receive(option, now)
                 case RemoveAddr():

@@ -122,7 +122,7 @@ class Sending:
             return
         carrier = next((subflow for subflow in connection.subflows if subflow.usable), None)
         if carrier is not None:
-            carrier.endpoint.acknowledge_if_due(now)  # the third ACK comes first
+            carrier.repeat_third_ack(now)
             self.fin_sent = True
             carrier.endpoint.send_ack(now)
             self._arm_data_timer(now)
@@ -247,10 +247,7 @@ class Sending:
             if end > queue.base:
                 self._reinjections.append(Reinjection(queue.base, end, queue.peek(queue.base, end), None))
             elif self.fin_sent:
-                for subflow in connection.subflows:
-                    if subflow.usable:
-                        subflow.endpoint.send_ack(now)
-                        break
+                self._send_fin(now)
             connection.count("MPTcpExtMPTCPRetrans")
         self._arm_data_timer(now)
         connection.wake()

@@ -6,7 +6,7 @@ from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, Pa
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Record, State
-from mptcp_stack.wire import SYN, Dss, MpCapable, MpFastclose, MptcpOption, Options, Segment
+from mptcp_stack.wire import SYN, Dss, MpFastclose, MptcpOption, Options, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -24,7 +24,7 @@ class Subflow:
     """
 
     __slots__ = (
-        "_acknowledged_handshake", "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup",
+        "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup",
         "bytes_received", "bytes_sent", "confirmed", "connection", "endpoint", "remote_id",
     )  # fmt: skip
 
@@ -48,7 +48,6 @@ class Subflow:
         self._mappings = MappingTable()
         self._confirm_timer = host.context.timers.timer(self._confirm_again)
         self._confirm_attempts = 0
-        self._acknowledged_handshake = False
         self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
 
     # --- what schedulers and path managers look at
@@ -113,10 +112,9 @@ class Subflow:
             return
         if mapping is None:
             mapping = connection.sending.pending_fin
-            if not self.confirmed and (mapping is None or not self._acknowledged_handshake):
+            if not self.confirmed and (mapping is None or self.joining):
                 options.mptcp = self._handshake.until_confirmed()
                 if options.mptcp:
-                    self._acknowledged_handshake = not self.joining
                     return
         dss = Dss(data_ack=connection.receiving.next & MASK_64)
         if mapping is not None:
@@ -125,6 +123,12 @@ class Subflow:
             dss.length = mapping.length + mapping.data_fin
             dss.data_fin = mapping.data_fin
         options.dss = dss
+
+    def repeat_third_ack(self, now: int) -> None:
+        """Send what completes the handshake (again), unless the peer has shown that it got it."""
+        options = () if self.confirmed else self._handshake.until_confirmed()
+        if options:
+            self.endpoint.send_ack(now, *options)
 
     def completes_handshake(self, segment: Segment) -> bool:
         """See ``Upper``: a DSS before MP_CAPABLE was heard means that the third ACK was lost."""
@@ -173,18 +177,16 @@ class Subflow:
         if isinstance(self._handshake, ActiveJoin):
             self._confirm(now)  # the fourth packet of section 3.2
             return True
-        option = find(segment.options, MpCapable)
-        if option is not None:
-            if option.data_length:
-                # Data with MP_CAPABLE: the first byte of the connection (section 3.1).
-                self._mappings.add(1, self.connection.receiving.first, option.data_length)
-            return True
         if segment.options.mptcp:
             return True
         acked = self.endpoint.sender.scoreboard.una > self.endpoint.iss + 1
         if segment.length or (acked and isinstance(self._handshake, ActiveInitial)):
             return self.connection.fall_back_late(self)
         return True
+
+    def map_first(self, length: int) -> None:
+        """Data with MP_CAPABLE are the first bytes of the connection (section 3.1)."""
+        self._mappings.add(1, self.connection.receiving.first, length)
 
     def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
         if not self.confirmed:

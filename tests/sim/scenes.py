@@ -105,11 +105,11 @@ def exchange(
     scene.client.connect(SERVER, client)
     end_ns = scene.network.clock.now_ns + limit_ns
     scene.network.run_until(lambda: client.closed and all(app.closed for app in accepted), end_ns)
+    for application in (client, *accepted):
+        assert application.error is None, scene.network.diagnosis(repr(application.error))
     assert len(accepted) == 1
     check_received(scene, accepted[0], upload)
     check_received(scene, client, download)
-    assert client.error is None, client.error
-    assert accepted[0].error is None, accepted[0].error
     come_to_rest(scene)
     return client, accepted[0]
 
@@ -141,6 +141,18 @@ def rewrite(change: Callable[[Segment], bool]) -> Middlebox:
         except WireError:
             return [packet]
         return [complete(encode(segment))] if change(segment) else []
+
+    return middlebox
+
+
+def losing(*lost: int) -> Middlebox:
+    """A middlebox that drops the packets with these numbers, counted from 0 in both directions together."""
+    count = -1
+
+    def middlebox(packet: bytes) -> list[bytes]:
+        nonlocal count
+        count += 1
+        return [] if count in lost else [packet]
 
     return middlebox
 

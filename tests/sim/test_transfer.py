@@ -3,7 +3,7 @@
 import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, pattern
-from tests.sim.scenes import DOWNLOAD, PATH, UPLOAD, Scene, exchange, impaired, make_scene
+from tests.sim.scenes import DOWNLOAD, PATH, UPLOAD, Scene, exchange, impaired, losing, make_scene
 
 SEEDS = [1, 2, 3]
 MODES = {"tcp": 1, "mptcp": 2}
@@ -40,6 +40,17 @@ def test_both_directions_at_once(mode: str, links: str, seed: int) -> None:
 @pytest.mark.parametrize(("upload", "download"), [(0, 0), (1, 0), (0, 1), (0, 50_000), (50_000, 0)])
 def test_one_direction_or_none(mode: str, seed: int, upload: int, download: int) -> None:
     exchange(scene(mode, impaired(loss=0.03), seed), pattern(upload, 3), pattern(download, 4))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("upload", "download"), [(0, 0), (1000, 0), (0, 1), (1000, 20_000)])
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_loss_of_each_packet_in_turn(mode: str, upload: int, download: int, length: int) -> None:
+    """Whichever packets of a short exchange are lost, handshake and end included, it is repaired soon."""
+    for first in range(30):
+        lost = losing(*range(first, first + length))
+        run = make_scene(1, [PATH] * MODES[mode], middlebox=lost, mptcp=mode == "mptcp")
+        exchange(run, pattern(upload, 3), pattern(download, 4), limit_ns=20 * SECOND)
 
 
 @pytest.mark.parametrize("mode", MODES)
