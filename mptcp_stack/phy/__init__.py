@@ -3,7 +3,9 @@
 from .device import MAX_IP_BYTES, Capabilities, Device
 from .memory import NO_OFFLOADS, OFFLOADS, MemoryDevice, memory_pair
 from .offload import SoftwareOffload
-from .pcap import PcapTap, PcapWriter, wire_form
+from .pcap import PcapWriter, wire_form
+from .tap import Tap
+from .trace import describe, tracer
 from .tun import Tun
 
 __all__ = [
@@ -13,10 +15,12 @@ __all__ = [
     "Capabilities",
     "Device",
     "MemoryDevice",
-    "PcapTap",
     "PcapWriter",
     "SoftwareOffload",
+    "Tap",
     "Tun",
+    "describe",
     "memory_pair",
+    "tracer",
     "wire_form",
 ]

@@ -1,18 +1,14 @@
-"""Capture files: what a stack sends and receives, as packets of the wire with complete checksums.
+"""Capture files: packets of the wire with complete checksums.
 
 Format: draft-ietf-opsawg-pcap, with nanosecond time stamps and link type RAW (packets begin with the IP header).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from struct import Struct
 
 from mptcp_stack.wire import Packet, complete, split
-
-from .device import Capabilities, Device
 
 _MAGIC_NANOSECONDS = 0xA1B23C4D
 _LINKTYPE_RAW = 101
@@ -35,6 +31,11 @@ class PcapWriter:
         self._file.write(_RECORD_HEADER.pack(seconds, nanoseconds, len(data), len(data)))
         self._file.write(data)
 
+    def observe(self, time_ns: int, outgoing: bool, packet: Packet) -> None:
+        """Add a packet as the packets of the wire that it stands for; an observer for `Tap`."""
+        for data in wire_form(packet):
+            self.write(time_ns, data)
+
     def close(self) -> None:
         """Close the file. May be called again."""
         self._file.close()
@@ -44,49 +45,6 @@ class PcapWriter:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-class PcapTap:
-    """A device that records what passes through it in both directions."""
-
-    def __init__(self, device: Device, writer: PcapWriter, clock: Callable[[], int] = time.time_ns) -> None:
-        self._device = device
-        self._writer = writer
-        self._clock = clock
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """See `Device`."""
-        return self._device.capabilities
-
-    def fileno(self) -> int:
-        """See `Device`."""
-        return self._device.fileno()
-
-    def receive(self, limit: int) -> list[Packet]:
-        """See `Device`."""
-        packets = self._device.receive(limit)
-        self._record(packets)
-        return packets
-
-    def send(self, packets: Sequence[Packet]) -> int:
-        """See `Device`. Records only what the device below took."""
-        # Before it is sent: the answer of a peer in the same machine must not come before its cause.
-        now = self._clock()
-        taken = self._device.send(packets)
-        self._record(packets[:taken], now)
-        return taken
-
-    def close(self) -> None:
-        """Close the device and the capture file."""
-        self._device.close()
-        self._writer.close()
-
-    def _record(self, packets: Sequence[Packet], time_ns: int | None = None) -> None:
-        now = self._clock() if time_ns is None else time_ns
-        for packet in packets:
-            for data in wire_form(packet):
-                self._writer.write(now, data)
 
 
 def wire_form(packet: Packet) -> list[bytes]:

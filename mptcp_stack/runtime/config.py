@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 from pathlib import Path
@@ -66,10 +66,14 @@ class HostAddress:
 class NetworkConfig:
     """A stack on this host: addresses as `HostAddress.parse` reads them, and settings of `StackConfig`.
 
-    `pcap`: file that gets every packet; `tun_name`: name of the TUN interface, `%d` is the first free number;
-    `receive_offload`: take super-segments from the kernel; `batch_packets`: packets taken from the device before
-    others get their turn; `linger_s`: seconds that closing the loop waits for its connections to deliver what was
-    written. Raises ConfigError.
+    `pcap`: file that gets every packet.
+    `trace`: gets a line of text about every packet.
+    `tun_name`: name of the TUN interface; `%d` is the first free number.
+    `receive_offload`: take super-segments from the kernel.
+    `batch_packets`: packets taken from the device before others get their turn.
+    `linger_s`: seconds that closing the loop waits for its connections to deliver what was written.
+
+    Raises ConfigError.
     """
 
     addresses: Sequence[str]
@@ -82,6 +86,7 @@ class NetworkConfig:
     receive_buffer_bytes: int = StackConfig.receive_buffer_bytes
     gso_max_bytes: int = StackConfig.gso_max_bytes
     pcap: Path | None = None
+    trace: Callable[[str], None] | None = None
     tun_name: str = "mptcp%d"
     receive_offload: bool = True
     batch_packets: int = 64

@@ -157,8 +157,12 @@ class EventLoop(asyncio.SelectorEventLoop):
 
 def run(main: Coroutine[Any, Any, Result], config: NetworkConfig, *, debug: bool | None = None) -> Result:
     """`asyncio.run` over a stack of our own. Raises what `EventLoop` and `main` raise."""
-    with asyncio.Runner(debug=debug, loop_factory=lambda: EventLoop(config)) as runner:
-        return runner.run(main)
+    try:
+        with asyncio.Runner(debug=debug, loop_factory=lambda: EventLoop(config)) as runner:
+            return runner.run(main)
+    finally:
+        # Without effect unless there was no loop to run it.
+        main.close()
 
 
 def _is_kernels(address: Address) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
-from mptcp_stack.phy import Device, PcapTap, PcapWriter, SoftwareOffload
+from mptcp_stack.phy import Device, PcapWriter, SoftwareOffload, Tap, tracer
 from mptcp_stack.stack import Address, Connection, Stack, StackConfig
 
 from .config import ConfigError, NetworkConfig
@@ -56,7 +56,9 @@ class Network:
             host = resources.enter_context(HostNetwork(config))
             device: Device = host.tun
             if config.pcap is not None:
-                device = PcapTap(device, PcapWriter(config.pcap))
+                device = Tap(device, resources.enter_context(PcapWriter(config.pcap)).observe)
+            if config.trace is not None:
+                device = Tap(device, tracer(config.trace))
             network = cls(config.stack_config(), device, batch_packets=config.batch_packets, linger_s=config.linger_s)
             network._resources.push(resources.pop_all())
         return network

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from mptcp_stack.phy import PcapTap, PcapWriter, memory_pair, wire_form
+from mptcp_stack.phy import PcapWriter, Tap, memory_pair, wire_form
 from mptcp_stack.wire import Checksum, Packet, decode
 
 RECORD = struct.Struct("<IIII")
@@ -24,12 +24,12 @@ def read_pcap(path: Path) -> list[tuple[int, bytes]]:
 def test_both_directions_are_recorded_as_packets_of_the_wire(tmp_path, super_segment):
     near, far = memory_pair()
     clock = iter([1_000_000_007, 2_000_000_000])
-    device = PcapTap(near, PcapWriter(tmp_path / "a.pcap"), lambda: next(clock))
-    device.send([super_segment])
-    far.send(far.receive(1))
-    (echo,) = device.receive(1)
+    with PcapWriter(tmp_path / "a.pcap") as writer:
+        device = Tap(near, writer.observe, lambda: next(clock))
+        device.send([super_segment])
+        far.send(far.receive(1))
+        (echo,) = device.receive(1)
     assert echo.gso_size == 1448
-    device.close()
     records = read_pcap(tmp_path / "a.pcap")
     assert [time for time, _ in records] == [1_000_000_007] * 3 + [2_000_000_000] * 3
     assert [data for _, data in records[:3]] == [data for _, data in records[3:]]
@@ -40,7 +40,7 @@ def test_both_directions_are_recorded_as_packets_of_the_wire(tmp_path, super_seg
 def test_only_what_the_device_took_is_recorded(tmp_path, super_segment):
     near, _ = memory_pair(queue_packets=1)
     with PcapWriter(tmp_path / "a.pcap") as writer:
-        assert PcapTap(near, writer).send([super_segment, super_segment]) == 1
+        assert Tap(near, writer.observe).send([super_segment, super_segment]) == 1
     assert len(read_pcap(tmp_path / "a.pcap")) == 3
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -204,6 +205,41 @@ def check_with_kernel() -> None:
                 " -e ip.checksum.status -e tcp.checksum.status -e _ws.malformed"
             )
             assert {tuple(line.split()) for line in verdicts.splitlines()} == {("1", "1")}
+
+
+def check_command_line() -> None:
+    """Two stacks on one host, two paths: files in both directions, MPTCP on both subflows, refusal."""
+    command = [sys.executable, "-m", "mptcp_stack"]
+    near = ["-a", "10.0.1.101/24", "-a", "10.0.2.101/24"]
+    far = ["-a", "10.0.1.102/24", "-a", "10.0.2.102/24"]
+    data = bytes(range(249)) * 20_000
+    with tempfile.TemporaryDirectory() as directory:
+        pcap = Path(directory) / "serve.pcap"
+        server = subprocess.Popen(
+            [*command, "serve", "80", *far, "--pcap", str(pcap), "--trace"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        refused = [*command, "connect", "10.0.1.102", "81", *near]
+        while "mptcp0" not in shell("ip route"):
+            time.sleep(0.02)
+        # Its route is the last thing that a stack needs.
+        result = subprocess.run(refused, input=b"", capture_output=True, check=False)
+        assert (result.returncode, result.stderr) == (1, b"mptcp_stack: Connection refused\n"), result
+        client = subprocess.Popen(
+            [*command, "connect", "10.0.1.102", "80", *near, "--summary"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        with ThreadPoolExecutor() as pool:
+            served = pool.submit(server.communicate, b"short answer")
+            output, report = client.communicate(data)
+            received, trace = served.result()
+        assert (client.returncode, server.returncode) == (0, 0), (report, trace)
+        assert (output, received) == (b"short answer", data)
+        assert pcap.stat().st_size > len(data)
+    lines = report.decode().splitlines()
+    assert lines[0] == "MPTCP"
+    assert sorted(line.split(":")[0] for line in lines[1:]) == ["10.0.1.101", "10.0.2.101"]
+    assert b"MpJoinSynAck(" in trace
 
 
 if __name__ == "__main__":

@@ -1,0 +1,179 @@
+"""A netcat over the stack: standard input to the peer, what the peer sends to standard output."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .config import ConfigError, NetworkConfig
+from .event_loop import run
+
+CHUNK_BYTES = 1 << 16
+
+app = typer.Typer(
+    help="Multipath TCP in Python: connect to a port, or serve one, over a stack of our own on this host's interfaces.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Addresses = Annotated[
+    list[str],
+    typer.Option("--address", "-a", metavar="IP/LENGTH@INTERFACE[,via=GATEWAY]", help="Our address, one a path."),
+]
+Port = Annotated[int, typer.Argument(min=1, max=65535)]
+NoMptcp = Annotated[bool, typer.Option("--no-mptcp", help="Plain TCP.")]
+Congestion = Annotated[str, typer.Option(help="Congestion control: a name or module:Class.")]
+Scheduler = Annotated[str, typer.Option(help="Packet scheduler: a name or module:Class.")]
+Pcap = Annotated[Path | None, typer.Option(help="Write all packets to this file.")]
+Trace = Annotated[bool, typer.Option("--trace", help="Print a line about every packet to standard error.")]
+Summary = Annotated[bool, typer.Option("--summary", help="Print the subflows at the end to standard error.")]
+
+CONGESTION, SCHEDULER = NetworkConfig.congestion, NetworkConfig.scheduler
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 1 the network failed, 2 wrong input or not allowed; one line says why."""
+    try:
+        app(prog_name="mptcp_stack")
+    except ConfigError as error:
+        _fail(error, 2)
+    except PermissionError as error:
+        _fail(error.strerror, 2)
+    except OSError as error:
+        _fail(error.strerror or error, 1)
+
+
+def _fail(reason: object, code: int) -> None:
+    print(f"mptcp_stack: {reason}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.command()
+def connect(
+    host: Annotated[str, typer.Argument()],
+    port: Port,
+    address: Addresses,
+    no_mptcp: NoMptcp = False,
+    congestion: Congestion = CONGESTION,
+    scheduler: Scheduler = SCHEDULER,
+    pcap: Pcap = None,
+    trace: Trace = False,
+    summary: Summary = False,
+) -> None:
+    """Connect to a port of a host."""
+
+    config = _config(address, no_mptcp, congestion, scheduler, pcap, trace)
+
+    async def session() -> None:
+        await _talk(*await asyncio.open_connection(host, port), summary)
+
+    _run(session(), config)
+
+
+@app.command()
+def serve(
+    port: Port,
+    address: Addresses,
+    no_mptcp: NoMptcp = False,
+    congestion: Congestion = CONGESTION,
+    scheduler: Scheduler = SCHEDULER,
+    pcap: Pcap = None,
+    trace: Trace = False,
+    summary: Summary = False,
+) -> None:
+    """Wait for one connection to a port."""
+
+    config = _config(address, no_mptcp, congestion, scheduler, pcap, trace)
+
+    async def session() -> None:
+        accepted: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
+        accepted = asyncio.get_running_loop().create_future()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            if accepted.done():
+                writer.transport.abort()
+            else:
+                accepted.set_result((reader, writer))
+
+        server = await asyncio.start_server(accept, None, port)
+        reader, writer = await accepted
+        server.close()
+        await _talk(reader, writer, summary)
+
+    _run(session(), config)
+
+
+def _run(session: Coroutine[Any, Any, None], config: NetworkConfig) -> None:
+    try:
+        run(session, config)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _config(
+    addresses: list[str], no_mptcp: bool, congestion: str, scheduler: str, pcap: Path | None, trace: bool
+) -> NetworkConfig:
+    return NetworkConfig(
+        addresses=addresses,
+        mptcp=not no_mptcp,
+        congestion=congestion,
+        scheduler=scheduler,
+        pcap=pcap,
+        trace=(lambda line: print(line, file=sys.stderr)) if trace else None,
+    )
+
+
+async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, summary: bool) -> None:
+    """Copy in both directions until both have ended; on a terminal, until the peer has."""
+    loop = asyncio.get_running_loop()
+    input_ended = loop.create_future()
+
+    async def send(data: bytes) -> None:
+        writer.write(data)
+        await writer.drain()
+
+    def end_input() -> None:
+        writer.write_eof()
+        if not input_ended.done():
+            input_ended.set_result(None)
+
+    def read_input() -> None:
+        try:
+            while data := os.read(sys.stdin.fileno(), CHUNK_BYTES):
+                asyncio.run_coroutine_threadsafe(send(data), loop).result()
+            loop.call_soon_threadsafe(end_input)
+        except (OSError, RuntimeError):
+            # The connection has failed, which the reading side reports, or the loop has ended.
+            return
+
+    # A thread, because standard input may be a file; a daemon, because nothing wakes it when it is a terminal.
+    threading.Thread(target=read_input, daemon=True).start()
+    while data := await reader.read(CHUNK_BYTES):
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    if not sys.stdin.isatty():
+        await input_ended
+    if summary:
+        _print_summary(writer.get_extra_info("mptcp"))
+    writer.close()
+    await writer.wait_closed()
+
+
+def _print_summary(info: dict[str, Any]) -> None:
+    print("MPTCP" if info["is_mptcp"] else "TCP", file=sys.stderr)
+    for subflow in info["subflows"]:
+        (local, local_port), (remote, remote_port) = subflow["local"][:2], subflow["remote"][:2]
+        print(
+            f"{local}:{local_port} - {remote}:{remote_port}: {subflow['bytes_sent']} bytes sent,"
+            f" {subflow['bytes_received']} received, round trip {subflow['srtt_ns'] / 1e6:.3f} ms",
+            file=sys.stderr,
+        )

@@ -1,0 +1,41 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mptcp_stack", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, input="", cwd=REPOSITORY, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["connect", "10.0.1.2", "80", "-a", "10.0.1.1"], "address '10.0.1.1': must look like"),
+        (["serve", "80", "-a", "10.0.1.1/24", "-a", "10.0.1.1/24"], "10.0.1.1 is given twice"),
+    ],
+)
+def test_mistakes_are_one_line(arguments, message):
+    result = call(*arguments)
+    assert result.returncode == 2
+    assert result.stderr.startswith("mptcp_stack: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["serve", "80"], ["serve", "0", "-a", "10.0.1.1/24"], ["listen"]])
+def test_wrong_usage(arguments):
+    result = call(*arguments)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_help_names_the_commands():
+    result = call("--help")
+    assert result.returncode == 0
+    assert "connect" in result.stdout
+    assert "serve" in result.stdout
