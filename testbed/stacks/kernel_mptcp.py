@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from testbed.stacks import mptcp_diagnosis
 from testbed.stacks.base import CLIENT, SERVER, Evidence, path_count
 from testbed.stacks.counters import Counters
 from testbed.stacks.kernel_tcp import KernelTcp
-from testbed.stacks.mptcp_diagnosis import fallback_problems, join_problems
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -32,19 +32,18 @@ class KernelMptcp(KernelTcp):
     def verify(self, lab: Lab, counted: Counters, evidence: Evidence) -> list[str]:
         """Check congestion control of every subflow, that nothing fell back, and that all paths joined."""
         client, server = counted[CLIENT].protocols, counted[SERVER].protocols
-        problems = self.congestion_problems(evidence)
-        problems += fallback_problems(client, server, evidence.connections)
-        if evidence.long_lived:
-            joins = join_problems(client, server, evidence.connections * (path_count(lab) - 1))
-            problems += [f"{problem}{self._limits(lab)}" for problem in joins]
-        return problems
+        further_paths = path_count(lab) - 1 if evidence.long_lived else 0
+        problems = mptcp_diagnosis.problems(client, server, evidence.connections, further_paths)
+        if problems:
+            problems += self._zero_limits(lab)
+        return self.congestion_problems(evidence) + problems
 
     @staticmethod
-    def _limits(lab: Lab) -> str:
-        """Name the hosts whose limits forbid further subflows."""
+    def _zero_limits(lab: Lab) -> list[str]:
+        """Name the limits that forbid any further subflow."""
         zero = []
         for host in (CLIENT, SERVER):
             # Pairs of name and value; iproute2 of Debian 12 knows no JSON here.
             words = lab.hosts[host].run(["ip", "mptcp", "limits", "show"]).stdout.split()
             zero += [f"{host} {name}" for name, value in zip(words[::2], words[1::2], strict=True) if value == "0"]
-        return f"; limit 0: {', '.join(zero)}" if zero else ""
+        return [f"limit 0: {', '.join(zero)}"] if zero else []

@@ -41,6 +41,15 @@ def _count(numbers: Numbers, name: str) -> int:
     return numbers.get(f"MPTcpExt{name}", 0)
 
 
+def problems(client: Numbers, server: Numbers, connections: int, further_paths: int) -> list[str]:
+    """Return everything that kept ``connections`` from MPTCP with a subflow on each of ``further_paths`` more paths.
+
+    A connection that ends early may be over before a subflow has joined: give 0 further paths for such ones.
+    """
+    multipath = min(connections, _count(server, "MPCapableACKRX"))
+    return fallback_problems(client, server, connections) + join_problems(client, server, multipath * further_paths)
+
+
 def fallback_problems(client: Numbers, server: Numbers, connections: int) -> list[str]:
     """Return what kept connections from using MPTCP; empty when all ``connections`` did."""
     asked = _count(server, "MPCapableSYNRX")
@@ -48,7 +57,7 @@ def fallback_problems(client: Numbers, server: Numbers, connections: int) -> lis
         return ["no connection asked for MPTCP: the client's socket was plain TCP, or net.mptcp.enabled is 0"]
     problems = []
     if asked < connections:
-        problems.append(f"only {asked} of {connections} connections asked for MPTCP")
+        problems.append(f"only {asked} of {connections} connections reached the server with MP_CAPABLE")
     for fallback in FALLBACKS:
         for end, numbers in (("client", client), ("server", server)):
             if number := _count(numbers, fallback.counter):
@@ -100,11 +109,7 @@ def _never_tried(client: Numbers, server: Numbers) -> str:
 
 
 def join_problems(client: Numbers, server: Numbers, expected: int) -> list[str]:
-    """Return why fewer than ``expected`` subflows joined (a tenth may be missing); empty when enough did.
-
-    A subflow of a connection that ends early may come too late to join: expect joins of long connections
-    only.
-    """
+    """Return why fewer than ``expected`` subflows joined (a tenth may be missing); empty when enough did."""
     joined = _count(server, "MPJoinAckRx")
     if joined >= expected * JOINED_SHARE:
         return []

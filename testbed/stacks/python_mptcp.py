@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from testbed.errors import Unsupported
+from testbed.stacks import mptcp_diagnosis
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest, path_count
 from testbed.stacks.counters import Counters
-from testbed.stacks.mptcp_diagnosis import Numbers, fallback_problems, join_problems
+from testbed.stacks.mptcp_diagnosis import Numbers
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -47,11 +48,9 @@ class PythonMptcp(StackUnderTest):
     def verify(self, lab: Lab, counted: Counters, evidence: Evidence) -> list[str]:
         """Check that nothing fell back and that all paths joined, by the stack's own counters."""
         client, server = (own_counters(evidence, host) for host in (CLIENT, SERVER))
+        further_paths = path_count(lab) - 1 if evidence.long_lived else 0
         problems = own_congestion_problems(self.congestion, evidence)
-        problems += fallback_problems(client, server, evidence.connections)
-        if evidence.long_lived:
-            problems += join_problems(client, server, evidence.connections * (path_count(lab) - 1))
-        return problems
+        return problems + mptcp_diagnosis.problems(client, server, evidence.connections, further_paths)
 
 
 def own_counters(evidence: Evidence, host: str) -> Numbers:
