@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from mptcp_stack.stack import Address
 
-from .allocator import keep_freed_memory
 from .config import NetworkConfig
 from .driver import Driver
 from .network import Network, packed_address
+from .process import tune_process
 from .server import Server
 from .streams import ProtocolFactory, Tls, Transports, open_stream
 
@@ -37,7 +37,7 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, network: Network | NetworkConfig) -> None:
         super().__init__()
-        keep_freed_memory()
+        tune_process()
         try:
             self.network = Network.open(network) if isinstance(network, NetworkConfig) else network
         except BaseException:
