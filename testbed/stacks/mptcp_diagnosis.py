@@ -85,11 +85,11 @@ JOIN_STEPS = (
 """In the order in which they happen; the first one that is missing names the trouble."""
 
 JOIN_REFUSALS = {
-    ("server", "MPJoinNoTokenFound"): "the server knew no connection with the token (closed already?)",
+    ("server", "MPJoinNoTokenFound"): "join reset: the server knew no connection with the token (closed already?)",
     (
         "server",
         "MPJoinRejected",
-    ): "the server refused: its limit of subflows was reached or it may not be joined",
+    ): "join reset: the server's limit of subflows was reached, or it may not be joined",
     ("server", "MPJoinAckHMacFailure"): "the client's HMAC was wrong",
     ("client", "MPJoinSynAckHMacFailure"): "the server's HMAC was wrong",
     ("client", "MPJoinSynTxBindErr"): "the client could not use its local address",
@@ -97,7 +97,7 @@ JOIN_REFUSALS = {
     ("client", "MPJoinSynTxCreatSkErr"): "the client could not make a socket for the subflow",
     ("client", "AddAddrDrop"): "the client dropped ADD_ADDR: its limit (add_addr_accepted) was reached",
 }
-"""Counters that explain a missing step, and what they mean."""
+"""Counters that say it outright, and what they mean."""
 
 
 def _never_tried(client: Numbers, server: Numbers) -> str:
@@ -114,17 +114,19 @@ def join_problems(client: Numbers, server: Numbers, expected: int) -> list[str]:
     if joined >= expected * JOINED_SHARE:
         return []
     ends = {"client": client, "server": server}
-    step = next((step for step in JOIN_STEPS if not _count(ends[step.end], step.counter)), None)
-    if step is None:
-        reason = "some were lost or came too late"
-    elif step is JOIN_STEPS[0]:
-        reason = _never_tried(client, server)
-    else:
-        reason = step.missing
     refusals = [
         f"{meaning} ({_count(ends[end], counter)} times)"
         for (end, counter), meaning in JOIN_REFUSALS.items()
         if _count(ends[end], counter)
     ]
+    reasons = "; ".join(refusals) or _missing_step(client, server)
     what = "no second subflow" if not joined else f"only {joined} of {expected} further subflows joined"
-    return [f"{what}: {'; '.join([reason, *refusals])}"]
+    return [f"{what}: {reasons}"]
+
+
+def _missing_step(client: Numbers, server: Numbers) -> str:
+    ends = {"client": client, "server": server}
+    step = next((step for step in JOIN_STEPS if not _count(ends[step.end], step.counter)), None)
+    if step is None:
+        return "some were lost or came too late"
+    return _never_tried(client, server) if step is JOIN_STEPS[0] else step.missing

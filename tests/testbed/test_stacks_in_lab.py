@@ -89,6 +89,12 @@ SABOTAGE = {
         "client.run(['ip', 'mptcp', 'limits', 'set', 'subflows', '0', 'add_addr_accepted', '0'])",
         ["no second subflow", "limit 0: client"],
     ),
+    "route missing": ("kernel-mptcp", "client.run(['ip', 'route', 'del', '10.0.2.0/24'])", ["route missing"]),
+    "refused": (
+        "kernel-mptcp",
+        "server.run(['ip', 'mptcp', 'limits', 'set', 'subflows', '0'])",
+        ["join reset", "limit 0: server subflows"],
+    ),
     "not announced": ("kernel-mptcp", "server.run(['ip', 'mptcp', 'endpoint', 'flush'])", ["address never announced"]),
     "join lost": ("kernel-mptcp", "filter(server, 'tcp option mptcp subtype 1 drop')", ["SYN lost"]),
     "options removed": (
