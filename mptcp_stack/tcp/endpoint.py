@@ -21,6 +21,10 @@ _IPV4_TCP_HEADERS = 40
 _IPV6_TCP_HEADERS = 60
 _DEFAULT_PEER_MSS = {4: 536, 16: 1220}
 _TIMESTAMP_BYTES = 12
+_TIMESTAMP_UNIT_NS = 1_000_000
+_MAXIMUM_ECHO_AGE_MS = 120_000
+_UNSUSPICIOUS_SYNS = 2
+"""After more than these the initial window is one segment (RFC 6928 section 2)."""
 _MAXIMUM_WINDOW_SCALE = 14
 _PAWS_HALF = 1 << 31
 _CHALLENGE_INTERVAL_NS = 100_000_000
@@ -159,14 +163,19 @@ class Endpoint:
             self.sender.recovery.mark_first_lost()
             self._upper.wake()
             return
-        self.sender.on_ack(ack, [], False, now)
-        self._established(segment, now)
+        self._established(segment, ack, now)
         self.receiver.ack_now = True
         self._upper.wake()
 
-    def _established(self, segment: Segment, now: int) -> bool:
+    def _established(self, segment: Segment, ack: int, now: int) -> bool:
+        sender = self.sender
+        syn = sender.scoreboard.first
+        sender.on_ack(ack, [], False, self._echo_age_ns(segment, now), now)
+        sender.rtt.end_handshake()
+        sender.retries = self._config.data_retries
+        if syn is not None and syn.transmissions > _UNSUSPICIOUS_SYNS:
+            self.control.cwnd = sender.mss
         self._enter(Event.SYN_ACKED, now)
-        self.sender.retries = self._config.data_retries
         if self._upper.on_established(segment, now):
             return True
         self.abort(now)
@@ -260,8 +269,7 @@ class Endpoint:
                 return False
             if not self._upper.completes_handshake(segment):
                 return False
-            sender.on_ack(self.iss + 1, [], False, now)
-            if not self._established(segment, now):
+            if not self._established(segment, self.iss + 1, now):
                 return False
         if ack > scoreboard.next:
             self._acknowledge()
@@ -278,11 +286,18 @@ class Endpoint:
             blocks = [(expand_32(start, una), expand_32(end, una)) for start, end in segment.options.sack]
         if ack > scoreboard.una or scoreboard.una < scoreboard.next:
             fin_outstanding = self.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
-            sender.on_ack(ack, blocks, duplicate, now)
+            sender.on_ack(ack, blocks, duplicate, self._echo_age_ns(segment, now), now)
             self._upper.on_acked(now)
             if fin_outstanding and scoreboard.una == scoreboard.next:
                 self._enter(Event.FIN_ACKED, now)
         return self.state is not State.CLOSED
+
+    def _echo_age_ns(self, segment: Segment, now: int) -> int:
+        """How long ago what ``segment`` echoes was sent, rounded up to the timestamps' unit; 0 without an echo."""
+        if not self._timestamps or segment.options.ts_val is None:
+            return 0
+        age_ms = (now // _TIMESTAMP_UNIT_NS + self._timestamp_offset - segment.options.ts_ecr) & MASK_32
+        return (age_ms + 1) * _TIMESTAMP_UNIT_NS if age_ms < _MAXIMUM_ECHO_AGE_MS else 0
 
     def _receive_data(self, segment: Segment, seq: int, now: int) -> None:
         if self.state not in _MAY_RECEIVE:
@@ -370,7 +385,7 @@ class Endpoint:
         receiver = self.receiver
         options = Options()
         if self._timestamps:
-            options.ts_val = (now // 1_000_000 + self._timestamp_offset) & MASK_32
+            options.ts_val = (now // _TIMESTAMP_UNIT_NS + self._timestamp_offset) & MASK_32
             options.ts_ecr = receiver.ts_recent or 0
         if flags & SYN:
             window = self._offer_on_syn(options)

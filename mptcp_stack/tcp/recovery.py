@@ -6,6 +6,7 @@ from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp.rtt import RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
+from mptcp_stack.wire import SYN
 
 DUPLICATE_THRESHOLD = 3
 
@@ -153,9 +154,11 @@ class Recovery:
 
     def on_timeout(self, now: int) -> None:
         """The retransmission timer expired: everything outstanding is lost (RFC 6298 section 5)."""
-        if self.phase is Phase.OPEN:
-            self._control.on_congestion(now)
-        self._control.on_timeout(now)
+        first = self._scoreboard.first
+        if first is None or not first.flags & SYN:  # a lost SYN says nothing about the window of the data after it
+            if self.phase is Phase.OPEN:
+                self._control.on_congestion(now)
+            self._control.on_timeout(now)
         self.phase = Phase.LOSS
         self.point = self._scoreboard.next
         for record in self._scoreboard:

@@ -29,7 +29,7 @@ class Sender:
     """
 
     __slots__ = (
-        "_context", "_expiry", "_give_up", "_on_timeout", "_probed", "_reorder_timer", "_timer", "_wake", "control",
+        "_context", "_expiry", "_give_up", "_on_timeout", "_probed", "_reorder_timer", "_round_end", "_timer", "_wake", "control",
         "mss", "recovery", "retries", "rtt", "scoreboard", "window", "window_ack", "window_seq",
     )  # fmt: skip
 
@@ -57,6 +57,7 @@ class Sender:
         self._give_up = give_up
         self._expiry = Expiry.RETRANSMIT
         self._probed = False
+        self._round_end = iss
         self._timer = context.timers.timer(self._timer_fired)
         self._reorder_timer = context.timers.timer(self._reorder_timer_fired)
 
@@ -110,9 +111,10 @@ class Sender:
 
     # --- what came back
 
-    def on_ack(self, ack: int, blocks: list[tuple[int, int]], duplicate: bool, now: int) -> int:
+    def on_ack(self, ack: int, blocks: list[tuple[int, int]], duplicate: bool, echo_age_ns: int, now: int) -> int:
         """An acceptable acknowledgement; how many bytes are newly known to have arrived.
 
+        ``echo_age_ns``: how long ago the segment was sent whose timestamp comes back with it, 0 without timestamps.
         ``duplicate``: it carries no data and no window change, so that it counts as a duplicate if nothing advances.
         """
         scoreboard = self.scoreboard
@@ -128,7 +130,7 @@ class Sender:
         delivered_bytes = 0
         if delivered:
             delivered_bytes = sum(record.end - record.seq for record in delivered)
-            self._measure(delivered, now)
+            self._measure(delivered, echo_age_ns if advanced else 0, now)
             recovery.on_delivered(delivered, now)
         elif duplicate and outstanding and not advanced and not recovery.uses_sack:
             recovery.on_duplicate()
@@ -145,21 +147,30 @@ class Sender:
             self._arm(now)
         return delivered_bytes
 
-    def _measure(self, delivered: list[Record], now: int) -> None:
-        """An RTT sample of the newest record that was sent once (Karn's rule, RFC 6298 section 3)."""
+    def _measure(self, delivered: list[Record], echo_age_ns: int, now: int) -> None:
+        """An RTT sample of the newest record that was sent once (Karn's rule, RFC 6298 section 3).
+
+        Without one the coarser echo of a timestamp tells which transmission arrived (RFC 7323 section 4.1).
+        """
         newest = max((record.sent_ns for record in delivered if record.transmissions == 1), default=None)
         if newest is not None:
             self.rtt.sample(now - newest)
+        elif echo_age_ns:
+            self.rtt.sample(echo_age_ns)
 
     def _grow(self, flight: int, delivered_bytes: int, now: int) -> None:
         """Open the window, but only if it was in use (RFC 7661's concern) and nothing is being repaired."""
         control = self.control
         control.srtt_ns = self.rtt.srtt_ns
+        control.rtt_ns = self.rtt.latest_ns
+        if self.scoreboard.una >= self._round_end:
+            self._round_end = self.scoreboard.next
+            control.round_trip += 1
         if not delivered_bytes or self.recovery.phase is Phase.RECOVERY:
             return
         used = 0.5 if control.in_slow_start else 0.75
         if flight >= used * control.cwnd:
-            control.on_ack(delivered_bytes, self.rtt.srtt_ns, now)
+            control.on_ack(delivered_bytes, now)
 
     def _look_for_losses(self, now: int) -> None:
         look_again = self.recovery.detect(now)

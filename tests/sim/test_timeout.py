@@ -1,0 +1,42 @@
+"""The retransmission timer: what a lost handshake does, and does not do, to the data after it."""
+
+import pytest
+
+from mptcp_stack.sim import MILLISECOND, SECOND, Sink, Source
+from mptcp_stack.tcp import Address
+from tests.sim.scenes import PATH, PORT, SERVER, SYN, UPLOAD, Scene, losing, make_scene
+
+FIRST_FLIGHT = range(3, 14)
+"""After the lost SYN, its repetition and the SYN/ACK: ten segments, perhaps an acknowledgement."""
+
+
+def begin(run: Scene, payload: bytes = UPLOAD) -> Source:
+    run.server.listen(Address(b"", PORT), Sink)
+    client = Source(payload)
+    run.client.connect(SERVER, client)
+    return client
+
+
+@pytest.mark.parametrize(("timestamps", "after_ms"), [(True, (40, 60)), (False, (3000, 3100))])
+def test_first_flight_lost_after_a_lost_syn(timestamps: bool, after_ms: tuple[int, int]) -> None:
+    """The echoed timestamp is a sample all the same (a tail loss probe follows); else 3 s (RFC 6298, 5.7)."""
+    run = make_scene(1, [PATH], middlebox=losing(0, *FIRST_FLIGHT), mptcp=False, timestamps=timestamps)
+    begin(run)
+    run.network.run_for(6 * SECOND)
+    times = [time_ns for time_ns, segment in run.segments("client") if segment.length]
+    repeated = next(time_ns for time_ns in times if time_ns > times[0])
+    low, high = after_ms
+    assert low * MILLISECOND <= repeated - times[0] <= high * MILLISECOND
+
+
+@pytest.mark.parametrize(("lost", "segments"), [((), 10), ((0,), 10), ((0, 1), 1)])
+def test_initial_window_after_lost_syns(lost: tuple[int, ...], segments: int) -> None:
+    """RFC 6928 section 2: one segment, but only if more than one SYN was lost; slow start is not over."""
+    run = make_scene(1, [PATH], middlebox=losing(*lost), mptcp=False)
+    client = begin(run)
+    run.network.run_until(lambda: client.connected, 20 * SECOND)
+    assert client.connection.subflows[0].endpoint.control.in_slow_start
+    run.network.run_for(5 * MILLISECOND)
+    sent = [segment for _, segment in run.segments("client") if segment.length]
+    assert len(sent) == segments
+    assert sum(bool(segment.flags & SYN) for _, segment in run.segments("client")) == len(lost) + 1
