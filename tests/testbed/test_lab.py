@@ -1,0 +1,288 @@
+"""Labs on real packets: links are as asked or the run stops; every path is used; what stops, ends."""
+
+import pytest
+
+from tests.testbed.lab_run import run_inside
+
+pytestmark = pytest.mark.root
+
+TRAFFIC = """
+def iperf3(host, peer, address, *prefix):
+    server = peer.popen([*prefix, "iperf3", "-s", "-1", "--forceflush"], stdout=-1, text=True)
+    while "listening" not in server.stdout.readline():
+        pass
+    before = peer.byte_counts()
+    done = json.loads(host.run([*prefix, "iperf3", "-c", address, "-t", "1", "-J"]).stdout)
+    after = peer.byte_counts()
+    server.communicate()
+    received = {name: after[name][0] - before[name][0] for name in peer.interfaces}
+    return {"mbps": done["end"]["sum_received"]["bits_per_second"] / 1e6, "received": received}
+
+def counters(host):
+    lines = host.run(["nstat", "-asz"]).stdout.splitlines()[1:]
+    return {line.split()[0]: int(line.split()[1]) for line in lines}
+"""
+
+MEASURE = (
+    TRAFFIC
+    + """
+import dataclasses
+with Lab(load_topology(TOPOLOGY)) as lab:
+    client, server = lab.hosts["client"], lab.hosts["server"]
+    result = {"calibration": [dataclasses.asdict(one) | {"ok": one.ok} for one in lab.calibrate()]}
+    lab.set_congestion_control("cubic")
+    lab.configure_mptcp()
+    lab.configure_mptcp()
+    result["tcp"] = iperf3(client, server, server.addresses[0])
+    result["mptcp"] = iperf3(client, server, server.addresses[0], "mptcpize", "run")
+    result["counters"] = counters(client)
+    if BOND:
+        lab.configure_bond()
+        result["bond"] = iperf3(client, server, lab.bond_address("server"))
+        result["other"] = client.run(["ping", "-c1", "-W1", server.addresses[1]], check=False).returncode
+        lab.remove_bond()
+        result["after"] = client.run(["ping", "-c1", "-W1", server.addresses[1]], check=False).returncode
+    result["about"] = lab.describe()
+    say(result)
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def direct():
+    (said,) = run_inside(MEASURE.replace("TOPOLOGY", "'two-paths'").replace("BOND", "True"))
+    return said
+
+
+@pytest.fixture(scope="module")
+def routed():
+    (said,) = run_inside(MEASURE.replace("TOPOLOGY", "'two-paths-routed'").replace("BOND", "False"))
+    return said
+
+
+def shares(measured):
+    received = measured["received"].values()
+    return [number / sum(received) for number in received]
+
+
+def test_every_direction_of_every_link_is_calibrated(direct, routed):
+    for lab, links in ((direct, 2), (routed, 4)):
+        assert len(lab["calibration"]) == 2 * links
+        assert all(one["ok"] for one in lab["calibration"])
+    assert {one["direction"] for one in direct["calibration"]} == {"client->server", "server->client"}
+
+
+def test_tcp_gets_the_rate_of_one_path(direct, routed):
+    for lab in (direct, routed):
+        # 1448 bytes of payload in a frame of 1514: at most 47.8 Mbit/s.
+        assert 40 < lab["tcp"]["mbps"] < 48.5
+        assert max(shares(lab["tcp"])) > 0.99
+
+
+@pytest.mark.kernel
+def test_kernel_mptcp_uses_every_path(direct, routed):
+    for lab, joins_per_connection in ((direct, 1), (routed, 3)):
+        assert lab["mptcp"]["mbps"] > 75
+        assert min(shares(lab["mptcp"])) > 0.35
+        counted = lab["counters"]
+        # iperf3 makes two connections: control and data.
+        assert counted["MPTcpExtMPCapableSYNACKRX"] == 2
+        assert counted["MPTcpExtMPJoinSynAckRx"] == 2 * joins_per_connection
+        assert counted["MPTcpExtMPCapableFallbackSYNACK"] == counted["MPTcpExtMPCapableFallbackACK"] == 0
+
+
+def test_the_bond_takes_turns_packet_by_packet(direct):
+    assert direct["bond"]["mbps"] > 75
+    assert min(shares(direct["bond"])) > 0.45
+
+
+def test_the_paths_own_addresses_return_after_the_bond(direct):
+    assert direct["after"] == 0
+    if direct["about"]["bond"] is None or direct["about"]["bond"]["kind"] == "nft":
+        assert direct["other"] == 0
+
+
+def test_the_description_is_what_the_system_says(direct):
+    about = direct["about"]
+    assert about["topology"]["name"] == "two-paths"
+    for link in about["links"]:
+        for shaping in link["shaping"].values():
+            assert (shaping["rate_bps"], shaping["queue_bytes"]) == (50_000_000, 100_000)
+        for offloads in link["offloads"].values():
+            assert (offloads["tso"], offloads["gso"], offloads["gro"]) == ("off", "off", "on")
+    assert {host["net.ipv4.tcp_congestion_control"] for host in about["sysctls"].values()} == {"cubic"}
+
+
+def test_a_link_that_is_not_as_asked_stops_the_run():
+    said = run_inside(
+        """
+        from testbed.commands import run
+        from testbed.errors import LabError
+        with Lab(load_topology("two-paths", {"paths": 1})) as lab:
+            for change in ("replace dev path1-b root tbf rate 40mbit burst 15140 limit 100000",
+                           "replace dev path1-b root tbf rate 60mbit burst 15140 limit 100000",
+                           "delete dev path1-b root"):
+                run(["tc", "qdisc", *change.split()])
+                try:
+                    lab.calibrate()
+                    say("nothing noticed")
+                except LabError as error:
+                    say([error.exit_code, error.message])
+        """
+    )
+    for code, message in said:
+        assert code == 1
+        assert message.startswith("link path1, client->server: asked for 50.0 Mbit/s, measured ")
+    measured = [message.partition("measured ")[2].split(".")[0] for _, message in said]
+    assert measured[:2] in (["40", "57"], ["40", "56"], ["39", "57"], ["39", "56"])
+    assert len(said) == 3
+
+
+def test_a_refusal_of_the_kernel_stops_the_start_and_names_the_link():
+    said = run_inside(
+        """
+        import os
+        from testbed.errors import LabError
+        from testbed.links import shaping
+        run = shaping.run
+        for old, new in (("root tbf", "root none-such"), ("burst", "mtu 1 burst")):
+            shaping.run = lambda argv, **options: run(" ".join(argv).replace(old, new).split(), **options)
+            try:
+                with Lab(load_topology("two-paths")):
+                    say("nothing noticed")
+            except LabError as error:
+                say([error.exit_code, error.message, os.listdir("/sys/class/net")])
+        """
+    )
+    code, message, left = said[0]
+    assert code == 3
+    assert message.startswith("link path1: path1-a: this kernel cannot shape links with tbf: ")
+    assert left == ["lo"]
+
+
+def test_shaping_that_the_kernel_changed_is_noticed():
+    (said,) = run_inside(
+        """
+        from testbed.errors import LabError
+        from testbed.links.shaping import Shaping, read_back, verify
+        with Lab(load_topology("two-paths")) as lab:
+            real = read_back("path2-a")
+            for asked in (Shaping(60_000_000, real.queue_bytes, real.burst_bytes),
+                          Shaping(real.rate_bps, 90_000, real.burst_bytes)):
+                try:
+                    verify("path2-a", asked)
+                except LabError as error:
+                    print(error.message, file=sys.stderr)
+                    continue
+                sys.exit("nothing noticed")
+            verify("path2-a", real)
+            say(lab.hosts["client"].interfaces)
+        """
+    )
+    assert said == ["client-eth1", "client-eth2"]
+
+
+WIRES = [
+    ({"rate": "200 Mbit/s", "queue": "300 kB"}, "off", False),
+    ({"rate": "none"}, "off", False),
+    ({"rate": "none", "wire": "super-segments"}, "on", True),
+]
+
+
+@pytest.mark.parametrize(("parameters", "segmentation_offload", "super_segments"), WIRES)
+def test_what_crosses_a_link_is_what_its_wire_says(parameters, segmentation_offload, super_segments):
+    (said,) = run_inside(
+        f"parameters = {parameters}\n"
+        + TRAFFIC
+        + """
+with Lab(load_topology("two-paths", parameters | {"paths": 1})) as lab:
+    client, server = lab.hosts["client"], lab.hosts["server"]
+    capture = client.popen(["tcpdump", "-i", "client-eth1", "-nnq", "--direction=out", "-c", "20", "greater", "1515"],
+                           stdout=-1, stderr=-1, text=True)
+    while "listening" not in capture.stderr.readline():
+        pass
+    result = iperf3(client, server, server.addresses[0])
+    capture.terminate()
+    frames = [line for line in capture.communicate()[0].splitlines() if line]
+    say([result["mbps"], lab.describe()["links"][0]["offloads"]["client-eth1"]["tso"], frames])
+"""
+    )
+    mbps, offload, frames = said
+    assert mbps > 150
+    assert offload == segmentation_offload
+    assert bool(frames) == super_segments, frames
+
+
+def test_programs_in_hosts():
+    said = run_inside(
+        """
+        from testbed.errors import LabError
+        with Lab(load_topology("two-paths")) as lab:
+            client = lab.hosts["client"]
+            say(client.run(["cat"], input="through").stdout)
+            for argv, options in ((["sh", "-c", "echo no >&2; exit 4"], {}), (["sleep", "9"], {"timeout": 0.2}),
+                                  (["no-such-program"], {})):
+                try:
+                    client.run(argv, **options)
+                except LabError as error:
+                    say(error.message)
+            say(client.run(["false"], check=False).returncode)
+            stubborn = client.popen(["sh", "-c", "trap '' TERM; echo started; while :; do sleep 0.1; done"], stdout=-1)
+            stubborn.stdout.readline()
+        say(stubborn.poll())
+        with Lab(load_topology("two-paths")) as lab:
+            say(sorted(lab.hosts))
+        """
+    )
+    assert said[:3] == [
+        "through",
+        "client: sh -c echo no >&2; exit 4: no",
+        "client: sleep 9: did not end within 0.2 s",
+    ]
+    assert said[3].startswith("client: no-such-program: ")
+    assert said[4:] == [1, -9, ["client", "server"]]
+
+
+def test_settings_of_hosts():
+    said = run_inside(
+        """
+        from testbed.errors import LabError
+        from testbed.sysctls import temporarily
+        name = "net.ipv4.tcp_sack"
+        with Lab(load_topology("two-paths")) as lab:
+            client, server = lab.hosts["client"], lab.hosts["server"]
+            with temporarily(client, {name: "0"}):
+                say([client.sysctl(name), server.sysctl(name)])
+            say(client.sysctl(name))
+            for action in (lambda: lab.set_congestion_control("cubik"), lambda: client.set_sysctl("net.none", "1"),
+                           lambda: client.set_sysctl("net.ipv4.tcp_congestion_control", "cubik")):
+                try:
+                    action()
+                except LabError as error:
+                    say(error.message)
+            before = inside.machine.sysctl("net.ipv4.tcp_allowed_congestion_control").split()
+            lab.set_congestion_control("reno")
+            say(client.sysctl("net.ipv4.tcp_congestion_control"))
+        """
+    )
+    assert said[:2] == [["0", "1"], "1"]
+    assert said[2].startswith("unknown congestion control 'cubik', did you mean cubic? allowed: ")
+    assert said[3].startswith("client: net.none: cannot set '1': ")
+    assert said[4].startswith("client: net.ipv4.tcp_congestion_control: cannot set 'cubik': ")
+    assert said[5] == "reno"
+
+
+def test_the_bond_wants_direct_paths():
+    (said,) = run_inside(
+        """
+        from testbed.errors import LabError
+        with Lab(load_topology("two-paths-routed")) as lab:
+            try:
+                lab.configure_bond()
+            except LabError as error:
+                say(error.message)
+        """
+    )
+    assert said == (
+        "topology two-paths-routed: link access1 is not between client and server: only direct paths can be bonded"
+    )
