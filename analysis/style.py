@@ -15,7 +15,7 @@ import matplotlib as mpl
 COLUMN_WIDTH_IN = 3.5
 """Width of one column of a two-column paper."""
 
-SETTINGS: Mapping[str, Any] = {
+SETTINGS: Mapping[Any, Any] = {
     "figure.dpi": 300,
     "figure.constrained_layout.use": True,
     "font.family": "sans-serif",
