@@ -5,6 +5,8 @@ Everything is counted in bytes, so that a super-segment counts as what it carrie
 
 from abc import ABC, abstractmethod
 
+from mptcp_stack.congestion.hystart import HyStart
+
 INITIAL_WINDOW_SEGMENTS = 10
 """RFC 6928."""
 
@@ -16,10 +18,13 @@ class CongestionControl(ABC):
     """The congestion window of one subflow.
 
     ``group`` holds the controls of all subflows of the connection, this one included: what a coupled control looks at.
-    ``cwnd`` and ``ssthresh`` are bytes, ``srtt_ns`` nanoseconds (0 before the first sample).
+    ``cwnd`` and ``ssthresh`` are bytes; ``srtt_ns`` and ``rtt_ns``, the latest sample, nanoseconds (0 before the first
+    one); ``round_trip`` is the number of the current round trip.
     """
 
     name = ""
+    uses_hystart = True
+    """Leave the first slow start when the round-trip time grows (RFC 9406)."""
 
     def __init__(self, mss: int, group: list["CongestionControl"]) -> None:
         self.mss = mss
@@ -27,19 +32,30 @@ class CongestionControl(ABC):
         self.cwnd: float = INITIAL_WINDOW_SEGMENTS * mss
         self.ssthresh = float("inf")
         self.srtt_ns = 0
+        self.rtt_ns = 0
+        self.round_trip = 0
+        self._hystart = HyStart() if self.uses_hystart else None
 
     @property
     def in_slow_start(self) -> bool:
         """RFC 5681 section 3.1."""
         return self.cwnd < self.ssthresh
 
-    def on_ack(self, acked_bytes: int, srtt_ns: int, now: int) -> None:
-        """``acked_bytes`` left the network while the window was in full use and nothing was lost."""
-        self.srtt_ns = srtt_ns
+    def on_ack(self, acked_bytes: int, now: int) -> None:
+        """``acked_bytes`` left the network while the window was in full use and nothing was being repaired."""
         if self.cwnd < self.ssthresh:
-            self.cwnd = min(self.cwnd + acked_bytes, self.ssthresh)
+            self._slow_start(acked_bytes)
         else:
             self.cwnd += self.increase(acked_bytes, now)
+
+    def _slow_start(self, acked_bytes: int) -> None:
+        growth: float | None = acked_bytes
+        if self._hystart is not None:
+            growth = self._hystart.growth(acked_bytes, self.rtt_ns, self.round_trip)
+        if growth is None:
+            self.ssthresh = self.cwnd
+        else:
+            self.cwnd = min(self.cwnd + growth, self.ssthresh)
 
     @abstractmethod
     def increase(self, acked_bytes: int, now: int) -> float:
@@ -51,6 +67,7 @@ class CongestionControl(ABC):
 
     def on_congestion(self, now: int) -> None:
         """A loss was detected and recovery begins: once a window of data."""
+        self._hystart = None
         self.ssthresh = max(self.decrease(now), MINIMUM_WINDOW_SEGMENTS * self.mss)
         self.cwnd = self.ssthresh
 

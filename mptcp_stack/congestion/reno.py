@@ -7,6 +7,7 @@ class Reno(CongestionControl):
     """RFC 5681."""
 
     name = "reno"
+    uses_hystart = False
 
     def increase(self, acked_bytes: int, now: int) -> float:
         return self.mss * acked_bytes / self.cwnd

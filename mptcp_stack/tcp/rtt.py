@@ -9,7 +9,7 @@ RETRIED_HANDSHAKE_RTO_NS = 3_000_000_000
 
 
 class RttEstimator:
-    """Smoothed RTT, its variation, the latest and the smallest RTT seen and the RTO, all in nanoseconds; 0 means no sample yet."""
+    """Smoothed RTT, its variation, the latest and the smallest RTT and the RTO, in nanoseconds; 0: no sample yet."""
 
     __slots__ = ("_initial_ns", "backoff", "latest_ns", "minimum_ns", "srtt_ns", "variation_ns")
 

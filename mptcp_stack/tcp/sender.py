@@ -29,8 +29,8 @@ class Sender:
     """
 
     __slots__ = (
-        "_context", "_expiry", "_give_up", "_on_timeout", "_probed", "_reorder_timer", "_round_end", "_timer", "_wake", "control",
-        "mss", "recovery", "retries", "rtt", "scoreboard", "window", "window_ack", "window_seq",
+        "_context", "_expiry", "_give_up", "_on_timeout", "_probed", "_reorder_timer", "_round_end", "_timer",
+        "_wake", "control", "mss", "recovery", "retries", "rtt", "scoreboard", "window", "window_ack", "window_seq",
     )  # fmt: skip
 
     def __init__(
