@@ -89,7 +89,7 @@ class NetworkConfig:
     trace: Callable[[str], None] | None = None
     tun_name: str = "mptcp%d"
     receive_offload: bool = True
-    batch_packets: int = 64
+    batch_packets: int = 32
     linger_s: float = 5.0
     host_addresses: tuple[HostAddress, ...] = field(init=False)
 

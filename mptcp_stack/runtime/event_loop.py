@@ -8,6 +8,7 @@ import socket
 import ssl as tls_module
 from collections import Counter
 from collections.abc import Coroutine, Sequence
+from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import Any, TypeVar
 
@@ -47,13 +48,12 @@ class EventLoop(asyncio.SelectorEventLoop):
 
     def close(self) -> None:
         """See the class."""
-        if not self.is_closed() and not self.is_running():
-            try:
+        with ExitStack() as steps:
+            steps.callback(super().close)
+            if not self.is_closed() and not self.is_running():
+                steps.callback(self.network.close)
+                steps.callback(self.driver.close)
                 self.run_until_complete(self.driver.drain())
-            finally:
-                self.driver.close()
-                self.network.close()
-        super().close()
 
     @property
     def counters(self) -> Counter[str]:

@@ -28,6 +28,7 @@ _SYSCTLS = Path("/proc/sys/net")
 _RULE_PRIORITY = 1000
 _FIRST_TABLE = 1 << 20
 _NTF_PROXY = 0x08
+_EVERYTHING = "0.0.0.0/0"
 _TUN_QUEUE_PACKETS = 4096
 """A burst from a fast link must fit while the stack works on the one before."""
 
@@ -36,8 +37,8 @@ class HostNetwork:
     """The TUN device of a stack and its place in the host; a context manager.
 
     Raises ConfigError when an address does not fit the host, PermissionError without CAP_NET_ADMIN, and other OSError
-    when the kernel refuses. After an error nothing is left behind. Two of them in one namespace must not share an
-    address; the one that is closed last puts the settings of a shared interface back.
+    when the kernel refuses. After an error nothing is left behind. Two of them in one namespace should not share an
+    interface: the first that is closed puts back the settings that it found.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -112,14 +113,13 @@ class _Plumbing:
     def _route_from(self, address: HostAddress, device_index: int, table: int) -> None:
         """What comes from the address leaves by its own device or not at all: a path stays a path."""
         self._add_route(dst=str(address.subnet), oif=device_index, table=table, scope="link")
-        everything = "0.0.0.0/0" if address.ip.version == 4 else "::/0"
         if address.gateway is None:
-            self._add_route(type="unreachable", dst=everything, table=table)
+            self._add_route(type="unreachable", dst=_EVERYTHING, table=table)
         else:
-            self._add_route(dst=everything, gateway=str(address.gateway), oif=device_index, table=table)
+            self._add_route(dst=_EVERYTHING, gateway=str(address.gateway), oif=device_index, table=table)
         rule = {
             "src": str(address.ip),
-            "src_len": address.ip.max_prefixlen,
+            "src_len": 32,
             "iifname": self._tun.name,
             "table": table,
             "priority": _RULE_PRIORITY,
@@ -180,6 +180,8 @@ def _check(route: IPRoute, config: NetworkConfig) -> None:
     mtus = {link.get_attr("IFLA_IFNAME"): link.get_attr("IFLA_MTU") for link in route.get_links()}
     taken = {entry.get_attr("IFA_LOCAL") or entry.get_attr("IFA_ADDRESS") for entry in route.get_addr()}
     for address in config.host_addresses:
+        if address.ip.version != 4:
+            raise ConfigError(f"address {address}: only IPv4 is supported")
         if address.device is not None and address.device not in mtus:
             raise ConfigError(f"address {address}: no interface {address.device}; there are {', '.join(sorted(mtus))}")
         if address.device is not None and mtus[address.device] < config.mtu:

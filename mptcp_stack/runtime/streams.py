@@ -43,7 +43,8 @@ def build_transport(
     """
     if tls is None:
         transport = StreamTransport(loop, driver, connection, protocol)
-        if transport.begin() and waiter is not None:
+        transport.begin()
+        if waiter is not None:
             waiter.set_result(None)
         return transport, transport
     # Typeshed lags behind: no waiter on the server's side, times may be fractions.
@@ -66,16 +67,20 @@ def build_transport(
 class _Opening:
     """The handler of a connection until it is established."""
 
-    def __init__(self, established: asyncio.Future[Any], begin: Callable[[], Any]) -> None:
+    def __init__(self, established: asyncio.Future[asyncio.BaseProtocol], begin: ProtocolFactory) -> None:
         self._established = established
         self._begin = begin
 
     def on_connected(self) -> None:
+        if self._established.done():
+            return  # cancelled, and about to reset the connection
         # At once: data may be in the same batch of packets, and a transport must be there to take it.
         try:
-            self._established.set_result(self._begin())
+            protocol = self._begin()
         except Exception as error:
             self._established.set_exception(error)
+        else:
+            self._established.set_result(protocol)
 
     def on_closed(self, error: OSError | None) -> None:
         if not self._established.done():
@@ -97,33 +102,32 @@ async def open_stream(
 ) -> Transports:
     """Connect, and give the connection to a new protocol. Raises OSError when it fails, and TLS errors."""
     loop = asyncio.get_running_loop()
-    established: asyncio.Future[tuple[StreamTransport, asyncio.Transport, asyncio.BaseProtocol]]
-    established = loop.create_future()
-    ready = loop.create_future()
+    established: asyncio.Future[asyncio.BaseProtocol] = loop.create_future()
+    ready: asyncio.Future[None] = loop.create_future()
     connection = driver.connect(remote, local)
+    transports: list[asyncio.Transport] = []
 
-    def begin() -> tuple[StreamTransport, asyncio.Transport, asyncio.BaseProtocol]:
+    def begin() -> asyncio.BaseProtocol:
         protocol = protocol_factory()
-        lower, transport = build_transport(loop, driver, connection, protocol, tls, ready)
+        lower, upper = build_transport(loop, driver, connection, protocol, tls, ready)
+        transports.extend((lower, upper))
         # After our caller has gone on, as with asyncio's own transports.
         loop.call_soon(lower.start_reading)
-        return lower, transport, protocol
+        return protocol
 
     driver.attach(connection, _Opening(established, begin))
     try:
-        lower, transport, protocol = await established
+        protocol = await established
+        await ready
     except BaseException:
-        connection.abort()
-        driver.detach(connection)
-        driver.wake()
+        if transports:
+            transports[0].abort()
+        else:
+            connection.abort()
+            driver.detach(connection)
+            driver.wake()
         raise
-    if not ready.done():
-        try:
-            await ready
-        except BaseException:
-            lower.abort()
-            raise
-    return transport, protocol
+    return transports[1], protocol
 
 
 def accept_stream(

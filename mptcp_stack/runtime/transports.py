@@ -66,14 +66,12 @@ class StreamTransport(transports._FlowControlMixin):
         state = "closing" if self._closing else "open"
         return f"<{type(self).__name__} {state} {self._names['sockname']} -> {self._names['peername']}>"
 
-    def begin(self) -> bool:
-        """Call `connection_made`; False: it failed, and the connection is being reset. Follow with `start_reading`."""
+    def begin(self) -> None:
+        """Call `connection_made`; when that fails the connection is being reset. Follow with `start_reading`."""
         try:
             self._protocol.connection_made(self)
         except Exception as error:
             self._fatal_error(error, "connection_made")
-            return False
-        return True
 
     def start_reading(self) -> None:
         """Deliver what has arrived, and everything from now on."""

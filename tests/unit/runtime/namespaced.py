@@ -138,6 +138,7 @@ def check_mistakes() -> None:
     cases = [
         (ConfigError, "no interface e9; there are e1, e2, lo", ["10.0.1.5/24@e9"]),
         (ConfigError, "the host's kernel has this address itself", ["10.0.1.1/24@e1"]),
+        (ConfigError, "2001:db8::5/64@e1: only IPv4 is supported", ["10.0.1.5/24@e1", "2001:db8::5/64@e1"]),
         (ConfigError, "the MTU of e2 is 1400, the stack's is 1500", ["10.0.1.5/24@e2"]),
     ]
     for kind, part, addresses in cases:

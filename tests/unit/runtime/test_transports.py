@@ -283,6 +283,21 @@ def test_bytes_are_not_copied(make_pair):
     pair.run(main())
 
 
+def test_sendfile(pair, tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(bytes(range(256)) * 3000)
+
+    async def main():
+        client, server = await connect(pair)
+        with file.open("rb") as opened:
+            assert await pair.loop.sendfile(client.transport, opened, 1) == 767_999
+        client.transport.close()
+        await server.lost
+        assert server.data == file.read_bytes()[1:]
+
+    pair.run(main())
+
+
 def test_only_bytes_can_be_written(pair):
     async def main():
         client, _ = await connect(pair)
