@@ -25,13 +25,17 @@ LOADGEN, AB = "loadgen", "ab"
 
 
 class MicroflowParameters(Parameters):
-    """What can be set. A point makes `requests` requests, fewer when they would move over `limit` bytes."""
+    """What can be set.
 
-    sizes_bytes: PositiveInts
+    A point makes `requests` requests, or fewer when those would move more than `limit` bytes, but enough to fill
+    the loop three times: its start and end distort. `ab_sizes_bytes` are measured with ApacheBench as well.
+    """
+
+    sizes_bytes: PositiveInts = Field(min_length=1)
+    ab_sizes_bytes: PositiveInts
     requests: int = Field(ge=1)
     limit: SizeBytes
     concurrency: int = Field(ge=1)
-    ab_repetitions: int = Field(ge=0)
     paths: int = Field(default=2, ge=1, le=8)
     rate: RateBps
     queue: SizeBytes
@@ -49,20 +53,20 @@ class AbMicroflows(Experiment[MicroflowParameters]):
         "quick": MicroflowParameters(
             repetitions=3,
             sizes_bytes=(1_000, 3_000, 10_000, 30_000, 100_000, 300_000),
+            ab_sizes_bytes=(1_000, 10_000, 100_000),
             requests=3_000,
-            limit=60_000_000,
+            limit=120_000_000,
             concurrency=100,
-            ab_repetitions=1,
             rate=50_000_000,
             queue=1_500_000,
         ),
         "paper": MicroflowParameters(
             repetitions=3,
             sizes_bytes=(1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
+            ab_sizes_bytes=(1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
             requests=100_000,
             limit=100_000_000_000,
             concurrency=100,
-            ab_repetitions=3,
             rate=1_000_000_000,
             queue=1_500_000,
         ),
@@ -80,12 +84,12 @@ class AbMicroflows(Experiment[MicroflowParameters]):
             for repetition in range(1, self.parameters.repetitions + 1)
             for stack in stacks
             for size in self.parameters.sizes_bytes
-            for generator in self._generators(stack, repetition)
+            for generator in self._generators(stack, size)
         ]
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:
         """Make the requests of one point."""
-        measure = {LOADGEN: http, AB: apache}[str(point.factors["generator"])]
+        measuring = {LOADGEN: http, AB: apache}[str(point.factors["generator"])]
         size = int(point.factors["size_bytes"])
         load = HttpLoad(
             size,
@@ -93,7 +97,7 @@ class AbMicroflows(Experiment[MicroflowParameters]):
             self.parameters.concurrency,
             time_limit_s=max(120.0, 10 * self.expected_seconds(point)),
         )
-        return measure(bench.lab, bench.stack, load, bench.directory, progress=bench.progress)
+        return bench.measure(measuring, load)
 
     def expected_seconds(self, point: Point) -> float:
         """Return the time that the slower of links and processors needs, and that to start the programs."""
@@ -101,11 +105,11 @@ class AbMicroflows(Experiment[MicroflowParameters]):
         requests = self._requests(size)
         return 1.5 + max(requests / 1000, requests * size * 8 / self.parameters.rate / self.parameters.paths)
 
-    def _generators(self, stack: str, repetition: int) -> tuple[str, ...]:
-        checked = repetition <= self.parameters.ab_repetitions and create(stack).supports("ab")
+    def _generators(self, stack: str, size_bytes: int) -> tuple[str, ...]:
+        checked = size_bytes in self.parameters.ab_sizes_bytes and create(stack).supports("ab")
         return (LOADGEN, AB) if checked else (LOADGEN,)
 
     def _requests(self, size_bytes: int) -> int:
-        """Return how many requests a point makes: never less than fill the loop twice, ends distort it."""
+        """Return how many requests a point makes."""
         parameters = self.parameters
-        return min(parameters.requests, max(parameters.limit // size_bytes, 2 * parameters.concurrency))
+        return min(parameters.requests, max(parameters.limit // size_bytes, 3 * parameters.concurrency))

@@ -57,9 +57,9 @@ class BulkVeth(Experiment[BulkParameters]):
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:
         """Make one transfer from the server to the client."""
-        measure = {LOADGEN: bulk, IPERF3: iperf3}[str(point.factors["generator"])]
+        measuring = {LOADGEN: bulk, IPERF3: iperf3}[str(point.factors["generator"])]
         load = BulkLoad("download", limit_seconds=self.parameters.seconds)
-        return measure(bench.lab, bench.stack, load, bench.directory, progress=bench.progress)
+        return bench.measure(measuring, load)
 
     def expected_seconds(self, point: Point) -> float:
         """Return the length of the transfer and the time to start the programs."""

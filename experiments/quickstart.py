@@ -17,10 +17,10 @@ class Quickstart(AbMicroflows):
         "quick": MicroflowParameters(
             repetitions=2,
             sizes_bytes=(1_000, 30_000, 300_000),
-            requests=1_500,
-            limit=30_000_000,
+            ab_sizes_bytes=(1_000, 30_000),
+            requests=2_000,
+            limit=18_000_000,
             concurrency=100,
-            ab_repetitions=1,
             rate=50_000_000,
             queue=1_500_000,
         )

@@ -26,20 +26,21 @@ from testbed.validation import Frozen, unknown, validate
 if TYPE_CHECKING:
     from testbed.lab import Lab
     from testbed.stacks import StackUnderTest
-    from testbed.stacks.measure import Measurement
+    from testbed.stacks.measure import Measurement, Placement
 
 Scalar = str | int | float
 
 
 def _split(value: Any) -> Any:
-    return [item.strip() for item in value.split(",")] if isinstance(value, str) else value
+    return [item for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-PositiveInts = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split), Field(min_length=1)]
+PositiveInts = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split)]
 """A list of positive integers; on the command line joined by commas."""
 
-Choices = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
-"""A list of names; on the command line joined by commas."""
+
+CpuList = Annotated[str, Field(pattern=r"^(\d+(-\d+)?(,\d+(-\d+)?)*)?$")]
+"""Processors as `taskset -c` takes them, "0" or "0,2-3"; empty for any."""
 
 
 class Parameters(Frozen):
@@ -47,6 +48,8 @@ class Parameters(Frozen):
 
     repetitions: int = Field(ge=1)
     seed: int = Field(default=1, ge=0)
+    server_cpus: CpuList = ""
+    client_cpus: CpuList = ""
 
 
 P = TypeVar("P", bound=Parameters)
@@ -75,15 +78,20 @@ class Point:
 class Bench:
     """What an experiment measures a point with.
 
-    `directory` takes raw files. `progress` is told the share of the point that is done, 0 to 1. `seed` is
-    this point's own, derived from the experiment's.
+    `directory` takes raw files. `seed` is this point's own, derived from the experiment's. `placement` says
+    which processors the programs are pinned to. `progress` is told the share of the point that is done, 0 to 1.
     """
 
     lab: Lab
     stack: StackUnderTest
     directory: Path
     seed: int
+    placement: Placement
     progress: Callable[[float], None]
+
+    def measure(self, measuring: Callable[..., Measurement], load: Any) -> Measurement:
+        """Return what `measuring` (a function of testbed.stacks.measure) gives for `load` on this bench."""
+        return measuring(self.lab, self.stack, load, self.directory, placement=self.placement, progress=self.progress)
 
 
 class Experiment(ABC, Generic[P]):

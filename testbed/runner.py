@@ -24,6 +24,7 @@ from testbed.experiment import Bench, Experiment, Point
 from testbed.provenance import provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.stacks import StackUnderTest, create
+from testbed.stacks.measure import Placement
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -185,7 +186,14 @@ class Runner:
         self._display.point_begins(point.key, experiment.expected_seconds(point))
         began, clock = _now(), time.monotonic()
         with self._plan.directory.writing(point.key) as directory:
-            bench = Bench(lab, stack, directory, experiment.point_seed(point), self._display.point_progress)
+            bench = Bench(
+                lab,
+                stack,
+                directory,
+                experiment.point_seed(point),
+                Placement(experiment.parameters.server_cpus, experiment.parameters.client_cpus),
+                self._display.point_progress,
+            )
             verdict = self._attempt(bench, point, refusal)
             record = {
                 "key": point.key,

@@ -78,7 +78,7 @@ def test_every_experiment_is_listed_and_whole() -> None:
 def test_plan_shows_what_would_be_measured(tmp_path: Path) -> None:
     plan = json.loads(lab("plan", "quickstart", "--out", str(tmp_path), "--set", "repetitions=1", "--json").stdout)
     assert plan["parameters"]["repetitions"] == 1
-    assert plan["points"] == len(plan["pending"]) == 5 * 3 + 3 * 3
+    assert plan["points"] == len(plan["pending"]) == 5 * 3 + 3 * 2
     assert not list(tmp_path.iterdir()), "planning writes nothing"
 
 
@@ -104,14 +104,14 @@ def test_run_that_is_finished_needs_no_lab_and_shows_everything(tmp_path: Path) 
     quickstart_results(tmp_path, PASSED)
     done = lab("run", "quickstart", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "reusing 39 of 39 points" in done.stderr
+    assert "reusing 42 of 42 points" in done.stderr
     for text in ("kernel TCP", "Python MPTCP", "101.5 ± 0.7", "300 kB", "outcome: passed"):
         assert text in done.stdout
     assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".png"]
 
     document = json.loads(lab("run", "quickstart", "--out", str(tmp_path), "--json").stdout)
     assert document["outcome"] == "passed"
-    assert len(document["points"]) == 39
+    assert len(document["points"]) == 42
     assert all(Path(path).exists() for path in document["figures"])
 
     drawn = lab("figures", "quickstart", "--out", str(tmp_path))

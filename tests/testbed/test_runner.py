@@ -206,7 +206,9 @@ def test_lab_that_is_not_as_asked_stops_the_run(tmp_path: Path) -> None:
 def test_manifest_says_where_results_come_from(tmp_path: Path) -> None:
     run(toy(), tmp_path)
     written = manifest(tmp_path)
-    assert written["specification"]["parameters"] == {"repetitions": 2, "seed": 1, "sizes": [10, 20]}
+    assert written["specification"]["parameters"] == {
+        "repetitions": 2, "seed": 1, "server_cpus": "", "client_cpus": "", "sizes": [10, 20]
+    }  # fmt: skip
     assert written["specification"]["topologies"][0]["links"][0]["name"] == "path1"
     (session,) = written["sessions"]
     assert {"began", "ended", "command_line", "git", "kernel", "packages", "cpu", "version"} <= set(session)
