@@ -28,7 +28,7 @@ from types import FrameType
 from typing import NoReturn
 
 from testbed.errors import LabError
-from testbed.sysctls import RUN_DIRECTORY, Machine, guard, process_identity
+from testbed.sysctls import Machine, guard, process_identity, scratch_directory
 
 _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWNET = 0x0002_0000, 0x2000_0000, 0x4000_0000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x4_0000
@@ -84,8 +84,10 @@ def _split() -> PrivateNamespace:
     sys.stdout.flush()
     sys.stderr.flush()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
-    scratch = RUN_DIRECTORY / str(os.getpid())
-    connection, guardian_pid = _start_guardian(scratch)
+    identity = process_identity(os.getpid())
+    scratch = scratch_directory(identity)
+    scratch.mkdir(parents=True)
+    connection, guardian_pid = _start_guardian(identity)
     alive, ours = os.pipe()  # `alive` reads end of file when the outer process is gone
     on_terminal = os.isatty(0)
     _check(_libc.unshare(_CLONE_NEWPID), "unshare")
@@ -113,14 +115,12 @@ def _exit_by_signal(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
-def _start_guardian(scratch: Path) -> tuple[socket.socket, int]:
+def _start_guardian(identity: str) -> tuple[socket.socket, int]:
     """Fork the guardian; returns the run's end of the connection to it and its process number."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    identity = process_identity(os.getpid())
     pid = os.fork()
     if pid:
         theirs.close()
-        scratch.mkdir(parents=True, exist_ok=True)
         return ours, pid
     os.setsid()
     os.chdir("/")
@@ -133,8 +133,6 @@ def _start_guardian(scratch: Path) -> tuple[socket.socket, int]:
     try:
         guard(theirs, identity)
     finally:
-        with suppress(OSError):
-            scratch.rmdir()
         os._exit(0)
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -140,22 +140,34 @@ class Ledger:
 
 
 def process_identity(pid: int) -> str:
-    """`pid:start time`: names a process for good, though process numbers are used again."""
-    return f"{pid}:{_start_time(pid)}"
+    """`number-start time-namespace`: names a process for good, though process numbers are used again."""
+    # Field 22; the command name (field 2) may hold blanks, so count from its closing parenthesis.
+    started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return f"{pid}-{started}-{os.stat('/proc/self/ns/pid').st_ino}"
 
 
 def is_alive(identity: str) -> bool:
-    """Whether the process of a `process_identity` still runs."""
-    pid = int(identity.split(":")[0])
+    """Whether the process of a `process_identity` still runs; in doubt (another process namespace) it does."""
+    pid, _, namespace = identity.split("-")
+    if namespace != str(os.stat("/proc/self/ns/pid").st_ino):
+        return True
     try:
-        return identity == process_identity(pid)
+        return identity == process_identity(int(pid))
     except OSError:
         return False
 
 
-def _start_time(pid: int) -> str:
-    # Field 22; the command name (field 2) may hold blanks, so count from its closing parenthesis.
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+def scratch_directory(identity: str) -> Path:
+    """Where a run mounts its scratch space."""
+    return RUN_DIRECTORY / identity
+
+
+def _remove_scratch(of: str) -> None:
+    """Remove a run's mount point and those of dead runs."""
+    for path in RUN_DIRECTORY.glob("*-*-*"):
+        if path.name == of or not is_alive(path.name):
+            with suppress(OSError):
+                path.rmdir()
 
 
 def guard(connection: socket.socket, identity: str) -> None:
@@ -172,6 +184,7 @@ def guard(connection: socket.socket, identity: str) -> None:
             connection.send(json.dumps(_answer(actions, *json.loads(request))).encode())
     finally:
         ledger.release()
+        _remove_scratch(identity)
 
 
 def _answer(actions: dict[str, Action], action: str, *arguments: str) -> dict[str, str | None]:
