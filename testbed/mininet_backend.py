@@ -6,6 +6,7 @@ shaping, checks) is done here and in `testbed.links`, because Mininet goes on si
 
 from __future__ import annotations
 
+import os
 import resource
 from typing import Any
 
@@ -18,6 +19,7 @@ from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.links import wire_ends
 from testbed.spec import Topology
+from testbed.sysctls import sysctl_path
 
 _OPEN_FILES = 65536
 _HOST_SYSCTLS = {
@@ -55,7 +57,8 @@ class MininetBackend:
         for spec in self._topology.hosts:
             host = self.hosts[spec.name]
             for name, value in _HOST_SYSCTLS.items():
-                host.set_sysctl(name, value)
+                if os.path.exists(sysctl_path(name)):  # a kernel may be built without IPv6
+                    host.set_sysctl(name, value)
             host.set_sysctl("net.ipv4.ip_forward", str(int(spec.forward)))
             host.configure_addresses()
             host.configure_source_rules()

@@ -174,11 +174,11 @@ def test_without_root_there_is_one_line():
 class Terminal:
     """A program on a terminal of its own, and what it has printed there."""
 
-    def __init__(self, command):
+    def __init__(self, command, home):
         self.pid, self._master = pty.fork()
         if self.pid == 0:
             os.chdir(ROOT)
-            os.execv(command[0], command)
+            os.execve(command[0], command, os.environ | {"HOME": str(home)})
         self.text = ""
 
     def type(self, text):
@@ -201,7 +201,7 @@ class Terminal:
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
-def test_ctrl_c_reaches_the_command_once():
+def test_ctrl_c_reaches_the_command_once(tmp_path):
     terminal = Terminal(
         lab_run.program(
             """
@@ -216,7 +216,8 @@ def test_ctrl_c_reaches_the_command_once():
             print("count", count, flush=True)
             sys.exit(130)
             """
-        )
+        ),
+        home=tmp_path,
     )
     terminal.expect("ready")
     terminal.type("\x03")
@@ -224,9 +225,9 @@ def test_ctrl_c_reaches_the_command_once():
     assert terminal.exit_code() == 130
 
 
-def test_the_prompt_runs_programs_in_hosts_and_survives_ctrl_c():
+def test_the_prompt_runs_programs_in_hosts_and_survives_ctrl_c(tmp_path):
     shell = 'from testbed.shell import open_shell\nopen_shell(load_topology("two-paths"))'
-    terminal = Terminal(lab_run.program(shell))
+    terminal = Terminal(lab_run.program(shell), home=tmp_path)
     terminal.expect("mininet> ")
     terminal.type("client ping -c 1 10.0.2.2\n")
     terminal.expect("1 received")
