@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import csv
 import re
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from testbed.errors import LabError
 from testbed.loadgen import content
 from testbed.loadgen.options import Endpoint
+from testbed.loadgen.programs import required
 from testbed.loadgen.summary import PERCENTILES
 
 MODULES = Path("/usr/lib/apache2/modules")
@@ -38,8 +36,11 @@ def write_server_files(directory: Path, listen: Endpoint, sizes: Iterable[int], 
     ``/bytes/<n>`` is there for each n of ``sizes``. The directory must be one that the server's user can
     reach. Returns the configuration's path; raises :class:`LabError` when apache2's modules are missing.
     """
+    # Only a cross-check needs it, and every experiment imports this module.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     if not MODULES.is_dir():
-        raise LabError(f"{MODULES} is missing: install apache2")
+        raise LabError(f"{MODULES} is missing: install the package apache2")
     documents = directory / "htdocs" / "bytes"
     documents.mkdir(parents=True)
     for size in sizes:
@@ -65,7 +66,7 @@ def write_server_files(directory: Path, listen: Endpoint, sizes: Iterable[int], 
 
 def server_command(configuration: Path) -> list[str]:
     """Return the command that runs apache2 in the foreground; raises :class:`LabError` when it is missing."""
-    return [required("apache2"), "-D", "FOREGROUND", "-f", str(configuration)]
+    return [required("apache2", "apache2"), "-D", "FOREGROUND", "-f", str(configuration)]
 
 
 def client_command(
@@ -73,17 +74,9 @@ def client_command(
 ) -> list[str]:
     """Return ApacheBench's command; it goes on after failed requests, and writes ``percentiles`` as CSV."""
     return [
-        required("ab"), "-r", "-n", str(requests), "-c", str(concurrency),
+        required("ab", "apache2-utils"), "-r", "-n", str(requests), "-c", str(concurrency),
         "-s", str(max(1, round(timeout_s))), "-e", str(percentiles), f"http://{target}/bytes/{size_bytes}",
     ]  # fmt: skip
-
-
-def required(program: str) -> str:
-    """Return the path of a program; raises :class:`LabError` when it is not installed."""
-    path = shutil.which(program)
-    if path is None:
-        raise LabError(f"{program} is missing: it comes with apache2 and apache2-utils")
-    return path
 
 
 def parse_progress(stderr: str) -> int:

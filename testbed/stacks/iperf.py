@@ -6,18 +6,19 @@ import json
 from typing import Any
 
 from testbed.errors import LabError
+from testbed.loadgen.programs import required
 
 
 def server_command(port: int) -> list[str]:
     """Return the command of a server for one test."""
-    return ["iperf3", "--server", "--one-off", "--forceflush", "--port", str(port)]
+    return [required("iperf3", "iperf3"), "--server", "--one-off", "--forceflush", "--port", str(port)]
 
 
 def client_command(address: str, port: int, direction: str, seconds: float) -> list[str]:
     """Return the command of a client; ``download`` makes the server send."""
     reverse = ["--reverse"] if direction == "download" else []
     return [
-        "iperf3", "--client", address, "--port", str(port),
+        required("iperf3", "iperf3"), "--client", address, "--port", str(port),
         "--time", str(max(1, round(seconds))), "--json", *reverse,
     ]  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from testbed.loadgen.programs import required
 from testbed.stacks import mptcp_diagnosis
 from testbed.stacks.base import CLIENT, SERVER, Evidence, path_count
 from testbed.stacks.counters import Counters
@@ -26,8 +27,8 @@ class KernelMptcp(KernelTcp):
         lab.configure_mptcp()
 
     def program(self, argv: Sequence[str]) -> list[str]:
-        """Run ``argv`` with its TCP sockets turned into MPTCP ones."""
-        return ["mptcpize", "run", *argv]
+        """Run ``argv`` with its TCP sockets turned into MPTCP ones; raises :class:`LabError` without mptcpize."""
+        return [required("mptcpize", "mptcpize"), "run", *argv]
 
     def verify(self, lab: Lab, counted: Counters, evidence: Evidence) -> list[str]:
         """Check congestion control of every subflow, that nothing fell back, and that all paths joined."""

@@ -70,6 +70,14 @@ def test_real_programs_are_not_for_our_stack():
         stacks.create("python-tcp").require("iperf3")
 
 
+def test_a_missing_program_is_named_with_its_package(monkeypatch):
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(LabError, match="program mptcpize is missing: install the package mptcpize"):
+        stacks.create("kernel-mptcp").program(["ab"])
+    with pytest.raises(LabError, match="program ab is missing: install the package apache2-utils"):
+        apache.client_command(Endpoint("10.0.0.1", 80), 1, 1, 1, 1.0, Path("x"))
+
+
 # --- ApacheBench ---------------------------------------------------------------------------------------------
 
 
