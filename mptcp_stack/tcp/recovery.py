@@ -161,6 +161,4 @@ class Recovery:
             self._control.on_timeout(now)
         self.phase = Phase.LOSS
         self.point = self._scoreboard.next
-        for record in self._scoreboard:
-            if record.delivery is Delivery.IN_FLIGHT:
-                self._scoreboard.mark_lost(record)
+        self._scoreboard.mark_all_lost()

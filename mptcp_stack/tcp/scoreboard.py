@@ -151,6 +151,15 @@ class Scoreboard:
         self.in_flight -= record.end - record.seq
         self._lost.append(record)
 
+    def mark_all_lost(self) -> None:
+        """Nothing is believed to be in flight any more: what was not selected is sent again, from the first byte on."""
+        self._lost.clear()
+        for record in self:
+            if record.delivery is not Delivery.SACKED:
+                record.delivery = Delivery.LOST
+                self._lost.append(record)
+        self.in_flight = 0
+
     def next_lost(self) -> Record | None:
         """The record to retransmit first, or None."""
         lost = self._lost
