@@ -41,6 +41,8 @@ def create(name: str, congestion: str | None = None) -> StackUnderTest:
         raise LabError(unknown("stack", name, [*STACKS, "module:Class"]))
     try:
         found = getattr(importlib.import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        raise LabError(f"stack '{name}': {error} (is its directory in PYTHONPATH?)") from error
     except (ImportError, AttributeError, ValueError) as error:
         raise LabError(f"stack '{name}': {error}") from error
     if not (isinstance(found, type) and issubclass(found, StackUnderTest)):

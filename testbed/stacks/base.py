@@ -85,7 +85,9 @@ class StackUnderTest(ABC):
 
     def command(self, lab: Lab, host: str, module: str, *arguments: str) -> list[str]:
         """Return the command that runs one of our modules over this stack in ``host``."""
-        return [sys.executable, "-m", module, *arguments, *self.module_options(lab, host)]
+        # As the launcher does, -P: a directory called testbed where the user happens to be is not ours.
+        interpreter = [sys.executable, "-P"] if sys.flags.safe_path else [sys.executable]
+        return [*interpreter, "-m", module, *arguments, *self.module_options(lab, host)]
 
     def observe(self, lab: Lab) -> Counter[str]:
         """Look at the server's connections while a load runs: number of them by congestion control."""
