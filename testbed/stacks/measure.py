@@ -297,6 +297,16 @@ def _share_of_time(load: BulkLoad) -> Share:
     return lambda _, elapsed_s: elapsed_s / seconds if seconds else 0.0
 
 
+def _read_bulk(server: Program, client: Program) -> tuple[dict[str, Any], Reports]:
+    """Read the result of a transfer; what the server sent must be what a download received."""
+    result, reports = _read_own(server, client)
+    transfers = _last_document(server)["transfers"]
+    sent_bytes = transfers[-1]["sent_bytes"] if transfers else 0
+    if sent_bytes > result["received_bytes"]:
+        result["failure"] = result["failure"] or "short"
+    return result, reports
+
+
 def bulk(
     lab: Lab, stack: StackUnderTest, load: BulkLoad, directory: Path,
     *, placement: Placement = ANYWHERE, progress: Progress | None = None,
@@ -316,7 +326,7 @@ def bulk(
         connections=1,
         long_lived=load.long_lived,
         share=_share_of_time(load),
-        read=_read_own,
+        read=_read_bulk,
     )  # fmt: skip
     return _measure(lab, stack, trial, directory, placement, progress)
 

@@ -1,5 +1,6 @@
 """Stacks under test without a lab: names, parsers of real output, and diagnoses that must name the trouble."""
 
+import json
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +17,7 @@ from testbed.stacks.base import Evidence, StackUnderTest
 from testbed.stacks.counters import HostCounters
 from testbed.stacks.kernel_tcp import parse_congestion
 from testbed.stacks.mptcp_diagnosis import fallback_problems, join_problems
+from testbed.stacks.process import Program
 
 DATA = Path(__file__).parent / "data"
 
@@ -274,6 +276,18 @@ def test_our_stack_is_judged_by_its_own_counters():
     assert stack.verify(lab(), counted({}, {}), Evidence(5, False, reports=no_join)) == []
     silent = stack.verify(lab(), counted({}, {}), Evidence(5, True))
     assert "the client's program did not report its stack" in silent[0]
+
+
+@pytest.mark.parametrize(("sent", "failure"), [(1000, None), (1001, "short")])
+def test_a_download_must_bring_all_that_was_sent(tmp_path, sent, failure):
+    def ended(name: str, document: dict) -> Program:
+        (tmp_path / name).write_text(json.dumps(document) + "\n")
+        return Program(name, SimpleNamespace(), tmp_path / name, tmp_path / name)  # type: ignore[arg-type]
+
+    server = ended("server", {"transfers": [{"sent_bytes": sent}], "stack": None})
+    client = ended("client", {"received_bytes": 1000, "failure": None, "stack": None})
+    result, _ = measure._read_bulk(server, client)
+    assert result["failure"] == failure
 
 
 def test_failed_requests_are_problems():
