@@ -52,4 +52,4 @@ class Receiving:
         edge = following + self._buffer_bytes - self.queue.length
         if edge > self._edge:
             self._edge = edge
-        return self._edge - following
+        return max(0, self._edge - following)

@@ -78,14 +78,14 @@ class Sending:
             allowed = unsent = queue.end - queue.next
             if not plain:
                 allowed = min(unsent, self._edge - queue.next)
-            subflow = self._choose(allowed)
+            subflow = self._choose(allowed, now)
             if subflow is None:
                 self._watch_window(now)
                 return
             endpoint = subflow.endpoint
             sender = endpoint.sender
             first = connection.needs_third_ack and not plain
-            burst = min(allowed, sender.room(), sender.mss if first else sender.burst_limit())
+            burst = min(allowed, sender.room(now), sender.mss if first else sender.burst_limit())
             if burst < unsent and burst > sender.mss:
                 burst -= burst % sender.mss
             mapping = None
@@ -104,10 +104,10 @@ class Sending:
             subflow.bytes_sent += burst
             endpoint.transmit(chunks, burst, mapping, last, now)
 
-    def _choose(self, allowed: int) -> Subflow | None:
+    def _choose(self, allowed: int, now: int) -> Subflow | None:
         if allowed <= 0:
             return None
-        candidates = [subflow for subflow in self._connection.subflows if subflow.can_send(allowed)]
+        candidates = [subflow for subflow in self._connection.subflows if subflow.can_send(allowed, now)]
         if not candidates:
             return None
         return self._scheduler.select(candidates, allowed)
@@ -140,13 +140,13 @@ class Sending:
             candidates = [
                 subflow
                 for subflow in self._connection.subflows
-                if subflow is not origin and subflow.can_send(end - start)
+                if subflow is not origin and subflow.can_send(end - start, now)
             ]
             chosen = self._scheduler.select(candidates, end - start) if candidates else None
             if chosen is None:
                 return
             endpoint = chosen.endpoint
-            burst = min(end - start, endpoint.sender.room(), endpoint.sender.burst_limit())
+            burst = min(end - start, endpoint.sender.room(now), endpoint.sender.burst_limit())
             piece = cut(chunks, start - dsn, start - dsn + burst)
             queue[0] = Reinjection(start + burst, end, cut(chunks, start - dsn + burst, end - dsn), origin)
             mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst)
@@ -174,7 +174,7 @@ class Sending:
     # --- acknowledgements
 
     def offer(self, window: int) -> None:
-        """The peer's window in a handshake: it counts from the first byte."""
+        """The peer's window in the first handshake: it counts from the first byte."""
         self._edge = max(self._edge, self.queue.base + window)
 
     def on_data_ack(self, data_ack: int, window: int, now: int) -> None:

@@ -88,12 +88,12 @@ class Subflow:
         syn = self.endpoint.sender.scoreboard.first
         return syn.transmissions if syn else 1
 
-    def can_send(self, wanted: int) -> bool:
+    def can_send(self, wanted: int, now: int) -> bool:
         """Whether there is room for a full segment, or for all of ``wanted`` bytes."""
         if not self.usable:
             return False
         sender = self.endpoint.sender
-        return sender.room() >= min(wanted, sender.mss)
+        return sender.room(now) >= min(wanted, sender.mss)
 
     # --- options out
 
@@ -146,9 +146,10 @@ class Subflow:
             return False
         if self.connection.is_mptcp:
             self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
-            scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
-            self.connection.sending.offer(segment.window << scale)
-            if isinstance(self._handshake, ActiveJoin):
+            if isinstance(self._handshake, ActiveInitial | PassiveInitial):
+                scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
+                self.connection.sending.offer(segment.window << scale)
+            elif isinstance(self._handshake, ActiveJoin):
                 self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True

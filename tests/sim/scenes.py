@@ -110,6 +110,7 @@ def exchange(
     assert len(accepted) == 1
     check_received(scene, accepted[0], upload)
     check_received(scene, client, download)
+    check_windows(scene, mptcp=client.connection.is_mptcp)
     come_to_rest(scene)
     return client, accepted[0]
 
@@ -125,11 +126,39 @@ def check_received(scene: Scene, application: Application, expected: bytes) -> N
     )
 
 
+def check_windows(scene: Scene, mptcp: bool) -> None:
+    """Nobody has sent beyond what the peer had offered until then (in sequence or data sequence space)."""
+    scales: dict[bytes, int] = {}
+    edges: dict[bytes, int] = {}
+    bits = 64 if mptcp else 32
+    for time_ns, segment in scene.segments():
+        here, there, flow = segment.src[3:], segment.dst[3:], segment.src + segment.dst
+        if segment.flags & SYN:
+            scales[flow] = segment.options.window_scale or 0
+            continue
+        dss = segment.options.dss
+        if mptcp and dss is None:
+            continue
+        start, ack = (dss.dsn, dss.data_ack) if mptcp else (segment.seq, segment.ack)
+        if there in edges and segment.length:
+            length = dss.length - dss.data_fin if mptcp else segment.length
+            beyond = (start + length - edges[there] + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
+            assert beyond <= 0, scene.network.diagnosis(f"{beyond} bytes too many at {time_ns / SECOND:.6f} s")
+        edge = ack + (segment.window << scales[flow])
+        if here not in edges or (edge - edges[here]) % 2**bits < 2 ** (bits - 1):
+            edges[here] = edge % 2**bits
+
+
 def come_to_rest(scene: Scene) -> None:
-    """Nothing is left to happen, not even TIME-WAIT, within some minutes."""
+    """Nothing is left to happen, not even TIME-WAIT, within some minutes, and nothing is left in the stacks."""
     scene.network.run_to_end(scene.network.clock.now_ns + 300 * SECOND)
     for host in scene.network.hosts.values():
-        assert host.stack.next_deadline() is None
+        stack = host.stack
+        assert stack.next_deadline() is None
+        assert not stack.connections
+        assert not stack._flows
+        assert not stack._tokens
+        assert all(listener.half_open == 0 for listener in stack._listeners.values())
 
 
 def rewrite(change: Callable[[Segment], bool]) -> Middlebox:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mptcp_stack.sim import MILLISECOND, SECOND, pattern
+from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, pattern
 from tests.sim.scenes import DOWNLOAD, PATH, exchange, impaired, make_scene
 
 SEEDS = [1, 2, 3]
@@ -40,3 +40,13 @@ def test_reader_that_rests_longer_than_probes_take(paths: int) -> None:
     exchange(run, b"", DOWNLOAD, limit_ns=3000 * SECOND, **reader)
     probing = [time_ns for time_ns, _ in run.segments("server")]
     assert len(probing) < 1500, "probes back off"
+
+
+def test_window_of_a_join_does_not_count_from_the_data_acknowledged_since() -> None:
+    """A join's SYN/ACK has no DATA_ACK for its window to count from; taking it overran this receiver."""
+    slow = LinkSpec(rate_bps=2_000_000, queue_bytes=50_000, duplicate=0.3, corrupt=0.02)
+    quick = LinkSpec(delay_ns=10 * MILLISECOND, loss=0.05, duplicate=0.3)
+    reader = {"read_limit_bytes": 5000, "read_interval_ns": 300 * MILLISECOND}
+    for seed in range(5):
+        run = make_scene(seed, [slow, quick], receive_buffer_bytes=20_000, send_buffer_bytes=3000)
+        exchange(run, b"", DOWNLOAD, limit_ns=100 * SECOND, **reader)
