@@ -248,12 +248,14 @@ def _run(planned: Plan, as_json: bool) -> None:
     reused = len(planned.points) - len(pending)
     if reused:
         _note(f"reusing {reused} of {len(planned.points)} points in {planned.directory.path}")
+        if commits := planned.other_commits():
+            _note(f"some are of other commits ({', '.join(commits)}); move them away to measure again")
     if pending:
         from testbed.namespace import enter
 
         enter()
     _measure(planned)
-    _report(planned, as_json)
+    report(planned, as_json)
 
 
 def _measure(planned: Plan) -> None:
@@ -269,7 +271,7 @@ def _measure(planned: Plan) -> None:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _report(planned: Plan, as_json: bool) -> None:
+def report(planned: Plan, as_json: bool) -> None:
     """Print the results and exit with the code of the outcome."""
     from testbed.results import EXIT_CODES, table_row
 

@@ -27,7 +27,7 @@ def provenance() -> dict[str, Any]:
     """Return git state, kernel, Python, package versions and the processors of this machine (JSON values)."""
     return {
         "version": version(),
-        "git": _git(),
+        "git": git(),
         "kernel": f"{platform.system()} {platform.release()} {platform.version()}",
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
@@ -35,7 +35,7 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _git() -> dict[str, Any]:
+def git() -> dict[str, Any]:
     """Return commit and dirty flag; commit is None outside a checkout or before the first commit."""
     try:
         commit = _output("git", "rev-parse", "HEAD")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Experiment, Point
-from testbed.provenance import provenance
+from testbed.provenance import git, provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.stacks import StackUnderTest, create
 from testbed.stacks.measure import Placement
@@ -71,6 +71,12 @@ class Plan:
         """Return the points that have not passed, in order."""
         passed = {record["key"] for record in self.records() if record["outcome"] == PASSED}
         return [point for point in self.points if point.key not in passed]
+
+    def other_commits(self) -> list[str]:
+        """Return the commits, in short, of this project at which points were measured, but for today's."""
+        sessions = self.directory.manifest().get("sessions", ())
+        commits = {sessions[record["session"]]["git"]["commit"] for record in self.records()} - {git()["commit"]}
+        return sorted(str(commit)[:10] for commit in commits)
 
     def outcome(self) -> str:
         """Return how the chosen points stand together."""
