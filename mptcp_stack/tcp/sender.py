@@ -148,13 +148,13 @@ class Sender:
         return delivered_bytes
 
     def _measure(self, delivered: list[Record], echo_age_ns: int, now: int) -> None:
-        """An RTT sample of the newest record that was sent once (Karn's rule, RFC 6298 section 3).
+        """An RTT sample of the newest record, if none was repeated (Karn's rule, RFC 6298 section 3).
 
-        Without one the coarser echo of a timestamp tells which transmission arrived (RFC 7323 section 4.1).
+        What arrived once but behind a hole is acknowledged only with the repetition that fills it. In such cases the
+        coarser echo of a timestamp tells when the segment left that brought the acknowledgement (RFC 7323 section 4.1).
         """
-        newest = max((record.sent_ns for record in delivered if record.transmissions == 1), default=None)
-        if newest is not None:
-            self.rtt.sample(now - newest)
+        if all(record.transmissions == 1 for record in delivered):
+            self.rtt.sample(now - max(record.sent_ns for record in delivered))
         elif echo_age_ns:
             self.rtt.sample(echo_age_ns)
 
