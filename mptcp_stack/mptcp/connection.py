@@ -244,6 +244,11 @@ class Connection:
         """Count an event under the kernel's name for it."""
         self.host.context.counters[name] += 1
 
+    def carrier(self) -> Subflow | None:
+        """The subflow for what is not tied to one: the fastest of those that have not stopped answering."""
+        usable = [subflow for subflow in self.subflows if subflow.usable]
+        return min(usable, key=lambda subflow: (subflow.endpoint.sender.rtt.backoff, subflow.srtt_ns), default=None)
+
     def send_option(self, option: MptcpOption) -> None:
         """Send an option on a segment of its own."""
         self._options.append(option)
@@ -269,10 +274,10 @@ class Connection:
             self._close_timer.set(now + self.host.config.fin_timeout_ns)
 
     def _send_options(self, now: int) -> None:
-        subflow = next((subflow for subflow in self.subflows if subflow.usable), None)
-        if subflow is not None:
+        carrier = self.carrier()
+        if carrier is not None:
             for option in self._options:
-                subflow.endpoint.send_ack(now, option)
+                carrier.endpoint.send_ack(now, option)
             self._options.clear()
 
     def _abort(self, now: int) -> None:

@@ -120,7 +120,7 @@ class Sending:
                     self.fin_sent = True
                     subflow.endpoint.finish(now)
             return
-        carrier = next((subflow for subflow in connection.subflows if subflow.usable), None)
+        carrier = connection.carrier()
         if carrier is not None:
             carrier.repeat_third_ack(now)
             self.fin_sent = True
@@ -149,7 +149,8 @@ class Sending:
             burst = min(end - start, endpoint.sender.room(now), endpoint.sender.burst_limit())
             piece = cut(chunks, start - dsn, start - dsn + burst)
             queue[0] = Reinjection(start + burst, end, cut(chunks, start - dsn + burst, end - dsn), origin)
-            mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst)
+            data_fin = self.fin_sent and start + burst == self.fin
+            mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst, data_fin)
             self._connection.count("MPTcpExtReinjections")
             chosen.bytes_sent += burst
             endpoint.transmit(piece, burst, mapping, True, now)
@@ -237,7 +238,8 @@ class Sending:
     def _data_timeout(self, now: int) -> None:
         """No DATA_ACK for long: send the oldest data again, unless TCP is still busy with it (section 3.3.6)."""
         connection = self._connection
-        if self._idle() and connection.is_mptcp and not self.finished:
+        only_fin = self.fin_sent and self.queue.base == self.fin
+        if connection.is_mptcp and not self.finished and (only_fin or self._idle()):
             self._backoff += 1
             if self._backoff > connection.host.config.data_retries:
                 connection.fail_timed_out(now)

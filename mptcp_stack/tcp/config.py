@@ -22,6 +22,8 @@ class TcpConfig:
     """Payload of one super-segment at the most; anything below an MSS gives one wire packet a segment."""
     timestamps: bool = True
     sack: bool = True
+    pacing: bool = True
+    """Spread a window over the round trip on paths slower than a super-segment a millisecond."""
     delayed_ack_ns: int = 40 * MILLISECOND_NS
     time_wait_ns: int = 60 * SECOND_NS
     fin_timeout_ns: int = 60 * SECOND_NS

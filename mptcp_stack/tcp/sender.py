@@ -6,6 +6,7 @@ from enum import Enum, auto
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp.context import Context
+from mptcp_stack.tcp.pacing import Pacer
 from mptcp_stack.tcp.recovery import Phase, Recovery
 from mptcp_stack.tcp.rtt import MINIMUM_RTO_NS, RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
@@ -29,8 +30,9 @@ class Sender:
     """
 
     __slots__ = (
-        "_context", "_expiry", "_give_up", "_on_timeout", "_probed", "_reorder_timer", "_round_end", "_timer",
-        "_wake", "control", "mss", "recovery", "retries", "rtt", "scoreboard", "window", "window_ack", "window_seq",
+        "_config", "_context", "_expiry", "_give_up", "_on_timeout", "_pacer", "_probed", "_reorder_timer",
+        "_round_end", "_timer", "_wake", "control", "mss", "recovery", "retries", "rtt", "scoreboard", "window",
+        "window_ack", "window_seq",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +45,7 @@ class Sender:
         give_up: Callable[[int], None],
     ) -> None:
         self._context = context
+        self._config = context.config
         self.control = control
         self.mss = control.mss
         self.scoreboard = Scoreboard(iss)
@@ -60,13 +63,14 @@ class Sender:
         self._round_end = iss
         self._timer = context.timers.timer(self._timer_fired)
         self._reorder_timer = context.timers.timer(self._reorder_timer_fired)
+        self._pacer = Pacer(control, context.timers.timer(lambda _: self._wake()))
 
     # --- what may be sent
 
-    def room(self) -> int:
-        """Bytes of new data that congestion window and the peer's window allow now; 0 while lost data waits."""
+    def room(self, now: int) -> int:
+        """Bytes of new data that congestion window, pace and the peer's window allow; 0 while lost data waits."""
         scoreboard = self.scoreboard
-        if scoreboard.next_lost() is not None:
+        if scoreboard.next_lost() is not None or self._pacer.holds(now):
             return 0
         by_congestion = self.recovery.window - scoreboard.in_flight
         by_peer = scoreboard.una + self.window - scoreboard.next
@@ -74,7 +78,7 @@ class Sender:
 
     def burst_limit(self) -> int:
         """Bytes that one super-segment should carry at the most, a multiple of the MSS."""
-        limit = self._context.config.gso_max_bytes
+        limit = self._config.gso_max_bytes
         srtt_ns = self.rtt.srtt_ns
         if srtt_ns > _BURST_NS:
             limit = min(limit, max(int(2 * self.control.cwnd * _BURST_NS / srtt_ns), 2 * self.mss))
@@ -89,7 +93,7 @@ class Sender:
         """The next lost record as far as the congestion window lets it go, marked as sent now; None when done."""
         scoreboard = self.scoreboard
         record = scoreboard.next_lost()
-        if record is None:
+        if record is None or self._pacer.holds(now):
             return None
         room = self.recovery.window - scoreboard.in_flight
         if room < min(record.size, self.mss) and scoreboard.in_flight:
@@ -105,7 +109,10 @@ class Sender:
     def _transmitted(self, record: Record, now: int) -> None:
         record.sent_ns = now
         record.transmissions += 1
-        self.recovery.on_sent(record.end - record.seq)
+        size = record.end - record.seq
+        self.recovery.on_sent(size)
+        if self._config.pacing and self.burst_limit() < self._config.gso_max_bytes - self.mss:
+            self._pacer.sent(size, self.rtt.srtt_ns, now)
         if not self._timer.armed:
             self._arm(now)
 
@@ -234,5 +241,6 @@ class Sender:
 
     def stop(self) -> None:
         """No timer fires any more."""
+        self._pacer.stop()
         self._timer.cancel()
         self._reorder_timer.cancel()

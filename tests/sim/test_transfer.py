@@ -88,7 +88,7 @@ def test_tcp_survives_a_blackout(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("dark_path", [0, 1])
 def test_mptcp_goes_on_over_the_other_path(seed: int, dark_path: int) -> None:
-    """Data stuck on a path that went dark is sent again on the other, long before the path is back."""
+    """Data and its end, stuck on a path that went dark, are sent again on the other, long before the path is back."""
     specs = [PATH, PATH]
     specs[dark_path] = impaired(blackouts=((150 * MILLISECOND, 20 * SECOND),))
     run = make_scene(seed, specs)

@@ -1,0 +1,40 @@
+"""Pacing: bursts spread over the round trip instead of a window at once, which a short queue would drop whole."""
+
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.storage import Timer
+
+_SLOW_START_FACTOR = 2.0
+_AVOIDANCE_FACTOR = 1.2
+"""Faster than the window by this much, as Linux has it, so that the window and not the pace decides."""
+
+_CREDIT_NS = 1_000_000
+"""What a late timer lost may be caught up: about the resolution of an event loop's timers."""
+
+
+class Pacer:
+    """When the next burst of one sender may leave; ``timer`` fires then if something was held back."""
+
+    __slots__ = ("_control", "_next_ns", "_timer")
+
+    def __init__(self, control: CongestionControl, timer: Timer) -> None:
+        self._control = control
+        self._timer = timer
+        self._next_ns = 0
+
+    def holds(self, now: int) -> bool:
+        """Whether to wait; the timer is set if so."""
+        if now >= self._next_ns:
+            return False
+        self._timer.set_earlier(self._next_ns)
+        return True
+
+    def sent(self, size: int, srtt_ns: int, now: int) -> None:
+        """``size`` bytes left at ``now``, on a path whose rate the window and ``srtt_ns`` tell."""
+        control = self._control
+        factor = _SLOW_START_FACTOR if control.in_slow_start else _AVOIDANCE_FACTOR
+        interval_ns = int(size * srtt_ns / (factor * control.cwnd))
+        self._next_ns = max(self._next_ns, now - _CREDIT_NS) + interval_ns
+
+    def stop(self) -> None:
+        """No timer fires any more."""
+        self._timer.cancel()
