@@ -117,9 +117,9 @@ class Stack:
             try:
                 segment = decode(packet)
             except WireError:
-                counters["InErrs"] += 1
+                counters["TcpInErrs"] += 1
                 continue
-            counters["InSegs"] += 1
+            counters["TcpInSegs"] += 1
             flow = self._flows.get(segment.flow)
             if type(flow) is Endpoint:
                 flow.receive(segment, now)
@@ -160,7 +160,7 @@ class Stack:
             packets.append(encode(segment, ident & 0xFFFF))
             ident += -(-segment.length // segment.gso_size) if segment.gso_size else 1
         self._ident = ident & 0xFFFF
-        self.context.counters["OutSegs"] += len(egress)
+        self.context.counters["TcpOutSegs"] += len(egress)
         egress.clear()
         return packets
 
@@ -288,7 +288,7 @@ class Stack:
 
     def _refuse(self, segment: Segment) -> None:
         """Reset what belongs to no connection (RFC 9293 section 3.10.7.1)."""
-        self.context.counters["OutRsts"] += 1
+        self.context.counters["TcpOutRsts"] += 1
         if segment.flags & ACK:
             seq, ack, flags = segment.ack, 0, RST
         else:

@@ -131,7 +131,7 @@ class Driver:
         if packets:
             lost = len(packets) - self._device.send(packets)
             if lost:
-                self._stack.counters["OutDiscards"] += lost
+                self._stack.counters["IpOutDiscards"] += lost
         self._deliver()
         self._arm_timer()
 

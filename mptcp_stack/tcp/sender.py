@@ -103,7 +103,7 @@ class Sender:
             scoreboard.split(record, record.seq + limit)
         scoreboard.resend(record)
         self._transmitted(record, now)
-        self._context.counters["RetransSegs"] += -(-record.length // self.mss) or 1
+        self._context.counters["TcpRetransSegs"] += -(-record.length // self.mss) or 1
         return record
 
     def _transmitted(self, record: Record, now: int) -> None:

@@ -72,7 +72,7 @@ def test_loopback_is_the_kernels(pair):
         await server.wait_closed()
 
     pair.run(main())
-    assert pair.loop.network.counters["OutSegs"] == 0
+    assert pair.loop.network.counters["TcpOutSegs"] == 0
 
 
 def test_servers(pair):
