@@ -8,11 +8,15 @@ as JSON. Exit code: 0 when it succeeded, 1 when not, 2 for bad arguments.
 The client opens with one JSON line that says what it wants; after it, content flows until the sender's end
 of data. The receiver counts and compares: the rate is its bytes over the time from its first byte to the
 end of data. After an upload the server answers with its count, one JSON line.
+
+``--check content`` compares with the known content; ``--check sha256`` in addition hashes what each end sent or
+received (a download's ``sent_sha256`` is in the server's account); ``--check none`` only counts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import signal
 import sys
@@ -37,7 +41,7 @@ from testbed.loadgen.options import (
 
 BUFFER_BYTES = content.CHUNK_BYTES
 DIRECTIONS = ("download", "upload")
-CHECKS = ("content", "none")
+CHECKS = ("content", "sha256", "none")
 LONGEST_LINE_BYTES = 4096
 
 
@@ -63,6 +67,21 @@ class Order:
             raise ValueError(str(error)) from error
 
 
+class _Hash:
+    """SHA-256 of a stream, if the order asks for it."""
+
+    def __init__(self, order: Order) -> None:
+        self._hash = hashlib.sha256() if order.check == "sha256" else None
+
+    def update(self, data: memoryview) -> None:
+        if self._hash is not None:
+            self._hash.update(data)
+
+    @property
+    def digest(self) -> str | None:
+        return None if self._hash is None else self._hash.hexdigest()
+
+
 class Sender:
     """Writes content to a transport as fast as its buffer takes it, until the order's limit."""
 
@@ -72,6 +91,7 @@ class Sender:
         self._limit_bytes = order.limit_bytes
         self._deadline = float("inf") if order.limit_seconds is None else time.monotonic() + order.limit_seconds
         self._paused = False
+        self._hash = _Hash(order)
         self.sent_bytes = 0
         self.done = False
 
@@ -89,15 +109,22 @@ class Sender:
                 return True
             piece = content.chunk(self.sent_bytes, left)
             self.sent_bytes += len(piece)
+            self._hash.update(piece)
             self._transport.write(piece)
         return False
+
+    @property
+    def sha256(self) -> str | None:
+        """Of what was sent so far; ``None`` when the order does not ask for it."""
+        return self._hash.digest
 
 
 class Receiver:
     """Counts and compares what arrives."""
 
     def __init__(self, order: Order) -> None:
-        self._check = order.check == "content"
+        self._check = order.check != "none"
+        self._hash = _Hash(order)
         self._first_ns = self._end_ns = 0
         self.received_bytes = 0
         self.content_ok = True
@@ -108,6 +135,7 @@ class Receiver:
             self._first_ns = time.monotonic_ns()
         if self._check and not content.matches(data, self.received_bytes):
             self.content_ok = False
+        self._hash.update(data)
         self.received_bytes += len(data)
 
     def end(self) -> None:
@@ -122,6 +150,7 @@ class Receiver:
             "duration_s": round(duration_s, 6),
             "throughput_bps": round(self.received_bytes * 8 / duration_s) if duration_s else 0,
             "content_ok": self.content_ok if self._check else None,
+            "received_sha256": self._hash.digest,
         }
 
 
@@ -222,6 +251,7 @@ class ServerPeer(Peer):
             {
                 "direction": self._order.direction if self._order else None,
                 "sent_bytes": self.sender.sent_bytes if self.sender else 0,
+                "sent_sha256": self.sender.sha256 if self.sender else None,
                 "received_bytes": self.receiver.received_bytes if self.receiver else 0,
                 "error": str(exc) if exc else None,
             }
@@ -301,6 +331,7 @@ async def transfer(connect: Endpoint, order: Order, time_limit_s: float) -> dict
         "generator": "loadgen-bulk",
         "direction": order.direction,
         **numbers,
+        "sent_sha256": peer.sender.sha256 if peer.sender else None,
         "failure": failure,
         "cpu_s": round(time.process_time(), 3),
         "stack": stack,

@@ -63,7 +63,10 @@ class HttpLoad:
 
 @dataclass(frozen=True)
 class BulkLoad:
-    """One transfer, ``download`` or ``upload`` as the client sees it, limited by bytes or by seconds."""
+    """One transfer, ``download`` or ``upload`` as the client sees it, limited by bytes or by seconds.
+
+    ``check``: what the receiver does, one of :data:`testbed.loadgen.bulk.CHECKS`.
+    """
 
     direction: str
     limit_bytes: int | None = None
@@ -301,9 +304,13 @@ def _read_bulk(server: Program, client: Program) -> tuple[dict[str, Any], Report
     """Read the result of a transfer; what the server sent must be what a download received."""
     result, reports = _read_own(server, client)
     transfers = _last_document(server)["transfers"]
+    if transfers and result["direction"] == "download":
+        result["sent_sha256"] = transfers[-1]["sent_sha256"]
     sent_bytes = transfers[-1]["sent_bytes"] if transfers else 0
     if sent_bytes > result["received_bytes"]:
         result["failure"] = result["failure"] or "short"
+    elif result["sent_sha256"] != result["received_sha256"]:
+        result["failure"] = result["failure"] or "content"
     return result, reports
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import hashlib
 import json
 import signal
 import subprocess
@@ -251,8 +252,11 @@ def test_bulk_moves_exactly_what_was_asked(direction, check):
     result, transfers = asyncio.run(bulk_transfer(bulk.Order(direction, size, None, check)))
     assert result["failure"] is None
     assert result["received_bytes"] == size
-    assert result["content_ok"] is (True if check == "content" else None)
+    assert result["content_ok"] is (None if check == "none" else True)
     moved = transfers[0]
+    digest = hashlib.sha256(content.prefix(size)).hexdigest() if check == "sha256" else None
+    assert result["received_sha256"] == digest
+    assert (moved["sent_sha256"] or result["sent_sha256"]) == digest
     assert max(moved["sent_bytes"], moved["received_bytes"]) == size
 
 
