@@ -20,6 +20,8 @@ from mptcp_stack.wire import ACK, FIN, PSH, RST, SYN, MptcpOption, Options, Segm
 _IPV4_TCP_HEADERS = 40
 _IPV6_TCP_HEADERS = 60
 _DEFAULT_PEER_MSS = {4: 536, 16: 1220}
+_MINIMUM_PEER_MSS = 88
+"""A smaller offer would leave no payload beside 40 bytes of options; Linux draws the same line."""
 _TIMESTAMP_BYTES = 12
 _TIMESTAMP_UNIT_NS = 1_000_000
 _MAXIMUM_ECHO_AGE_MS = 120_000
@@ -118,7 +120,7 @@ class Endpoint:
         else:
             self.peer_window_scale = min(options.window_scale, _MAXIMUM_WINDOW_SCALE)
         self.sender.recovery.uses_sack = self._config.sack and options.sack_permitted
-        peer_mss = options.mss or _DEFAULT_PEER_MSS[len(self.local.ip)]
+        peer_mss = max(options.mss or _DEFAULT_PEER_MSS[len(self.local.ip)], _MINIMUM_PEER_MSS)
         self._set_mss(min(peer_mss, self._local_mss()))
 
     def _set_mss(self, mss: int) -> None:

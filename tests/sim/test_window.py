@@ -3,7 +3,8 @@
 import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, pattern
-from tests.sim.scenes import DOWNLOAD, PATH, exchange, impaired, make_scene
+from mptcp_stack.wire import Segment
+from tests.sim.scenes import DOWNLOAD, PATH, SYN, exchange, impaired, make_scene, rewrite
 
 SEEDS = [1, 2, 3]
 
@@ -50,3 +51,15 @@ def test_window_of_a_join_does_not_count_from_the_data_acknowledged_since() -> N
     for seed in range(5):
         run = make_scene(seed, [slow, quick], receive_buffer_bytes=20_000, send_buffer_bytes=3000)
         exchange(run, b"", DOWNLOAD, limit_ns=100 * SECOND, **reader)
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("mss", [0, 1, 39, 40, 41, 100, 65535])
+def test_any_maximum_segment_size(mss: int, paths: int) -> None:
+    def offer(segment: Segment) -> bool:
+        if segment.flags & SYN:
+            segment.options.mss = mss
+        return True
+
+    run = make_scene(1, [PATH] * paths, middlebox=rewrite(offer), mptcp=paths > 1)
+    exchange(run, pattern(5000, 1), pattern(3000, 2))
