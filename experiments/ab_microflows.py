@@ -23,6 +23,9 @@ from testbed.units import RateBps, SizeBytes
 
 LOADGEN, AB = "loadgen", "ab"
 
+SLOWEST = 30
+"""How many times longer than links and processors need a stack may take before its point fails."""
+
 
 class MicroflowParameters(Parameters):
     """What can be set.
@@ -95,7 +98,7 @@ class AbMicroflows(Experiment[MicroflowParameters]):
             size,
             self._requests(size),
             self.parameters.concurrency,
-            time_limit_s=max(120.0, 10 * self.expected_seconds(point)),
+            time_limit_s=120 + SLOWEST * self.expected_seconds(point),
         )
         return bench.measure(measuring, load)
 
