@@ -301,13 +301,17 @@ class Connection:
         """The handshake says that the peer or the path does not speak MPTCP."""
         self.mode = Mode.PLAIN
 
-    def fall_back_late(self, subflow: Subflow) -> bool:
+    def fall_back_late(self, subflow: Subflow, now: int) -> bool:
         """The options were lost after the handshake (section 3.7). False: too late, DSNs are in use."""
         if len(self.subflows) > 1 or self.receiving.next != self.receiving.first:
             return False
         self.count("MPTcpExtMPCapableFallbackACK")
         self.fall_back()
+        self.announcements.stop()
+        self._options.clear()
+        self.sending.fall_back()
         subflow.endpoint.use_option_bytes(0)
+        subflow.on_acked(now)
         return True
 
     def subflow_established(self, subflow: Subflow, now: int) -> None:

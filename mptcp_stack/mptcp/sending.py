@@ -191,6 +191,13 @@ class Sending:
             else:
                 self._arm_data_timer(now)
 
+    def fall_back(self) -> None:
+        """From now on TCP's acknowledgements and its FIN speak for the stream."""
+        self.fin_sent = False
+        self._backoff = 0
+        self._reinjections.clear()
+        self._data_timer.cancel()
+
     def on_plain_ack(self, acked_bytes: int, now: int) -> None:
         """TCP acknowledged this many bytes of the stream since its beginning, where it stands for the DATA_ACK."""
         data_ack = self._connection.plain_base + acked_bytes

@@ -6,7 +6,7 @@ from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, Pa
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Record, State
-from mptcp_stack.wire import SYN, Dss, MpFastclose, MptcpOption, Options, Segment
+from mptcp_stack.wire import FIN, SYN, Dss, MpFastclose, MptcpOption, Options, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -181,8 +181,9 @@ class Subflow:
         if segment.options.mptcp:
             return True
         acked = self.endpoint.sender.scoreboard.una > self.endpoint.iss + 1
-        if segment.length or (acked and isinstance(self._handshake, ActiveInitial)):
-            return self.connection.fall_back_late(self)
+        speaks = segment.length or segment.flags & FIN
+        if speaks or (acked and isinstance(self._handshake, ActiveInitial)):
+            return self.connection.fall_back_late(self, now)
         return True
 
     def map_first(self, length: int) -> None:

@@ -101,6 +101,8 @@ class Application:
         self.handle_readable()
 
     def _flush(self) -> None:
+        if self.connection.error is not None:
+            return  # `Closed` is on its way
         while self._outgoing:
             chunk = self._outgoing[0]
             accepted = self.connection.send(chunk)

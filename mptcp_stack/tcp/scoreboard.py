@@ -152,7 +152,16 @@ class Scoreboard:
         self._lost.append(record)
 
     def mark_all_lost(self) -> None:
-        """Nothing is believed to be in flight any more: what was not selected is sent again, from the first byte on."""
+        """Nothing is believed to be in flight any more: what was not selected is sent again, from the first byte on.
+
+        If the first record was selected the receiver has let go of it again, and then nothing of what it selected is
+        certain any more (RFC 2018 section 8).
+        """
+        first = self.first
+        if first is not None and first.delivery is Delivery.SACKED:
+            self.sacked.clear()
+            for record in self:
+                record.delivery = Delivery.LOST
         self._lost.clear()
         for record in self:
             if record.delivery is not Delivery.SACKED:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mptcp_stack.sim import pattern
 from mptcp_stack.wire import MpJoinSyn, Segment
 from tests.sim.scenes import DOWNLOAD, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
 
@@ -55,6 +56,14 @@ def test_falls_back_to_tcp(change, loss: float, seed: int) -> None:
     assert not client.connection.is_mptcp
     assert not server.connection.is_mptcp
     assert run.carried()[1] == 0 or change is strip_all_but_syn
+
+
+@pytest.mark.parametrize(("upload", "download"), [(0, 0), (1, 0), (0, 1), (3000, 0), (3000, 3000)])
+@pytest.mark.parametrize("change", [strip_syn, strip_syn_ack, strip_all, strip_all_but_syn])
+def test_short_exchanges_fall_back(change, upload: int, download: int) -> None:
+    """The end of data may have been sent as a DATA_FIN already."""
+    run = make_scene(1, middlebox=rewrite(change))
+    exchange(run, pattern(upload, 1), pattern(download, 2))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
