@@ -280,7 +280,8 @@ class Endpoint:
             return True
         window = segment.window << self.peer_window_scale
         duplicate = not segment.length and window == sender.window and not segment.flags & FIN
-        if seq > sender.window_seq or (seq == sender.window_seq and ack >= sender.window_ack):
+        newer = seq > sender.window_seq or (seq == sender.window_seq and ack >= sender.window_ack)
+        if newer or ack > scoreboard.una:  # a window counts from its acknowledgement: on a repetition they go together
             sender.window, sender.window_seq, sender.window_ack = window, seq, ack
         blocks = []
         if segment.options.sack and sender.recovery.uses_sack:

@@ -4,7 +4,7 @@ import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, pattern
 from mptcp_stack.wire import Segment
-from tests.sim.scenes import DOWNLOAD, PATH, SYN, exchange, impaired, make_scene, rewrite
+from tests.sim.scenes import DOWNLOAD, PATH, SYN, UPLOAD, exchange, impaired, make_scene, rewrite
 
 SEEDS = [1, 2, 3]
 
@@ -63,3 +63,12 @@ def test_any_maximum_segment_size(mss: int, paths: int) -> None:
 
     run = make_scene(1, [PATH] * paths, middlebox=rewrite(offer), mptcp=paths > 1)
     exchange(run, pattern(5000, 1), pattern(3000, 2))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_window_on_a_repetition_goes_with_its_acknowledgement(seed: int) -> None:
+    """Data both ways, out of order: an older sequence number may carry the newer acknowledgement and window."""
+    spec = LinkSpec(delay_ns=MILLISECOND, loss=0.03, reorder=0.3, reorder_extra_ns=10 * MILLISECOND)
+    run = make_scene(seed, [spec], mptcp=False, gso_max_bytes=1, receive_buffer_bytes=20_000)
+    reader = {"read_limit_bytes": 5000, "read_interval_ns": 20 * MILLISECOND}
+    exchange(run, UPLOAD, DOWNLOAD, **reader)
