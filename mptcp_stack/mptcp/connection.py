@@ -305,7 +305,7 @@ class Connection:
         """The options were lost after the handshake (section 3.7). False: too late, DSNs are in use."""
         if len(self.subflows) > 1 or self.receiving.next != self.receiving.first:
             return False
-        self.count("MPTcpExtMPCapableFallbackACK")
+        self.count("MPTcpExtMPCapableDataFallback")
         self.fall_back()
         self.announcements.stop()
         self._options.clear()

@@ -24,7 +24,7 @@ class Middlebox(NamedTuple):
 FROM_CLIENT, FROM_SERVER = 'iifname "router-eth1"', 'iifname "router-eth3"'
 SYN, SYN_ACK, OTHERS = (f"tcp flags & (syn|ack) == {flags}" for flags in ("syn", "syn|ack", "ack"))
 STRIP = "reset tcp option mptcp"
-NO_SYN_ACK, NO_THIRD_ACK = "MPCapableFallbackSYNACK", "MPCapableFallbackACK"
+NO_SYN_ACK, NO_THIRD_ACK, NO_DSS = "MPCapableFallbackSYNACK", "MPCapableFallbackACK", "MPCapableDataFallback"
 MIDDLEBOXES = {
     "everywhere": Middlebox(STRIP, seen_by_client=NO_SYN_ACK),
     "SYN": Middlebox(f"{FROM_CLIENT} {SYN} {STRIP}", seen_by_client=NO_SYN_ACK),
@@ -32,10 +32,11 @@ MIDDLEBOXES = {
     # MP_CAPABLE is on the third ACK and on the first data: both tell that the client speaks MPTCP.
     "third ACK": Middlebox(
         f"{FROM_CLIENT} {OTHERS} tcp option mptcp subtype 0 {STRIP}",
+        seen_by_client=NO_DSS,
         seen_by_server=NO_THIRD_ACK,
         ways=("upload", "download"),
     ),
-    "all but SYN": Middlebox(f"{OTHERS} {STRIP}", seen_by_server=NO_THIRD_ACK, ways=("upload", "download")),
+    "all but SYN": Middlebox(f"{OTHERS} {STRIP}", NO_DSS, NO_THIRD_ACK, ways=("upload", "download")),
 }
 RULES = {kind: middlebox.rule for kind, middlebox in MIDDLEBOXES.items()}
 CASES = [
@@ -100,6 +101,6 @@ def test_removed_options(measured, kind, client, server, way):
     transfer.check_content(BYTES)
     assert not is_mptcp(transfer)
     middlebox = MIDDLEBOXES[kind]
-    for counter in (NO_SYN_ACK, NO_THIRD_ACK):
+    for counter in (NO_SYN_ACK, NO_THIRD_ACK, NO_DSS):
         seen = (middlebox.seen_by_client == counter, middlebox.seen_by_server == counter)
         assert transfer.count(counter) == seen, counter
