@@ -81,7 +81,7 @@ def test_every_address_joins_every_other(measured, client):
     assert is_mptcp(transfer)
     assert transfer.count("MPJoinSynTx")[0] == transfer.count("MPJoinAckRx")[1] == 3
     for host in ("client", "server"):
-        assert min(transfer.shares(host)) >= 0.3
+        assert min(transfer.shares(host)) >= 0.15
 
 
 @pytest.mark.parametrize(("client", "server"), PLAIN)
