@@ -1,6 +1,5 @@
 """The sending half of a connection: which bytes go to which subflow, and what happens when they do not arrive."""
 
-from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from mptcp_stack.mptcp.mapping import Mapping
@@ -38,7 +37,7 @@ class Sending:
         """Data sequence number of our DATA_FIN, once the application has closed its side."""
         self.fin_sent = False
         self._edge = first
-        self._reinjections: deque[Reinjection] = deque()
+        self._reinjections: dict[int, Reinjection] = {}
         self._backoff = 0
         timers = connection.host.context.timers
         self._persist_timer = timers.timer(self._persist)
@@ -130,30 +129,33 @@ class Sending:
     # --- reinjection
 
     def _reinject(self, now: int) -> None:
-        queue = self._reinjections
-        while queue:
-            dsn, end, chunks, origin = queue[0]
-            start = max(dsn, self.queue.base)
-            if start >= end:
-                queue.popleft()
-                continue
-            candidates = [
-                subflow
-                for subflow in self._connection.subflows
-                if subflow is not origin and subflow.can_send(end - start, now)
-            ]
-            chosen = self._scheduler.select(candidates, end - start) if candidates else None
-            if chosen is None:
-                return
-            endpoint = chosen.endpoint
-            burst = min(end - start, endpoint.sender.room(now), endpoint.sender.burst_limit())
-            piece = cut(chunks, start - dsn, start - dsn + burst)
-            queue[0] = Reinjection(start + burst, end, cut(chunks, start - dsn + burst, end - dsn), origin)
-            data_fin = self.fin_sent and start + burst == self.fin
-            mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst, data_fin)
-            self._connection.count("MPTcpExtReinjections")
-            chosen.bytes_sent += burst
-            endpoint.transmit(piece, burst, mapping, True, now)
+        """Send what waits, oldest first; what no subflow but its own could carry does not hold up the rest."""
+        for waiting in list(self._reinjections.values()):
+            del self._reinjections[waiting.dsn]
+            while max(waiting.dsn, self.queue.base) < waiting.end:
+                rest = self._reinject_burst(waiting, now)
+                if rest is None:
+                    self._reinjections[waiting.dsn] = waiting
+                    break
+                waiting = rest
+
+    def _reinject_burst(self, waiting: Reinjection, now: int) -> Reinjection | None:
+        """Send one burst; returns what is left of it, None if no subflow takes anything."""
+        dsn, end, chunks, origin = waiting
+        start = max(dsn, self.queue.base)
+        others = [subflow for subflow in self._connection.subflows if subflow is not origin]
+        candidates = [subflow for subflow in others if subflow.can_send(end - start, now)]
+        chosen = self._scheduler.select(candidates, end - start) if candidates else None
+        if chosen is None:
+            return None
+        endpoint = chosen.endpoint
+        burst = min(end - start, endpoint.sender.room(now), endpoint.sender.burst_limit())
+        data_fin = self.fin_sent and start + burst == self.fin
+        mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst, data_fin)
+        self._connection.count("MPTcpExtReinjections")
+        chosen.bytes_sent += burst
+        endpoint.transmit(cut(chunks, start - dsn, start - dsn + burst), burst, mapping, True, now)
+        return Reinjection(start + burst, end, cut(chunks, start - dsn + burst, end - dsn), origin)
 
     def on_subflow_timeout(self, subflow: Subflow) -> None:
         """A subflow stopped delivering: what it holds goes out on the others, too."""
@@ -170,7 +172,7 @@ class Sending:
                 continue
             dsn = mapping.dsn + record.seq - subflow.endpoint.iss - mapping.ssn
             if dsn + record.length > self.queue.base:
-                self._reinjections.append(Reinjection(dsn, dsn + record.length, record.chunks, subflow))
+                self._reinjections[dsn] = Reinjection(dsn, dsn + record.length, record.chunks, subflow)
 
     # --- acknowledgements
 
@@ -254,7 +256,7 @@ class Sending:
             queue = self.queue
             end = min(queue.next, queue.base + connection.host.config.gso_max_bytes)
             if end > queue.base:
-                self._reinjections.append(Reinjection(queue.base, end, queue.peek(queue.base, end), None))
+                self._reinjections[queue.base] = Reinjection(queue.base, end, queue.peek(queue.base, end), None)
             elif self.fin_sent:
                 self._send_fin(now)
             connection.count("MPTcpExtMPTCPRetrans")

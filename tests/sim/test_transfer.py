@@ -102,3 +102,15 @@ def test_mptcp_goes_on_over_the_other_path(seed: int, dark_path: int) -> None:
 def test_mptcp_ends_although_a_path_never_comes_back(seed: int) -> None:
     dark = impaired(blackouts=((100 * MILLISECOND, 10**15),))
     exchange(make_scene(seed, [PATH, dark]), UPLOAD, DOWNLOAD, limit_ns=300 * SECOND)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("first_back", [0, 1])
+def test_what_waits_for_a_dark_path_holds_up_nothing(seed: int, first_back: int) -> None:
+    """Both paths go dark; what was stuck on the one that stays dark goes out on the other as soon as that is back."""
+    specs = [impaired(blackouts=((150 * MILLISECOND, 30 * SECOND),))] * 2
+    specs[first_back] = impaired(blackouts=((150 * MILLISECOND, 1 * SECOND),))
+    run = make_scene(seed, specs)
+    exchange(run, pattern(500_000, 6), b"", limit_ns=120 * SECOND)
+    arrived = [time_ns for time_ns, segment in run.segments("server") if segment.flags & 1]
+    assert arrived[0] < 10 * SECOND
