@@ -27,6 +27,7 @@ _EXCESS = 3
 _MAX_TOTAL_BPS = 1_000_000_000
 _SETTLE_S = 0.05
 _WINDOW_S, _LONG_WINDOW_S = 0.4, 1.2
+_MORE_ATTEMPTS = 4
 # A window should see this many packets, so that one more or less does not matter.
 _MIN_PACKETS, _FRAME_BYTES = 200, 1514
 _MAX_BURST = 16  # packets
@@ -62,14 +63,16 @@ class _Direction:
 def calibrate(links: Sequence[Link], hosts: Mapping[str, Host]) -> list[Calibration]:
     """Measure the shaped ones of `links`; the result is for the record.
 
-    As many as the machine can carry are measured at once, those that seem wrong once more, alone and for longer:
-    on a busy machine the measurement itself may be at fault. LabError that names link, asked and measured rate
+    As many as the machine can carry are measured at once, those that seem wrong again, alone and for longer: on a
+    busy machine the measurement itself may be at fault. LabError that names link, asked and measured rate
     when one stays wrong.
     """
     directions = [_Direction(link, link.ends[i], link.ends[1 - i]) for link in links if link.rate_bps for i in (0, 1)]
     results = [result for batch in _batches(directions) for result in _measure(batch, hosts, _WINDOW_S)]
     for index, direction in enumerate(directions):
-        if not results[index].ok:
+        for _ in range(_MORE_ATTEMPTS):
+            if results[index].ok:
+                break
             (results[index],) = _measure([direction], hosts, _LONG_WINDOW_S)
     for result in results:
         if not result.ok:
