@@ -390,6 +390,7 @@ class Endpoint:
         if self._timestamps:
             options.ts_val = (now // _TIMESTAMP_UNIT_NS + self._timestamp_offset) & MASK_32
             options.ts_ecr = receiver.ts_recent or 0
+        selective = False
         if flags & SYN:
             window = self._offer_on_syn(options)
         else:
@@ -399,7 +400,8 @@ class Endpoint:
                 options.mptcp = mptcp
             elif not flags & RST:
                 self._upper.add_options(options, record)
-            if record is None and self.sender.recovery.uses_sack and len(receiver.reassembly.ranges):
+            selective = self.sender.recovery.uses_sack and len(receiver.reassembly.ranges) > 0
+            if record is None and selective:
                 options.sack = tuple((start & MASK_32, end & MASK_32) for start, end in receiver.sack_blocks())
         payload: Chunks = []
         length = gso_size = 0
@@ -413,7 +415,7 @@ class Endpoint:
             local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, min(window, 65535),
             options, payload, length, gso_size,
         )  # fmt: skip
-        if flags & ACK:
+        if flags & ACK and (record is None or not selective):  # data leave no room for what SACK has to say
             receiver.acknowledged()
         self._context.egress.append(segment)
 
