@@ -215,15 +215,13 @@ class Endpoint:
             age = (receiver.ts_recent - options.ts_val) & MASK_32
             if 0 < age < _PAWS_HALF:
                 self._context.counters["TcpExtPAWSEstab"] += 1
-                self._acknowledge()
+                self._answer_unacceptable(span, now)
                 return False
             if seq <= receiver.last_ack_sent:
                 receiver.ts_recent = options.ts_val
         if seq + span < receiver.next or seq > receiver.next + self._config.receive_buffer_bytes:
-            if span and not segment.flags & RST:
-                self._acknowledge()
-            elif not segment.flags & RST:
-                self._challenge(now)
+            if not segment.flags & RST:
+                self._answer_unacceptable(span, now)
             return False
         if seq + span == receiver.next and span:
             self._acknowledge()  # a complete duplicate; its acknowledgement still counts
@@ -241,6 +239,13 @@ class Endpoint:
         self._context.counters["TcpExtTCPSYNChallenge"] += 1
         self._challenge(now)
         return False
+
+    def _answer_unacceptable(self, span: int, now: int) -> None:
+        """What took sequence numbers will not come for ever; a bare answer to a bare answer could."""
+        if span:
+            self._acknowledge()
+        else:
+            self._challenge(now)
 
     def _challenge(self, now: int) -> None:
         """Answer what cannot be right with our state, not too often (RFC 5961 section 7)."""
@@ -274,7 +279,7 @@ class Endpoint:
             if not self._established(segment, self.iss + 1, now):
                 return False
         if ack > scoreboard.next:
-            self._acknowledge()
+            self._challenge(now)  # RFC 5961 section 5.2
             return False
         if ack < scoreboard.una:
             return True
