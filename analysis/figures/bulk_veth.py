@@ -85,7 +85,7 @@ def _caption(run: Run, rates: pd.DataFrame) -> str:
 def table(run: Run) -> Table:
     """Return Gbit/s by wire, stack and generator, with the ratios to kernel MPTCP by either."""
     rates = summary(run).set_index(["wire", "stack", "generator"])
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False)
+    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in ("wire", "stack", "by", "Gbit/s", "x kernel", "x iperf3", "n"):
         result.add_column(heading, justify="left" if heading in ("wire", "stack", "by") else "right", no_wrap=True)
     keys = run.points[["wire", "stack", "generator"]].drop_duplicates().itertuples(index=False, name=None)
