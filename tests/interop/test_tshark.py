@@ -198,4 +198,4 @@ def test_data_sequence(capture):
     mapped = [int(frame["mptcp.dss.dsn"]) for frame in capture.mptcp(DSS) if frame["mptcp.dss.dsn"]]
     assert min(mapped) == 1
     acked = {int(frame["mptcp.ack"]) for frame in capture.mptcp(DSS) if frame.sender == "client"}
-    assert max(acked) == BYTES + 2
+    assert BYTES + 2 in acked

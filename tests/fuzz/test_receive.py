@@ -1,0 +1,297 @@
+"""Hostile packets between the honest ones of live connections: the stacks count them, stay up and stay small.
+
+Valid conversations run in the simulator. A hostile party on the path copies what it sees, changes the copies in
+every way it knows, with checksums made right again, and slips them in. Whatever becomes of the conversations under
+attack, a stack must not raise, must not grow, and must serve a fresh connection afterwards.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from random import Random
+from typing import Any
+
+import pytest
+
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, Echo, Source, pattern
+from mptcp_stack.stack import Stack
+from mptcp_stack.storage import Reassembly
+from mptcp_stack.tcp import Address, Endpoint
+from mptcp_stack.wire import Packet, WireError, decode
+from mptcp_stack.wire.checksum import checksum
+from tests.sim.scenes import PORT, SERVER, Scene, check_received, come_to_rest, impaired, make_scene
+
+IP_BYTES, TCP_BYTES, PROTOCOL_TCP = 20, 20, 6
+STEP_NS = 2 * MILLISECOND
+BURST = 3
+"""Hostile packets in each step of virtual time."""
+REMEMBERED = 400
+PACKETS = 4000
+"""Hostile packets in all, each test."""
+BUFFER_BYTES = 1 << 16
+BACKLOG = 32
+CONVERSATION_NS = 60 * MILLISECOND
+"""After so long another one begins."""
+
+Mutation = Callable[[bytearray, Random], None]
+"""Changes a packet in place."""
+
+
+def repair(packet: bytearray) -> bytes:
+    """Make lengths and checksums right, so that a change is not noticed by them."""
+    packet[2:4] = len(packet).to_bytes(2, "big")
+    packet[10:12] = bytes(2)
+    packet[10:12] = checksum([packet[:IP_BYTES]]).to_bytes(2, "big")
+    if len(packet) >= IP_BYTES + TCP_BYTES:
+        segment = memoryview(packet)[IP_BYTES:]
+        segment[16:18] = bytes(2)
+        pseudo = bytes(packet[12:20]) + PROTOCOL_TCP.to_bytes(2, "big") + len(segment).to_bytes(2, "big")
+        segment[16:18] = checksum([pseudo, segment]).to_bytes(2, "big")
+    return bytes(packet)
+
+
+# --- changes. The IP header stays as it is, so that the packets find their stack; wire has its own tests.
+
+
+def flip_bits(packet: bytearray, random: Random) -> None:
+    for _ in range(random.choice((1, 1, 2, 8))):
+        packet[random.randrange(IP_BYTES, len(packet))] ^= 1 << random.randrange(8)
+
+
+def flip_header_bits(packet: bytearray, random: Random) -> None:
+    for _ in range(random.choice((1, 2, 4))):
+        packet[random.randrange(IP_BYTES, header_end(packet))] ^= 1 << random.randrange(8)
+
+
+def truncate(packet: bytearray, random: Random) -> None:
+    del packet[random.randrange(IP_BYTES, len(packet)) :]
+
+
+def lie_about_options(packet: bytearray, random: Random) -> None:
+    starts = option_starts(packet)
+    if starts:
+        packet[random.choice(starts) + 1] = random.choice((0, 1, 2, 3, 4, 12, 40, 255, random.randrange(256)))
+
+
+def duplicate_option(packet: bytearray, random: Random) -> None:
+    """Repeat an option over another one of its length, or after all others."""
+    starts = option_starts(packet)
+    if not starts:
+        return
+    start = random.choice(starts)
+    option = packet[start : start + packet[start + 1]]
+    option += bytes([1]) * (-len(option) % 4)
+    end = header_end(packet)
+    words = (packet[IP_BYTES + 12] >> 4) + len(option) // 4
+    if words < 16:
+        packet[end:end] = option
+        packet[IP_BYTES + 12] = words << 4
+
+
+def set_flags(packet: bytearray, random: Random) -> None:
+    packet[IP_BYTES + 13] = random.randrange(256)
+
+
+def set_sequence(packet: bytearray, random: Random) -> None:
+    move(packet, 4, random)
+
+
+def set_acknowledgement(packet: bytearray, random: Random) -> None:
+    move(packet, 8, random)
+
+
+def set_window(packet: bytearray, random: Random) -> None:
+    packet[IP_BYTES + 14 : IP_BYTES + 16] = random.choice((b"\0\0", b"\xff\xff", b"\0\1", random.randbytes(2)))
+
+
+def set_port(packet: bytearray, random: Random) -> None:
+    packet[IP_BYTES : IP_BYTES + 2] = random.randbytes(2)
+
+
+def fill_options(packet: bytearray, random: Random) -> None:
+    """Bytes without a meaning, or MPTCP options that are not whole, in place of the options."""
+    end = header_end(packet)
+    noise = random.randbytes(end - IP_BYTES - TCP_BYTES)
+    if random.random() < 0.7 and len(noise) > 4:
+        noise = bytes((30, random.choice((4, 8, 12, 20, len(noise))), random.randrange(9) << 4)) + noise[3:]
+    packet[IP_BYTES + TCP_BYTES : end] = noise
+
+
+def change_nothing(packet: bytearray, random: Random) -> None:
+    """A repetition."""
+
+
+def several(packet: bytearray, random: Random) -> None:
+    for _ in range(3):
+        random.choice(MUTATIONS[:-1])(packet, random)
+        if len(packet) < IP_BYTES + TCP_BYTES:
+            return
+
+
+MUTATIONS: list[Mutation] = [
+    flip_bits, flip_header_bits, truncate, lie_about_options, duplicate_option, set_flags, set_sequence,
+    set_acknowledgement, set_window, set_port, fill_options, change_nothing, several,
+]  # fmt: skip
+
+
+def move(packet: bytearray, at: int, random: Random) -> None:
+    """Change a sequence number a little or a lot."""
+    field = slice(IP_BYTES + at, IP_BYTES + at + 4)
+    distance = random.choice((1, 1400, 1 << 14, 1 << 17, 1 << 31, random.randrange(1 << 32))) * random.choice((1, -1))
+    packet[field] = ((int.from_bytes(packet[field], "big") + distance) % (1 << 32)).to_bytes(4, "big")
+
+
+def header_end(packet: bytearray) -> int:
+    return min(IP_BYTES + max((packet[IP_BYTES + 12] >> 4) * 4, TCP_BYTES), len(packet))
+
+
+def option_starts(packet: bytearray) -> list[int]:
+    """Where options longer than a byte begin, as far as they make sense."""
+    starts = []
+    at, end = IP_BYTES + TCP_BYTES, header_end(packet)
+    while at + 1 < end:
+        if packet[at] < 2:
+            at += 1
+            continue
+        starts.append(at)
+        at += max(packet[at + 1], 2)
+    return starts
+
+
+class Attacker:
+    """Delivers changed copies of what was sent, new and old, to the host it was meant for."""
+
+    def __init__(self, scene: Scene, seed: int) -> None:
+        self._scene = scene
+        self._random = Random(seed)
+        self._seen = 0
+        self.sent = self.malformed = 0
+
+    def strike(self) -> None:
+        """Send a burst made of packets sent since the last time, and of older ones."""
+        trace = self._scene.network.trace
+        fresh, self._seen = trace[self._seen :], len(trace)
+        for _ in range(BURST if trace else 0):
+            pool = fresh if fresh and self._random.random() < 0.7 else trace[-REMEMBERED:]
+            self._deliver(self._random.choice(pool).packet)
+
+    def _deliver(self, packet: bytes) -> None:
+        changed = bytearray(packet)
+        self._random.choice(MUTATIONS)(changed, self._random)
+        hostile = repair(changed)
+        host = self._scene.client if packet[19] == 101 else self._scene.server
+        self.sent += 1
+        self.malformed += not is_well_formed(hostile)
+        host.stack.receive([Packet([hostile])], self._scene.network.clock.now_ns)
+        host.settle()
+
+
+def is_well_formed(packet: bytes) -> bool:
+    try:
+        decode(Packet([packet]))
+    except WireError:
+        return False
+    return True
+
+
+# --- what must hold
+
+
+def check_bounds(stack: Stack, connections: int) -> None:
+    """Nothing in a stack grows with what a peer sends beyond what was offered to it."""
+    assert len(stack.connections) <= connections
+    assert len(stack._tokens) <= connections
+    endpoints = [flow for flow in stack._flows.values() if type(flow) is Endpoint]
+    assert len(endpoints) <= connections * stack.config.max_subflows
+    for endpoint in endpoints:
+        check_reassembly(endpoint.receiver.reassembly)
+    for connection in stack.connections:
+        assert len(connection.subflows) <= stack.config.max_subflows
+        assert connection.receiving.queue.length <= 2 * BUFFER_BYTES
+        check_reassembly(connection.receiving._reassembly)
+        assert len(connection.announcements.received) <= 256
+        assert len(connection._options) <= 256
+        assert len(connection.sending._reinjections) <= 256
+        for subflow in connection.subflows:
+            assert len(subflow._mappings) <= BUFFER_BYTES
+
+
+def check_reassembly(reassembly: Reassembly) -> None:
+    assert reassembly.held_bytes == sum(end - start for start, end in reassembly.ranges)
+    assert reassembly.held_bytes <= 2 * BUFFER_BYTES
+
+
+# --- the conversations
+
+
+class Stubborn(Application):
+    """Does not mind when its connection fails."""
+
+    def _flush(self) -> None:
+        with suppress(OSError):
+            super()._flush()
+
+
+class StubbornEcho(Stubborn, Echo):
+    pass
+
+
+class StubbornSource(Stubborn, Source):
+    pass
+
+
+SCENES: dict[str, dict[str, Any]] = {
+    "tcp": {"mptcp": False},
+    "mptcp": {"mptcp": True},
+    "no sack, no timestamps": {"mptcp": True, "sack": False, "timestamps": False},
+}
+SEEDS = [1, 2, 3]
+
+
+def attacked_scene(kind: str, seed: int) -> Scene:
+    return make_scene(
+        seed, [impaired(loss=0.01)] * 2, receive_buffer_bytes=BUFFER_BYTES, send_buffer_bytes=BUFFER_BYTES,
+        time_wait_ns=SECOND, fin_timeout_ns=SECOND, syn_retries=2, data_retries=4, **SCENES[kind],
+    )  # fmt: skip
+
+
+def attack(scene: Scene, seed: int) -> Attacker:
+    """Conversations one after the other, overlapping, until the attacker has sent its packets."""
+    attacker = Attacker(scene, seed)
+    started = 0
+    clock = scene.network.clock
+    while attacker.sent < PACKETS:
+        if clock.now_ns >= started * CONVERSATION_NS:
+            started += 1
+            scene.client.connect(SERVER, StubbornSource(pattern(40_000, started)))
+        scene.network.run_for(STEP_NS)
+        attacker.strike()
+        for host in (scene.client, scene.server):
+            check_bounds(host.stack, started + BACKLOG)
+    return attacker
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kind", SCENES)
+def test_stacks_withstand_an_attacker_on_the_path(kind: str, seed: int) -> None:
+    scene = attacked_scene(kind, seed)
+    scene.server.listen(Address(b"", PORT), StubbornEcho, backlog=BACKLOG)
+    attacker = attack(scene, seed)
+    assert attacker.sent >= PACKETS
+    assert attacker.malformed > PACKETS // 50
+    counted = sum(host.stack.counters["TcpInErrs"] for host in (scene.client, scene.server))
+    assert counted == attacker.malformed
+    before = len(scene.network.trace)
+    scene.network.run_for(60 * SECOND)  # half-open connections come to their end
+    assert len(scene.network.trace) - before < 5000  # no two ends answer each other for ever
+    fresh = Source(pattern(100_000, seed))
+    scene.client.connect(SERVER, fresh)
+    limit_ns = scene.network.clock.now_ns + 30 * SECOND
+    scene.network.run_until(lambda: fresh.closed, limit_ns)
+    assert fresh.error is None
+    check_received(scene, fresh, fresh.payload)
+    assert fresh.connection.is_mptcp == (kind != "tcp")
+    for connection in (*scene.client.stack.connections, *scene.server.stack.connections):
+        connection.abort()
+    for host in (scene.client, scene.server):
+        host.settle()
+    come_to_rest(scene)
