@@ -224,6 +224,7 @@ class Connection:
         if self._closed or self._detached:
             return
         self._detached = True
+        self.wake()
         if self.receiving.queue.length or not self._established:
             self.abort()
         else:

@@ -183,6 +183,27 @@ def test_nobody_answers(paths: int) -> None:
     assert [round((time_ns - times[0]) / SECOND) for time_ns in times] == [0, 1, 3, 7]
 
 
+class Lingering(Application):
+    """Reads, but does not close after its peer."""
+
+    def on_eof(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("paths", PATHS)
+def test_close_after_shutdown_does_not_wait_for_ever(paths: int) -> None:
+    """The peer has acknowledged our end and is never heard again."""
+    run = make_scene(1, [impaired(blackouts=((SECOND, 10**15),))] * paths, mptcp=paths > 1)
+    client = Source(UPLOAD)
+    start(run, client, Lingering)
+    run.network.run_for(2 * SECOND)
+    assert not client.closed
+    client.connection.close()
+    run.client.settle()
+    run_until_closed(run, client, limit_ns=100 * SECOND)
+    assert not run.client.stack.connections
+
+
 @pytest.mark.parametrize("paths", PATHS)
 def test_peer_vanishes(paths: int) -> None:
     dark = impaired(blackouts=((200 * MILLISECOND, 10**15),))
