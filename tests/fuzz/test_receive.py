@@ -248,8 +248,9 @@ SEEDS = [1, 2, 3]
 
 
 def attacked_scene(kind: str, seed: int) -> Scene:
+    path = impaired(loss=0.01, reorder=0.05, reorder_extra_ns=5 * MILLISECOND)
     return make_scene(
-        seed, [impaired(loss=0.01)] * 2, receive_buffer_bytes=BUFFER_BYTES, send_buffer_bytes=BUFFER_BYTES,
+        seed, [path] * 2, receive_buffer_bytes=BUFFER_BYTES, send_buffer_bytes=BUFFER_BYTES,
         time_wait_ns=SECOND, fin_timeout_ns=SECOND, syn_retries=2, data_retries=4, **SCENES[kind],
     )  # fmt: skip
 

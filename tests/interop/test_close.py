@@ -109,6 +109,12 @@ def test_a_reset_reaches_the_peer(said, scene):
     assert not seen["end"]
 
 
+def test_aborts_are_fast_closes(said):
+    """Of the connection, not of a subflow alone (RFC 8684 section 3.5): two by the kernel."""
+    (ours,) = (said[side]["stack"]["counters"] for side in ("client", "server") if said[side]["stack"])
+    assert ours["MPTcpExtMPFastcloseRx"] == 2
+
+
 def test_nothing_is_left(said):
     for side in ("client", "server"):
         assert said[side]["left"] == []

@@ -101,7 +101,10 @@ class Capture:
 
 
 def dissect(path: Path) -> list[Frame]:
-    argv = ["tshark", "-r", str(path), "-T", "fields", "-E", "aggregator=|", "-E", "separator=/t"]
+    # dumpcap writes what several interfaces see not always in the order of time.
+    ordered = path.with_suffix(".ordered")
+    subprocess.run(["reordercap", str(path), str(ordered)], check=True, capture_output=True)
+    argv = ["tshark", "-r", str(ordered), "-T", "fields", "-E", "aggregator=|", "-E", "separator=/t"]
     for check in CHECKS:
         argv += ["-o", f"{check}:TRUE"]
     for name in FIELDS:
