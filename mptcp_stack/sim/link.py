@@ -56,6 +56,10 @@ class Link:
         self._random = random
         self._free_ns = 0
 
+    def hold_until(self, time_ns: int) -> None:
+        """Put nothing on the wire before `time_ns`: what is offered waits, a spike of delay."""
+        self._free_ns = max(self._free_ns, time_ns)
+
     def transfer(self, packet: bytes, now_ns: int) -> list[tuple[int, bytes]]:
         """Offer one IP packet; return what comes out as (arrival time in ns, packet).
 

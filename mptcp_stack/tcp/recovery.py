@@ -1,10 +1,11 @@
 """Finding out what is lost (RFC 8985 RACK with SACK, RFC 6582 NewReno without) and how fast to repair it (RFC 6937)."""
 
 from enum import Enum, auto
+from typing import NamedTuple
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
-from mptcp_stack.tcp.rtt import RttEstimator
+from mptcp_stack.tcp.rtt import CLOCK_GRANULARITY_NS, RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 from mptcp_stack.wire import SYN
 
@@ -19,13 +20,21 @@ class Phase(Enum):
     LOSS = auto()
 
 
+class Before(NamedTuple):
+    """The window before a timeout, and when that was."""
+
+    cwnd: float
+    ssthresh: float
+    timeout_ns: int
+
+
 class Recovery:
     """Loss detection and proportional rate reduction for one sender."""
 
     __slots__ = (
-        "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_prr_delivered", "_prr_sent", "_rack_end",
-        "_rack_rtt_ns", "_rack_sent_ns", "_reordering_seen", "_rtt", "_scoreboard", "_window", "phase", "point",
-        "uses_sack",
+        "_before_timeout", "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_prr_delivered",
+        "_prr_sent", "_rack_end", "_rack_rtt_ns", "_rack_sent_ns", "_reordering_seen", "_rtt", "_scoreboard",
+        "_window", "phase", "point", "uses_sack",
     )  # fmt: skip
 
     def __init__(self, scoreboard: Scoreboard, rtt: RttEstimator, control: CongestionControl) -> None:
@@ -45,6 +54,7 @@ class Recovery:
         self._prr_sent = 0
         self._flight_at_start = 1
         self._window = 0
+        self._before_timeout: Before | None = None
 
     @property
     def window(self) -> int:
@@ -152,11 +162,30 @@ class Recovery:
         """Bytes were sent or sent again."""
         self._prr_sent += size
 
+    def undo_if_spurious(self, echo_age_ns: int, now: int) -> bool:
+        """The first acknowledgement that advances after a timeout; whether it shows that nothing had been lost.
+
+        It does if its timestamp was sent before the timeout: the Eifel algorithm (RFC 3522, response as in RFC 4015).
+        """
+        before, self._before_timeout = self._before_timeout, None
+        if (
+            before is None
+            or self.phase is not Phase.LOSS
+            or echo_age_ns <= now - before.timeout_ns + CLOCK_GRANULARITY_NS
+        ):
+            return False
+        self._control.cwnd = before.cwnd
+        self._control.ssthresh = before.ssthresh
+        self._scoreboard.believe_in_flight()
+        self.phase = Phase.OPEN
+        return True
+
     def on_timeout(self, now: int) -> None:
         """The retransmission timer expired: everything outstanding is lost (RFC 6298 section 5)."""
         first = self._scoreboard.first
         if first is None or not first.flags & SYN:  # a lost SYN says nothing about the window of the data after it
             if self.phase is Phase.OPEN:
+                self._before_timeout = Before(self._control.cwnd, self._control.ssthresh, now)
                 self._control.on_congestion(now)
             self._control.on_timeout(now)
         self.phase = Phase.LOSS

@@ -169,6 +169,14 @@ class Scoreboard:
                 self._lost.append(record)
         self.in_flight = 0
 
+    def believe_in_flight(self) -> None:
+        """What was marked lost is still on its way, after all."""
+        for record in self._lost:
+            if record.delivery is Delivery.LOST:
+                record.delivery = Delivery.IN_FLIGHT
+                self.in_flight += record.end - record.seq
+        self._lost.clear()
+
     def next_lost(self) -> Record | None:
         """The record to retransmit first, or None."""
         lost = self._lost

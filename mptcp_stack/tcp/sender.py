@@ -132,6 +132,8 @@ class Sender:
         advanced = ack > scoreboard.una
         if advanced:
             scoreboard.acknowledge(ack, delivered)
+            if recovery.undo_if_spurious(echo_age_ns, now):
+                self._context.counters["TcpExtTCPSpuriousRTOs"] += 1
         if blocks:
             scoreboard.select(blocks, delivered)
         delivered_bytes = 0

@@ -1,0 +1,29 @@
+"""A timeout that was none (RFC 3522): the path only became slower."""
+
+import pytest
+
+from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Sink, Source, pattern
+from mptcp_stack.tcp import Address
+from tests.sim.scenes import PORT, SERVER, make_scene
+
+PATH = LinkSpec(rate_bps=100_000_000, delay_ns=10 * MILLISECOND, queue_bytes=10_000_000)
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_delay_spike(timestamps: bool) -> None:
+    """Packets that are held for 600 ms and then arrive cost a segment or two; without timestamps a window of them."""
+    run = make_scene(1, [PATH], mptcp=False, timestamps=timestamps)
+    run.server.listen(Address(b"", PORT), Sink)
+    client = Source(pattern(3_000_000))
+    run.client.connect(SERVER, client)
+    run.network.run_for(150 * MILLISECOND)
+    control = client.connection.subflows[0].endpoint.control
+    window_before = control.cwnd
+    forward, _ = run.paths[0]
+    forward.hold_until(run.network.clock.now_ns + 600 * MILLISECOND)
+    run.network.run_until(lambda: client.closed, 10 * SECOND)
+    counters = run.client.stack.counters
+    assert counters["TcpExtTCPTimeouts"] >= 1
+    assert counters["TcpExtTCPSpuriousRTOs"] == (1 if timestamps else 0)
+    assert (counters["TcpRetransSegs"] <= 3) == timestamps
+    assert (control.cwnd >= window_before) == timestamps
