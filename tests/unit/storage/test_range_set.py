@@ -36,9 +36,7 @@ def test_holds_what_was_added_as_few_ranges(script: list[tuple[str, tuple[int, i
 
 
 @given(operations, bounds)
-def test_queries_agree_with_the_model(
-    script: list[tuple[str, tuple[int, int]]], asked: tuple[int, int]
-) -> None:
+def test_queries_agree_with_the_model(script: list[tuple[str, tuple[int, int]]], asked: tuple[int, int]) -> None:
     ranges, model = built(script)
     start, end = asked
     wanted = set(range(start, end))
