@@ -8,7 +8,7 @@ from tests.interop.mixed import ROLES, Transfer, runs
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 BYTES = 64 << 20
-RATE_BPS = 100e6
+RATE_BPS = 70e6
 DIRECTIONS = ["download", "upload"]
 
 BODY = f"""
@@ -20,7 +20,7 @@ BODY = f"""
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory) -> dict[str, Transfer]:
-    return runs(tmp_path_factory.mktemp("transfer"), "two-paths", {"rate": "100 Mbit/s", "queue": "500 kB"}, BODY)
+    return runs(tmp_path_factory.mktemp("transfer"), "two-paths", {"rate": "70 Mbit/s", "queue": "500 kB"}, BODY)
 
 
 @pytest.fixture(params=[f"{client} {direction}" for client, _ in ROLES for direction in DIRECTIONS])
