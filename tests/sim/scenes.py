@@ -149,9 +149,9 @@ def check_windows(scene: Scene, mptcp: bool) -> None:
             edges[here] = edge % 2**bits
 
 
-def come_to_rest(scene: Scene) -> None:
-    """Nothing is left to happen, not even TIME-WAIT, within some minutes, and nothing is left in the stacks."""
-    scene.network.run_to_end(scene.network.clock.now_ns + 300 * SECOND)
+def come_to_rest(scene: Scene, limit_ns: int = 300 * SECOND) -> None:
+    """Nothing is left to happen, not even TIME-WAIT, within `limit_ns`, and nothing is left in the stacks."""
+    scene.network.run_to_end(scene.network.clock.now_ns + limit_ns)
     for host in scene.network.hosts.values():
         stack = host.stack
         assert stack.next_deadline() is None
