@@ -366,11 +366,11 @@ class Connection:
         self.count("MPTcpExtMPFastcloseRx")
         self._fail(connection_reset(), now)
 
-    def data_arrived(self, now: int) -> bool:
-        """Bytes or the end of data came in order, perhaps; False: nobody is going to read them."""
+    def data_arrived(self, now: int) -> None:
+        """Bytes or the end of data may have come in order: tell the application, or abort if nobody is going to read."""
         if self._detached and self.receiving.queue.length:
             self.abort()
-            return True
+            return
         if self.receiving.queue.length or (self.receiving.finished and not self._eof_seen):
             if self.receiving.finished and not self._eof_seen:
                 self._eof_seen = True
@@ -379,7 +379,6 @@ class Connection:
                 self._readable_queued = True
                 self.host.emit(Readable(self))
         self._check_data_closed(now)
-        return True
 
     def event_taken(self) -> None:
         """The application took a ``Readable``."""

@@ -233,7 +233,8 @@ class Subflow:
         self.bytes_received += length
         if connection.is_plain:
             connection.receiving.insert(connection.receiving.next, chunks, length)
-            return connection.data_arrived(now)
+            connection.data_arrived(now)
+            return True
         offset = 0
         while offset < length:
             mapping = self._mappings.find(ssn + offset)
@@ -245,7 +246,8 @@ class Subflow:
             piece = chunks if part == length else cut(chunks, offset, offset + part)
             connection.receiving.insert(dsn, piece, part)
             offset += part
-        return connection.data_arrived(now)
+        connection.data_arrived(now)
+        return True
 
     # --- what the endpoint reports
 
