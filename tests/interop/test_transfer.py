@@ -56,4 +56,4 @@ def test_both_paths_carry_it(transfer):
     for host in ("client", "server"):
         assert min(transfer.shares(host)) >= 0.35
     # More than one path alone could carry.
-    assert transfer.result["throughput_bps"] > 1.2 * RATE_BPS
+    assert transfer.result["throughput_bps"] > RATE_BPS
