@@ -22,6 +22,6 @@ class Quickstart(AbMicroflows):
             limit=18_000_000,
             concurrency=100,
             rate=50_000_000,
-            queue=1_500_000,
+            queue=500_000,
         )
     }
