@@ -1,7 +1,10 @@
 """The simulator itself: determinism, speed of links, many connections, diagnoses."""
 
+from pathlib import Path
+
 import pytest
 
+from mptcp_stack.phy.pcap import PcapWriter
 from mptcp_stack.sim import (
     MILLISECOND,
     SECOND,
@@ -12,6 +15,7 @@ from mptcp_stack.sim import (
     SimulationError,
     Sink,
     Source,
+    TraceRecord,
     describe_packet,
     pattern,
 )
@@ -21,7 +25,7 @@ from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, UPLOAD, Scene, come_t
 ROUGH = impaired(loss=0.02, reorder=0.05, reorder_extra_ns=5 * MILLISECOND, duplicate=0.02, corrupt=0.01)
 
 
-def trace_of(seed: int) -> list[tuple[int, str, bytes]]:
+def trace_of(seed: int) -> list[TraceRecord]:
     run = make_scene(seed, [ROUGH, ROUGH])
     exchange(run, UPLOAD, DOWNLOAD)
     return run.network.trace
@@ -31,6 +35,15 @@ def test_same_seed_same_packets() -> None:
     first = trace_of(1)
     assert first == trace_of(1)
     assert first != trace_of(2)
+
+
+def test_same_seed_same_capture_file(tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.pcap", "two.pcap")]
+    for file in files:
+        with PcapWriter(file) as capture:
+            for record in trace_of(3):
+                capture.write(record.time_ns, record.packet)
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 @pytest.mark.parametrize("size", [1, 30_000, 300_000])
