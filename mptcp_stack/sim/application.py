@@ -70,10 +70,12 @@ class Application:
     # What the network calls for the stack's events.
 
     def handle_connected(self) -> None:
+        """Accepted or Connected."""
         self.connected = True
         self.on_connected()
 
     def handle_readable(self) -> None:
+        """Read as far as the reader's pace allows."""
         if self._resting or self.closed:
             return
         data = b"".join(self.connection.receive(self._read_limit_bytes))
@@ -88,9 +90,11 @@ class Application:
             self.host.call_later(self._read_interval_ns, self._rested)
 
     def handle_writable(self) -> None:
+        """Send what waits."""
         self._flush()
 
     def handle_closed(self, error: OSError | None) -> None:
+        """Nothing more will happen on the connection."""
         self.closed = True
         self.error = error
         self._outgoing.clear()
