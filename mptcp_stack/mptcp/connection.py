@@ -367,7 +367,7 @@ class Connection:
         self._fail(connection_reset(), now)
 
     def data_arrived(self, now: int) -> None:
-        """Bytes or the end of data may have come in order: tell the application, or abort if it is not going to read."""
+        """Bytes or the end of data may have come in order: tell the application, or abort if it does not read."""
         if self._detached and self.receiving.queue.length:
             self.abort()
             return
