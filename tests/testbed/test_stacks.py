@@ -284,8 +284,9 @@ def test_a_download_must_bring_all_that_was_sent(tmp_path, sent, failure):
         (tmp_path / name).write_text(json.dumps(document) + "\n")
         return Program(name, SimpleNamespace(), tmp_path / name, tmp_path / name)  # type: ignore[arg-type]
 
-    server = ended("server", {"transfers": [{"sent_bytes": sent}], "stack": None})
-    client = ended("client", {"received_bytes": 1000, "failure": None, "stack": None})
+    server = ended("server", {"transfers": [{"sent_bytes": sent, "sent_sha256": None}], "stack": None})
+    received = {"direction": "download", "received_bytes": 1000, "received_sha256": None, "failure": None}
+    client = ended("client", {**received, "stack": None})
     result, _ = measure._read_bulk(server, client)
     assert result["failure"] == failure
 
