@@ -209,7 +209,9 @@ class Subflow:
                     connection.count("MPTcpExtDSSNoMatchTCP")
             if dss.data_fin:
                 receiving.fin = dsn + payload
-                self.endpoint.receiver.ack_now = True
+                # Before it is reached there is nothing to say, and two ends would answer each other's for ever.
+                if receiving.finished:
+                    self.endpoint.receiver.ack_now = True
                 connection.data_arrived(now)
 
     def _confirm(self, now: int) -> None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.listener import Listener
 
 MAX_IDLE_WAKES = 1000
+MAX_PACKETS_AT_ONCE = 20_000
+"""Sent in one nanosecond; without rate and delay two hosts can answer each other for ever in no time."""
 TRACE_TAIL = 40
 
 
@@ -183,6 +185,7 @@ class Network:
         self._routes: dict[tuple[bytes, bytes], list[Link]] = {}
         self._owners: dict[bytes, Host] = {}
         self._links_made = 0
+        self._instant = (0, 0)
 
     def add_host(self, name: str, config: StackConfig, coalesce_ns: int = 0) -> Host:
         """Make a host with a stack; its randomness depends on the network's seed and its name only.
@@ -218,7 +221,11 @@ class Network:
         return forward, backward
 
     def send(self, host: str, packet: bytes) -> None:
-        """Record one IP packet of at most MTU bytes and put it on its way."""
+        """Record one IP packet of at most MTU bytes and put it on its way; SimulationError in a packet storm."""
+        since_ns, count = self._instant
+        self._instant = (since_ns, count + 1) if since_ns == self.clock.now_ns else (self.clock.now_ns, 1)
+        if count > MAX_PACKETS_AT_ONCE and since_ns == self.clock.now_ns:
+            raise SimulationError(self.diagnosis("packet storm: the hosts answer each other for ever"))
         self.trace.append(TraceRecord(self.clock.now_ns, host, packet))
         source, destination = _addresses(packet)
         links = self._routes.get((source, destination))

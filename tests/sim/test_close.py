@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink, Source
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, Sink, Source
 from mptcp_stack.tcp import Address
 from tests.sim.scenes import (
     DOWNLOAD,
@@ -270,3 +270,23 @@ def test_simultaneous_open() -> None:
     check_received(run, one, DOWNLOAD)
     check_received(run, other, UPLOAD)
     come_to_rest(run)
+
+
+def test_ends_of_data_beyond_a_hole_are_not_answered_for_ever() -> None:
+    """Both sides have sent a DATA_FIN that the other cannot reach yet: an ACK with one must not ask for another."""
+    lossy = LinkSpec(rate_bps=10_000_000, delay_ns=5 * MILLISECOND, loss=0.3)
+    quick = LinkSpec(delay_ns=20_000)
+    for seed in range(20):
+        run = make_scene(seed, [lossy, quick])
+        accepted: list[Application] = []
+
+        def accept(accepted: list[Application] = accepted) -> Application:
+            accepted.append(Source(DOWNLOAD[:60_000]))
+            return accepted[-1]
+
+        run.server.listen(Address(b"", PORT), accept)
+        client = Source(UPLOAD[:60_000])
+        run.client.connect(SERVER, client)
+        run.network.run_until(lambda a=accepted, c=client: c.closed and a[0].closed, 300 * SECOND)
+        bare = [segment for _, segment in run.segments() if segment.options.dss and not segment.length]
+        assert sum(segment.options.dss.data_fin for segment in bare) < 100, seed

@@ -15,7 +15,8 @@ from mptcp_stack.tcp import Address
 from tests.sim.scenes import PORT, SERVER, Scene, come_to_rest, exchange, make_scene
 
 SIZES = [0, 1, 3000, 60_000]
-SEEDS = range(80)
+SEEDS = [*range(80), 40_663, 41_228]
+"""The last two once answered each other's DATA_FIN for ever."""
 
 
 def random_link(random: Random) -> LinkSpec:
