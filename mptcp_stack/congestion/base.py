@@ -51,7 +51,7 @@ class CongestionControl(ABC):
     def _slow_start(self, acked_bytes: int) -> None:
         growth: float | None = acked_bytes
         if self._hystart is not None:
-            growth = self._hystart.growth(acked_bytes, self.rtt_ns, self.round_trip)
+            growth = self._hystart.growth(acked_bytes, self.mss, self.rtt_ns, self.round_trip)
         if growth is None:
             self.ssthresh = self.cwnd
         else:

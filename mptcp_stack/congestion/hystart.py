@@ -22,17 +22,18 @@ class HyStart:
         self._baseline_ns = 0
         self._conservative_rounds = 0
 
-    def growth(self, acked_bytes: int, rtt_ns: int, round_trip: int) -> float | None:
+    def growth(self, acked_bytes: int, mss: int, rtt_ns: int, round_trip: int) -> float | None:
         """Bytes to add to the window for ``acked_bytes``; None: slow start is over.
 
-        ``rtt_ns`` is the latest sample and ``round_trip`` the number of the current round.
+        ``rtt_ns`` is the latest sample and ``round_trip`` the number of the current round. An acknowledgement counts for
+        as many samples as it covers segments: a receiver of super-segments sends few of them.
         """
         if round_trip != self._round:
             self._begin_round(round_trip)
             if self._conservative_rounds > _CONSERVATIVE_ROUNDS:
                 return None
         self._minimum_ns = min(self._minimum_ns, rtt_ns)
-        self._samples += 1
+        self._samples += max(1, acked_bytes // mss)
         if self._conservative_rounds:
             if self._samples >= _SAMPLES and self._minimum_ns < self._baseline_ns:
                 self._conservative_rounds = 0  # the growth was a passing one

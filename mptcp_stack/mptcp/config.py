@@ -15,7 +15,7 @@ class MptcpConfig(TcpConfig):
     scheduler: str = "lowest-rtt"
     path_manager: str = "fullmesh"
     max_subflows: int = 8
-    mptcp_syn_attempts: int = 2
+    mptcp_syn_attempts: int = 3
     """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1)."""
     add_addr_retries: int = 3
     add_addr_timeout_ns: int = SECOND_NS
