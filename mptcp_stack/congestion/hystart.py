@@ -25,8 +25,8 @@ class HyStart:
     def growth(self, acked_bytes: int, mss: int, rtt_ns: int, round_trip: int) -> float | None:
         """Bytes to add to the window for ``acked_bytes``; None: slow start is over.
 
-        ``rtt_ns`` is the latest sample and ``round_trip`` the number of the current round. An acknowledgement counts for
-        as many samples as it covers segments: a receiver of super-segments sends few of them.
+        ``rtt_ns`` is the latest sample and ``round_trip`` the number of the current round. An acknowledgement counts
+        for as many samples as it covers segments: a receiver of super-segments sends few of them.
         """
         if round_trip != self._round:
             self._begin_round(round_trip)
