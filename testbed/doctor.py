@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
+from testbed.links.bond import has_driver
+
 HAVE, MISSING, UNKNOWN = "have", "missing", "unknown"
 
 _PROGRAMS = {
@@ -24,9 +26,9 @@ _PROGRAMS = {
     "tshark": "captures, read",
 }
 _QDISCS = {
-    "htb": ("default 1", "rate of shaped links"),
-    "bfifo": ("limit 100000", "queue of shaped links"),
-    "netem": ("delay 1ms", "delay and loss of links"),
+    "tbf": ("root tbf rate 1mbit burst 10kb limit 100000", "rate and queue of shaped links"),
+    "clsact": ("clsact", "wires of shaped links"),
+    "netem": ("root netem delay 1ms", "delay and loss of links"),
 }
 
 
@@ -48,10 +50,10 @@ def examine() -> list[Finding]:
         Finding("kernel: TUN", _state(Path("/dev/net/tun").exists()), "the Python stack's device", needed=True),
         Finding("kernel: veth", _trial("ip link add name a type veth peer name b"), "links", needed=True),
         *(
-            Finding(f"kernel: {name}", _trial(f"tc qdisc add dev lo root {name} {options}"), use, name != "netem")
+            Finding(f"kernel: {name}", _trial(f"tc qdisc add dev lo {options}"), use, name != "netem")
             for name, (options, use) in _QDISCS.items()
         ),
-        Finding("kernel: bonding", _trial("ip link add name a type bond"), "bonded links (nft otherwise)"),
+        Finding("kernel: bonding", _bonding(), "bonded links (nft otherwise)"),
         Finding("cubic and reno", _state(_congestion_controls() >= {"cubic", "reno"}), "equal terms", needed=True),
         *(
             Finding(
@@ -75,6 +77,10 @@ def _trial(command: str) -> str:
         return UNKNOWN
     done = subprocess.run(["unshare", "--net", *command.split()], capture_output=True, timeout=10)
     return _state(done.returncode == 0)
+
+
+def _bonding() -> str:
+    return _state(has_driver()) if os.geteuid() == 0 else UNKNOWN
 
 
 def _congestion_controls() -> set[str]:
