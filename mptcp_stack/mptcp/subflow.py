@@ -226,7 +226,7 @@ class Subflow:
             self.endpoint.abort(now)
             return
         self.endpoint.send_ack(now)
-        self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns << self._confirm_attempts)
+        self._confirm_timer.set(now + (self.connection.host.config.join_confirm_timeout_ns << self._confirm_attempts))
 
     def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
         """See ``Upper``: translate to data sequence numbers."""
