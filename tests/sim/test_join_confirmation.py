@@ -1,5 +1,7 @@
 """The third ACK of a join is repeated until the peer answers it (RFC 8684 section 3.2)."""
 
+from itertools import pairwise
+
 from mptcp_stack.sim import SECOND, Sink, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import SYN, MpJoinAck, Packet, decode
@@ -24,6 +26,6 @@ def test_third_ack_is_repeated_with_back_off() -> None:
         for time_ns, segment in run.segments("client")
         if any(isinstance(option, MpJoinAck) for option in segment.options.mptcp)
     ]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     assert len(times) >= 4
     assert gaps == sorted(gaps)
