@@ -3,8 +3,9 @@
 from enum import Enum, auto
 
 from mptcp_stack.congestion import CongestionControl
-from mptcp_stack.events import Accepted, Closed, Connected, Readable, Writable
+from mptcp_stack.events import Accepted, Connected, Readable, Writable
 from mptcp_stack.mptcp.announcements import Announcements
+from mptcp_stack.mptcp.closing import Closing
 from mptcp_stack.mptcp.handshake import (
     FLAG_HMAC_SHA256,
     ActiveInitial,
@@ -17,26 +18,15 @@ from mptcp_stack.mptcp.handshake import (
     understood,
 )
 from mptcp_stack.mptcp.host import Host, LocalAddress
-from mptcp_stack.mptcp.keys import VERSION, Key, same
+from mptcp_stack.mptcp.keys import VERSION, Key
 from mptcp_stack.mptcp.listener import Listener
 from mptcp_stack.mptcp.receiving import Receiving
 from mptcp_stack.mptcp.sending import Sending
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.storage import Chunks
-from mptcp_stack.tcp import Address, State
-from mptcp_stack.tcp.errors import broken_pipe, connection_reset, timed_out
-from mptcp_stack.wire import (
-    AddAddr,
-    Buffer,
-    MpCapable,
-    MpFastclose,
-    MpJoinSyn,
-    MpPrio,
-    MptcpOption,
-    Options,
-    RemoveAddr,
-    Segment,
-)
+from mptcp_stack.tcp import Address
+from mptcp_stack.tcp.errors import broken_pipe, connection_reset
+from mptcp_stack.wire import Buffer, MpCapable, MpJoinSyn, MptcpOption, Segment
 
 
 class Mode(Enum):
@@ -71,20 +61,12 @@ class Connection:
         self.sending = Sending(self, self.plain_base, host.scheduler())
         self.announcements = Announcements(self)
         self.path_manager = host.path_manager(self)
+        self.closing = Closing(self)
+        self.established = False
         self.needs_third_ack = False
         self._options: list[MptcpOption] = []
-        self._established = False
-        self._aborting = False
-        self._detached = False
-        self._eof_seen = False
-        self._peer_closed_first = False
-        self._subflows_closing = False
-        self._data_closed = False
-        self._closed_reported = False
-        self._closed = False
         self._readable_queued = False
         self._wants_room = False
-        self._close_timer = host.context.timers.timer(self._close_subflows)
 
     # --- opening
 
@@ -116,7 +98,7 @@ class Connection:
     def accept_join(self, syn: Segment, option: MpJoinSyn, now: int) -> bool:
         """Answer a SYN with MP_JOIN and our token; False: no further subflow is wanted."""
         self.count("MPTcpExtMPJoinSynRx")
-        if not self.is_mptcp or self._data_closed or len(self.subflows) >= self.host.config.max_subflows:
+        if not self.is_mptcp or self.closing.data_closed or len(self.subflows) >= self.host.config.max_subflows:
             return False
         local_id = next((address.address_id for address in self.host.addresses if address.ip == syn.dst), 0)
         if syn.dst == self.local.ip:
@@ -132,7 +114,7 @@ class Connection:
         self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False
     ) -> None:
         """Join ``remote`` from ``address``; without effect beyond the limit of subflows or without a free port."""
-        if len(self.subflows) >= self.host.config.max_subflows or self._data_closed:
+        if len(self.subflows) >= self.host.config.max_subflows or self.closing.data_closed:
             return
         try:
             local = self.host.bind(address.ip, 0, remote)
@@ -190,7 +172,7 @@ class Connection:
         """
         if self.error is not None:
             raise self.error
-        if self.sending.fin is not None or self._closed:
+        if self.sending.fin is not None or self.closing.closed:
             raise broken_pipe()
         view = memoryview(data).cast("B")
         taken = min(len(view), self.send_space)
@@ -207,8 +189,8 @@ class Connection:
         if not queue.length:
             return []
         chunks = queue.take(limit)
-        if self._closed or self._data_closed:
-            self._report_closed()
+        if self.closing.closed or self.closing.data_closed:
+            self.closing.report()
         for subflow in self.subflows:
             subflow.endpoint.update_window()
         return chunks
@@ -221,19 +203,11 @@ class Connection:
 
     def close(self) -> None:
         """Neither read nor write any more: orderly, unless data is unread or arrives later, then as ``abort``."""
-        if self._closed or self._detached:
-            return
-        self._detached = True
-        self.wake()
-        if self.receiving.queue.length or not self._established:
-            self.abort()
-        else:
-            self.shutdown()
+        self.closing.close()
 
     def abort(self) -> None:
         """End the connection at once: MP_FASTCLOSE (RFC 8684 section 3.5), or a reset of TCP."""
-        self._aborting = True
-        self.wake()
+        self.closing.abort()
 
     # --- output
 
@@ -261,18 +235,19 @@ class Connection:
 
     def output(self, now: int) -> None:
         """Put everything that may be sent now into the stack's egress."""
-        if self._closed:
+        closing = self.closing
+        if closing.closed:
             return
-        if self._aborting:
-            self._abort(now)
+        if closing.aborting:
+            closing.send_abort(now)
             return
         self.sending.output(now)
         if self._options:
             self._send_options(now)
         for subflow in self.subflows:
             subflow.endpoint.acknowledge_if_due(now)
-        if self._detached and not self.receiving.finished and self.sending.finished and not self._close_timer.armed:
-            self._close_timer.set(now + self.host.config.fin_timeout_ns)
+        if closing.detached:
+            closing.limit_wait(now)
 
     def _send_options(self, now: int) -> None:
         carrier = self.carrier()
@@ -280,12 +255,6 @@ class Connection:
             for option in self._options:
                 carrier.endpoint.send_ack(now, option)
             self._options.clear()
-
-    def _abort(self, now: int) -> None:
-        options = (MpFastclose(self.remote_key.value),) if self.is_mptcp else ()
-        for subflow in list(self.subflows):
-            subflow.endpoint.abort(now, *options)
-        self._finish(self.error)
 
     # --- what subflows report
 
@@ -317,9 +286,9 @@ class Connection:
 
     def subflow_established(self, subflow: Subflow, now: int) -> None:
         """TCP's handshake is complete on a subflow."""
-        if self._established:
+        if self.established:
             return
-        self._established = True
+        self.established = True
         if self.listener is not None:
             self.listener.half_open -= 1
             self.host.emit(Accepted(self.listener, self))
@@ -335,50 +304,18 @@ class Connection:
             self.path_manager.on_established(now)
         self.wake()
 
-    def on_options(self, subflow: Subflow, options: Options, now: int) -> None:
-        """MPTCP options other than DSS."""
-        for option in options.mptcp:
-            match option:
-                case MpCapable() if option.data_length:
-                    subflow.map_first(option.data_length)
-                case AddAddr():
-                    self.announcements.receive(option, now)
-                case RemoveAddr():
-                    self._remove_addresses(option, now)
-                case MpPrio():
-                    subflow.backup = option.backup
-                case MpFastclose():
-                    self.on_fastclose(option, now)
-
-    def _remove_addresses(self, option: RemoveAddr, now: int) -> None:
-        for address_id in option.address_ids:
-            self.count("MPTcpExtRmAddr")
-            self.announcements.withdrawn(address_id)
-            for subflow in list(self.subflows):
-                if subflow.remote_id == address_id and len(self.subflows) > 1:
-                    subflow.endpoint.abort(now)
-            self.path_manager.on_address_removed(address_id, now)
-
-    def on_fastclose(self, option: MpFastclose, now: int) -> None:
-        """The peer aborts the connection (section 3.5), if it knows our key."""
-        if not same(option.receiver_key, self.local_key.value) or self._closed:
-            return
-        self.count("MPTcpExtMPFastcloseRx")
-        self._fail(connection_reset(), now)
-
     def data_arrived(self, now: int) -> None:
         """Bytes or the end of data may have come in order: tell the application, or abort if it does not read."""
-        if self._detached and self.receiving.queue.length:
-            self.abort()
+        unread = self.receiving.queue.length
+        closing = self.closing
+        if closing.detached and unread:
+            closing.abort()
             return
-        if self.receiving.queue.length or (self.receiving.finished and not self._eof_seen):
-            if self.receiving.finished and not self._eof_seen:
-                self._eof_seen = True
-                self._peer_closed_first = not self.sending.fin_sent
-            if not self._readable_queued and not self._detached:
-                self._readable_queued = True
-                self.host.emit(Readable(self))
-        self._check_data_closed(now)
+        news = closing.eof_is_new() or unread
+        if news and not self._readable_queued and not closing.detached:
+            self._readable_queued = True
+            self.host.emit(Readable(self))
+        closing.check_data(now)
 
     def event_taken(self) -> None:
         """The application took a ``Readable``."""
@@ -389,7 +326,7 @@ class Connection:
         if self._wants_room and self.send_space >= self.host.config.send_buffer_bytes // 4:
             self._wants_room = False
             self.host.emit(Writable(self))
-        self._check_data_closed(now)
+        self.closing.check_data(now)
 
     def subflow_fin(self, subflow: Subflow, now: int) -> None:
         """The peer closed a subflow."""
@@ -402,74 +339,14 @@ class Connection:
     def subflow_closed(self, subflow: Subflow, error: OSError | None, now: int) -> None:
         """A subflow is gone; what it held goes out on the others."""
         self.host.remove_flow(subflow.endpoint, now)
-        if self._closed or subflow not in self.subflows:
+        if self.closing.closed or subflow not in self.subflows:
             return
         self.subflows.remove(subflow)
         self.congestion_group.remove(subflow.endpoint.control)
         if self.subflows:
             self.sending.reinject_from(subflow)
             self.wake()
-        elif self.is_mptcp and not self._data_closed and error is None and not self._aborting:
-            self._finish(connection_reset())
+        elif self.is_mptcp and not self.closing.data_closed and error is None and not self.closing.aborting:
+            self.closing.finish(connection_reset())
         else:
-            self._finish(None if self._data_closed else error)
-
-    # --- the end
-
-    def _check_data_closed(self, now: int) -> None:
-        if self._data_closed or not self.is_mptcp or not (self.receiving.finished and self.sending.finished):
-            return
-        self._data_closed = True
-        self.sending.stop()
-        self.announcements.stop()
-        self._report_closed()
-        config = self.host.config
-        if self._peer_closed_first and config.passive_close:
-            self._close_timer.set(now + config.passive_close_timeout_ns)
-        else:
-            self._close_subflows(now)
-
-    def _close_subflows(self, now: int) -> None:
-        """Close every subflow; abort what is still there a while later."""
-        if self._subflows_closing or not self._data_closed:
-            self._abort(now)
-            return
-        self._subflows_closing = True
-        self._close_timer.set(now + self.host.config.fin_timeout_ns)
-        for subflow in list(self.subflows):
-            if subflow.endpoint.state < State.ESTABLISHED:
-                subflow.endpoint.abort(now)  # a join that came too late
-            else:
-                subflow.endpoint.finish(now)
-        self.wake()
-
-    def fail_timed_out(self, now: int) -> None:
-        """The peer does not acknowledge data any more."""
-        self._fail(timed_out(), now)
-
-    def _fail(self, error: OSError, now: int) -> None:
-        self.error = error
-        for subflow in list(self.subflows):
-            subflow.endpoint.abort(now)
-        self._finish(error)
-
-    def _finish(self, error: OSError | None) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        self.error = error
-        self.sending.stop()
-        self.announcements.stop()
-        self._close_timer.cancel()
-        if self.listener is not None and not self._established:
-            self.listener.half_open -= 1
-        else:
-            self._report_closed()
-        self.host.remove(self)
-
-    def _report_closed(self) -> None:
-        """Tell the application, after it has read what came before an orderly end."""
-        unread = self.receiving.queue.length and not self._detached and self.error is None
-        if not self._closed_reported and not unread:
-            self._closed_reported = True
-            self.host.emit(Closed(self, self.error))
+            self.closing.finish(None if self.closing.data_closed else error)

@@ -6,6 +6,7 @@ from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.storage import Chunks, SendQueue, cut
+from mptcp_stack.tcp.errors import timed_out
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
 
 if TYPE_CHECKING:
@@ -251,7 +252,7 @@ class Sending:
         if connection.is_mptcp and not self.finished and (only_fin or self._idle()):
             self._backoff += 1
             if self._backoff > connection.host.config.data_retries:
-                connection.fail_timed_out(now)
+                connection.closing.fail(timed_out(), now)
                 return
             queue = self.queue
             end = min(queue.next, queue.base + connection.host.config.gso_max_bytes)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mptcp_stack.mptcp import signals
 from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
@@ -170,7 +171,7 @@ class Subflow:
         else:
             self._receive_dss(dss, segment, now)
         if options.mptcp:
-            connection.on_options(self, options, now)
+            signals.on_options(self, options, now)
         return self.endpoint.state is not State.CLOSED
 
     def _without_dss(self, segment: Segment, now: int) -> bool:
@@ -271,7 +272,7 @@ class Subflow:
         """See ``Upper``: a RST with MP_FASTCLOSE ends more than the subflow (section 3.5)."""
         option = find(segment.options, MpFastclose)
         if option is not None:
-            self.connection.on_fastclose(option, now)
+            signals.on_fastclose(self.connection, option, now)
 
     def on_closed(self, error: OSError | None, now: int) -> None:
         """See ``Upper``."""

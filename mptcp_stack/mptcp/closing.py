@@ -1,0 +1,146 @@
+"""How a connection ends: the closing rules of its two streams, its subflows, and what the application is told."""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.events import Closed
+from mptcp_stack.tcp import State
+from mptcp_stack.wire import MpFastclose
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.connection import Connection
+
+
+class Closing:
+    """The end of one connection.
+
+    ``detached``: the application has closed. ``aborting``: it wants the connection reset at the next output.
+    ``data_closed``: both ends of data were exchanged, so that only subflows remain. ``closed``: nothing is left.
+    """
+
+    __slots__ = (
+        "_connection", "_eof_seen", "_peer_closed_first", "_reported", "_subflows_closing", "_timer",
+        "aborting", "closed", "data_closed", "detached",
+    )  # fmt: skip
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self.aborting = False
+        self.detached = False
+        self.data_closed = False
+        self.closed = False
+        self._eof_seen = False
+        self._peer_closed_first = False
+        self._subflows_closing = False
+        self._reported = False
+        self._timer = connection.host.context.timers.timer(self._close_subflows)
+
+    # --- the application's wishes
+
+    def close(self) -> None:
+        """See ``Connection.close``."""
+        if self.closed or self.detached:
+            return
+        connection = self._connection
+        self.detached = True
+        connection.wake()
+        if connection.receiving.queue.length or not connection.established:
+            self.abort()
+        else:
+            connection.shutdown()
+
+    def abort(self) -> None:
+        """See ``Connection.abort``."""
+        self.aborting = True
+        self._connection.wake()
+
+    def send_abort(self, now: int) -> None:
+        """Reset every subflow, and the connection with them (RFC 8684 section 3.5)."""
+        connection = self._connection
+        options = (MpFastclose(connection.remote_key.value),) if connection.is_mptcp else ()
+        for subflow in list(connection.subflows):
+            subflow.endpoint.abort(now, *options)
+        self.finish(connection.error)
+
+    def limit_wait(self, now: int) -> None:
+        """Nobody is there to read any more: wait for the peer's end of data, but not for ever."""
+        connection = self._connection
+        waiting = not connection.receiving.finished and connection.sending.finished
+        if waiting and not self._timer.armed:
+            self._timer.set(now + connection.host.config.fin_timeout_ns)
+
+    # --- what arrives
+
+    def eof_is_new(self) -> bool:
+        """Whether the peer's end of data was reached since the last call."""
+        connection = self._connection
+        if self._eof_seen or not connection.receiving.finished:
+            return False
+        self._eof_seen = True
+        self._peer_closed_first = not connection.sending.fin_sent
+        return True
+
+    def check_data(self, now: int) -> None:
+        """Close the subflows once both streams have ended and are acknowledged (section 3.3.3)."""
+        connection = self._connection
+        if self.data_closed or not connection.is_mptcp:
+            return
+        if not (connection.receiving.finished and connection.sending.finished):
+            return
+        self.data_closed = True
+        connection.sending.stop()
+        connection.announcements.stop()
+        self.report()
+        config = connection.host.config
+        if self._peer_closed_first and config.passive_close:
+            self._timer.set(now + config.passive_close_timeout_ns)
+        else:
+            self._close_subflows(now)
+
+    def _close_subflows(self, now: int) -> None:
+        """Close every subflow; abort what is still there a while later."""
+        if self._subflows_closing or not self.data_closed:
+            self.send_abort(now)
+            return
+        connection = self._connection
+        self._subflows_closing = True
+        self._timer.set(now + connection.host.config.fin_timeout_ns)
+        for subflow in list(connection.subflows):
+            if subflow.endpoint.state < State.ESTABLISHED:
+                subflow.endpoint.abort(now)  # a join that came too late
+            else:
+                subflow.endpoint.finish(now)
+        connection.wake()
+
+    # --- the end
+
+    def fail(self, error: OSError, now: int) -> None:
+        """Reset what is there: the connection cannot go on."""
+        connection = self._connection
+        connection.error = error
+        for subflow in list(connection.subflows):
+            subflow.endpoint.abort(now)
+        self.finish(error)
+
+    def finish(self, error: OSError | None) -> None:
+        """No subflow is left."""
+        if self.closed:
+            return
+        connection = self._connection
+        self.closed = True
+        connection.error = error
+        connection.sending.stop()
+        connection.announcements.stop()
+        self._timer.cancel()
+        if connection.listener is not None and not connection.established:
+            connection.listener.half_open -= 1
+        else:
+            self.report()
+        connection.host.remove(connection)
+
+    def report(self) -> None:
+        """Tell the application, after it has read what came before an orderly end."""
+        connection = self._connection
+        unread = connection.receiving.queue.length and not self.detached and connection.error is None
+        if not self._reported and not unread:
+            self._reported = True
+            connection.host.emit(Closed(connection, connection.error))
