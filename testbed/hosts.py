@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol
 
 from testbed.commands import finish
 from testbed.errors import LabError, Unsupported
-from testbed.spec import End
+from testbed.spec import End, Place
 from testbed.sysctls import normalise, sysctl_path
 
 _TERMINATE_S = 2.0
@@ -34,8 +35,9 @@ class Node(Protocol):
 class Host:
     """One machine of the lab, with its own network namespace; `pid` is a process in it.
 
-    Addresses are in the order of the topology's links. `stack_addresses` say where the Python stack's addresses
-    live, as `mptcp_stack.runtime` reads them: "10.0.1.101/24@client-eth1,via=10.0.1.254".
+    Addresses are in the order of the topology's links; `addresses6` and `stack_ips6` are those of IPv6.
+    `stack_addresses` say where the Python stack's addresses live, those of IPv6 behind all others, as
+    `mptcp_stack.runtime` reads them: "10.0.1.101/24@client-eth1,via=10.0.1.254".
     """
 
     def __init__(self, node: Node, ends: Iterable[End]) -> None:
@@ -44,9 +46,13 @@ class Host:
         self.name = node.name
         self.ends = list(ends)
         self.interfaces = [end.interface for end in self.ends]
-        self.addresses = [str(end.address.ip) for end in self.ends]
-        self.stack_ips = [str(end.stack_address.ip) for end in self.ends if end.stack_address]
-        self.stack_addresses = [_stack_address(end) for end in self.ends if end.stack_address]
+        places = [(end.interface, place) for end in self.ends for place in end.places]
+        places.sort(key=lambda one: one[1].address.version)
+        own = [place.address.ip for _, place in places]
+        stack = [place.stack_address.ip for _, place in places if place.stack_address]
+        self.addresses, self.addresses6 = (_texts(own, version) for version in (4, 6))
+        self.stack_ips, self.stack_ips6 = (_texts(stack, version) for version in (4, 6))
+        self.stack_addresses = [_stack_address(interface, place) for interface, place in places if place.stack_address]
 
     def __repr__(self) -> str:
         return f"<Host {self.name}>"
@@ -102,28 +108,45 @@ class Host:
 
     def configure_addresses(self) -> None:
         """Give the interfaces their addresses, and each gateway the routes through it; may be repeated."""
-        commands = []
-        for number, end in enumerate(self.ends):
-            device = f"dev {end.interface}"
-            commands += [f"address replace {end.address} {device}", f"link set {end.interface} up"]
-            if end.gateway:
-                table = f"table {FIRST_TABLE + number}"
-                commands += [
-                    f"route replace {end.address.network} {device} src {end.address.ip} {table}",
-                    f"route replace default via {end.gateway} {device} {table}",
-                ]
-        gateway = next((end.gateway for end in self.ends if end.gateway), None)
-        if gateway:
-            commands.append(f"route replace default via {gateway}")
-        self._ip_batch(commands)
+        self._ip_batch(4, [f"link set {interface} up" for interface in self.interfaces])
+        for version, numbered in self._places():
+            commands = []
+            for table, interface, place in numbered:
+                device = f"dev {interface}"
+                # A topology gives an address once: looking for others who have it would only take time.
+                commands.append(f"address replace {place.address} {device}" + (" nodad" if version == 6 else ""))
+                if place.gateway:
+                    commands += [
+                        f"route replace {place.address.network} {device} src {place.address.ip} table {table}",
+                        f"route replace default via {place.gateway} {device} table {table}",
+                    ]
+            gateway = next((place.gateway for _, _, place in numbered if place.gateway), None)
+            if gateway:
+                commands.append(f"route replace default via {gateway}")
+            self._ip_batch(version, commands)
 
     def configure_source_rules(self) -> None:
         """What comes from an interface's address leaves by that interface's gateway, wherever it goes."""
-        routed = [(number, end) for number, end in enumerate(self.ends) if end.gateway]
-        self._ip_batch([f"rule add from {end.address.ip} lookup {FIRST_TABLE + number}" for number, end in routed])
+        for version, numbered in self._places():
+            routed = [(table, place) for table, _, place in numbered if place.gateway]
+            self._ip_batch(version, [f"rule add from {place.address.ip} lookup {table}" for table, place in routed])
 
-    def _ip_batch(self, commands: list[str]) -> None:
-        self.run(["ip", "-batch", "-"], input="\n".join(commands) + "\n")
+    def _places(self) -> Iterator[tuple[int, list[tuple[int, str, Place]]]]:
+        """By IP version: routing table, interface and addresses of each interface that has any."""
+        for version in (4, 6):
+            yield (
+                version,
+                [
+                    (FIRST_TABLE + number, end.interface, place)
+                    for number, end in enumerate(self.ends)
+                    for place in end.places
+                    if place.address.version == version
+                ],
+            )
+
+    def _ip_batch(self, version: int, commands: list[str]) -> None:
+        if commands:
+            self.run(["ip", f"-{version}", "-batch", "-"], input="\n".join(commands) + "\n")
 
     def byte_counts(self) -> dict[str, tuple[int, int]]:
         """Received and sent bytes by interface, as on the wire with Ethernet headers."""
@@ -150,9 +173,13 @@ class Host:
         return [pid for pid in pids if pid != self.pid and namespace and _network_namespace(pid) == namespace]
 
 
-def _stack_address(end: End) -> str:
-    via = f",via={end.gateway}" if end.gateway else ""
-    return f"{end.stack_address}@{end.interface}{via}"
+def _stack_address(interface: str, place: Place) -> str:
+    via = f",via={place.gateway}" if place.gateway else ""
+    return f"{place.stack_address}@{interface}{via}"
+
+
+def _texts(addresses: Iterable[IPv4Address | IPv6Address], version: int) -> list[str]:
+    return [str(address) for address in addresses if address.version == version]
 
 
 def _network_namespace(pid: int) -> str:

@@ -29,10 +29,12 @@ def configure(client: Host, server: Host) -> None:
         limits = ["subflows", str(_MAX_SUBFLOWS), "add_addr_accepted", str(_MAX_SUBFLOWS)]
         host.run(["ip", "mptcp", "limits", "set", *limits])
     for end in server.ends:
-        _add_endpoint(server, str(end.address.ip), end.interface, "signal")
+        for place in end.places:
+            _add_endpoint(server, str(place.address.ip), end.interface, "signal")
     for end in client.ends:
-        if end.gateway:
-            _add_endpoint(client, str(end.address.ip), end.interface, "subflow", "fullmesh")
+        for place in end.places:
+            if place.gateway:
+                _add_endpoint(client, str(place.address.ip), end.interface, "subflow", "fullmesh")
 
 
 def _add_endpoint(host: Host, address: str, interface: str, *flags: str) -> None:

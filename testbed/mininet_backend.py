@@ -26,10 +26,20 @@ _HOST_SYSCTLS = {
     # A packet may come in on one interface and its answer leave by another; the lab's routes decide, not guesses.
     "net.ipv4.conf.all.rp_filter": "0",
     "net.ipv4.conf.default.rp_filter": "0",
-    # Without IPv6 addresses in a topology its neighbour discovery is only noise on the links.
-    "net.ipv6.conf.all.disable_ipv6": "1",
-    "net.ipv6.conf.default.disable_ipv6": "1",
 }
+# Without IPv6 addresses in a topology its neighbour discovery is only noise on the links.
+_WITHOUT_IPV6 = [("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1")]
+
+
+def _with_ipv6(interfaces: list[str], forward: bool) -> list[tuple[str, str]]:
+    """Settings, in this order: no router's advertisements, and no address waits for 2 s until it is known as unique."""
+    return [
+        ("net.ipv6.conf.all.disable_ipv6", "1"),
+        *((f"net.ipv6.conf.{name}.accept_dad", "0") for name in ("all", *interfaces)),
+        *((f"net.ipv6.conf.{name}.accept_ra", "0") for name in interfaces),
+        ("net.ipv6.conf.all.disable_ipv6", "0"),
+        ("net.ipv6.conf.all.forwarding", str(int(forward))),
+    ]
 
 
 class MininetBackend:
@@ -56,9 +66,13 @@ class MininetBackend:
             raise LabError(f"{self._topology.name}: {' '.join(str(error).split())}", 1) from error
         for spec in self._topology.hosts:
             host = self.hosts[spec.name]
-            for name, value in _HOST_SYSCTLS.items():
-                if os.path.exists(sysctl_path(name)):  # a kernel may be built without IPv6
-                    host.set_sysctl(name, value)
+            settings = list(_HOST_SYSCTLS.items())
+            if self._topology.dual_stack:
+                settings += _with_ipv6(host.interfaces, spec.forward)
+            elif os.path.exists(sysctl_path("net.ipv6")):  # a kernel may be built without IPv6
+                settings += _WITHOUT_IPV6
+            for name, value in settings:
+                host.set_sysctl(name, value)
             host.set_sysctl("net.ipv4.ip_forward", str(int(spec.forward)))
             host.configure_addresses()
             host.configure_source_rules()

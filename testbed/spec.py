@@ -2,15 +2,15 @@
 
 Addresses live on the ends of links: every end is one interface. An interface may carry two addresses of its
 subnet: the host kernel's own and one for the Python stack (`stack_address`), so that both can be compared
-on the same links.
+on the same links; and two of an IPv6 subnet beside them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Annotated, Any, Literal
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -33,7 +33,22 @@ def _host_address(value: IPv4Interface) -> IPv4Interface:
     return value
 
 
+def _host_address6(value: IPv6Interface) -> IPv6Interface:
+    if value.network.prefixlen > 126:
+        raise ValueError('must name its subnet, e.g. "fd00:1::1/64"')
+    return value
+
+
 HostAddress = Annotated[IPv4Interface, AfterValidator(_host_address)]
+HostAddress6 = Annotated[IPv6Interface, AfterValidator(_host_address6)]
+
+
+class Place(NamedTuple):
+    """What one interface has of one IP version, as the fields of `End` say."""
+
+    address: IPv4Interface | IPv6Interface
+    stack_address: IPv4Interface | IPv6Interface | None
+    gateway: IPv4Address | IPv6Address | None
 
 
 class Host(Frozen):
@@ -48,6 +63,7 @@ class End(Frozen):
 
     `address` is the host kernel's, `stack_address` the Python stack's on the same subnet. `gateway` is the
     router that leads beyond the subnet, for packets that come *from* these addresses (per-source routing).
+    The fields that end in 6 are the same for IPv6.
     """
 
     host: str
@@ -55,20 +71,46 @@ class End(Frozen):
     address: HostAddress
     stack_address: HostAddress | None = None
     gateway: IPv4Address | None = None
+    address6: HostAddress6 | None = None
+    stack_address6: HostAddress6 | None = None
+    gateway6: IPv6Address | None = None
 
     @model_validator(mode="after")
     def _same_subnet(self) -> End:
-        network = self.address.network
-        if self.stack_address is not None and self.stack_address.network != network:
-            raise FieldError("stack_address", f"{self.stack_address} is not on the subnet {network} of `address`")
-        if self.gateway is not None and self.gateway not in network:
-            raise FieldError("gateway", f"{self.gateway} is not on {network}, the subnet of address")
+        if self.address6 is None:
+            for field in ("stack_address6", "gateway6"):
+                if getattr(self, field) is not None:
+                    raise FieldError(field, "needs address6, the host's own on the same subnet")
+        for place, version in zip(self.places, ("", "6"), strict=False):
+            network = place.address.network
+            if place.stack_address is not None and place.stack_address.network != network:
+                raise FieldError(
+                    f"stack_address{version}",
+                    f"{place.stack_address} is not on the subnet {network} of `address{version}`",
+                )
+            if place.gateway is not None and place.gateway not in network:
+                raise FieldError(
+                    f"gateway{version}", f"{place.gateway} is not on {network}, the subnet of address{version}"
+                )
         return self
 
     @property
-    def addresses(self) -> list[IPv4Interface]:
+    def places(self) -> list[Place]:
+        """What it has of IPv4 and, if anything, of IPv6."""
+        found = [Place(self.address, self.stack_address, self.gateway)]
+        if self.address6 is not None:
+            found.append(Place(self.address6, self.stack_address6, self.gateway6))
+        return found
+
+    @property
+    def addresses(self) -> list[IPv4Interface | IPv6Interface]:
         """Every address on this interface."""
-        return [self.address] + ([self.stack_address] if self.stack_address else [])
+        return [address for place in self.places for address in (place.address, place.stack_address) if address]
+
+    @property
+    def networks(self) -> list[IPv4Network | IPv6Network]:
+        """The subnets of its addresses."""
+        return [place.address.network for place in self.places]
 
 
 Wire = Literal["mtu", "super-segments"]
@@ -108,8 +150,9 @@ class Link(Frozen):
         first, second = self.ends
         if first.host == second.host:
             raise FieldError("ends", f"both are on the host '{first.host}'; a link joins two hosts")
-        if first.address.network != second.address.network:
-            raise FieldError("ends", f"are on different subnets: {first.address.network} and {second.address.network}")
+        if first.networks != second.networks:
+            subnets = (", ".join(map(str, end.networks)) for end in self.ends)
+            raise FieldError("ends", f"are on different subnets: {' and '.join(subnets)}")
         return self
 
 
@@ -143,7 +186,7 @@ class Topology(Frozen):
     def _check_ends(self) -> None:
         hosts = [host.name for host in self.hosts]
         interfaces: Counter[str] = Counter()
-        owners: dict[IPv4Address, str] = {}
+        owners: dict[IPv4Address | IPv6Address, str] = {}
         for field, end in self._ends():
             if end.host not in hosts:
                 raise FieldError(f"{field}.host", unknown("host", end.host, hosts))
@@ -156,13 +199,18 @@ class Topology(Frozen):
                 owners[address.ip] = f"{end.host} ({end.interface})"
 
     def _check_subnets(self) -> None:
-        seen: list[tuple[IPv4Network, str]] = []
+        seen: list[tuple[IPv4Network | IPv6Network, str]] = []
         for i, link in enumerate(self.links):
-            network = link.ends[0].address.network
-            for other, name in seen:
-                if network.overlaps(other):
-                    raise FieldError(f"links[{i}].ends", f"subnet {network} overlaps {other} of link '{name}'")
-            seen.append((network, link.name))
+            for network in link.ends[0].networks:
+                for other, name in seen:
+                    if network.version == other.version and network.overlaps(other):
+                        raise FieldError(f"links[{i}].ends", f"subnet {network} overlaps {other} of link '{name}'")
+                seen.append((network, link.name))
+
+    @property
+    def dual_stack(self) -> bool:
+        """Whether any interface has an IPv6 address."""
+        return any(end.address6 is not None for _, end in self._ends())
 
     def interfaces(self, host: str) -> list[End]:
         """The interfaces of one host, in the order of the links."""

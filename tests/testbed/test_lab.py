@@ -286,3 +286,27 @@ def test_the_bond_wants_direct_paths():
     assert said == (
         "topology two-paths-routed: link access1 is not between client and server: only direct paths can be bonded"
     )
+
+
+@pytest.mark.kernel
+def test_both_ip_versions_on_every_path():
+    """At once, with no address looked for elsewhere first; and the source says which path."""
+    *ways, endpoints = run_inside(
+        """
+with Lab(load_topology("dual-stack", {"rate": "none"})) as lab:
+    client, server, router = (lab.hosts[name] for name in ("client", "server", "router"))
+    lab.configure_mptcp()
+    endpoints = client.run(["ip", "mptcp", "endpoint"]).stdout
+    for addresses in ("addresses", "addresses6"):
+        for number, ours in enumerate(getattr(client, addresses), start=1):
+            for theirs in getattr(server, addresses):
+                before = router.byte_counts()[f"router-eth{number}"][0]
+                client.run(["ping", "-c1", "-W1", "-I", ours, theirs])
+                say([ours, theirs, router.byte_counts()[f"router-eth{number}"][0] > before])
+    say(endpoints)
+"""
+    )
+    assert len(ways) == 8
+    assert all(by_its_own_interface for _, _, by_its_own_interface in ways), ways
+    for address in {ours for ours, _, _ in ways}:
+        assert f"{address} id" in endpoints

@@ -151,6 +151,22 @@ WRONG_LINKS = {
         {"ends": [CLIENT | {"stack_address": "10.0.9.1/24"}, SERVER]},
         "links[0].ends[0].stack_address: 10.0.9.1/24 is not on the subnet 10.0.1.0/24",
     ),
+    "IPv6 at one end": (
+        {"ends": [CLIENT | {"address6": "fd00:1::1/64"}, SERVER]},
+        "links[0].ends: are on different subnets: 10.0.1.0/24, fd00:1::/64 and 10.0.1.0/24",
+    ),
+    "IPv6 of the stack alone": (
+        {"ends": [CLIENT | {"stack_address6": "fd00:1::1/64"}, SERVER]},
+        "links[0].ends[0].stack_address6: needs address6, the host's own on the same subnet",
+    ),
+    "IPv6 gateway elsewhere": (
+        {"ends": [CLIENT | {"address6": "fd00:1::1/64", "gateway6": "fd00:2::254"}, SERVER]},
+        "links[0].ends[0].gateway6: fd00:2::254 is not on fd00:1::/64, the subnet of address6",
+    ),
+    "IPv6 without prefix length": (
+        {"ends": [CLIENT | {"address6": "fd00:1::1"}, SERVER]},
+        'links[0].ends[0].address6: must name its subnet, e.g. "fd00:1::1/64"',
+    ),
     "gateway elsewhere": (
         {"ends": [CLIENT | {"gateway": "10.0.9.254"}, SERVER]},
         "links[0].ends[0].gateway: 10.0.9.254 is not on 10.0.1.0/24",
@@ -197,7 +213,7 @@ def test_a_wrong_topology_is_one_line_with_its_place(changes, message):
 WRONG_CALLS = {
     "unknown topology": (
         ("two-path", {}),
-        "unknown topology 'two-path', did you mean two-paths? allowed: two-paths, two-paths-routed",
+        "unknown topology 'two-path', did you mean two-paths? allowed: dual-stack, two-paths, two-paths-routed",
     ),
     "unknown file": (("./none.yaml.j2", {}), "none.yaml.j2: no such topology file"),
     "unknown parameter": (
