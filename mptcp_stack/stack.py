@@ -22,6 +22,7 @@ from mptcp_stack.mptcp.listener import Listener
 from mptcp_stack.mptcp.path_manager import PATH_MANAGERS
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
 from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
 from mptcp_stack.tcp.errors import address_in_use, address_not_available, network_unreachable
@@ -107,6 +108,10 @@ class Stack:
     def connections(self) -> tuple[Connection, ...]:
         """All connections that are not over yet."""
         return tuple(self._connections)
+
+    def observe(self, observer: Observer | None) -> None:
+        """Have ``observer`` called with every observation (see ``mptcp_stack.observe``); None: no more."""
+        self.context.observer = observer
 
     # --- driven by the runtime
 

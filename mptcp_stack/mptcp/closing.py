@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mptcp_stack.events import Closed
+from mptcp_stack.mptcp import observing
 from mptcp_stack.tcp import State
 from mptcp_stack.wire import MpFastclose
 
@@ -59,7 +60,7 @@ class Closing:
         options = (MpFastclose(connection.remote_key.value),) if connection.is_mptcp else ()
         for subflow in list(connection.subflows):
             subflow.endpoint.abort(now, *options)
-        self.finish(connection.error)
+        self.finish(connection.error, now)
 
     def limit_wait(self, now: int) -> None:
         """Nobody is there to read any more: wait for the peer's end of data, but not for ever."""
@@ -119,9 +120,9 @@ class Closing:
         connection.error = error
         for subflow in list(connection.subflows):
             subflow.endpoint.abort(now)
-        self.finish(error)
+        self.finish(error, now)
 
-    def finish(self, error: OSError | None) -> None:
+    def finish(self, error: OSError | None, now: int) -> None:
         """No subflow is left."""
         if self.closed:
             return
@@ -136,6 +137,7 @@ class Closing:
         else:
             self.report()
         connection.host.remove(connection)
+        observing.connection_down(connection, now)
 
     def report(self) -> None:
         """Tell the application, after it has read what came before an orderly end."""

@@ -4,6 +4,7 @@ from enum import Enum, auto
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.events import Accepted, Connected, Readable, Writable
+from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.announcements import Announcements
 from mptcp_stack.mptcp.closing import Closing
 from mptcp_stack.mptcp.handshake import (
@@ -63,6 +64,8 @@ class Connection:
         self.path_manager = host.path_manager(self)
         self.closing = Closing(self)
         self.established = False
+        self.number = host.context.number_connection()
+        self.subflows_opened = 0
         self.needs_third_ack = False
         self._options: list[MptcpOption] = []
         self._readable_queued = False
@@ -267,16 +270,17 @@ class Connection:
         self.needs_third_ack = self.active
         self.host.add_token(self)
 
-    def fall_back(self) -> None:
+    def fall_back(self, now: int) -> None:
         """The handshake says that the peer or the path does not speak MPTCP."""
         self.mode = Mode.PLAIN
+        observing.fallback(self, now)
 
     def fall_back_late(self, subflow: Subflow, now: int) -> bool:
         """The options were lost after the handshake (section 3.7). False: too late, DSNs are in use."""
         if len(self.subflows) > 1 or self.receiving.next != self.receiving.first:
             return False
         self.count("MPTcpExtMPCapableDataFallback")
-        self.fall_back()
+        self.fall_back(now)
         self.announcements.stop()
         self._options.clear()
         self.sending.fall_back()
@@ -289,6 +293,7 @@ class Connection:
         if self.established:
             return
         self.established = True
+        observing.connection_up(self, now)
         if self.listener is not None:
             self.listener.half_open -= 1
             self.host.emit(Accepted(self.listener, self))
@@ -347,6 +352,6 @@ class Connection:
             self.sending.reinject_from(subflow)
             self.wake()
         elif self.is_mptcp and not self.closing.data_closed and error is None and not self.closing.aborting:
-            self.closing.finish(connection_reset())
+            self.closing.finish(connection_reset(), now)
         else:
-            self.closing.finish(None if self.closing.data_closed else error)
+            self.closing.finish(None if self.closing.data_closed else error, now)

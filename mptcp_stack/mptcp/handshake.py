@@ -34,7 +34,7 @@ class Handshake(ABC):
         """For our SYN or SYN/ACK."""
 
     @abstractmethod
-    def established(self, segment: Segment) -> bool:
+    def established(self, segment: Segment, now: int) -> bool:
         """TCP's handshake is complete with ``segment``. False: reset the subflow."""
 
     def until_confirmed(self) -> tuple[MptcpOption, ...]:
@@ -48,7 +48,7 @@ class Plain(Handshake):
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         return ()
 
-    def established(self, segment: Segment) -> bool:
+    def established(self, segment: Segment, now: int) -> bool:
         return True
 
 
@@ -61,11 +61,11 @@ class ActiveInitial(Handshake):
         self._count["MPTcpExtMPCapableSYNTX"] += 1
         return (MpCapable(VERSION, FLAG_HMAC_SHA256),)
 
-    def established(self, segment: Segment) -> bool:
+    def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpCapable)
         if option is None or option.sender_key is None or not understood(option):
             self._count["MPTcpExtMPCapableFallbackSYNACK"] += 1
-            self.connection.fall_back()
+            self.connection.fall_back(now)
             return True
         self._count["MPTcpExtMPCapableSYNACKRX"] += 1
         self.connection.begin(option)
@@ -81,11 +81,11 @@ class PassiveInitial(Handshake):
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         return (MpCapable(VERSION, FLAG_HMAC_SHA256, sender_key=self.connection.local_key.value),)
 
-    def established(self, segment: Segment) -> bool:
+    def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpCapable)
         if option is None or option.sender_key is None or option.receiver_key is None or not understood(option):
             self._count["MPTcpExtMPCapableFallbackACK"] += 1
-            self.connection.fall_back()
+            self.connection.fall_back(now)
             return True
         if not same(option.receiver_key, self.connection.local_key.value):
             return False
@@ -108,7 +108,7 @@ class ActiveJoin(Handshake):
         self._count["MPTcpExtMPJoinSynTx"] += 1
         return (MpJoinSyn(self._backup, self._local_id, self.connection.remote_key.token, self._nonce),)
 
-    def established(self, segment: Segment) -> bool:
+    def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpJoinSynAck)
         if option is None:
             return False
@@ -138,7 +138,7 @@ class PassiveJoin(Handshake):
         digest = join_hmac(self.connection.local_key, self.connection.remote_key, self._nonce, self._peer_nonce)
         return (MpJoinSynAck(False, self._local_id, digest[:8], self._nonce),)
 
-    def established(self, segment: Segment) -> bool:
+    def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpJoinAck)
         expected = join_hmac(self.connection.remote_key, self.connection.local_key, self._peer_nonce, self._nonce)
         if option is None or not same(option.hmac, expected[:20]):

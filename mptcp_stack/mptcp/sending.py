@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
 from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.observe import DataSent, Reinjected
 from mptcp_stack.storage import Chunks, SendQueue, cut
 from mptcp_stack.tcp.errors import timed_out
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
@@ -102,7 +104,8 @@ class Sending:
                 if not self._data_timer.armed:
                     self._arm_data_timer(now)
             subflow.bytes_sent += burst
-            endpoint.transmit(chunks, burst, mapping, last, now)
+            record = endpoint.transmit(chunks, burst, mapping, last, now)
+            observing.sent(DataSent, subflow, record, dsn, now)
 
     def _choose(self, allowed: int, now: int) -> Subflow | None:
         if allowed <= 0:
@@ -155,7 +158,8 @@ class Sending:
         mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst, data_fin)
         self._connection.count("MPTcpExtReinjections")
         chosen.bytes_sent += burst
-        endpoint.transmit(cut(chunks, start - dsn, start - dsn + burst), burst, mapping, True, now)
+        record = endpoint.transmit(cut(chunks, start - dsn, start - dsn + burst), burst, mapping, True, now)
+        observing.sent(Reinjected, chosen, record, start, now)
         return Reinjection(start + burst, end, cut(chunks, start - dsn + burst, end - dsn), origin)
 
     def on_subflow_timeout(self, subflow: Subflow) -> None:

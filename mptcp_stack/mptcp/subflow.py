@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp import signals
+from mptcp_stack.mptcp import observing, signals
 from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
@@ -21,12 +21,13 @@ _CONFIRM_ATTEMPTS = 6
 class Subflow:
     """The upper layer of one endpoint. In a connection that fell back to TCP it is transparent.
 
+    ``number`` counts the connection's subflows from 0, the initial one.
     ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative.
     """
 
     __slots__ = (
         "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup",
-        "bytes_received", "bytes_sent", "confirmed", "connection", "endpoint", "remote_id",
+        "bytes_received", "bytes_sent", "confirmed", "connection", "endpoint", "number", "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +44,8 @@ class Subflow:
         self.backup = False
         self.confirmed = False
         self.remote_id = remote_id
+        self.number = connection.subflows_opened
+        connection.subflows_opened += 1
         self.bytes_sent = 0
         self.bytes_received = 0
         self._handshake = handshake
@@ -143,7 +146,7 @@ class Subflow:
 
     def on_established(self, segment: Segment, now: int) -> bool:
         """See ``Upper``."""
-        if not self._handshake.established(segment):
+        if not self._handshake.established(segment, now):
             return False
         if self.connection.is_mptcp:
             self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
@@ -155,6 +158,7 @@ class Subflow:
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True
                 self.endpoint.receiver.ack_now = True
+        observing.subflow_up(self, now)
         self.connection.subflow_established(self, now)
         return True
 
@@ -236,6 +240,7 @@ class Subflow:
         self.bytes_received += length
         if connection.is_plain:
             connection.receiving.insert(connection.receiving.next, chunks, length)
+            observing.data_received(self, ssn, length, now)
             connection.data_arrived(now)
             return True
         offset = 0
@@ -249,6 +254,7 @@ class Subflow:
             piece = chunks if part == length else cut(chunks, offset, offset + part)
             connection.receiving.insert(dsn, piece, part)
             offset += part
+        observing.data_received(self, ssn, length, now)
         connection.data_arrived(now)
         return True
 
@@ -259,13 +265,19 @@ class Subflow:
         if self.connection.is_plain:
             scoreboard = self.endpoint.sender.scoreboard
             self.connection.sending.on_plain_ack(scoreboard.una - self.endpoint.iss - 1, now)
+        observing.acknowledged(self, now)
 
     def on_fin(self, now: int) -> None:
         """See ``Upper``."""
         self.connection.subflow_fin(self, now)
 
+    def on_retransmitted(self, record: Record, now: int) -> None:
+        """See ``Upper``."""
+        observing.retransmitted(self, record, now)
+
     def on_timeout(self, now: int) -> None:
         """See ``Upper``."""
+        observing.timed_out(self, now)
         self.connection.sending.on_subflow_timeout(self)
 
     def on_reset(self, segment: Segment, now: int) -> None:
@@ -277,6 +289,7 @@ class Subflow:
     def on_closed(self, error: OSError | None, now: int) -> None:
         """See ``Upper``."""
         self._confirm_timer.cancel()
+        observing.subflow_down(self, error, now)
         self.connection.subflow_closed(self, error, now)
 
     def wake(self) -> None:

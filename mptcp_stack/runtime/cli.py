@@ -34,6 +34,7 @@ NoMptcp = Annotated[bool, typer.Option("--no-mptcp", help="Plain TCP.")]
 Congestion = Annotated[str, typer.Option(help="Congestion control: a name or module:Class.")]
 Scheduler = Annotated[str, typer.Option(help="Packet scheduler: a name or module:Class.")]
 Pcap = Annotated[Path | None, typer.Option(help="Write all packets to this file.")]
+Events = Annotated[Path | None, typer.Option(help="Write a line of JSON to this file for all that happens inside.")]
 Trace = Annotated[bool, typer.Option("--trace", help="Print a line about every packet to standard error.")]
 Summary = Annotated[bool, typer.Option("--summary", help="Print the subflows at the end to standard error.")]
 
@@ -66,12 +67,13 @@ def connect(
     congestion: Congestion = CONGESTION,
     scheduler: Scheduler = SCHEDULER,
     pcap: Pcap = None,
+    events: Events = None,
     trace: Trace = False,
     summary: Summary = False,
 ) -> None:
     """Connect to a port of a host."""
 
-    config = _config(address, no_mptcp, congestion, scheduler, pcap, trace)
+    config = _config(address, no_mptcp, congestion, scheduler, pcap, events, trace)
 
     async def session() -> None:
         await _talk(*await asyncio.open_connection(host, port), summary)
@@ -87,12 +89,13 @@ def serve(
     congestion: Congestion = CONGESTION,
     scheduler: Scheduler = SCHEDULER,
     pcap: Pcap = None,
+    events: Events = None,
     trace: Trace = False,
     summary: Summary = False,
 ) -> None:
     """Wait for one connection to a port."""
 
-    config = _config(address, no_mptcp, congestion, scheduler, pcap, trace)
+    config = _config(address, no_mptcp, congestion, scheduler, pcap, events, trace)
 
     async def session() -> None:
         accepted: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
@@ -120,7 +123,13 @@ def _run(session: Coroutine[Any, Any, None], config: NetworkConfig) -> None:
 
 
 def _config(
-    addresses: list[str], no_mptcp: bool, congestion: str, scheduler: str, pcap: Path | None, trace: bool
+    addresses: list[str],
+    no_mptcp: bool,
+    congestion: str,
+    scheduler: str,
+    pcap: Path | None,
+    events: Path | None,
+    trace: bool,
 ) -> NetworkConfig:
     return NetworkConfig(
         addresses=addresses,
@@ -128,6 +137,7 @@ def _config(
         congestion=congestion,
         scheduler=scheduler,
         pcap=pcap,
+        events=events,
         trace=(lambda line: print(line, file=sys.stderr)) if trace else None,
     )
 

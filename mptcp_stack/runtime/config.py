@@ -67,6 +67,7 @@ class NetworkConfig:
     """A stack on this host: addresses as `HostAddress.parse` reads them, and settings of `StackConfig`.
 
     `pcap`: file that gets every packet.
+    `events`: file that gets a line of JSON for every observation (see `mptcp_stack.observe`).
     `trace`: gets a line of text about every packet.
     `tun_name`: name of the TUN interface; `%d` is the first free number.
     `receive_offload`: take super-segments from the kernel.
@@ -86,6 +87,7 @@ class NetworkConfig:
     receive_buffer_bytes: int = StackConfig.receive_buffer_bytes
     gso_max_bytes: int = StackConfig.gso_max_bytes
     pcap: Path | None = None
+    events: Path | None = None
     trace: Callable[[str], None] | None = None
     tun_name: str = "mptcp%d"
     receive_offload: bool = True

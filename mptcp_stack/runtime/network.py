@@ -9,6 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any
 
+from mptcp_stack.observe import as_json
 from mptcp_stack.phy import Device, PcapWriter, SoftwareOffload, Tap, tracer
 from mptcp_stack.stack import Address, Connection, Stack, StackConfig
 
@@ -60,6 +61,9 @@ class Network:
             if config.trace is not None:
                 device = Tap(device, tracer(config.trace))
             network = cls(config.stack_config(), device, batch_packets=config.batch_packets, linger_s=config.linger_s)
+            if config.events is not None:
+                lines = resources.enter_context(config.events.open("w"))
+                network.stack.observe(lambda observation: print(as_json(observation), file=lines))
             network._resources.push(resources.pop_all())
         return network
 

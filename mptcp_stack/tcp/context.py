@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 
 from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32, Timers
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.wire import Segment
@@ -20,6 +21,13 @@ class Context:
     timers: Timers = field(default_factory=Timers)
     counters: Counter[str] = field(default_factory=Counter)
     egress: list[Segment] = field(default_factory=list)
+    observer: Observer | None = None
+    connections_opened: int = 0
+
+    def number_connection(self) -> int:
+        """The number of a new connection, by which observations name it."""
+        self.connections_opened += 1
+        return self.connections_opened
 
     def initial_sequence(self, flow: bytes, now: int) -> int:
         """RFC 6528: a clock of 4 us plus a keyed hash of addresses and ports."""

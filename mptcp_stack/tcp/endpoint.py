@@ -326,6 +326,7 @@ class Endpoint:
         """Send again what is lost, as far as the window lets it."""
         while (record := self.sender.next_retransmission(now)) is not None:
             self._emit_record(record, now)
+            self._upper.on_retransmitted(record, now)
 
     @property
     def may_send(self) -> bool:

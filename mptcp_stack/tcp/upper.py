@@ -40,6 +40,9 @@ class Upper(Protocol):
     def on_fin(self, now: int) -> None:
         """The peer's FIN, after all of its data."""
 
+    def on_retransmitted(self, record: Record, now: int) -> None:
+        """What was taken for lost left once more."""
+
     def on_timeout(self, now: int) -> None:
         """The retransmission timer expired."""
 

@@ -57,8 +57,6 @@ class Calls:
             "close": self._close,
             "setsockopt": self._set_option,
             "subflow": self._open_subflow,
-            "backup": self._set_backup,
-            "withdraw": self._withdraw,
         }
 
     def check(self, text: str, now: int) -> str | None:
@@ -72,7 +70,7 @@ class Calls:
         try:
             outcome = str(self._table[match["name"]](arguments, now))
         except OSError as error:
-            outcome = f"-1 {errno.errorcode[error.errno]}"
+            outcome = f"-1 {errno.errorcode[error.errno or 0]}"
         expected = match["result"] + (f" {match['errno']}" if match["errno"] else "")
         return None if outcome == expected else f"{text}: got {outcome}"
 
@@ -123,9 +121,7 @@ class Calls:
         if not listening.arrivals:
             raise BlockingIOError(errno.EAGAIN, "again")
         number = max(self._descriptors) + 1
-        self._descriptors[number] = Descriptor(
-            listening.mptcp, connection=listening.arrivals.popleft(), connected=True
-        )
+        self._descriptors[number] = Descriptor(listening.mptcp, connection=listening.arrivals.popleft(), connected=True)
         return number
 
     def _read(self, arguments: list[str], now: int) -> int:
@@ -182,15 +178,6 @@ class Calls:
         address = next(address for address in self._stack.addresses if address.ip == ip)
         remote = Address(self._knowledge.ip("remote", int(arguments[2][-1])), PORT)
         connection.open_subflow(address, 0, remote, now)
-        return 0
-
-    def _set_backup(self, arguments: list[str], now: int) -> int:
-        connection = self._connection(self._of(arguments))
-        connection.set_backup(connection.subflows[int(arguments[1])], arguments[2] == "1")
-        return 0
-
-    def _withdraw(self, arguments: list[str], now: int) -> int:
-        self._connection(self._of(arguments)).announcements.withdraw(tuple(int(one) for one in arguments[1:]))
         return 0
 
     def _of(self, arguments: list[str]) -> Descriptor:

@@ -154,25 +154,27 @@ class Notation:
         options.sack = tuple(blocks)
 
     def _read_capable(self, arguments: "Arguments", _: Options) -> MpCapable:
-        version = int(arguments.next().removeprefix("v"))
-        flags, keys = _SHA256_FLAG, []
+        option = MpCapable(int(arguments.next().removeprefix("v")), _SHA256_FLAG)
         while arguments.words:
             word = arguments.next()
             if word.startswith("flags["):
                 names = {name: flag for flag, name in _FLAG_NAMES.items()}
-                flags = sum(names[name] for name in word[6:-1])
+                option.flags = sum(names[name] for name in word[6:-1])
             elif word.startswith("key["):
-                keys = [self._key(name) for name in word[4:-1].split(",")]
+                option.sender_key, option.receiver_key = map(self._key, f"{word[4:-1]},".split(",")[:2])
             elif word.startswith("len="):
-                return MpCapable(version, flags, *keys, data_length=int(word[4:]))
+                option.data_length = int(word[4:])
             elif word != "nokey":
                 raise ValueError(f"mp_capable: {word!r} is not flags[..], key[..], nokey or len=..")
-        return MpCapable(version, flags, *keys)
+        return option
 
-    def _key(self, name: str) -> bytes:
+    def _key(self, name: str) -> bytes | None:
         local = self.knowledge.local_key
         keys = {"remote": self.knowledge.remote_key.value, "local": local.value if local else b"", "wrong": bytes(8)}
-        return keys[name]
+        return keys[name] if name else None
+
+    def _read_fastclose(self, arguments: "Arguments", _: Options) -> MpFastclose:
+        return MpFastclose(self._key(arguments.next()[4:-1]) or b"")
 
     def _read_dss(self, arguments: "Arguments", _: Options) -> Dss:
         local, remote = self.knowledge.local_key, self.knowledge.remote_key
@@ -207,9 +209,9 @@ class Notation:
     def _read_add_addr(self, arguments: "Arguments", _: Options) -> AddAddr:
         echo = arguments.flag("echo")
         address_id = arguments.number("address_id")
-        name, _, port_text = arguments.next().partition(":")
+        name, *port_text = arguments.next().split(":")
         ip = self.knowledge.ip(name[:-1], int(name[-1]))
-        port = int(port_text) if port_text else None
+        port = int(port_text[0]) if port_text else None
         if echo:
             return AddAddr(address_id, ip, port, echo=True)
         digest = self._chosen(arguments, self._address_hmac("remote", address_id, ip, port))
@@ -319,8 +321,10 @@ _DESCRIBE: dict[type[Any], Callable[[Notation, Any], str]] = {
     MpJoinAck: Notation._describe_join_ack,
     AddAddr: Notation._describe_add_addr,
     RemoveAddr: lambda _, option: f"remove_addr address_ids=[{','.join(map(str, option.address_ids))}]",
-    MpPrio: lambda _, option: f"mp_prio backup={int(option.backup)}"
-    + ("" if option.address_id is None else f" address_id={option.address_id}"),
+    MpPrio: lambda _, option: (
+        f"mp_prio backup={int(option.backup)}"
+        + ("" if option.address_id is None else f" address_id={option.address_id}")
+    ),
     MpFail: lambda self, option: f"mp_fail {_number('dsn', option.dsn, self.knowledge.remote_key, True)}",
     MpFastclose: lambda self, option: f"mp_fastclose key[{self.key_name(option.receiver_key)}]",
     MpTcpRst: lambda _, option: f"mp_tcprst transient={option.flags & 1} reason={option.reason}",
@@ -340,6 +344,6 @@ _READ: dict[str, Callable[[Notation, Arguments, Options], Dss | MptcpOption | No
     "remove_addr": Notation._read_remove_addr,
     "mp_prio": Notation._read_prio,
     "mp_fail": Notation._read_fail,
-    "mp_fastclose": lambda self, arguments, _: MpFastclose(self._key(arguments.next()[4:-1])),
+    "mp_fastclose": Notation._read_fastclose,
     "mp_tcprst": lambda _, arguments, __: MpTcpRst(arguments.number("transient"), arguments.number("reason")),
 }

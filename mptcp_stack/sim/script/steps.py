@@ -60,7 +60,7 @@ _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 def parse(text: str, name: str = "script") -> Script:
     """Read a script. Raises ScriptError."""
-    settings: dict[str, Any] = {"timestamps": False}
+    settings: dict[str, Any] = {"timestamps": False, "pacing": False}
     options: dict[str, int] = {}
     steps: list[Step] = []
     text = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text)
