@@ -13,7 +13,7 @@ from mptcp_stack.stack import LocalAddress, StackConfig
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 
-_FORM = re.compile(r"(?P<interface>[^@,]+)(@(?P<device>[^@,/\s]+))?(,via=(?P<gateway>[^@,]+))?")
+_FORM = re.compile(r"(?P<interface>[^@,%]+)(@(?P<device>[^@,/\s]+))?(,via=(?P<gateway>[^@,%]+))?")
 _EXAMPLE = "10.0.1.101/24@eth1 or 10.0.1.101/24@eth1,via=10.0.1.254"
 
 
@@ -26,7 +26,7 @@ class HostAddress:
     """An address of the stack on the subnet of an interface of the host's kernel.
 
     `device` is that interface; None: the address can be reached from this host alone. `gateway` is the router on
-    the subnet that leads to all other networks, None when there is none.
+    the subnet (or, for IPv6, on the link) that leads to all other networks, None when there is none.
     """
 
     ip: IpAddress
@@ -45,9 +45,11 @@ class HostAddress:
             gateway = ip_address(match["gateway"]) if match["gateway"] else None
         except ValueError as error:
             raise ConfigError(f"address {text!r}: {error}") from None
+        if reason := _not_a_hosts(interface.ip):
+            raise ConfigError(f"address {text!r}: {reason}")
         if gateway is not None and match["device"] is None:
             raise ConfigError(f"address {text!r}: via needs a device, as in {_EXAMPLE}")
-        if gateway is not None and gateway not in interface.network:
+        if gateway is not None and not (gateway in interface.network or _is_ipv6_link_local(gateway)):
             raise ConfigError(f"address {text!r}: the gateway is not in {interface.network}")
         return cls(interface.ip, interface.network.prefixlen, match["device"], gateway)
 
@@ -60,6 +62,21 @@ class HostAddress:
         device = "" if self.device is None else f"@{self.device}"
         via = "" if self.gateway is None else f",via={self.gateway}"
         return f"{self.ip}/{self.prefix_length}{device}{via}"
+
+
+def _not_a_hosts(ip: IpAddress) -> str:
+    """Why the stack cannot have this address; empty when it can."""
+    if ip.is_unspecified or ip.is_multicast or ip.is_loopback:
+        return "not an address of one host on a link"
+    if _is_ipv6_link_local(ip):
+        return "a host's kernel does not route link-local addresses; take a global or unique local one (fd00::/8)"
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        return f"write {ip.ipv4_mapped}: an IPv4-mapped address is never on a link"
+    return ""
+
+
+def _is_ipv6_link_local(ip: IpAddress) -> bool:
+    return ip.version == 6 and ip.is_link_local
 
 
 @dataclass(frozen=True, kw_only=True)

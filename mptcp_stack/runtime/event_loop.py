@@ -146,7 +146,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     async def _resolve(self, host: str, port: int | str | None, family: int, flags: int) -> list[Address]:
         """Addresses of a host, in the resolver's order. Raises OSError (socket.gaierror)."""
         try:
-            return [Address(ip_address(host).packed, _port(port))]
+            return [packed_address(host, _port(port))]
         except ValueError:
             pass
         entries = await self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from mptcp_stack.observe import as_json
@@ -78,8 +78,15 @@ class Network:
 
 
 def packed_address(host: str, port: int) -> Address:
-    """An IP address in text and a port as the stack wants them; an empty `host` stands for every address."""
-    return Address(ip_address(host).packed if host else b"", port)
+    """An IP address in text and a port as the stack wants them; an empty `host` stands for every address.
+
+    An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is the IPv4 address. Raises ValueError.
+    """
+    if not host:
+        return Address(b"", port)
+    ip = ip_address(host)
+    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
+    return Address((mapped or ip).packed, port)
 
 
 def socket_address(address: Address) -> SocketAddress:

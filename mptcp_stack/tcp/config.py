@@ -5,8 +5,8 @@ from dataclasses import dataclass
 SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
 
-MAXIMUM_SEGMENT_PAYLOAD = 65535 - 20 - 60
-"""Payload of the largest super-segment: one IPv4 packet with full TCP options. It fits one DSS mapping too."""
+MAXIMUM_SEGMENT_PAYLOAD = 65535 - 40 - 60
+"""Payload of the largest super-segment: one IPv6 packet with full TCP options. It fits one DSS mapping too."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,16 +9,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from mptcp_stack.phy import Tun
-from mptcp_stack.runtime import ConfigError, EventLoop, HostNetwork, NetworkConfig, run
+from mptcp_stack.runtime import ConfigError, EventLoop, HostNetwork, NetworkConfig, plumbing, run
 from mptcp_stack.wire import ACK, Checksum, Options, Packet, Segment, decode, encode
 
-ADDRESS = "10.0.1.101"
-PEER = "10.0.1.2"
+ADDRESS, ADDRESS_6 = "10.0.1.101", "fd00:1::101"
+PEER, PEER_6 = "10.0.1.2", "fd00:1::2"
 
 
 def shell(command: str) -> str:
@@ -26,14 +27,16 @@ def shell(command: str) -> str:
 
 
 def make_peer() -> subprocess.Popen[bytes]:
-    """A host behind a veth pair; give its commands to `nsenter`."""
+    """A host behind a veth pair e1 - e2, with IPv4 and IPv6 on both ends; give its commands to `nsenter`."""
     peer = subprocess.Popen(["unshare", "--net", "--kill-child", "sleep", "60"])
     while Path(f"/proc/{peer.pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
         time.sleep(0.01)
     shell(
-        "ip link add e1 type veth peer name e2; ip addr add 10.0.1.1/24 dev e1; ip link set e1 up;"
+        "ip link add e1 type veth peer name e2; sysctl -qw net.ipv6.conf.e1.accept_dad=0;"
+        "ip addr add 10.0.1.1/24 dev e1; ip addr add fd00:1::1/64 dev e1; ip link set e1 up;"
         f"ip link set e2 netns {peer.pid};"
-        f"nsenter -t {peer.pid} -n sh -c 'ip addr add {PEER}/24 dev e2; ip link set e2 up; ip link set lo up'"
+        f"nsenter -t {peer.pid} -n sh -c 'sysctl -qw net.ipv6.conf.e2.accept_dad=0;"
+        f"ip addr add {PEER}/24 dev e2; ip addr add {PEER_6}/64 dev e2; ip link set e2 up; ip link set lo up'"
     )
     return peer
 
@@ -41,8 +44,9 @@ def make_peer() -> subprocess.Popen[bytes]:
 def snapshot() -> str:
     """Everything that HostNetwork changes."""
     return shell(
-        "ip rule; ip route show table all | grep -v fe80; ip neigh show proxy; ip -br link;"
-        "grep . /proc/sys/net/ipv4/conf/*/* /proc/sys/net/ipv4/neigh/*/proxy_delay"
+        "for family in -4 -6; do ip $family rule; ip $family route show table all | grep -v -e fe80 -e ff00; done;"
+        "ip neigh show proxy; ip -br link;"
+        "grep -s . /proc/sys/net/ipv[46]/conf/*/* /proc/sys/net/ipv[46]/neigh/*/proxy_delay || true"
     )
 
 
@@ -54,35 +58,48 @@ def raises(kind: type[Exception], part: str, action: Callable[[], object]) -> No
 
 def check_tun() -> None:
     """A packet written to one device is routed to the other, super-segments in one piece."""
-    source, destination = bytes([10, 9, 0, 1]), bytes([10, 9, 0, 2])
+    # Neither addresses nor groups of its own: nothing but our packets.
+    shell("sysctl -qw net.ipv6.conf.default.addr_gen_mode=1 net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1")
+    shell("sysctl -qw net.ipv6.conf.default.forwarding=0")
     a, b = Tun("a%d"), Tun("b%d")
     assert (a.name, b.name) == ("a0", "b0")
     assert a.capabilities.segmentation_offload
     raises(OSError, "busy", lambda: Tun("a0"))
     assert a.send([Packet([b"interface is down"])]) == 0
-    shell(
-        "sysctl -qw net.ipv4.ip_forward=1; ip link set a0 up; ip link set b0 up txqueuelen 100;"
-        "ip route add 10.9.0.1 dev a0; ip route add 10.9.0.2 dev b0"
+    open_a = (
+        "ip link set a0 multicast off; ip link set a0 up; ip route add 10.9.0.1 dev a0; ip route add fd09::1 dev a0;"
     )
-    b.receive(100)
+    open_b = open_a.replace("a0", "b0").replace("9.0.1", "9.0.2").replace("fd09::1", "fd09::2")
+    shell(f"{open_a} {open_b} ip link set b0 txqueuelen 100")
     payload = bytes(range(256)) * 250
     parts = [memoryview(payload)[start : start + 40] for start in range(0, len(payload), 40)]
     assert len(parts) > 1024
-    segment = Segment(source, destination, 1, 2, 3, 4, ACK, 5, Options(ts_val=1, ts_ecr=2), parts, len(payload), 1448)
-    assert a.send([encode(segment), encode(Segment(source, destination, 1, 2, 9, 4, ACK, 5, Options()))]) == 2
-    large, small = b.receive(1) + b.receive(10)
-    assert (large.length, large.gso_size, large.checksum) == (len(payload) + 52, 1448, Checksum.PARTIAL)
-    assert b"".join(decode(large).payload) == payload
-    assert (small.length, small.gso_size, decode(small).seq) == (40, 0, 9)
-    assert b.receive(10) == []
+    cases = {"10.9.0.{}": 40, "fd09::{}": 60}
+
+    def send(form: str) -> None:
+        source, destination = (ip_address(form.format(number)).packed for number in (1, 2))
+        options = Options(ts_val=1, ts_ecr=2)
+        mss = 1500 - cases[form] - 12
+        segment = Segment(source, destination, 1, 2, 3, 4, ACK, 5, options, parts, len(payload), mss)
+        bare = Segment(source, destination, 1, 2, 9, 4, ACK, 5, Options())
+        assert a.send([encode(segment), encode(bare)]) == 2
+
+    for form, headers in cases.items():
+        send(form)
+        large, small = b.receive(1) + b.receive(10)
+        wanted = (len(payload) + headers + 12, 1500 - headers - 12, Checksum.PARTIAL)
+        assert (large.length, large.gso_size, large.checksum) == wanted
+        assert b"".join(decode(large).payload) == payload
+        assert (small.length, small.gso_size, decode(small).seq) == (headers, 0, 9)
+        assert b.receive(10) == []
     b.close()
-    cut = Tun("b%d", receive_offload=False)
-    shell("ip link set b0 up; ip route add 10.9.0.2 dev b0")
-    cut.receive(100)
-    a.send([encode(segment)])
-    packets = cut.receive(100)
-    assert [packet.length for packet in packets][:2] == [1500, 1500]
-    assert b"".join(chunk for packet in packets for chunk in decode(packet).payload) == payload
+    b = Tun("b%d", receive_offload=False)
+    shell(open_b)
+    for form in cases:
+        send(form)
+        packets = b.receive(100)
+        assert [packet.length for packet in packets][:2] == [1500, 1500]
+        assert b"".join(chunk for packet in packets for chunk in decode(packet).payload) == payload
     a.close()
     a.close()
 
@@ -92,22 +109,29 @@ def check_undone() -> None:
     peer = make_peer()
     shell("sysctl -qw net.ipv4.conf.all.rp_filter=2")
     before = snapshot()
-    config = NetworkConfig(addresses=[f"{ADDRESS}/24@e1", "10.0.1.102/24@e1,via=10.0.1.254"])
+    addresses = [f"{ADDRESS}/24@e1", "10.0.1.102/24@e1,via=10.0.1.254"]
+    addresses += [f"{ADDRESS_6}/64@e1", "fd00:1::102/64@e1,via=fe80::1"]
+    config = NetworkConfig(addresses=addresses)
     with HostNetwork(config) as network:
         assert network.tun.name == "mptcp0"
         during = snapshot()
         assert f"from {ADDRESS} iif mptcp0" in during
+        assert f"from {ADDRESS_6} iif mptcp0" in during
         assert "default via 10.0.1.254 dev e1 table" in during
+        assert "default via fe80::1 dev e1 table" in shell("ip -6 route show table all")
         assert "all/rp_filter:0" in during
-        # The kernel answers ARP at once, and forwards.
-        shell(f"nsenter -t {peer.pid} -n ping -q -c 1 -W 0.3 {ADDRESS} || true")
-        assert "lladdr" in shell(f"nsenter -t {peer.pid} -n ip neigh show {ADDRESS}")
-        assert len(network.tun.receive(10)) == 1
+        for address in (ADDRESS, ADDRESS_6):
+            # The kernel answers ARP and solicitations at once, and forwards.
+            shell(f"nsenter -t {peer.pid} -n ping -q -c 1 -W 0.3 {address} || true")
+            assert "lladdr" in shell(f"nsenter -t {peer.pid} -n ip neigh show {address}")
+            # Nothing but what is for the stack comes to it.
+            (packet,) = network.tun.receive(10)
+            assert ip_address(address).packed in bytes(packet.parts[0])[:40]
     network.close()
     assert snapshot() == before
     # What was removed by others meanwhile does no harm.
     with HostNetwork(config) as network:
-        shell("ip rule del iif mptcp0; ip neigh flush proxy || true")
+        shell("ip rule del iif mptcp0; ip -6 rule del iif mptcp0; ip neigh flush proxy || true")
     assert snapshot() == before
     # An error in the middle of setting up: the second address has no gateway that answers to its device.
     shell("ip route add 10.7.0.1/32 dev e1")
@@ -123,9 +147,26 @@ def check_undone() -> None:
     asyncio.run(main())
     assert snapshot() == before
     # Rules of a stack that was killed.
-    shell(f"ip rule add from {ADDRESS} iif mptcp0 lookup 4444")
+    shell(f"ip rule add from {ADDRESS} iif mptcp0 lookup 4444; ip -6 rule add from {ADDRESS_6} iif mptcp0 lookup 4444")
     with HostNetwork(config):
         assert "4444" not in snapshot()
+    assert snapshot() == before
+    peer.kill()
+
+
+def check_old_kernel() -> None:
+    """Before Linux 6.17 IPv6 is forwarded everywhere or nowhere; all of it is put back."""
+    plumbing._FORCE_FORWARDING = "ipv6/conf/{}/no_such_setting"
+    peer = make_peer()
+    shell("sysctl -qw net.ipv6.conf.lo.forwarding=1 net.ipv6.conf.e1.accept_ra=1")
+    before = snapshot()
+    with HostNetwork(NetworkConfig(addresses=[f"{ADDRESS_6}/64@e1"])) as network:
+        during = snapshot()
+        assert "ipv6/conf/e1/force_forwarding:0" in during or "e1/force_forwarding" not in during
+        for setting in ("all/forwarding:1", "e1/forwarding:1", "e1/accept_ra:2"):
+            assert f"ipv6/conf/{setting}" in during
+        shell(f"nsenter -t {peer.pid} -n ping -q -c 1 -W 0.3 {ADDRESS_6} || true")
+        assert len(network.tun.receive(10)) == 1
     assert snapshot() == before
     peer.kill()
 
@@ -133,18 +174,20 @@ def check_undone() -> None:
 def check_mistakes() -> None:
     """One line each, and nothing is left behind."""
     shell("ip link set lo up; ip link add e1 type veth peer name e2; ip addr add 10.0.1.1/24 dev e1; ip link set e1 up")
-    shell("ip link set e2 mtu 1400")
+    shell("ip link set e2 mtu 1400; sysctl -qw net.ipv6.conf.e1.disable_ipv6=1")
     before = snapshot()
     cases = [
         (ConfigError, "no interface e9; there are e1, e2, lo", ["10.0.1.5/24@e9"]),
         (ConfigError, "the host's kernel has this address itself", ["10.0.1.1/24@e1"]),
-        (ConfigError, "2001:db8::5/64@e1: only IPv4 is supported", ["10.0.1.5/24@e1", "2001:db8::5/64@e1"]),
+        (ConfigError, r"IPv6 is off on e1 \(net.ipv6.conf.e1.disable_ipv6\)", ["10.0.1.5/24@e1", "2001:db8::5/64@e1"]),
         (ConfigError, "the MTU of e2 is 1400, the stack's is 1500", ["10.0.1.5/24@e2"]),
     ]
     for kind, part, addresses in cases:
         raises(kind, part, lambda addresses=addresses: HostNetwork(NetworkConfig(addresses=addresses)))
     raises(OSError, "TUN device lo:", lambda: HostNetwork(NetworkConfig(addresses=["10.0.1.5/24@e1"], tun_name="lo")))
     raises(ConfigError, "scheduler", lambda: EventLoop(NetworkConfig(addresses=["10.0.1.5/24@e1"], scheduler="none")))
+    small = NetworkConfig(addresses=["2001:db8::5/64"], mtu=1279)
+    raises(ConfigError, "IPv6 needs an MTU of 1280, the stack's is 1279", lambda: HostNetwork(small))
     missing = Path("/nonexistent/file.pcap")
     raises(OSError, "No such file", lambda: EventLoop(NetworkConfig(addresses=["10.0.1.5/24@e1"], pcap=missing)))
     assert snapshot() == before
@@ -180,39 +223,48 @@ async def exchange(data: bytes, reader: asyncio.StreamReader, writer: asyncio.St
 async def exchange_with_kernel(data: bytes) -> None:
     """Sockets that are given belong to the kernel; what has an address of the stack to the stack."""
     loop = asyncio.get_running_loop()
-    listener, client = socket.socket(), socket.socket()
-    for kernels in (listener, client):
-        kernels.setblocking(False)
-        kernels.bind(("10.0.1.1", 0))
-    await asyncio.start_server(echo, sock=listener)
-    await exchange(data, *await asyncio.open_connection("10.0.1.1", listener.getsockname()[1]))
     await asyncio.start_server(echo, None, 2000)
-    await loop.sock_connect(client, (ADDRESS, 2000))
-    await exchange(data, *await asyncio.open_connection(sock=client))
+    for family, kernels_ip, ip in ((socket.AF_INET, "10.0.1.1", ADDRESS), (socket.AF_INET6, "fd00:1::1", ADDRESS_6)):
+        listener, client = socket.socket(family), socket.socket(family)
+        for kernels in (listener, client):
+            kernels.setblocking(False)
+            kernels.bind((kernels_ip, 0))
+        await asyncio.start_server(echo, sock=listener)
+        await exchange(data, *await asyncio.open_connection(kernels_ip, listener.getsockname()[1]))
+        await loop.sock_connect(client, (ip, 2000))
+        await exchange(data, *await asyncio.open_connection(sock=client))
 
 
 def check_with_kernel() -> None:
     """The host's own kernel as the peer, in both roles; every packet of the capture has a good checksum."""
-    shell("ip link set lo up; ip addr add 10.0.1.1/24 dev lo")
+    shell("ip link set lo up; ip addr add 10.0.1.1/24 dev lo; ip addr add fd00:1::1/64 dev lo")
     with tempfile.TemporaryDirectory() as directory:
         pcap = Path(directory) / "check.pcap"
         data = bytes(range(251)) * 10_000
-        config = NetworkConfig(addresses=[f"{ADDRESS}/24"], pcap=pcap)
+        config = NetworkConfig(addresses=[f"{ADDRESS}/24", f"{ADDRESS_6}/64"], pcap=pcap)
         run(asyncio.wait_for(exchange_with_kernel(data), 20), config)
-        assert pcap.stat().st_size > 4 * len(data)
+        assert pcap.stat().st_size > 8 * len(data)
         if shutil.which("tshark"):
             verdicts = shell(
                 f"tshark -r {pcap} -o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE -T fields"
                 " -e ip.checksum.status -e tcp.checksum.status -e _ws.malformed"
             )
-            assert {tuple(line.split()) for line in verdicts.splitlines()} == {("1", "1")}
+            # IPv6 has no checksum of its own.
+            assert {tuple(line.split()) for line in verdicts.splitlines()} == {("1", "1"), ("1",)}
 
 
 def check_command_line() -> None:
-    """Two stacks on one host, two paths: files in both directions, MPTCP on both subflows, refusal."""
+    """Two stacks on one host, a path of IPv4 and one of IPv6: either of them can be the first one."""
+    for first in (4, 6):
+        talk(first)
+
+
+def talk(first: int) -> None:
+    """Files in both directions, MPTCP on both subflows, refusal."""
     command = [sys.executable, "-m", "mptcp_stack"]
-    near = ["-a", "10.0.1.101/24", "-a", "10.0.2.101/24"]
-    far = ["-a", "10.0.1.102/24", "-a", "10.0.2.102/24"]
+    near = ["-a", f"{ADDRESS}/24", "-a", f"{ADDRESS_6}/64"]
+    far = ["-a", "10.0.1.102/24", "-a", "fd00:1::102/64"]
+    remote = far[1 if first == 4 else 3].partition("/")[0]
     data = bytes(range(249)) * 20_000
     with tempfile.TemporaryDirectory() as directory:
         pcap = Path(directory) / "serve.pcap"
@@ -220,14 +272,14 @@ def check_command_line() -> None:
             [*command, "serve", "80", *far, "--pcap", str(pcap), "--trace"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
-        refused = [*command, "connect", "10.0.1.102", "81", *near]
-        while "mptcp0" not in shell("ip route"):
-            time.sleep(0.02)
+        refused = [*command, "connect", remote, "81", *near]
         # Its route is the last thing that a stack needs.
+        while "fd00:1::102" not in shell("ip -6 route"):
+            time.sleep(0.02)
         result = subprocess.run(refused, input=b"", capture_output=True, check=False)
         assert (result.returncode, result.stderr) == (1, b"mptcp_stack: Connection refused\n"), result
         client = subprocess.Popen(
-            [*command, "connect", "10.0.1.102", "80", *near, "--summary"],
+            [*command, "connect", remote, "80", *near, "--summary"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         with ThreadPoolExecutor() as pool:
@@ -239,7 +291,7 @@ def check_command_line() -> None:
         assert pcap.stat().st_size > len(data)
     lines = report.decode().splitlines()
     assert lines[0] == "MPTCP"
-    assert sorted(line.split(":")[0] for line in lines[1:]) == ["10.0.1.101", "10.0.2.101"]
+    assert sorted(line.partition(" - ")[0].rpartition(":")[0] for line in lines[1:]) == [ADDRESS, ADDRESS_6]
     assert b"MpJoinSynAck(" in trace
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from mptcp_stack.phy import memory_pair
 from mptcp_stack.runtime import ConfigError, HostAddress, Network, NetworkConfig
+from mptcp_stack.runtime.network import packed_address
 from mptcp_stack.stack import LocalAddress, StackConfig
 
 
@@ -17,6 +18,8 @@ from mptcp_stack.stack import LocalAddress, StackConfig
             HostAddress(ip_address("10.0.1.101"), 24, "h1-eth1.5", ip_address("10.0.1.254")),
         ),
         ("2001:db8::5/64@e", HostAddress(ip_address("2001:db8::5"), 64, "e")),
+        ("fd00::5/64@e,via=fd00::1", HostAddress(ip_address("fd00::5"), 64, "e", ip_address("fd00::1"))),
+        ("fd00::5/64@e,via=fe80::1", HostAddress(ip_address("fd00::5"), 64, "e", ip_address("fe80::1"))),
     ],
 )
 def test_addresses(text, expected):
@@ -38,12 +41,33 @@ def test_addresses(text, expected):
         ("10.0.1.101/24@eth1,via=nowhere", "'nowhere' does not appear to be"),
         ("10.0.1.101/24@eth1,via=10.0.2.1", "gateway is not in 10.0.1.0/24"),
         ("10.0.1.101/24,via=10.0.1.1", "via needs a device"),
+        ("fd00::5/64@e,via=fd01::1", "gateway is not in fd00::/64"),
+        ("fd00::5/64@e,via=10.0.1.1", "gateway is not in fd00::/64"),
+        ("fe80::5/64@e", "does not route link-local"),
+        ("fd00::5%e/64@e", "must look like"),
+        ("::1/128", "not an address of one host"),
+        ("ff02::1/64@e", "not an address of one host"),
+        ("0.0.0.0/8@e", "not an address of one host"),
+        ("::ffff:10.0.0.1/120@e", "write 10.0.0.1"),
     ],
 )
 def test_addresses_that_are_wrong(text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         NetworkConfig(addresses=[text])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "ip"),
+    [
+        ("", b""),
+        ("10.0.0.1", b"\x0a\0\0\1"),
+        ("::ffff:10.0.0.1", b"\x0a\0\0\1"),
+        ("fd00::1", b"\xfd" + bytes(14) + b"\1"),
+    ],
+)
+def test_addresses_of_applications(host, ip):
+    assert packed_address(host, 80) == (ip, 80)
 
 
 def test_what_the_stack_gets():

@@ -12,7 +12,9 @@ NAMESPACE = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("check", ["tun", "undone", "mistakes", "without_capability", "with_kernel", "command_line"])
+@pytest.mark.parametrize(
+    "check", ["tun", "undone", "old_kernel", "mistakes", "without_capability", "with_kernel", "command_line"]
+)
 def test_in_a_namespace(check):
     result = subprocess.run(
         ["timeout", "-k", "1", "40", *NAMESPACE, sys.executable, str(CHECKS), check],
