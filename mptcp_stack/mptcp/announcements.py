@@ -1,10 +1,11 @@
-"""Addresses announced with ADD_ADDR until the peer echoes them (RFC 8684 section 3.4.1)."""
+"""Addresses announced and taken back, in both directions (RFC 8684 section 3.4)."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.keys import add_addr_hmac, same
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import AddAddr
+from mptcp_stack.wire import AddAddr, RemoveAddr
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -12,30 +13,56 @@ if TYPE_CHECKING:
 
 
 class Announcements:
-    """ADD_ADDR in both directions for one connection."""
+    """ADD_ADDR and REMOVE_ADDR of one connection.
 
-    __slots__ = ("_connection", "_pending", "_retries", "_timer", "received")
+    ``sent``: our announced addresses by address ID, ``received``: the peer's.
+    """
+
+    __slots__ = ("_connection", "_pending", "_retries", "_timer", "received", "sent")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._pending: dict[int, AddAddr] = {}
         self._retries = 0
         self._timer = connection.host.context.timers.timer(self._again)
+        self.sent: dict[int, Address] = {}
         self.received: dict[int, Address] = {}
-        """The peer's addresses by address ID."""
 
-    def announce(self, address: "LocalAddress", now: int) -> None:
-        """Announce one of our addresses, on the port of the connection."""
+    # --- ours
+
+    def announce(self, address: "LocalAddress", now: int, port: int | None = None) -> None:
+        """Announce one of our addresses, on a ``port`` of its own or on that of the connection.
+
+        The peer may join there; it is said again until the peer echoes it.
+        """
         connection = self._connection
-        digest = add_addr_hmac(connection.local_key, connection.remote_key, address.address_id, address.ip, None)
-        option = AddAddr(address.address_id, address.ip, None, digest)
+        if port is not None and len(address.ip) == 16 and connection.host.config.timestamps:
+            connection.count("MPTcpExtAddAddrTxDrop")  # 30 bytes, and 28 are left beside the timestamps
+            return
+        digest = add_addr_hmac(connection.local_key, connection.remote_key, address.address_id, address.ip, port)
+        option = AddAddr(address.address_id, address.ip, port, digest)
+        self.sent[address.address_id] = Address(address.ip, port or connection.local.port)
         self._pending[address.address_id] = option
         self._send(option)
+        self._retries = 0
         self._timer.set_earlier(now + connection.host.config.add_addr_timeout_ns)
+
+    def withdraw(self, address_ids: Iterable[int]) -> None:
+        """Take addresses back with one REMOVE_ADDR; subflows that use them are the caller's to close.
+
+        Like Linux's it goes out once, on a subflow that does not use one of them if there is another.
+        """
+        option = RemoveAddr(tuple(address_ids))
+        for address_id in option.address_ids:
+            self.sent.pop(address_id, None)
+            self._acknowledged(address_id)
+            self._connection.count("MPTcpExtRmAddrTx")
+        if option.address_ids:
+            self._connection.signals.send(option)
 
     def _send(self, option: AddAddr) -> None:
         self._connection.count("MPTcpExtEchoAddTx" if option.echo else "MPTcpExtAddAddrTx")
-        self._connection.send_option(option)
+        self._connection.signals.send(option)
 
     def _again(self, now: int) -> None:
         config = self._connection.host.config
@@ -47,14 +74,19 @@ class Announcements:
         if self._pending:
             self._timer.set(now + (config.add_addr_timeout_ns << self._retries))
 
+    def _acknowledged(self, address_id: int) -> None:
+        self._pending.pop(address_id, None)
+        if not self._pending:
+            self._timer.cancel()
+
+    # --- the peer's
+
     def receive(self, option: AddAddr, now: int) -> None:
         """An ADD_ADDR: an echo ends our retransmissions, anything else must be signed by the peer."""
         connection = self._connection
         if option.echo:
             connection.count("MPTcpExtEchoAdd")
-            self._pending.pop(option.address_id, None)
-            if not self._pending:
-                self._timer.cancel()
+            self._acknowledged(option.address_id)
             return
         expected = add_addr_hmac(
             connection.remote_key, connection.local_key, option.address_id, option.address, option.port
@@ -63,11 +95,21 @@ class Announcements:
             connection.count("MPTcpExtAddAddrHMacFailure")
             return
         connection.count("MPTcpExtAddAddr")
+        if option.port is not None:
+            connection.count("MPTcpExtPortAdd")
+        remote = Address(option.address, option.port or connection.remote.port)
+        known = connection.remote if option.address_id == 0 else self.received.get(option.address_id)
+        if known not in (None, remote):
+            connection.count("MPTcpExtAddAddrDrop")  # an ID names one address until it is taken back
+            return
         self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
-        if option.address_id not in self.received:
-            remote = Address(option.address, option.port or connection.remote.port)
-            self.received[option.address_id] = remote
-            connection.path_manager.on_address_announced(option.address_id, remote, now)
+        if known is not None:
+            return
+        if len(self.received) >= connection.host.config.max_addresses_accepted:
+            connection.count("MPTcpExtAddAddrDrop")
+            return
+        self.received[option.address_id] = remote
+        connection.path_manager.on_address_announced(option.address_id, remote, now)
 
     def withdrawn(self, address_id: int) -> None:
         """The peer sent REMOVE_ADDR."""

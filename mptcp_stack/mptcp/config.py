@@ -15,6 +15,8 @@ class MptcpConfig(TcpConfig):
     scheduler: str = "lowest-rtt"
     path_manager: str = "fullmesh"
     max_subflows: int = 8
+    max_addresses_accepted: int = 8
+    """Announced addresses of one peer that are remembered; further ones are answered and forgotten."""
     mptcp_syn_attempts: int = 3
     """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1)."""
     add_addr_retries: int = 3

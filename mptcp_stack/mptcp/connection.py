@@ -1,5 +1,6 @@
 """The connection that an application holds: a stream over one or more subflows, or plain TCP without MPTCP."""
 
+from collections.abc import Collection
 from enum import Enum, auto
 
 from mptcp_stack.congestion import CongestionControl
@@ -23,11 +24,12 @@ from mptcp_stack.mptcp.keys import VERSION, Key
 from mptcp_stack.mptcp.listener import Listener
 from mptcp_stack.mptcp.receiving import Receiving
 from mptcp_stack.mptcp.sending import Sending
+from mptcp_stack.mptcp.signals import Signals
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import broken_pipe, connection_reset
-from mptcp_stack.wire import Buffer, MpCapable, MpJoinSyn, MptcpOption, Segment
+from mptcp_stack.wire import Buffer, MpCapable, MpJoinSyn, MpPrio, Segment
 
 
 class Mode(Enum):
@@ -67,7 +69,7 @@ class Connection:
         self.number = host.context.number_connection()
         self.subflows_opened = 0
         self.needs_third_ack = False
-        self._options: list[MptcpOption] = []
+        self.signals = Signals(self)
         self._readable_queued = False
         self._wants_room = False
 
@@ -103,11 +105,15 @@ class Connection:
         self.count("MPTcpExtMPJoinSynRx")
         if not self.is_mptcp or self.closing.data_closed or len(self.subflows) >= self.host.config.max_subflows:
             return False
-        local_id = next((address.address_id for address in self.host.addresses if address.ip == syn.dst), 0)
-        if syn.dst == self.local.ip:
-            local_id = 0
-        handshake = PassiveJoin(self, option, local_id)
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
+        if local.port != self.local.port:
+            if local not in self.announcements.sent.values():
+                self.count("MPTcpExtMismatchPortSynRx")
+                return False
+            self.count("MPTcpExtMPJoinPortSynRx")
+        if option.backup:
+            self.count("MPTcpExtMPJoinSynBackupRx")
+        handshake = PassiveJoin(self, option)
         subflow = self._add_subflow(handshake, local, remote, option.address_id, now)
         subflow.backup = option.backup
         subflow.endpoint.open_passive(syn, now)
@@ -124,8 +130,7 @@ class Connection:
         except OSError:
             self.count("MPTcpExtMPJoinSynTxBindErr")
             return
-        local_id = 0 if address.ip == self.local.ip else address.address_id
-        subflow = self._add_subflow(ActiveJoin(self, local_id, backup), local, remote, remote_id, now)
+        subflow = self._add_subflow(ActiveJoin(self), local, remote, remote_id, now)
         subflow.backup = backup
         subflow.endpoint.open_active(now)
 
@@ -212,6 +217,14 @@ class Connection:
         """End the connection at once: MP_FASTCLOSE (RFC 8684 section 3.5), or a reset of TCP."""
         self.closing.abort()
 
+    def local_id_of(self, local: Address) -> int:
+        """The address ID of one of our addresses; 0 is the one that the connection began with (section 3.4)."""
+        for address_id, address in self.announcements.sent.items():
+            if address == local:
+                return address_id
+        known = (address.address_id for address in self.host.addresses if address.ip == local.ip)
+        return 0 if local.ip == self.local.ip else next(known, 0)
+
     # --- output
 
     def wake(self) -> None:
@@ -222,15 +235,23 @@ class Connection:
         """Count an event under the kernel's name for it."""
         self.host.context.counters[name] += 1
 
-    def carrier(self) -> Subflow | None:
-        """The subflow for what is not tied to one: the fastest of those that have not stopped answering."""
-        usable = [subflow for subflow in self.subflows if subflow.usable]
-        return min(usable, key=lambda subflow: (subflow.endpoint.sender.rtt.backoff, subflow.srtt_ns), default=None)
+    def carrier(self, avoided: Collection[int] = ()) -> Subflow | None:
+        """The subflow for what is not tied to one: the fastest of those that have not stopped answering.
 
-    def send_option(self, option: MptcpOption) -> None:
-        """Send an option on a segment of its own."""
-        self._options.append(option)
-        self.wake()
+        One from a local address whose ID is ``avoided`` is the last choice.
+        """
+
+        def cost(subflow: Subflow) -> tuple[bool, int, int]:
+            return subflow.local_id in avoided, subflow.endpoint.sender.rtt.backoff, subflow.srtt_ns
+
+        return min((subflow for subflow in self.subflows if subflow.usable), key=cost, default=None)
+
+    def set_backup(self, subflow: Subflow, backup: bool) -> None:
+        """Use a subflow only without an alternative, or as any other, and ask the peer to do so (section 3.3.8)."""
+        subflow.backup = backup
+        if self.is_mptcp:
+            self.count("MPTcpExtMPPrioTx")
+            self.signals.send(MpPrio(backup), subflow)
 
     def third_ack(self, data_length: int | None) -> MpCapable:
         """MP_CAPABLE with both keys, as the initiator sends it (section 3.1)."""
@@ -245,19 +266,11 @@ class Connection:
             closing.send_abort(now)
             return
         self.sending.output(now)
-        if self._options:
-            self._send_options(now)
+        self.signals.output(now)
         for subflow in self.subflows:
             subflow.endpoint.acknowledge_if_due(now)
         if closing.detached:
             closing.limit_wait(now)
-
-    def _send_options(self, now: int) -> None:
-        carrier = self.carrier()
-        if carrier is not None:
-            for option in self._options:
-                carrier.endpoint.send_ack(now, option)
-            self._options.clear()
 
     # --- what subflows report
 
@@ -282,7 +295,7 @@ class Connection:
         self.count("MPTcpExtMPCapableDataFallback")
         self.fall_back(now)
         self.announcements.stop()
-        self._options.clear()
+        self.signals.clear()
         self.sending.fall_back()
         subflow.endpoint.use_option_bytes(0)
         subflow.on_acked(now)

@@ -97,16 +97,14 @@ class PassiveInitial(Handshake):
 class ActiveJoin(Handshake):
     """We add a subflow."""
 
-    def __init__(self, connection: "Connection", local_id: int, backup: bool) -> None:
+    def __init__(self, connection: "Connection") -> None:
         super().__init__(connection)
-        self._local_id = local_id
-        self._backup = backup
         self._nonce = connection.host.random.randbytes(NONCE_BYTES)
         self._peer_nonce = b""
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         self._count["MPTcpExtMPJoinSynTx"] += 1
-        return (MpJoinSyn(self._backup, self._local_id, self.connection.remote_key.token, self._nonce),)
+        return (MpJoinSyn(subflow.backup, subflow.local_id, self.connection.remote_key.token, self._nonce),)
 
     def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpJoinSynAck)
@@ -128,15 +126,14 @@ class ActiveJoin(Handshake):
 class PassiveJoin(Handshake):
     """The peer adds a subflow."""
 
-    def __init__(self, connection: "Connection", option: MpJoinSyn, local_id: int) -> None:
+    def __init__(self, connection: "Connection", option: MpJoinSyn) -> None:
         super().__init__(connection)
-        self._local_id = local_id
         self._peer_nonce = option.nonce
         self._nonce = connection.host.random.randbytes(NONCE_BYTES)
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         digest = join_hmac(self.connection.local_key, self.connection.remote_key, self._nonce, self._peer_nonce)
-        return (MpJoinSynAck(False, self._local_id, digest[:8], self._nonce),)
+        return (MpJoinSynAck(False, subflow.local_id, digest[:8], self._nonce),)
 
     def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpJoinAck)

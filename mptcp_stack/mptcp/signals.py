@@ -1,46 +1,90 @@
-"""What the peer's MPTCP options other than DSS bring about (RFC 8684 section 3)."""
+"""MPTCP options other than DSS: those that wait to be sent, and what the peer's bring about (RFC 8684 section 3)."""
 
 from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.keys import same
 from mptcp_stack.tcp.errors import connection_reset
-from mptcp_stack.wire import AddAddr, MpCapable, MpFastclose, MpPrio, Options, RemoveAddr
+from mptcp_stack.wire import AddAddr, MpCapable, MpFastclose, MpPrio, MptcpOption, Options, RemoveAddr
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.subflow import Subflow
 
 
-def on_options(subflow: "Subflow", options: Options, now: int) -> None:
-    """Act on the MPTCP options of a segment of ``subflow``."""
-    connection = subflow.connection
-    for option in options.mptcp:
-        match option:
-            case MpCapable() if option.data_length:
-                subflow.map_first(option.data_length)
-            case AddAddr():
-                connection.announcements.receive(option, now)
-            case RemoveAddr():
-                _on_remove_addr(connection, option, now)
-            case MpPrio():
-                subflow.backup = option.backup
-            case MpFastclose():
-                on_fastclose(connection, option, now)
+class Signals:
+    """What one connection says, and hears, on segments without payload."""
 
+    __slots__ = ("_connection", "_waiting")
 
-def _on_remove_addr(connection: "Connection", option: RemoveAddr, now: int) -> None:
-    for address_id in option.address_ids:
-        connection.count("MPTcpExtRmAddr")
-        connection.announcements.withdrawn(address_id)
-        for subflow in list(connection.subflows):
-            if subflow.remote_id == address_id and len(connection.subflows) > 1:
-                subflow.endpoint.abort(now)
-        connection.path_manager.on_address_removed(address_id, now)
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._waiting: list[tuple[MptcpOption, Subflow | None]] = []
 
+    # --- out
 
-def on_fastclose(connection: "Connection", option: MpFastclose, now: int) -> None:
-    """The peer aborts the connection (section 3.5), if it knows our key."""
-    if not same(option.receiver_key, connection.local_key.value) or connection.closing.closed:
-        return
-    connection.count("MPTcpExtMPFastcloseRx")
-    connection.closing.fail(connection_reset(), now)
+    def send(self, option: MptcpOption, subflow: "Subflow | None" = None) -> None:
+        """Send an option on a segment of its own, on ``subflow`` if it is about that one.
+
+        What already waits goes to the end of the queue, which a peer cannot make grow that way.
+        """
+        entry = (option, subflow)
+        if entry in self._waiting:
+            self._waiting.remove(entry)
+        self._waiting.append(entry)
+        self._connection.wake()
+
+    def output(self, now: int) -> None:
+        """Send what can be sent; what speaks of a subflow that is gone is forgotten."""
+        if not self._waiting:
+            return
+        connection = self._connection
+        waiting, self._waiting = self._waiting, []
+        for option, subflow in waiting:
+            avoided = option.address_ids if isinstance(option, RemoveAddr) else ()
+            carrier = subflow or connection.carrier(avoided)
+            if carrier is None or (carrier in connection.subflows and not carrier.usable):
+                self._waiting.append((option, subflow))
+            elif carrier in connection.subflows:
+                carrier.endpoint.send_ack(now, option)
+
+    def clear(self) -> None:
+        """The connection speaks no MPTCP any more."""
+        self._waiting.clear()
+
+    # --- in
+
+    def receive(self, subflow: "Subflow", options: Options, now: int) -> None:
+        """Act on the MPTCP options of a segment of ``subflow``."""
+        connection = self._connection
+        for option in options.mptcp:
+            match option:
+                case MpCapable() if option.data_length:
+                    subflow.map_first(option.data_length)
+                case AddAddr():
+                    connection.announcements.receive(option, now)
+                case RemoveAddr():
+                    self._receive_remove_addr(option, now)
+                case MpPrio():
+                    connection.count("MPTcpExtMPPrioRx")
+                    subflow.backup = option.backup
+                case MpFastclose():
+                    self.receive_fastclose(option, now)
+
+    def _receive_remove_addr(self, option: RemoveAddr, now: int) -> None:
+        connection = self._connection
+        for address_id in option.address_ids:
+            connection.count("MPTcpExtRmAddr")
+            connection.announcements.withdrawn(address_id)
+            for subflow in list(connection.subflows):
+                if subflow.remote_id == address_id and len(connection.subflows) > 1:
+                    connection.count("MPTcpExtRmSubflow")
+                    subflow.endpoint.abort(now)
+            connection.path_manager.on_address_removed(address_id, now)
+
+    def receive_fastclose(self, option: MpFastclose, now: int) -> None:
+        """The peer aborts the connection (section 3.5), if it knows our key."""
+        connection = self._connection
+        if not same(option.receiver_key, connection.local_key.value) or connection.closing.closed:
+            return
+        connection.count("MPTcpExtMPFastcloseRx")
+        connection.closing.fail(connection_reset(), now)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp import observing, signals
+from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
@@ -27,7 +27,7 @@ class Subflow:
 
     __slots__ = (
         "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup",
-        "bytes_received", "bytes_sent", "confirmed", "connection", "endpoint", "number", "remote_id",
+        "bytes_received", "bytes_sent", "confirmed", "connection", "endpoint", "local_id", "number", "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -43,6 +43,7 @@ class Subflow:
         self.connection = connection
         self.backup = False
         self.confirmed = False
+        self.local_id = connection.local_id_of(local)
         self.remote_id = remote_id
         self.number = connection.subflows_opened
         connection.subflows_opened += 1
@@ -175,7 +176,7 @@ class Subflow:
         else:
             self._receive_dss(dss, segment, now)
         if options.mptcp:
-            signals.on_options(self, options, now)
+            connection.signals.receive(self, options, now)
         return self.endpoint.state is not State.CLOSED
 
     def _without_dss(self, segment: Segment, now: int) -> bool:
@@ -284,7 +285,7 @@ class Subflow:
         """See ``Upper``: a RST with MP_FASTCLOSE ends more than the subflow (section 3.5)."""
         option = find(segment.options, MpFastclose)
         if option is not None:
-            signals.on_fastclose(self.connection, option, now)
+            self.connection.signals.receive_fastclose(option, now)
 
     def on_closed(self, error: OSError | None, now: int) -> None:
         """See ``Upper``."""
