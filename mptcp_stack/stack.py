@@ -128,7 +128,7 @@ class Stack:
             flow = self._flows.get(segment.flow)
             if type(flow) is Endpoint:
                 flow.receive(segment, now)
-            elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment)):
+            elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment, now)):
                 self._receive_unknown(segment, now)
 
     def handle_timers(self, now: int) -> None:
@@ -227,8 +227,7 @@ class Stack:
         if endpoint.state is State.TIME_WAIT:
             flow = endpoint.flow
             timer = self.context.timers.timer(lambda _: self._flows.pop(flow))
-            timer.set(now + self.config.time_wait_ns)
-            self._flows[flow] = TimeWait(self.context, endpoint, timer)
+            self._flows[flow] = TimeWait(self.context, endpoint, timer, now)
 
     def new_key(self) -> Key:
         """See ``Host``."""
@@ -256,8 +255,8 @@ class Stack:
 
     # --- segments without a flow
 
-    def _leave_time_wait(self, old: TimeWait, segment: Segment) -> bool:
-        if not old.receive(segment):
+    def _leave_time_wait(self, old: TimeWait, segment: Segment, now: int) -> bool:
+        if not old.receive(segment, now):
             return False
         old.timer.cancel()
         self._flows.pop(segment.flow, None)

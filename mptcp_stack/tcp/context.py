@@ -10,6 +10,13 @@ from mptcp_stack.storage import MASK_32, Timers
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.wire import Segment
 
+TIMESTAMP_UNIT_NS = 1_000_000
+
+
+def timestamp(offset: int, now: int) -> int:
+    """TSval of a segment that leaves now: milliseconds from a connection's ``offset`` (RFC 7323 section 5.4)."""
+    return (now // TIMESTAMP_UNIT_NS + offset) & MASK_32
+
 
 @dataclass(kw_only=True)
 class Context:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import MASK_32, Chunks, expand_32
-from mptcp_stack.tcp.context import Context
+from mptcp_stack.tcp.context import TIMESTAMP_UNIT_NS, Context, timestamp
 from mptcp_stack.tcp.errors import connection_refused, connection_reset, timed_out
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
@@ -23,12 +23,11 @@ _DEFAULT_PEER_MSS = {4: 536, 16: 1220}
 _MINIMUM_PEER_MSS = 88
 """A smaller offer would leave no payload beside 40 bytes of options; Linux draws the same line."""
 _TIMESTAMP_BYTES = 12
-_TIMESTAMP_UNIT_NS = 1_000_000
 _MAXIMUM_ECHO_AGE_MS = 120_000
 _UNSUSPICIOUS_SYNS = 2
 """After more than these the initial window is one segment (RFC 6928 section 2)."""
 _MAXIMUM_WINDOW_SCALE = 14
-_PAWS_HALF = 1 << 31
+_MAXIMUM_UNSCALED_WINDOW = 65535
 _CHALLENGE_INTERVAL_NS = 100_000_000
 
 _MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
@@ -49,9 +48,9 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_config", "_context", "_next_challenge_ns", "_offered_window", "_timestamp_offset", "_timestamps", "_upper",
+        "_config", "_context", "_next_challenge_ns", "_offered_window", "_timestamps", "_upper",
         "control", "error", "flow", "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote",
-        "sender", "state", "window_scale",
+        "sender", "state", "timestamp_offset", "window_scale",
     )  # fmt: skip
 
     def __init__(
@@ -75,16 +74,16 @@ class Endpoint:
         self.iss = context.initial_sequence(self.flow, now)
         self.control = context.congestion(self._local_mss(), group)
         self.sender = Sender(context, self.iss, self.control, upper.wake, upper.on_timeout, self._give_up)
-        self.receiver = self._new_receiver(0)
+        self.receiver = self._new_receiver(0, now)
         self.window_scale = _window_scale(self._config.receive_buffer_bytes)
         self.peer_window_scale = 0
         self._timestamps = self._config.timestamps
-        self._timestamp_offset = context.timestamp_offset(local.ip + remote.ip)
+        self.timestamp_offset = context.timestamp_offset(local.ip + remote.ip)
         self._offered_window = 0
         self._next_challenge_ns = 0
 
-    def _new_receiver(self, irs: int) -> Receiver:
-        return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due))
+    def _new_receiver(self, irs: int, now: int) -> Receiver:
+        return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due), now)
 
     def _local_mss(self) -> int:
         headers = _IPV4_TCP_HEADERS if len(self.local.ip) == 4 else _IPV6_TCP_HEADERS
@@ -100,7 +99,7 @@ class Endpoint:
     def open_passive(self, syn: Segment, now: int) -> None:
         """Answer a SYN."""
         self._enter(Event.PASSIVE_OPEN, now)
-        self._take_syn(syn)
+        self._take_syn(syn, now)
         self._queue_syn(now)
 
     def _queue_syn(self, now: int) -> None:
@@ -108,10 +107,11 @@ class Endpoint:
         self.sender.sent(record, now)
         self._emit_record(record, now)
 
-    def _take_syn(self, syn: Segment) -> None:
+    def _take_syn(self, syn: Segment, now: int) -> None:
         """Learn what the peer's SYN says (RFC 9293 section 3.7.1, RFC 7323, RFC 2018)."""
         options = syn.options
-        self.receiver = self._new_receiver(syn.seq)
+        self.receiver = self._new_receiver(syn.seq, now)
+        self.receiver.offer(min(self._upper.receive_window(), _MAXIMUM_UNSCALED_WINDOW))
         self._timestamps = self._config.timestamps and options.ts_val is not None
         if self._timestamps:
             self.receiver.ts_recent = options.ts_val
@@ -157,9 +157,8 @@ class Endpoint:
             return
         if not flags & SYN:
             return
-        self._take_syn(segment)
-        self.sender.window = segment.window
-        self.sender.window_seq = segment.seq
+        self._take_syn(segment, now)
+        self.sender.take_window(segment.window, segment.seq, 0)
         if not acceptable:
             self._enter(Event.SYN_WITHOUT_ACK, now)
             self.sender.recovery.mark_first_lost()
@@ -184,9 +183,16 @@ class Endpoint:
         return False
 
     def _receive_synchronised(self, segment: Segment, now: int) -> None:
-        seq = expand_32(segment.seq, self.receiver.next)
-        if not self._acceptable(segment, seq, now):
+        receiver = self.receiver
+        seq = expand_32(segment.seq, receiver.next)
+        span = segment.length + bool(segment.flags & (SYN | FIN))
+        refusal = receiver.refusal(segment, seq, span, now)
+        if refusal is not None:
+            self._context.counters[refusal] += 1
+            self._answer_unacceptable(segment.flags, span, now)
             return
+        if seq + span == receiver.next and span and not segment.flags & SYN:
+            self._acknowledge()  # a complete duplicate; its acknowledgement still counts
         if segment.flags & RST:
             self._receive_rst(segment, seq, now)
             return
@@ -200,37 +206,17 @@ class Endpoint:
         if segment.length:
             self._receive_data(segment, seq, now)
         if segment.flags & FIN and self.state is not State.CLOSED:
-            self.receiver.fin = seq + segment.length
-            self.receiver.ack_now = True
-        if self.receiver.fin is not None and self.receiver.take_fin():
+            receiver.fin = seq + segment.length
+            receiver.ack_now = True
+        if receiver.fin is not None and receiver.take_fin():
             self._receive_fin(now)
         self._upper.wake()
-
-    def _acceptable(self, segment: Segment, seq: int, now: int) -> bool:
-        """Sequence number and timestamp check (RFC 9293 section 3.10.7.4, RFC 7323 section 5)."""
-        receiver = self.receiver
-        span = segment.length + bool(segment.flags & (SYN | FIN))
-        options = segment.options
-        if options.ts_val is not None and receiver.ts_recent is not None and not segment.flags & RST:
-            age = (receiver.ts_recent - options.ts_val) & MASK_32
-            if 0 < age < _PAWS_HALF:
-                self._context.counters["TcpExtPAWSEstab"] += 1
-                self._answer_unacceptable(span, now)
-                return False
-            if seq <= receiver.last_ack_sent:
-                receiver.ts_recent = options.ts_val
-        if seq + span < receiver.next or seq > receiver.next + self._config.receive_buffer_bytes:
-            if not segment.flags & RST:
-                self._answer_unacceptable(span, now)
-            return False
-        if seq + span == receiver.next and span:
-            self._acknowledge()  # a complete duplicate; its acknowledgement still counts
-        return True
 
     def _receive_late_syn(self, segment: Segment, seq: int, now: int) -> bool:
         """A SYN on a flow that has seen one; True: it is the SYN/ACK of a simultaneous open, go on with it."""
         if self.state is State.SYN_RECEIVED and seq == self.receiver.irs:
             if segment.flags & ACK:
+                self._acknowledge()
                 return True
             self.sender.recovery.mark_first_lost()  # the peer did not get our SYN/ACK: send it again
             self._upper.wake()
@@ -240,9 +226,11 @@ class Endpoint:
         self._challenge(now)
         return False
 
-    def _answer_unacceptable(self, span: int, now: int) -> None:
+    def _answer_unacceptable(self, flags: int, span: int, now: int) -> None:
         """What took sequence numbers will not come for ever; a bare answer to a bare answer could."""
-        if span:
+        if flags & RST:
+            return
+        if span and not flags & SYN:
             self._acknowledge()
         else:
             self._challenge(now)
@@ -263,8 +251,9 @@ class Endpoint:
         if seq != self.receiver.next:
             self._challenge(now)
             return
+        refused = self.state is State.SYN_RECEIVED
         self._upper.on_reset(segment, now)
-        self._close(connection_reset(), now)
+        self._close(connection_refused() if refused else connection_reset(), now)
 
     def _receive_ack(self, segment: Segment, seq: int, now: int) -> bool:
         sender = self.sender
@@ -278,16 +267,14 @@ class Endpoint:
                 return False
             if not self._established(segment, self.iss + 1, now):
                 return False
-        if ack > scoreboard.next:
+        if ack > scoreboard.next or ack < scoreboard.una - sender.maximum_window:
             self._challenge(now)  # RFC 5961 section 5.2
             return False
         if ack < scoreboard.una:
             return True
         window = segment.window << self.peer_window_scale
         duplicate = not segment.length and window == sender.window and not segment.flags & FIN
-        newer = seq > sender.window_seq or (seq == sender.window_seq and ack >= sender.window_ack)
-        if newer or ack > scoreboard.una:  # a window counts from its acknowledgement: on a repetition they go together
-            sender.window, sender.window_seq, sender.window_ack = window, seq, ack
+        sender.take_window(window, min(seq, self.receiver.next), ack)
         blocks = []
         if segment.options.sack and sender.recovery.uses_sack:
             una = scoreboard.una
@@ -304,8 +291,8 @@ class Endpoint:
         """How long ago what ``segment`` echoes was sent, rounded up to the timestamps' unit; 0 without an echo."""
         if not self._timestamps or segment.options.ts_val is None:
             return 0
-        age_ms = (now // _TIMESTAMP_UNIT_NS + self._timestamp_offset - segment.options.ts_ecr) & MASK_32
-        return (age_ms + 1) * _TIMESTAMP_UNIT_NS if age_ms < _MAXIMUM_ECHO_AGE_MS else 0
+        age_ms = (timestamp(self.timestamp_offset, now) - segment.options.ts_ecr) & MASK_32
+        return (age_ms + 1) * TIMESTAMP_UNIT_NS if age_ms < _MAXIMUM_ECHO_AGE_MS else 0
 
     def _receive_data(self, segment: Segment, seq: int, now: int) -> None:
         if self.state not in _MAY_RECEIVE:
@@ -394,14 +381,15 @@ class Endpoint:
         receiver = self.receiver
         options = Options()
         if self._timestamps:
-            options.ts_val = (now // _TIMESTAMP_UNIT_NS + self._timestamp_offset) & MASK_32
+            options.ts_val = timestamp(self.timestamp_offset, now)
             options.ts_ecr = receiver.ts_recent or 0
         selective = False
         if flags & SYN:
             window = self._offer_on_syn(options)
         else:
             self._offered_window = self._upper.receive_window()
-            window = self._offered_window >> self.window_scale
+            window = min(self._offered_window >> self.window_scale, _MAXIMUM_UNSCALED_WINDOW)
+            receiver.offer(window << self.window_scale)
             if mptcp:
                 options.mptcp = mptcp
             elif not flags & RST:
@@ -418,7 +406,7 @@ class Endpoint:
         local, remote = self.local, self.remote
         ack = receiver.next if flags & ACK else 0
         segment = Segment(
-            local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, min(window, 65535),
+            local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, window,
             options, payload, length, gso_size,
         )  # fmt: skip
         if flags & ACK and (record is None or not selective):  # data leave no room for what SACK has to say
@@ -432,7 +420,7 @@ class Endpoint:
         if not answering or self.window_scale:
             options.window_scale = self.window_scale
         options.mptcp = self._upper.handshake_options()
-        return self._upper.receive_window()
+        return min(self._upper.receive_window(), _MAXIMUM_UNSCALED_WINDOW)
 
     def update_window(self) -> None:
         """The application has read: say so if that doubles what the peer may send (RFC 9293 section 3.8.6.2.2)."""

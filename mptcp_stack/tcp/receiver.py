@@ -1,24 +1,33 @@
 """The receiving half of a TCP endpoint: order, and when and how to acknowledge."""
 
-from mptcp_stack.storage import Chunks, Reassembly
+from mptcp_stack.storage import MASK_32, Chunks, Reassembly
 from mptcp_stack.storage.timers import Timer
-from mptcp_stack.tcp.config import TcpConfig
+from mptcp_stack.tcp.config import SECOND_NS, TcpConfig
+from mptcp_stack.wire import RST, Segment
 
 _DEFAULT_MSS = 536
+_TIMESTAMP_HALF = 1 << 31
+_TIMESTAMP_LIFETIME_NS = 24 * 86400 * SECOND_NS
+"""After so long without a segment a 32-bit timestamp may have wrapped (RFC 7323 section 5.5)."""
 _QUICK_ACKS = 16
 """The first acknowledgements are not delayed, so that the peer's slow start is not either (as Linux does)."""
 
 
 class Receiver:
-    """State of RFC 9293's RCV variables. Sequence numbers are unwrapped."""
+    """State of RFC 9293's RCV variables. Sequence numbers are unwrapped.
+
+    ``edge``: the end of the window that was offered; ``heard_ns``: when the last acceptable segment came.
+    """
 
     __slots__ = (
-        "_config", "_delayed", "_mss", "_pending_bytes", "_quick", "ack_now", "fin", "irs", "last_ack_sent",
-        "reassembly", "ts_recent",
+        "_config", "_delayed", "_mss", "_pending_bytes", "_quick", "ack_now", "edge", "fin", "heard_ns", "irs",
+        "last_ack_sent", "reassembly", "ts_recent",
     )  # fmt: skip
 
-    def __init__(self, irs: int, config: TcpConfig, delayed: Timer) -> None:
+    def __init__(self, irs: int, config: TcpConfig, delayed: Timer, now: int) -> None:
         self.irs = irs
+        self.edge = irs + 1
+        self.heard_ns = now
         self.reassembly = Reassembly(irs + 1)
         self.fin: int | None = None
         self.ts_recent: int | None = None
@@ -34,6 +43,36 @@ class Receiver:
     def next(self) -> int:
         """RCV.NXT."""
         return self.reassembly.next
+
+    def refusal(self, segment: Segment, seq: int, span: int, now: int) -> str | None:
+        """Why a segment is not acceptable, as the name of the counter for it; None: it is.
+
+        The check of RFC 9293 section 3.10.7.4 with that of timestamps (PAWS, RFC 7323 section 5.3). ``span``: sequence
+        numbers it takes. The acknowledgement on a complete duplicate right before RCV.NXT counts, and so does what
+        comes without payload one beyond the window: its sender may have put a FIN there.
+        """
+        ts_val = segment.options.ts_val
+        if ts_val is not None and self.ts_recent is not None and not segment.flags & RST:
+            age = (self.ts_recent - ts_val) & MASK_32
+            if 0 < age < _TIMESTAMP_HALF and now - self.heard_ns < _TIMESTAMP_LIFETIME_NS:
+                return "TcpExtPAWSEstab"
+        else:
+            ts_val = None
+        if seq + span < self.reassembly.next:
+            return "TcpExtDelayedACKLost"
+        length = segment.length
+        if seq + length > self.edge + (not length):
+            return "TcpExtBeyondWindow"
+        if ts_val is not None and seq <= self.last_ack_sent:
+            self.ts_recent = ts_val
+        self.heard_ns = now
+        return None
+
+    def offer(self, window_bytes: int) -> None:
+        """The peer is being told that it may send so much beyond RCV.NXT."""
+        edge = self.reassembly.next + window_bytes
+        if edge > self.edge:
+            self.edge = edge
 
     def accept(self, seq: int, chunks: Chunks, length: int, segment_bytes: int, now: int) -> Chunks:
         """Payload at ``seq``; returns what is in order now. ``segment_bytes``: payload of one wire packet of it."""

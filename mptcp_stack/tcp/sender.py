@@ -31,8 +31,8 @@ class Sender:
 
     __slots__ = (
         "_config", "_context", "_expiry", "_give_up", "_on_timeout", "_pacer", "_probed", "_reorder_timer",
-        "_round_end", "_timer", "_wake", "control", "mss", "recovery", "retries", "rtt", "scoreboard", "window",
-        "window_ack", "window_seq",
+        "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control", "maximum_window", "mss", "recovery",
+        "retries", "rtt", "scoreboard", "window",
     )  # fmt: skip
 
     def __init__(
@@ -52,8 +52,9 @@ class Sender:
         self.rtt = RttEstimator()
         self.recovery = Recovery(self.scoreboard, self.rtt, control)
         self.window = 0
-        self.window_seq = 0
-        self.window_ack = 0
+        self.maximum_window = 0
+        self._window_seq = 0
+        self._window_ack = 0
         self.retries = context.config.syn_retries
         self._wake = wake
         self._on_timeout = on_timeout
@@ -66,6 +67,18 @@ class Sender:
         self._pacer = Pacer(control, context.timers.timer(lambda _: self._wake()))
 
     # --- what may be sent
+
+    def take_window(self, window: int, seq: int, ack: int) -> None:
+        """The peer offers ``window`` bytes from ``ack`` on, unless it had said something newer (RFC 9293, 3.10.7.4).
+
+        ``seq``: of the segment, but not beyond RCV.NXT. One from the future (reordered, or forged) would make all that
+        follow look old. A window counts from its acknowledgement: on a repetition they go together.
+        """
+        newer = seq > self._window_seq or (seq == self._window_seq and ack >= self._window_ack)
+        if newer or ack > self.scoreboard.una:
+            self.window, self._window_seq, self._window_ack = window, seq, ack
+            if window > self.maximum_window:
+                self.maximum_window = window
 
     def room(self, now: int) -> int:
         """Bytes of new data that congestion window, pace and the peer's window allow; 0 while lost data waits."""

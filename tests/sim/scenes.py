@@ -18,8 +18,8 @@ from mptcp_stack.sim import (
     pattern,
 )
 from mptcp_stack.stack import StackConfig
-from mptcp_stack.tcp import Address
-from mptcp_stack.wire import Packet, Segment, WireError, complete, decode, encode
+from mptcp_stack.tcp import Address, Endpoint
+from mptcp_stack.wire import ACK, Packet, Segment, WireError, complete, decode, encode
 
 PORT = 80
 PATH = LinkSpec(rate_bps=10_000_000, delay_ns=10 * MILLISECOND, queue_bytes=50_000)
@@ -159,6 +159,44 @@ def come_to_rest(scene: Scene, limit_ns: int = 300 * SECOND) -> None:
         assert not stack._flows
         assert not stack._tokens
         assert all(listener.half_open == 0 for listener in stack._listeners.values())
+
+
+def idle_scene(**settings: Any) -> Scene:
+    """A plain TCP connection over one path, established, with nothing under way."""
+    run = make_scene(1, [PATH], mptcp=False, **settings)
+    run.server.listen(Address(b"", PORT), Application)
+    run.client.connect(SERVER, Application())
+    run.network.run_for(200 * MILLISECOND)
+    return run
+
+
+def endpoint_of(host: Host) -> Endpoint:
+    """The endpoint of the only connection of `host`."""
+    (connection,) = host.stack.connections
+    return connection.subflows[0].endpoint
+
+
+def forge(run: Scene, host: Host, **fields: int) -> list[Segment]:
+    """Give `host` a segment as its peer would send it, but for some `fields`; what it sends at once.
+
+    `seq` and `ack` are meant modulo 2**32; `length` bytes of payload; the timestamp is `later` than the peer's last.
+    """
+    peer = run.server if host is run.client else run.client
+    endpoint = endpoint_of(host)
+    local, remote = endpoint.local, endpoint.remote
+    forged = Segment(remote.ip, local.ip, remote.port, local.port, flags=ACK, window=1000)
+    forged.seq, forged.ack = endpoint.receiver.next, endpoint.sender.scoreboard.next
+    forged.options.ts_val = (run.segments(peer.name)[-1][1].options.ts_val + fields.pop("later", 0)) % 2**32
+    forged.options.ts_ecr = run.segments(host.name)[-1][1].options.ts_val
+    forged.payload = [memoryview(bytes(fields.pop("length", 0)))]
+    forged.length = len(forged.payload[0])
+    for name, value in fields.items():
+        setattr(forged, name, value)
+    forged.seq, forged.ack = forged.seq % 2**32, forged.ack % 2**32
+    before = len(run.network.trace)
+    host.stack.receive([Packet([complete(encode(forged))])], run.network.clock.now_ns)
+    host.settle()
+    return [decode(Packet([record.packet])) for record in run.network.trace[before:] if record.host == host.name]
 
 
 def rewrite(change: Callable[[Segment], bool]) -> Middlebox:
