@@ -176,15 +176,12 @@ def calibrate(topology: TopologyName, settings: Settings = None, as_json: Json =
 
     enter()
     with Lab(rendered) as lab:
-        calibrations = [asdict(calibration) for calibration in lab.calibrate()]
+        calibrations = lab.calibrate()
     if as_json:
-        _print_json(calibrations)
+        _print_json([asdict(one) for one in calibrations])
         return
-    from testbed.units import format_rate
-
     for one in calibrations:
-        asked = format_rate(one["asked_bps"]) if one["asked_bps"] else "unshaped"
-        print(f"{one['link']} {one['direction']}: asked {asked}, measured {format_rate(one['measured_bps'])}")
+        print(one)
 
 
 @app.command()

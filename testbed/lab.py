@@ -12,6 +12,7 @@ from testbed.congestion import set_congestion_control
 from testbed.hosts import Host
 from testbed.links import cable
 from testbed.links.bond import Bond
+from testbed.links.emulator.control import Counters, Emulation
 from testbed.mininet_backend import MininetBackend
 from testbed.spec import Topology
 
@@ -27,6 +28,7 @@ class Lab:
         self._namespace = namespace.current()
         self._backend = MininetBackend(topology)
         self._bond: Bond | None = None
+        self._emulation: Emulation | None = None
         self._calibration: list[Calibration] = []
 
     def __enter__(self) -> Lab:
@@ -34,14 +36,22 @@ class Lab:
             self._backend.start()
             for link in self.topology.links:
                 cable.set_up(link, self.hosts)
+            emulated = [link for link in self.topology.links if link.kind == "emulator"]
+            if emulated:
+                self._emulation = Emulation(emulated, seed=0)
         except BaseException:
-            self._backend.stop()
+            self._stop()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._emulation is not None:
+            self._emulation.stop()
         self._backend.stop()
 
     @property
@@ -53,6 +63,16 @@ class Lab:
         """Measure every shaped link both ways; LabError when one is not as asked (see `testbed.calibrate`)."""
         self._calibration = calibrate.calibrate(self.topology.links, self.hosts)
         return self._calibration
+
+    def seed_links(self, seed: int) -> None:
+        """Begin the dice of emulated links anew: the same seed and the same packets give the same losses."""
+        if self._emulation is not None:
+            self._emulation.seed(seed)
+
+    def link_counters(self) -> Counters:
+        """What every link but bare ones delivered and dropped so far; LabError when the emulator has failed."""
+        counted = {link.name: cable.counters(link) for link in self.topology.links if link.kind == "tc"}
+        return counted | (self._emulation.counters() if self._emulation is not None else {})
 
     def configure_mptcp(self) -> None:
         """Make the kernels' MPTCP use every path; may be repeated. Unsupported without kernel MPTCP."""
@@ -90,6 +110,7 @@ class Lab:
         return {
             "topology": self.topology.model_dump(mode="json"),
             "links": [cable.describe(link, self.hosts) for link in self.topology.links],
+            "emulator": self._emulation and {"real_time": self._emulation.real_time},
             "calibration": [asdict(result) | {"ok": result.ok} for result in self._calibration],
             "bond": self._bond.describe() if self._bond else None,
             "sysctls": {name: _sysctls(host) for name, host in self.hosts.items()},

@@ -224,6 +224,7 @@ class Runner:
         try:
             if refusal is not None:
                 raise refusal
+            bench.lab.seed_links(bench.seed)
             measurement = experiment.run_point(bench, point)
             problems = experiment.checks(point, measurement)
         except Unsupported as error:
@@ -242,6 +243,7 @@ class Runner:
             measurement.counters,
             measurement.paths,
             measurement.stacks,
+            measurement.links,
         )
 
 
@@ -255,6 +257,7 @@ class _Verdict:
     counters: Mapping[str, Any] = field(default_factory=dict)
     paths: Mapping[str, Any] = field(default_factory=dict)
     stacks: Mapping[str, Any] = field(default_factory=dict)
+    links: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""Rates and sizes as people write them ("50 Mbit/s", "100 kB"), as integers in bit/s and bytes."""
+"""Quantities as people write them ("50 Mbit/s", "100 kB", "10 ms", "1 %"), as numbers in base units."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pydantic import BeforeValidator
 
 _RATE_UNITS = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
 _SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "KiB": 2**10, "MiB": 2**20}
+_TIME_UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9}
 _QUANTITY = re.compile(r"(-?\d+(?:\.\d+)?)\s*(\S*)")
 
 
-def _parse(value: Any, units: dict[str, int], example: str) -> int:
-    """`value` in the base unit; ValueError (for pydantic) that shows how to write it."""
+def _parse(value: Any, units: dict[str, int], example: str, least: int = 1) -> int:
+    """`value` in the base unit, at least `least` of it; ValueError (for pydantic) that shows how to write it."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f'must look like "{example}"')
     match = _QUANTITY.fullmatch(str(value).strip())
@@ -21,8 +22,8 @@ def _parse(value: Any, units: dict[str, int], example: str) -> int:
     if match is None or (unit and unit not in units):
         raise ValueError(f'must look like "{example}"; units are {", ".join(units)}')
     amount = round(float(match.group(1)) * units.get(unit, 1))
-    if amount <= 0:
-        raise ValueError(f'must be positive, e.g. "{example}"')
+    if amount < least:
+        raise ValueError(f'must {"be positive" if least else "not be negative"}, e.g. "{example}"')
     return amount
 
 
@@ -36,6 +37,24 @@ def parse_size_bytes(value: Any) -> int:
     return _parse(value, _SIZE_UNITS, "100 kB")
 
 
+def parse_time_ns(value: Any) -> int:
+    """Nanoseconds of "10 ms" or of a plain number of nanoseconds, zero allowed; ValueError otherwise."""
+    return _parse(value, _TIME_UNITS, "10 ms", least=0)
+
+
+def parse_probability(value: Any) -> float:
+    """The probability of "1 %" or of a number from 0 to 1; ValueError otherwise."""
+    text = str(value).strip()
+    percent = text.endswith("%")
+    try:
+        probability = float(text.removesuffix("%")) / (100 if percent else 1)
+    except ValueError:
+        probability = -1.0
+    if isinstance(value, bool) or not 0 <= probability <= 1:
+        raise ValueError('must be a probability, e.g. "1 %" or 0.01')
+    return probability
+
+
 def format_rate(rate_bps: float) -> str:
     """A rate for people: "50.0 Mbit/s"."""
     for unit, factor in reversed(_RATE_UNITS.items()):
@@ -46,3 +65,5 @@ def format_rate(rate_bps: float) -> str:
 
 RateBps = Annotated[int, BeforeValidator(parse_rate_bps)]
 SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes)]
+TimeNs = Annotated[int, BeforeValidator(parse_time_ns)]
+Probability = Annotated[float, BeforeValidator(parse_probability)]

@@ -1,9 +1,12 @@
 """Links: what carries packets between two hosts.
 
-An unshaped link is one veth pair, host to host. A shaped link is two pairs with a *wire* in between, in the run's
-own namespace, that passes frames from one side to the other:
+A link that does nothing to packets is one veth pair, host to host. Any other is two pairs with a *wire* in between,
+in the run's own namespace, that passes frames from one side to the other:
 
-    client-eth1 ==veth== path1-a <-redirect-> path1-b ==veth== server-eth1
+    client-eth1 ==veth== path1-a <-wire-> path1-b ==veth== server-eth1
+
+The wire is the kernel's (`tc`: frames redirected, rate and queue by a token bucket filter) or one process for all links
+in user space (`testbed.links.emulator`: also delay, jitter, loss, reordering, duplication).
 
 The hosts' interfaces split super-segments (TSO and GSO off), so the shaper at the far end of the wire sees only
 single packets of at most the MTU, as a bottleneck in a network does; the receiving interface may merge them again
@@ -13,12 +16,15 @@ and its drops are told to the local TCP directly, which then slows down without 
 
 from __future__ import annotations
 
-from testbed.spec import Link
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the emulator's process shall start without what only validates specifications
+    from testbed.spec import Link
 
 
 def wire_ends(link: Link) -> tuple[str, str]:
-    """The interfaces of a shaped link's wire, in the order of the link's own ends.
+    """The interfaces of a link's wire, in the order of the link's own ends.
 
-    What leaves by the first goes to the link's first end, shaped.
+    What leaves by the first goes to the link's first end.
     """
     return f"{link.name}-a", f"{link.name}-b"

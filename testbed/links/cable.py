@@ -9,36 +9,46 @@ from typing import Any
 from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.links import wire_ends
+from testbed.links.emulator.control import direction_names
 from testbed.links.offloads import read_offloads, set_offloads
+from testbed.links.shaping import counters as shaper_counters
 from testbed.links.shaping import read_back, redirect, shape
 from testbed.spec import Link
 
 
 def set_up(link: Link, hosts: Mapping[str, Host]) -> None:
-    """Shape a link in both directions and set its hosts' offloads; LabError that names it when refused."""
+    """Set a link's hosts' offloads and shape what the kernel shapes; LabError that names it when refused."""
     try:
         for end in link.ends:
             set_offloads(hosts[end.host], end.interface, link.wire)
-        if link.rate_bps and link.queue_bytes:
+        if link.kind == "tc":
             first, second = wire_ends(link)
             redirect(first, second)
             redirect(second, first)
-            shape(first, link.rate_bps, link.queue_bytes)
-            shape(second, link.rate_bps, link.queue_bytes)
+            for wire_end, direction in zip((first, second), reversed(link.directions), strict=True):
+                assert direction.rate_bps
+                assert direction.queue_bytes
+                shape(wire_end, direction.rate_bps, direction.queue_bytes)
     except LabError as error:
         raise type(error)(f"link {link.name}: {error.message}", error.exit_code) from None
+
+
+def counters(link: Link) -> dict[str, dict[str, int]]:
+    """Frames and bytes delivered and dropped so far by a link of the kernel's, by direction."""
+    names = zip(direction_names(link), reversed(wire_ends(link)), strict=True)
+    return {name: shaper_counters(wire_end) for name, wire_end in names}
 
 
 def describe(link: Link, hosts: Mapping[str, Host]) -> dict[str, Any]:
     """What the system says the link is, for a run's manifest."""
     shaping = {}
-    if link.rate_bps:
+    if link.kind == "tc":
         for wire_end, end in zip(wire_ends(link), link.ends, strict=True):
             got = read_back(wire_end)
             shaping[f"to {end.host}"] = got and {"qdisc": "tbf", **asdict(got)}
     return {
         "name": link.name,
-        "kind": "wire" if link.rate_bps else "veth",
+        "kind": link.kind,
         "shaping": shaping,
         "offloads": {end.interface: read_offloads(hosts[end.host], end.interface) for end in link.ends},
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 from testbed.commands import run
 from testbed.errors import LabError, Unsupported
@@ -48,9 +49,24 @@ def shape(interface: str, rate_bps: int, queue_bytes: int) -> None:
 
 def read_back(interface: str) -> Shaping | None:
     """What the kernel says it does to packets leaving by `interface`; None when it does not shape them."""
-    qdiscs = json.loads(run(["tc", "-j", "-r", "qdisc", "show", "dev", interface]).stdout)
-    tbf = next((qdisc["options"] for qdisc in qdiscs if qdisc["kind"] == "tbf"), None)
-    return tbf and Shaping(tbf["rate"] * 8, tbf["limit"], tbf["burst"])
+    qdisc = _tbf(interface)
+    if qdisc is None:
+        return None
+    options = qdisc["options"]
+    return Shaping(options["rate"] * 8, options["limit"], options["burst"])
+
+
+def counters(interface: str) -> dict[str, int]:
+    """What the shaper of `interface` delivered and dropped so far; empty when there is none."""
+    qdisc = _tbf(interface)
+    if qdisc is None:
+        return {}
+    return {"delivered": qdisc["packets"], "delivered_bytes": qdisc["bytes"], "queue_dropped": qdisc["drops"]}
+
+
+def _tbf(interface: str) -> dict[str, Any] | None:
+    qdiscs = json.loads(run(["tc", "-s", "-j", "-r", "qdisc", "show", "dev", interface]).stdout)
+    return next((qdisc for qdisc in qdiscs if qdisc["kind"] == "tbf"), None)
 
 
 def verify(interface: str, asked: Shaping) -> None:

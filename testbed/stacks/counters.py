@@ -81,3 +81,36 @@ def read(lab: Lab) -> Counters:
 def difference(before: Counters, after: Counters) -> Counters:
     """Return what every host counted between two readings."""
     return {name: counters.since(before[name]) for name, counters in after.items()}
+
+
+LinkCounters = dict[str, dict[str, Numbers]]
+"""What links delivered and dropped: by link, direction and name (see :mod:`testbed.links.emulator`)."""
+
+EMULATION_FAULTS = {
+    "oversized": "super-segments that nobody had split",
+    "overrun": "frames lost because the emulator came too late",
+    "refused": "frames that the receiving interface did not take",
+}
+"""What an emulated link does that was not asked of it."""
+
+
+def link_difference(before: LinkCounters, after: LinkCounters) -> LinkCounters:
+    """Return what every link counted between two readings."""
+    return {
+        link: {
+            direction: {name: value - before[link][direction][name] for name, value in numbers.items()}
+            for direction, numbers in directions.items()
+        }
+        for link, directions in after.items()
+    }
+
+
+def link_problems(counted: LinkCounters) -> list[str]:
+    """Return where a link was not what it was said to be, in the user's words."""
+    return [
+        f"link {link}, {direction}: {numbers[fault]} {what}"
+        for link, directions in counted.items()
+        for direction, numbers in directions.items()
+        for fault, what in EMULATION_FAULTS.items()
+        if numbers.get(fault)
+    ]

@@ -96,7 +96,8 @@ class Measurement:
     """What a load gave. ``problems`` in the user's words; the run is valid when there are none.
 
     ``counters`` by host and kernel MIB name and ``paths`` by host and interface: what was counted during the
-    run. ``stacks`` by host: what our own stack reported, ``None`` when the kernel's was used.
+    run. ``stacks`` by host: what our own stack reported, ``None`` when the kernel's was used. ``links`` by link
+    and direction: what the links delivered and dropped.
     """
 
     result: dict[str, Any]
@@ -104,6 +105,7 @@ class Measurement:
     counters: dict[str, dict[str, int]]
     paths: dict[str, dict[str, dict[str, int]]]
     stacks: dict[str, dict[str, Any] | None]
+    links: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
 
 
 Share = Callable[[Program, float], float]
@@ -175,16 +177,18 @@ def _measure(
         )
     }
     watch = _Watch(lab, stack, progress)
-    before = counters.read(lab)
+    before, links_before = counters.read(lab), lab.link_counters()
     result, reports = _run(lab, trial, commands, directory, watch)
     counted = counters.difference(before, counters.read(lab))
+    links = counters.link_difference(links_before, lab.link_counters())
     evidence = Evidence(trial.connections, trial.long_lived, watch.congestion_seen, reports)
     measurement = Measurement(
         result,
-        failure_problems(result) + stack.verify(lab, counted, evidence),
+        failure_problems(result) + stack.verify(lab, counted, evidence) + counters.link_problems(links),
         {host: numbers.protocols for host, numbers in counted.items()},
         {host: dict(numbers.interfaces) for host, numbers in counted.items()},
         {host: reports.get(host) for host in (CLIENT, SERVER)},
+        links,
     )
     raw = {
         "commands": commands,

@@ -6,7 +6,7 @@ import yaml
 from testbed.errors import LabError
 from testbed.spec import Topology
 from testbed.topologies import load_topology, template_header, topology_names
-from testbed.units import format_rate, parse_rate_bps, parse_size_bytes
+from testbed.units import format_rate, parse_probability, parse_rate_bps, parse_size_bytes, parse_time_ns
 from testbed.validation import validate
 
 HEADER = "{# summary: a test\nparameters:\n  rate: {default: 5 Mbit/s, help: the rate} #}\n"
@@ -76,6 +76,42 @@ def test_a_topology_cannot_be_changed():
         load_topology("two-paths").name = "other"
 
 
+def kind(**changes):
+    return validate(Topology, two_hosts(**changes), "x").links[0].kind
+
+
+def test_the_backend_is_the_simplest_that_can_do_the_link():
+    assert kind() == "tc"
+    assert kind(rate="none", queue="none") == "veth"
+    assert kind(delay="1 ms") == kind(reverse={"loss": "1 %"}) == kind(backend="emulator") == "emulator"
+    assert kind(reverse={"rate": "none", "queue": "none"}) == "emulator"
+
+
+def test_the_reverse_direction_differs_in_what_it_names_only():
+    link = validate(Topology, two_hosts(delay="5 ms", loss="1 %", reverse={"rate": "2 Mbit/s", "loss": 0}), "x").links[
+        0
+    ]
+    there, back = link.directions
+    assert (there.rate_bps, there.delay_ns, there.loss) == (50_000_000, 5_000_000, 0.01)
+    assert (back.rate_bps, back.delay_ns, back.loss, back.queue_bytes) == (2_000_000, 5_000_000, 0.0, 100_000)
+
+
+def test_paths_of_a_template_may_differ():
+    first, second, third = load_topology("two-paths", {"paths": 3, "rate": "10 Mbit/s, none", "delay": "1 ms"}).links
+    assert (first.rate_bps, second.rate_bps, third.rate_bps) == (10_000_000, None, 10_000_000)
+    assert (first.queue_bytes, second.queue_bytes, second.delay_ns) == (100_000, None, 1_000_000)
+
+
+@pytest.mark.parametrize(("text", "number"), [("10 ms", 10**7), ("1.5 us", 1500), (0, 0), ("2s", 2 * 10**9)])
+def test_times(text, number):
+    assert parse_time_ns(text) == number
+
+
+@pytest.mark.parametrize(("text", "number"), [("1 %", 0.01), ("0.1%", 0.001), (0.5, 0.5), (1, 1.0), ("0", 0.0)])
+def test_probabilities(text, number):
+    assert parse_probability(text) == pytest.approx(number)
+
+
 @pytest.mark.parametrize(
     ("text", "number"),
     [("50 Mbit/s", 50_000_000), ("1.5Gbit/s", 1_500_000_000), (800, 800), ("800", 800), ("9 kbit/s", 9_000)],
@@ -106,8 +142,37 @@ WRONG_LINKS = {
     "queue without rate": ({"rate": "none"}, "links[0].queue: an unshaped link (no rate) has no queue"),
     "shaped super-segments": ({"wire": "super-segments"}, "links[0].wire: a shaped link carries single packets"),
     "wire": ({"wire": "fibre"}, "links[0].wire: must be one of 'mtu' or 'super-segments', not 'fibre'"),
-    "unknown field": ({"rat": 1}, "links[0].rat: unknown field 'rat', did you mean rate? allowed: name, ends, rate,"),
-    "later feature": ({"delay": "5 ms"}, "links[0].delay: unknown field 'delay'; allowed: name, ends, rate, queue"),
+    "unknown field": ({"rat": 1}, "links[0].rat: unknown field 'rat', did you mean rate? allowed: rate, queue, delay,"),
+    "unit of delay": ({"delay": "5 m"}, 'links[0].delay: must look like "10 ms"; units are ns, us, ms, s'),
+    "negative delay": ({"delay": "-5 ms"}, 'links[0].delay: must not be negative, e.g. "10 ms"'),
+    "loss beyond certainty": ({"loss": 5}, 'links[0].loss: must be a probability, e.g. "1 %" or 0.01'),
+    "jitter beyond delay": ({"delay": "5 ms", "jitter": "6 ms"}, "links[0].jitter: must not exceed the delay"),
+    "reordering without time": ({"reorder": "1 %"}, "links[0].reorder: and reorder_extra belong together"),
+    "reverse without queue": (
+        {"rate": "none", "queue": "none", "reverse": {"rate": "5 Mbit/s"}},
+        "links[0].reverse.queue: a shaped link needs the size of its queue",
+    ),
+    "unknown field of reverse": (
+        {"reverse": {"rat": 1}},
+        "links[0].reverse.rat: unknown field 'rat', did you mean rate? allowed: rate, queue, delay, jitter, loss,",
+    ),
+    "part of a burst loss": ({"burst_loss": {"enter": "1 %"}}, "links[0].burst_loss.leave: is required"),
+    "tc with loss": (
+        {"backend": "tc", "loss": "1 %", "delay": "5 ms"},
+        "links[0].backend: tc shapes rate and queue, it cannot do delay, loss: use emulator or auto",
+    ),
+    "tc with loss one way": (
+        {"backend": "tc", "reverse": {"loss": "1 %"}},
+        "links[0].backend: tc shapes rate and queue, it cannot do loss: use emulator or auto",
+    ),
+    "tc without a rate": (
+        {"backend": "tc", "rate": "none", "queue": "none"},
+        "links[0].backend: tc shapes both directions or none: use emulator or auto",
+    ),
+    "delayed super-segments": (
+        {"rate": "none", "queue": "none", "delay": "5 ms", "wire": "super-segments"},
+        "links[0].wire: a shaped link carries single packets",
+    ),
     "tolerance": ({"tolerance": 2}, "links[0].tolerance: input should be less than 1 (got 2)"),
     "long name": ({"name": "a-very-long-name"}, "links[0].name: string should have at most 13 characters"),
     "one end": ({"ends": [CLIENT]}, "links[0].ends[1]: is required"),
@@ -218,7 +283,8 @@ WRONG_CALLS = {
     "unknown file": (("./none.yaml.j2", {}), "none.yaml.j2: no such topology file"),
     "unknown parameter": (
         ("two-paths", {"rat": 1}),
-        "topologies/two-paths.yaml.j2: unknown parameter 'rat', did you mean rate? allowed: paths, rate, queue, wire",
+        "topologies/two-paths.yaml.j2: unknown parameter 'rat', did you mean rate? allowed: paths, rate, queue,"
+        " delay, loss, backend, wire",
     ),
     "parameter of another kind": (
         ("two-paths", {"paths": "many"}),

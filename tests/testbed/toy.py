@@ -59,6 +59,9 @@ class PretendedLab:
     def calibrate(self) -> list[Calibration]:
         return [Calibration("path1", "client->server", 50_000_000, 49_900_000, 0.05)]
 
+    def seed_links(self, seed: int) -> None:
+        pass
+
     def describe(self) -> dict[str, Any]:
         return {"calibration": [asdict(one) for one in self.calibrate()], "sysctls": {}}
 

@@ -1,0 +1,101 @@
+"""The lab's side of the emulator: one process for all links, from `start` to `stop`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from select import select
+from typing import Any
+
+from testbed.errors import LabError
+from testbed.links import wire_ends
+from testbed.spec import Link
+
+Counters = dict[str, dict[str, dict[str, int]]]
+"""By link, by direction (`client->server`), by name: frames, but for `delivered_bytes`."""
+
+_ANSWER_S = 10.0
+_STOP_S = 2.0
+_ROOT = Path(__file__).resolve().parents[3]
+
+
+def direction_names(link: Link) -> tuple[str, str]:
+    """How the two directions of a link are called, first that from its first end."""
+    first, second = (end.host for end in link.ends)
+    return f"{first}->{second}", f"{second}->{first}"
+
+
+class Emulation:
+    """The running emulator; LabError when it does not start, and from every method once it has ended by itself."""
+
+    def __init__(self, links: Sequence[Link], seed: int) -> None:
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "testbed.links.emulator"],
+            stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1,
+            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            start_new_session=True,  # out of reach of the terminal's Ctrl-C: the lab ends it
+        )  # fmt: skip
+        order = {
+            "seed": seed,
+            "links": [
+                {
+                    "name": link.name,
+                    "interfaces": wire_ends(link),
+                    "directions": {
+                        name: one.model_dump(mode="json")
+                        for name, one in zip(direction_names(link), link.directions, strict=True)
+                    },
+                }
+                for link in links
+            ],
+        }
+        try:
+            self.real_time: bool = self._ask(order)["real_time"]
+        except LabError:
+            self.stop()
+            raise
+
+    def seed(self, seed: int) -> None:
+        """Begin the dice of all links anew."""
+        self._ask({"seed": seed})
+
+    def counters(self) -> Counters:
+        """What became of the frames so far."""
+        counters: Counters = self._ask({"counters": True})
+        return counters
+
+    def stop(self) -> None:
+        """End the process; may be called again."""
+        assert self._process.stdin is not None
+        if self._process.stdin.closed:
+            return
+        try:
+            self._process.communicate(timeout=_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
+
+    def _ask(self, question: dict[str, Any]) -> Any:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        with suppress(BrokenPipeError):
+            stdin.write(json.dumps(question) + "\n")
+        if not select([stdout], [], [], _ANSWER_S)[0]:
+            raise LabError(f"the link emulator did not answer within {_ANSWER_S:.0f} s", 1)
+        answer = stdout.readline()
+        if not answer:
+            raise LabError(f"the link emulator has ended: {self._last_words()}", 1)
+        return json.loads(answer)
+
+    def _last_words(self) -> str:
+        code = self._process.wait()
+        assert self._process.stderr is not None
+        lines = self._process.stderr.read().strip().splitlines()
+        return lines[-1] if lines else f"exit code {code}"
