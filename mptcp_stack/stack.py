@@ -6,22 +6,24 @@
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from mptcp_stack import congestion
 from mptcp_stack.events import Event, Readable
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.handshake import find
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.host import Host, LocalAddress
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key
 from mptcp_stack.mptcp.listener import Listener
 from mptcp_stack.mptcp.path_manager import PATH_MANAGERS
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
 from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.view import HostView
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
@@ -91,6 +93,7 @@ class Stack:
         self._tokens: dict[int, Connection] = {}
         self._connections: dict[Connection, None] = {}
         self._dirty: dict[Connection, None] = {}
+        self._views = WeakSet[HostView]()
         self._events: deque[Event] = deque()
         self._ident = random.randrange(1 << 16)
 
@@ -111,7 +114,8 @@ class Stack:
 
     def observe(self, observer: Observer | None) -> None:
         """Have ``observer`` called with every observation (see ``mptcp_stack.observe``); None: no more."""
-        self.context.observer = observer
+        for context in (self.context, *(view.context for view in self._views)):
+            context.observer = observer
 
     # --- driven by the runtime
 
@@ -171,29 +175,71 @@ class Stack:
 
     # --- the application's face
 
-    def listen(self, local: Address, now: int, backlog: int = 128, mptcp: bool | None = None) -> Listener:
-        """Accept connections to a port; an empty address stands for all. Raises OSError."""
+    def view(self, settings: Mapping[str, Any], local_ips: frozenset[bytes] | None = None) -> Host:
+        """This stack as connections see it with other ``settings`` (fields of ``StackConfig``) or fewer addresses.
+
+        Raises ValueError.
+        """
+        if not settings and local_ips is None:
+            return self
+        unknown = settings.keys() - {field.name for field in fields(StackConfig)}
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: no such setting")
+        config = replace(self.config, **settings)
+        control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
+        view = HostView(
+            self,
+            config,
+            replace(self.context, config=config, congestion=control),
+            plug("scheduler", config.scheduler, SCHEDULERS),
+            plug("path manager", config.path_manager, PATH_MANAGERS),
+            local_ips,
+        )
+        self._views.add(view)
+        return view
+
+    def listen(
+        self,
+        local: Address,
+        now: int,
+        backlog: int = 128,
+        *,
+        local_ips: frozenset[bytes] | None = None,
+        **settings: Any,
+    ) -> Listener:
+        """Accept connections to a port; an empty address stands for all. The rest as in ``view``. Raises OSError."""
         if local in self._listeners:
             raise address_in_use()
         if local.ip and all(address.ip != local.ip for address in self.addresses):
             raise address_not_available()
-        listener = Listener(local, backlog, self.config.mptcp if mptcp is None else mptcp, self._stop_listening)
+        listener = Listener(local, backlog, self.view(settings, local_ips), self._stop_listening)
         self._listeners[local] = listener
         return listener
 
     def _stop_listening(self, listener: Listener) -> None:
         self._listeners.pop(listener.local, None)
 
-    def connect(self, remote: Address, now: int, local: Address | None = None, mptcp: bool | None = None) -> Connection:
-        """Open a connection. ``local`` may leave its address empty or its port 0. Raises OSError."""
+    def connect(
+        self,
+        remote: Address,
+        now: int,
+        local: Address | None = None,
+        *,
+        local_ips: frozenset[bytes] | None = None,
+        **settings: Any,
+    ) -> Connection:
+        """Open a connection. ``local`` may leave its address empty or its port 0; the rest as in ``view``.
+
+        Raises OSError.
+        """
+        host = self.view(settings, local_ips)
         ip, port = local or (b"", 0)
         if not ip:
-            source = next((address for address in self.addresses if address.reaches(remote.ip)), None)
+            source = next((address for address in host.addresses if address.reaches(remote.ip)), None)
             if source is None:
                 raise network_unreachable()
             ip = source.ip
-        wanted = self.config.mptcp if mptcp is None else mptcp
-        connection = Connection.connect(self, self.bind(ip, port, remote), remote, wanted, now)
+        connection = Connection.connect(host, self.bind(ip, port, remote), remote, now)
         self._connections[connection] = None
         return connection
 
@@ -287,7 +333,7 @@ class Stack:
             self.context.counters["TcpExtListenOverflows"] += 1
             return True
         listener.half_open += 1
-        self._connections[Connection.accept(self, listener, segment, now)] = None
+        self._connections[Connection.accept(listener.host, listener, segment, now)] = None
         return True
 
     def _refuse(self, segment: Segment) -> None:

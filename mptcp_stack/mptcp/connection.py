@@ -66,7 +66,7 @@ class Connection:
         self.path_manager = host.path_manager(self)
         self.closing = Closing(self)
         self.established = False
-        self.number = host.context.number_connection()
+        self.number = next(host.context.connection_numbers)
         self.subflows_opened = 0
         self.needs_third_ack = False
         self.signals = Signals(self)
@@ -76,10 +76,10 @@ class Connection:
     # --- opening
 
     @classmethod
-    def connect(cls, host: Host, local: Address, remote: Address, mptcp: bool, now: int) -> "Connection":
+    def connect(cls, host: Host, local: Address, remote: Address, now: int) -> "Connection":
         """Open a connection; ``Connected`` or ``Closed`` follows."""
         connection = cls(host, local, remote, None)
-        handshake: Handshake = ActiveInitial(connection) if mptcp else connection._plain()
+        handshake: Handshake = ActiveInitial(connection) if host.config.mptcp else connection._plain()
         connection._add_subflow(handshake, local, remote, 0, now).endpoint.open_active(now)
         return connection
 
@@ -88,7 +88,7 @@ class Connection:
         """Answer a SYN; ``Accepted`` follows when the handshake is complete."""
         connection = cls(host, Address(syn.dst, syn.dport), Address(syn.src, syn.sport), listener)
         option = find(syn.options, MpCapable)
-        if option is not None and listener.mptcp and understood(option):
+        if option is not None and host.config.mptcp and understood(option):
             connection.count("MPTcpExtMPCapableSYNRX")
             handshake: Handshake = PassiveInitial(connection)
         else:
@@ -105,6 +105,8 @@ class Connection:
         self.count("MPTcpExtMPJoinSynRx")
         if not self.is_mptcp or self.closing.data_closed or len(self.subflows) >= self.host.config.max_subflows:
             return False
+        if all(address.ip != syn.dst for address in self.host.addresses):
+            return False  # not one of the addresses that the application allows
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
         if local.port != self.local.port:
             if local not in self.announcements.sent.values():

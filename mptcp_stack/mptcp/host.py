@@ -43,9 +43,12 @@ class Host(Protocol):
 
     context: Context
     random: "Random"
-    addresses: tuple[LocalAddress, ...]
     scheduler: type[Scheduler]
     path_manager: type[PathManager]
+
+    @property
+    def addresses(self) -> tuple[LocalAddress, ...]:
+        """The local addresses that may be used."""
 
     @property
     def config(self) -> MptcpConfig:

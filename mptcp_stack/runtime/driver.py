@@ -11,7 +11,7 @@ import contextvars
 import errno
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, Readable, Writable
 from mptcp_stack.stack import EPHEMERAL_PORTS, Address, Connection, Listener
@@ -69,21 +69,24 @@ class Driver:
 
     # --- for transports, servers and sockets
 
-    def connect(self, remote: Address, local: Address | None, mptcp: bool | None = None) -> Connection:
-        """Open a connection; give it a handler at once. Raises OSError when there is no way or no free port."""
-        connection = self._stack.connect(remote, self._clock(), local, mptcp)
+    def connect(self, remote: Address, local: Address | None, **settings: Any) -> Connection:
+        """Open a connection; give it a handler at once. `settings` as in `Stack.connect`.
+
+        Raises OSError when there is no way or no free port.
+        """
+        connection = self._stack.connect(remote, self._clock(), local, **settings)
         self.wake()
         return connection
 
-    def listen(self, local: Address, backlog: int, accept: AcceptHandler, mptcp: bool | None = None) -> Listener:
+    def listen(self, local: Address, backlog: int, accept: AcceptHandler, **settings: Any) -> Listener:
         """Call `accept` with every connection to `local` (port 0: any free one); it gives each a handler.
 
-        Raises OSError.
+        `settings` as in `Stack.listen`. Raises OSError.
         """
         ports = [local.port] if local.port else self._stack.random.sample(EPHEMERAL_PORTS, len(EPHEMERAL_PORTS))
         for port in ports:
             try:
-                listener = self._stack.listen(Address(local.ip, port), self._clock(), backlog, mptcp)
+                listener = self._stack.listen(Address(local.ip, port), self._clock(), backlog, **settings)
             except OSError as error:
                 if local.port or error.errno != errno.EADDRINUSE:
                     raise

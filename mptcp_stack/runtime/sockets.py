@@ -16,7 +16,7 @@ import errno
 import socket
 import threading
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, Final, TypeVar
 
@@ -61,9 +61,9 @@ class SocketNetwork:
         """Counts of what happened; other threads may be changing them."""
         return self.loop.network.counters
 
-    def socket(self, *, mptcp: bool | None = None) -> Socket:
-        """A new socket; `mptcp` None: as the network's configuration says."""
-        return Socket(self, mptcp=mptcp)
+    def socket(self, **settings: Any) -> Socket:
+        """A new socket; `settings` (fields of `StackConfig`) differ from those of the network for its connections."""
+        return Socket(self, settings)
 
     def close(self) -> None:
         """Close all sockets, let them deliver what was written, stop. May be called again."""
@@ -200,9 +200,9 @@ class Socket:
     BlockingIOError when the timeout is 0.
     """
 
-    def __init__(self, network: SocketNetwork, *, mptcp: bool | None = None, side: _Side | None = None) -> None:
+    def __init__(self, network: SocketNetwork, settings: Mapping[str, Any], side: _Side | None = None) -> None:
         self._network = network
-        self._mptcp = mptcp
+        self._settings = dict(settings)
         self._side = _Side(network) if side is None else side
         self._local: SocketAddress | None = None
         self._timeout = socket.getdefaulttimeout()
@@ -243,7 +243,7 @@ class Socket:
 
         def begin() -> None:
             if side.connection is None:
-                side.connection = side.driver.connect(remote, local, self._mptcp)
+                side.connection = side.driver.connect(remote, local, **self._settings)
                 side.driver.attach(side.connection, side)
             elif side.established:
                 raise OSError(errno.EISCONN, "Transport endpoint is already connected")
@@ -265,7 +265,7 @@ class Socket:
 
         def attempt() -> None:
             if side.listener is None:
-                side.listener = side.driver.listen(local, backlog, side.accept, self._mptcp)
+                side.listener = side.driver.listen(local, backlog, side.accept, **self._settings)
 
         self._call(attempt, None)
 
@@ -278,7 +278,7 @@ class Socket:
                 raise OSError(errno.EINVAL, "Invalid argument")
             return side.arrivals.popleft() if side.arrivals else _NOT_YET
 
-        accepted = Socket(self._network, side=self._call(attempt, self._timeout))
+        accepted = Socket(self._network, {}, side=self._call(attempt, self._timeout))
         return accepted, accepted.getpeername()
 
     # --- data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, Readable, Writable
 from mptcp_stack.sim.application import Application
@@ -51,10 +51,10 @@ class Host:
         factory: Callable[[], Application],
         *,
         backlog: int = 128,
-        mptcp: bool | None = None,
+        **settings: Any,
     ) -> Listener:
-        """Listen and give each accepted connection an application made by `factory`."""
-        listener = self.stack.listen(local, self._clock.now_ns, backlog=backlog, mptcp=mptcp)
+        """Listen and give each accepted connection an application made by `factory`; `settings` as in `Stack.view`."""
+        listener = self.stack.listen(local, self._clock.now_ns, backlog=backlog, **settings)
         self._factories[listener] = factory
         return listener
 
@@ -64,10 +64,10 @@ class Host:
         application: Application,
         *,
         local: Address | None = None,
-        mptcp: bool | None = None,
+        **settings: Any,
     ) -> Connection:
-        """Open a connection for `application`."""
-        connection = self.stack.connect(remote, self._clock.now_ns, local=local, mptcp=mptcp)
+        """Open a connection for `application`; `settings` as in `Stack.view`."""
+        connection = self.stack.connect(remote, self._clock.now_ns, local=local, **settings)
         self._attach(application, connection)
         self.settle()
         return connection

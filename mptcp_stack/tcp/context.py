@@ -1,8 +1,11 @@
 """What all endpoints of a stack share."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
+from itertools import count
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.observe import Observer
@@ -20,7 +23,11 @@ def timestamp(offset: int, now: int) -> int:
 
 @dataclass(kw_only=True)
 class Context:
-    """Timers, counters, the segments that want to leave, and the secret behind unpredictable numbers."""
+    """Timers, counters, the segments that want to leave, and the secret behind unpredictable numbers.
+
+    Connections with settings of their own have a copy: what changes must be an object that all copies hold, as
+    all but ``observer`` are, which the stack sets in each.
+    """
 
     config: TcpConfig
     secret: bytes
@@ -29,12 +36,8 @@ class Context:
     counters: Counter[str] = field(default_factory=Counter)
     egress: list[Segment] = field(default_factory=list)
     observer: Observer | None = None
-    connections_opened: int = 0
-
-    def number_connection(self) -> int:
-        """The number of a new connection, by which observations name it."""
-        self.connections_opened += 1
-        return self.connections_opened
+    connection_numbers: Iterator[int] = field(default_factory=partial(count, 1))
+    """By which observations name connections."""
 
     def initial_sequence(self, flow: bytes, now: int) -> int:
         """RFC 6528: a clock of 4 us plus a keyed hash of addresses and ports."""
