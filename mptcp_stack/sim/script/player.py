@@ -58,7 +58,7 @@ class Player:
                 raise ScriptError(f"{self._script.name}:{step.line}: {error}") from None
         self._advance(self._now + _QUIET_NS)
         if self._sent:
-            raise self._failure(f"sent what the script does not expect: {_line(self._sent[0])}")
+            raise self._failure(f"sent what the script does not expect: {_line(self._sent.popleft())}")
 
     # --- steps; each returns the script's time after it
 
