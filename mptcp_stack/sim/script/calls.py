@@ -57,6 +57,8 @@ class Calls:
             "close": self._close,
             "setsockopt": self._set_option,
             "subflow": self._open_subflow,
+            "backup": self._set_backup,
+            "withdraw": self._withdraw,
         }
 
     def check(self, text: str, now: int) -> str | None:
@@ -178,6 +180,15 @@ class Calls:
         address = next(address for address in self._stack.addresses if address.ip == ip)
         remote = Address(self._knowledge.ip("remote", int(arguments[2][-1])), PORT)
         connection.open_subflow(address, 0, remote, now)
+        return 0
+
+    def _set_backup(self, arguments: list[str], now: int) -> int:
+        connection = self._connection(self._of(arguments))
+        connection.set_backup(connection.subflows[int(arguments[1])], arguments[2] == "1")
+        return 0
+
+    def _withdraw(self, arguments: list[str], now: int) -> int:
+        self._connection(self._of(arguments)).announcements.withdraw(tuple(int(one) for one in arguments[1:]))
         return 0
 
     def _of(self, arguments: list[str]) -> Descriptor:
