@@ -84,7 +84,8 @@ class Signals:
     def receive_fastclose(self, option: MpFastclose, now: int) -> None:
         """The peer aborts the connection (section 3.5), if it knows our key."""
         connection = self._connection
-        if not same(option.receiver_key, connection.local_key.value) or connection.closing.closed:
+        if not same(option.receiver_key, connection.local_key.value):
             return
         connection.count("MPTcpExtMPFastcloseRx")
-        connection.closing.fail(connection_reset(), now)
+        if not connection.closing.closed:
+            connection.closing.fail(connection_reset(), now)

@@ -252,8 +252,8 @@ class Endpoint:
             self._challenge(now)
             return
         refused = self.state is State.SYN_RECEIVED
-        self._upper.on_reset(segment, now)
         self._close(connection_refused() if refused else connection_reset(), now)
+        self._upper.on_reset(segment, now)
 
     def _receive_ack(self, segment: Segment, seq: int, now: int) -> bool:
         sender = self.sender

@@ -32,7 +32,7 @@ class Upper(Protocol):
         """Payload in order; ``ssn`` counts from 1 at the first byte (RFC 8684 section 3.3). False: reset."""
 
     def on_reset(self, segment: Segment, now: int) -> None:
-        """The peer's RST is valid; ``on_closed`` follows."""
+        """The peer's RST was valid; ``on_closed`` came before."""
 
     def on_acked(self, now: int) -> None:
         """The peer acknowledged something new."""
