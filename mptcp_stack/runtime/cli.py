@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
+
 from .config import ConfigError, NetworkConfig
 from .event_loop import run
 
@@ -113,6 +115,21 @@ def serve(
         await _talk(reader, writer, summary)
 
     _run(session(), config)
+
+
+@app.command("script")
+def play_scripts(files: Annotated[list[Path], typer.Argument(help="Scripts of packets (docs/scripts.md).")]) -> None:
+    """Play scripts of packets against the stack, in virtual time."""
+    failed = 0
+    for file in files:
+        try:
+            play(load(file))
+        except (ScriptError, ScriptFailure) as error:
+            failed += 1
+            print(error, file=sys.stderr)
+    print(f"{len(files) - failed} of {len(files)} scripts agree with the stack")
+    if failed:
+        sys.exit(1)
 
 
 def _run(session: Coroutine[Any, Any, None], config: NetworkConfig) -> None:

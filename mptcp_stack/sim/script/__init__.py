@@ -3,6 +3,6 @@ between, played against a stack in virtual time. The notation is described in ``
 """
 
 from mptcp_stack.sim.script.player import Player, ScriptFailure, play
-from mptcp_stack.sim.script.steps import Script, ScriptError, parse
+from mptcp_stack.sim.script.steps import Script, ScriptError, load, parse
 
-__all__ = ["Player", "Script", "ScriptError", "ScriptFailure", "parse", "play"]
+__all__ = ["Player", "Script", "ScriptError", "ScriptFailure", "load", "parse", "play"]
