@@ -4,6 +4,7 @@ from .config import ConfigError, HostAddress, NetworkConfig
 from .event_loop import EventLoop, run
 from .host_network import HostNetwork
 from .network import Network
+from .settings import parse_settings
 from .sockets import Socket, SocketNetwork
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "NetworkConfig",
     "Socket",
     "SocketNetwork",
+    "parse_settings",
     "run",
 ]

@@ -16,6 +16,7 @@ from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 
 from .config import ConfigError, NetworkConfig
 from .event_loop import run
+from .settings import parse_settings
 
 CHUNK_BYTES = 1 << 16
 
@@ -33,14 +34,15 @@ Addresses = Annotated[
 ]
 Port = Annotated[int, typer.Argument(min=1, max=65535)]
 NoMptcp = Annotated[bool, typer.Option("--no-mptcp", help="Plain TCP.")]
-Congestion = Annotated[str, typer.Option(help="Congestion control: a name or module:Class.")]
-Scheduler = Annotated[str, typer.Option(help="Packet scheduler: a name or module:Class.")]
+Plugin = Annotated[str | None, typer.Option(help="A name or module:Class.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any setting of the stack; a wrong name lists them all."),
+]
 Pcap = Annotated[Path | None, typer.Option(help="Write all packets to this file.")]
 Events = Annotated[Path | None, typer.Option(help="Write a line of JSON to this file for all that happens inside.")]
 Trace = Annotated[bool, typer.Option("--trace", help="Print a line about every packet to standard error.")]
 Summary = Annotated[bool, typer.Option("--summary", help="Print the subflows at the end to standard error.")]
-
-CONGESTION, SCHEDULER = NetworkConfig.congestion, NetworkConfig.scheduler
 
 
 def main() -> None:
@@ -66,8 +68,10 @@ def connect(
     port: Port,
     address: Addresses,
     no_mptcp: NoMptcp = False,
-    congestion: Congestion = CONGESTION,
-    scheduler: Scheduler = SCHEDULER,
+    congestion: Plugin = None,
+    scheduler: Plugin = None,
+    path_manager: Plugin = None,
+    settings: Settings = None,
     pcap: Pcap = None,
     events: Events = None,
     trace: Trace = False,
@@ -75,7 +79,10 @@ def connect(
 ) -> None:
     """Connect to a port of a host."""
 
-    config = _config(address, no_mptcp, congestion, scheduler, pcap, events, trace)
+    config = _config(
+        address, settings, no_mptcp, trace,
+        congestion=congestion, scheduler=scheduler, path_manager=path_manager, pcap=pcap, events=events,
+    )  # fmt: skip
 
     async def session() -> None:
         await _talk(*await asyncio.open_connection(host, port), summary)
@@ -88,8 +95,10 @@ def serve(
     port: Port,
     address: Addresses,
     no_mptcp: NoMptcp = False,
-    congestion: Congestion = CONGESTION,
-    scheduler: Scheduler = SCHEDULER,
+    congestion: Plugin = None,
+    scheduler: Plugin = None,
+    path_manager: Plugin = None,
+    settings: Settings = None,
     pcap: Pcap = None,
     events: Events = None,
     trace: Trace = False,
@@ -97,7 +106,10 @@ def serve(
 ) -> None:
     """Wait for one connection to a port."""
 
-    config = _config(address, no_mptcp, congestion, scheduler, pcap, events, trace)
+    config = _config(
+        address, settings, no_mptcp, trace,
+        congestion=congestion, scheduler=scheduler, path_manager=path_manager, pcap=pcap, events=events,
+    )  # fmt: skip
 
     async def session() -> None:
         accepted: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter]]
@@ -140,23 +152,15 @@ def _run(session: Coroutine[Any, Any, None], config: NetworkConfig) -> None:
 
 
 def _config(
-    addresses: list[str],
-    no_mptcp: bool,
-    congestion: str,
-    scheduler: str,
-    pcap: Path | None,
-    events: Path | None,
-    trace: bool,
+    addresses: list[str], settings: list[str] | None, no_mptcp: bool, trace: bool, **named: Any
 ) -> NetworkConfig:
-    return NetworkConfig(
-        addresses=addresses,
-        mptcp=not no_mptcp,
-        congestion=congestion,
-        scheduler=scheduler,
-        pcap=pcap,
-        events=events,
-        trace=(lambda line: print(line, file=sys.stderr)) if trace else None,
-    )
+    """What the options say; one with a name of its own counts more than `--set`."""
+    given = parse_settings(settings or ()) | {name: value for name, value in named.items() if value is not None}
+    if no_mptcp:
+        given["mptcp"] = False
+    if trace:
+        given["trace"] = lambda line: print(line, file=sys.stderr)
+    return NetworkConfig(addresses=addresses, **given)
 
 
 async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, summary: bool) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
 from pathlib import Path
 
+from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.stack import LocalAddress, StackConfig
 
 IpAddress = IPv4Address | IPv6Address
@@ -80,8 +81,8 @@ def _is_ipv6_link_local(ip: IpAddress) -> bool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """A stack on this host: addresses as `HostAddress.parse` reads them, and settings of `StackConfig`.
+class NetworkConfig(MptcpConfig):
+    """A stack on this host: addresses as `HostAddress.parse` reads them, and all settings of `StackConfig`.
 
     `pcap`: file that gets every packet.
     `events`: file that gets a line of JSON for every observation (see `mptcp_stack.observe`).
@@ -95,14 +96,6 @@ class NetworkConfig:
     """
 
     addresses: Sequence[str]
-    mtu: int = 1500
-    mptcp: bool = True
-    congestion: str = StackConfig.congestion
-    scheduler: str = StackConfig.scheduler
-    path_manager: str = StackConfig.path_manager
-    send_buffer_bytes: int = StackConfig.send_buffer_bytes
-    receive_buffer_bytes: int = StackConfig.receive_buffer_bytes
-    gso_max_bytes: int = StackConfig.gso_max_bytes
     pcap: Path | None = None
     events: Path | None = None
     trace: Callable[[str], None] | None = None
@@ -124,17 +117,9 @@ class NetworkConfig:
 
     def stack_config(self) -> StackConfig:
         """The settings as the stack wants them."""
-        return StackConfig(
-            addresses=tuple(
-                LocalAddress(address.ip.packed, address.prefix_length, address.gateway is not None)
-                for address in self.host_addresses
-            ),
-            mtu=self.mtu,
-            mptcp=self.mptcp,
-            congestion=self.congestion,
-            scheduler=self.scheduler,
-            path_manager=self.path_manager,
-            send_buffer_bytes=self.send_buffer_bytes,
-            receive_buffer_bytes=self.receive_buffer_bytes,
-            gso_max_bytes=self.gso_max_bytes,
+        settings = {one.name: getattr(self, one.name) for one in fields(StackConfig)}
+        settings["addresses"] = tuple(
+            LocalAddress(address.ip.packed, address.prefix_length, address.gateway is not None)
+            for address in self.host_addresses
         )
+        return StackConfig(**settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -73,7 +74,8 @@ def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--congestion", help="congestion control of our stack")
     group.add_argument("--scheduler", help="packet scheduler of our stack")
     group.add_argument("--path-manager", help="path manager of our stack")
-    group.add_argument("--gso-max-bytes", type=positive_int, help="largest super-segment of our stack")
+    group.add_argument("--set", action="append", default=[], dest="settings", metavar="NAME=VALUE",
+                       help="any setting of our stack; a wrong name lists them all")  # fmt: skip
     group.add_argument("--pcap", type=Path, help="write what our stack sends and receives to this file")
 
 
@@ -81,18 +83,13 @@ def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
     """Return a new event loop over the chosen stack (a loop factory for :class:`asyncio.Runner`)."""
     if arguments.stack_loop == "asyncio":
         return asyncio.SelectorEventLoop()
-    from mptcp_stack.runtime import EventLoop, NetworkConfig
+    from mptcp_stack.runtime import EventLoop, NetworkConfig, parse_settings
 
-    settings = {
-        "addresses": tuple(arguments.address),
-        "mptcp": not arguments.no_mptcp,
-        "congestion": arguments.congestion,
-        "scheduler": arguments.scheduler,
-        "path_manager": arguments.path_manager,
-        "gso_max_bytes": arguments.gso_max_bytes,
-        "pcap": arguments.pcap,
-    }
-    return EventLoop(NetworkConfig(**{name: value for name, value in settings.items() if value is not None}))
+    names = ("congestion", "scheduler", "path_manager", "pcap")
+    named = {name: value for name in names if (value := getattr(arguments, name)) is not None}
+    if arguments.no_mptcp:
+        named["mptcp"] = False
+    return EventLoop(NetworkConfig(addresses=tuple(arguments.address), **parse_settings(arguments.settings) | named))
 
 
 def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:
@@ -100,12 +97,10 @@ def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:
     network = getattr(loop, "network", None)
     if network is None:
         return None
-    settings = network.stack.config
+    config = network.stack.config
     return {
-        "congestion": settings.congestion,
-        "scheduler": settings.scheduler,
-        "path_manager": settings.path_manager,
-        "mptcp": settings.mptcp,
+        "congestion": config.congestion,
+        "settings": {one.name: getattr(config, one.name) for one in fields(config) if one.name != "addresses"},
         "counters": dict(network.counters),
     }
 

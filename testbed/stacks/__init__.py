@@ -1,6 +1,7 @@
 """Stacks under test: what carries the connections of an experiment, each one small file.
 
-A stack is named on the command line by a name of :data:`STACKS`, or as ``module:Class`` for a user's own.
+A stack is named on the command line by a name of :data:`STACKS`, or as ``module:Class`` for a user's own. Settings of
+a Python stack follow its name: ``python-mptcp+scheduler=lowest-rtt+gso_max_bytes=1400``.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ def names() -> list[str]:
 
 
 def create(name: str, congestion: str | None = None) -> StackUnderTest:
-    """Return the stack called ``name``, or of the class ``module:Class``.
+    """Return the stack called ``name``, or of the class ``module:Class``, with the settings behind each ``+``.
 
     ``congestion`` overrides the stack's own choice of congestion control. Raises :class:`LabError` for a
-    name that is neither.
+    name that is neither, and for wrong settings.
     """
+    name, *settings = name.split("+")
     place = STACKS.get(name, name)
     module_name, separator, class_name = place.partition(":")
     if not separator:
@@ -47,4 +49,7 @@ def create(name: str, congestion: str | None = None) -> StackUnderTest:
         raise LabError(f"stack '{name}': {error}") from error
     if not (isinstance(found, type) and issubclass(found, StackUnderTest)):
         raise LabError(f"stack '{name}': {class_name} is not a StackUnderTest")
-    return found(congestion)
+    stack = found(congestion)
+    if settings:
+        stack.configure(settings)
+    return stack

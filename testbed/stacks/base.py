@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from testbed.errors import Unsupported
+from testbed.errors import LabError, Unsupported
 from testbed.stacks.counters import Counters
 
 if TYPE_CHECKING:
@@ -51,6 +51,10 @@ class StackUnderTest(ABC):
 
     def __init__(self, congestion: str | None = None) -> None:
         self.congestion = congestion or self.default_congestion
+
+    def configure(self, settings: Sequence[str]) -> None:
+        """Take settings of the form ``name=value``. Raises :class:`LabError` when one is wrong."""
+        raise LabError(f"stack {self.name} takes no settings, but got {', '.join(settings)}")
 
     def supports(self, feature: str) -> bool:
         """Tell whether the stack can carry a kind of load (one of :data:`FEATURES`)."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from testbed.errors import Unsupported
+from mptcp_stack.runtime import ConfigError, parse_settings
+from testbed.errors import LabError, Unsupported
 from testbed.stacks import mptcp_diagnosis
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest, path_count
 from testbed.stacks.counters import Counters
@@ -16,12 +17,25 @@ if TYPE_CHECKING:
 
 
 class PythonMptcp(StackUnderTest):
-    """Our own MPTCP; the host's kernel forwards its packets and no more."""
+    """Our own MPTCP; the host's kernel forwards its packets and no more.
+
+    ``settings`` are those of the stack in both hosts, each ``name=value`` (see ``mptcp_stack.runtime.parse_settings``).
+    """
 
     name = "python-mptcp"
     label = "Python MPTCP"
     features = frozenset({"http", "bulk"})
     default_congestion = "lia"
+    settings: tuple[str, ...] = ()
+
+    def configure(self, settings: Sequence[str]) -> None:
+        """Add settings of our stack. Raises :class:`testbed.errors.LabError` when one is wrong."""
+        try:
+            parsed = parse_settings(settings)
+        except ConfigError as error:
+            raise LabError(f"stack {self.name}: {error}") from None
+        self.settings = (*self.settings, *settings)
+        self.congestion = parsed.get("congestion", self.congestion)
 
     def prepare(self, lab: Lab) -> None:
         """Nothing: the programs bring their addresses and routes, and take them away."""
@@ -39,8 +53,10 @@ class PythonMptcp(StackUnderTest):
         return list(lab.hosts[host].stack_addresses)
 
     def module_options(self, lab: Lab, host: str) -> list[str]:
-        """Return the choice of our stack, its addresses and its congestion control."""
+        """Return the choice of our stack, its addresses, its congestion control and its settings."""
         options = ["--stack-loop", "mptcp_stack", "--congestion", self.congestion]
+        for setting in self.settings:
+            options += ["--set", setting]
         for address in self.addresses(lab, host):
             options += ["--address", address]
         return options

@@ -1,5 +1,6 @@
 """Stacks under test without a lab: names, parsers of real output, and diagnoses that must name the trouble."""
 
+import itertools
 import json
 import sys
 from collections import Counter
@@ -38,6 +39,15 @@ def test_every_stack_can_be_made(name):
     assert stacks.create(name, congestion="reno").congestion == "reno"
 
 
+def test_settings_follow_the_name():
+    stack = stacks.create("python-mptcp+scheduler=mine:Own+sack=off+congestion=reno")
+    assert stack.congestion == "reno"
+    host = SimpleNamespace(stack_addresses=["10.0.1.101/24@eth1"])
+    options = stack.module_options(SimpleNamespace(hosts={"client": host}), "client")
+    given = [after for option, after in itertools.pairwise(options) if option == "--set"]
+    assert given == ["scheduler=mine:Own", "sack=off", "congestion=reno"]
+
+
 class OwnStack(stacks.create("kernel-tcp").__class__):  # type: ignore[misc]
     name = "own"
 
@@ -56,6 +66,8 @@ def test_a_users_own_class(monkeypatch):
         ("nowhere:Stack", "No module named 'nowhere'"),
         ("testbed.stacks:Nothing", "Nothing"),
         (":x", "stack ':x'"),
+        ("kernel-tcp+sack=off", "stack kernel-tcp takes no settings, but got sack=off"),
+        ("python-mptcp+sack=no+sak=off", "stack python-mptcp: setting 'sak': no such setting; there are"),
     ],
 )
 def test_a_wrong_name_gives_one_line(name, message):

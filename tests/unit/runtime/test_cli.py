@@ -17,6 +17,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     [
         (["connect", "10.0.1.2", "80", "-a", "10.0.1.1"], "address '10.0.1.1': must look like"),
         (["serve", "80", "-a", "10.0.1.1/24", "-a", "10.0.1.1/24"], "10.0.1.1 is given twice"),
+        (["serve", "80", "-a", "10.0.1.1/24", "--set", "sack=x"], "setting sack: must be on or off, not 'x'"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message):

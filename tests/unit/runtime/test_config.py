@@ -1,9 +1,10 @@
+from dataclasses import fields
 from ipaddress import ip_address
 
 import pytest
 
 from mptcp_stack.phy import memory_pair
-from mptcp_stack.runtime import ConfigError, HostAddress, Network, NetworkConfig
+from mptcp_stack.runtime import ConfigError, HostAddress, Network, NetworkConfig, parse_settings
 from mptcp_stack.runtime.network import packed_address
 from mptcp_stack.stack import LocalAddress, StackConfig
 
@@ -93,3 +94,45 @@ def test_sets_of_addresses_that_are_wrong(addresses, message):
 def test_a_plug_in_that_does_not_exist_is_a_mistake_of_the_user():
     with pytest.raises(ConfigError, match=r"not one of .*lowest-rtt"):
         Network(StackConfig(scheduler="best"), memory_pair()[0])
+
+
+def test_settings():
+    texts = ["sack=off", "mptcp=Yes", "delayed_ack_ns=2.5ms", "send_buffer_bytes=4MiB", "gso_max_bytes=1400"]
+    texts += ["scheduler=mine:Own", "linger_s=0.5", "syn_retries=1", "syn_retries=2", "time_wait_ns=1000"]
+    config = NetworkConfig(addresses=["10.0.1.1/24"], **parse_settings(texts))
+    assert (config.sack, config.mptcp, config.delayed_ack_ns) == (False, True, 2_500_000)
+    assert (config.send_buffer_bytes, config.gso_max_bytes) == (4 << 20, 1400)
+    assert (config.scheduler, config.linger_s, config.syn_retries, config.time_wait_ns) == ("mine:Own", 0.5, 2, 1000)
+    stack = config.stack_config()
+    assert (stack.sack, stack.syn_retries) == (False, 2)
+
+
+def test_every_setting_of_the_stack_can_be_said_in_words():
+    for one in fields(StackConfig):
+        if one.name != "addresses":
+            value = getattr(StackConfig(), one.name)
+            text = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+            assert parse_settings([f"{one.name}={text}"]) == {one.name: value}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sack", "setting 'sack': must be name=value"),
+        ("sak=on", "setting 'sak': no such setting; there are .*, sack, "),
+        ("addresses=10.0.0.1/24", "no such setting"),
+        ("sack=maybe", "setting sack: must be on or off, not 'maybe'"),
+        ("syn_retries=few", "setting syn_retries: must be a whole number, not 'few'"),
+        ("syn_retries=-1", "setting syn_retries: must not be less than zero"),
+        ("syn_retries=1s", "must be a whole number, not '1s'"),
+        ("delayed_ack_ns=40 h", "must be a whole number, alone or with one of ns, us, ms, s, not '40 h'"),
+        ("delayed_ack_ns=infs", "not be less than zero or infinite"),
+        ("send_buffer_bytes=1B5", "must be a whole number, alone or with one of B, kB, MB, KiB, MiB, not '1B5'"),
+        ("linger_s=long", "setting linger_s: must be a number, not 'long'"),
+        ("linger_s=nan", "must not be less than zero or infinite, as 'nan' is"),
+    ],
+)
+def test_settings_that_are_wrong(text, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        parse_settings([text])
+    assert "\n" not in str(caught.value)
