@@ -61,7 +61,7 @@ class Connection:
         self.remote_key = self.local_key
         self.plain_base = self.local_key.idsn + 1
         self.receiving = Receiving(host.config.receive_buffer_bytes)
-        self.sending = Sending(self, self.plain_base, host.scheduler())
+        self.sending = Sending(self, self.plain_base, host.scheduler)
         self.announcements = Announcements(self)
         self.path_manager = host.path_manager(self)
         self.closing = Closing(self)

@@ -32,9 +32,9 @@ class Sending:
         "fin_sent", "queue",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", first: int, scheduler: Scheduler) -> None:
+    def __init__(self, connection: "Connection", first: int, scheduler: type[Scheduler]) -> None:
         self._connection = connection
-        self._scheduler = scheduler
+        self._scheduler = scheduler(self)
         self.queue = SendQueue(first)
         self.fin: int | None = None
         """Data sequence number of our DATA_FIN, once the application has closed its side."""
@@ -58,6 +58,23 @@ class Sending:
             return None
         return Mapping(0, self.fin, 0, data_fin=True)
 
+    # --- what schedulers look at (``Traffic``)
+
+    @property
+    def subflows(self) -> list[Subflow]:
+        """See ``Traffic``."""
+        return [subflow for subflow in self._connection.subflows if subflow.usable]
+
+    @property
+    def unsent_bytes(self) -> int:
+        """See ``Traffic``."""
+        return self.queue.unsent_bytes
+
+    @property
+    def window_bytes(self) -> int:
+        """See ``Traffic``."""
+        return self._edge - self.queue.base
+
     # --- out
 
     def output(self, now: int) -> None:
@@ -67,6 +84,8 @@ class Sending:
             subflow.endpoint.retransmit(now)
         if self._reinjections:
             self._reinject(now)
+        if self._scheduler.redundant:
+            self._send_copies(now)
         if self.queue.next < self.queue.end:
             self._send_new(now)
         if self.fin is not None and not self.fin_sent and self.queue.next == self.queue.end:
@@ -106,14 +125,21 @@ class Sending:
             subflow.bytes_sent += burst
             record = endpoint.transmit(chunks, burst, mapping, last, now)
             observing.sent(DataSent, subflow, record, dsn, now)
+            if self._scheduler.redundant:
+                if max(subflow.covered, queue.base) == dsn:
+                    subflow.covered = queue.next
+                self._send_copies(now)
 
-    def _choose(self, allowed: int, now: int) -> Subflow | None:
-        if allowed <= 0:
+    def _choose(self, wanted: int, now: int, origin: Subflow | None = None) -> Subflow | None:
+        """The subflow for the next ``wanted`` bytes at the most; ``origin`` has them already."""
+        if wanted <= 0:
             return None
-        candidates = [subflow for subflow in self._connection.subflows if subflow.can_send(allowed, now)]
-        if not candidates:
-            return None
-        return self._scheduler.select(candidates, allowed)
+        subflows = self._connection.subflows
+        candidates = [subflow for subflow in subflows if subflow is not origin and subflow.can_send(wanted, now)]
+        scheduler = self._scheduler
+        if not scheduler.uses_backups:
+            candidates = _without_backups(candidates, subflows)
+        return scheduler.select(candidates, wanted) if candidates else None
 
     def _send_fin(self, now: int) -> None:
         connection = self._connection
@@ -147,20 +173,36 @@ class Sending:
         """Send one burst; returns what is left of it, None if no subflow takes anything."""
         dsn, end, chunks, origin = waiting
         start = max(dsn, self.queue.base)
-        others = [subflow for subflow in self._connection.subflows if subflow is not origin]
-        candidates = [subflow for subflow in others if subflow.can_send(end - start, now)]
-        chosen = self._scheduler.select(candidates, end - start) if candidates else None
+        chosen = self._choose(end - start, now, origin)
         if chosen is None:
             return None
-        endpoint = chosen.endpoint
-        burst = min(end - start, endpoint.sender.room(now), endpoint.sender.burst_limit())
-        data_fin = self.fin_sent and start + burst == self.fin
-        mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, start, burst, data_fin)
         self._connection.count("MPTcpExtReinjections")
-        chosen.bytes_sent += burst
-        record = endpoint.transmit(cut(chunks, start - dsn, start - dsn + burst), burst, mapping, True, now)
-        observing.sent(Reinjected, chosen, record, start, now)
-        return Reinjection(start + burst, end, cut(chunks, start - dsn + burst, end - dsn), origin)
+        sent = self._send_again(chosen, start, cut(chunks, start - dsn, end - dsn), end - start, now)
+        return Reinjection(start + sent, end, cut(chunks, start + sent - dsn, end - dsn), origin)
+
+    def _send_again(self, subflow: Subflow, dsn: int, chunks: Chunks, length: int, now: int) -> int:
+        """Send a burst of what another subflow carries as well; how many of the ``length`` bytes it took."""
+        endpoint = subflow.endpoint
+        burst = min(length, endpoint.sender.room(now), endpoint.sender.burst_limit())
+        data_fin = self.fin_sent and dsn + burst == self.fin
+        mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, dsn, burst, data_fin)
+        subflow.bytes_sent += burst
+        record = endpoint.transmit(cut(chunks, 0, burst), burst, mapping, True, now)
+        observing.sent(Reinjected, subflow, record, dsn, now)
+        return burst
+
+    def _send_copies(self, now: int) -> None:
+        """What any subflow has sent and is not acknowledged goes out on the others too (``Scheduler.redundant``)."""
+        if self._connection.is_plain:
+            return
+        queue = self.queue
+        subflows = self.subflows
+        for subflow in _without_backups(subflows, subflows):
+            dsn = max(subflow.covered, queue.base)
+            while dsn < queue.next and subflow.can_send(queue.next - dsn, now):
+                end = min(queue.next, dsn + self._connection.host.config.gso_max_bytes)
+                dsn += self._send_again(subflow, dsn, queue.peek(dsn, end), end - dsn, now)
+            subflow.covered = dsn
 
     def on_subflow_timeout(self, subflow: Subflow) -> None:
         """A subflow stopped delivering: what it holds goes out on the others, too."""
@@ -168,8 +210,8 @@ class Sending:
             self.reinject_from(subflow)
 
     def reinject_from(self, subflow: Subflow) -> None:
-        """Queue everything outstanding on a subflow for the others."""
-        if self._connection.is_plain:
+        """Queue everything outstanding on a subflow for the others, unless they send everything anyway."""
+        if self._connection.is_plain or self._scheduler.redundant:
             return
         for record in subflow.endpoint.sender.scoreboard:
             mapping = record.mapping
@@ -272,3 +314,15 @@ class Sending:
         """No timer fires any more."""
         self._persist_timer.cancel()
         self._data_timer.cancel()
+
+
+def _without_backups(candidates: list[Subflow], subflows: list[Subflow]) -> list[Subflow]:
+    """``candidates`` as RFC 8684 section 3.3.8 has it: a backup only when no regular subflow can be relied on."""
+    for candidate in candidates:
+        if candidate.backup:
+            break
+    else:
+        return candidates
+    if any(subflow.usable and not (subflow.backup or subflow.failing) for subflow in subflows):
+        return [candidate for candidate in candidates if not candidate.backup]
+    return candidates

@@ -6,7 +6,7 @@ from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
-from mptcp_stack.tcp import Address, Endpoint, Record, State
+from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State
 from mptcp_stack.wire import FIN, SYN, Dss, MpFastclose, MptcpOption, Options, Segment
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ class Subflow:
 
     __slots__ = (
         "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup",
-        "bytes_received", "bytes_sent", "confirmed", "connection", "endpoint", "local_id", "number", "remote_id",
+        "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint", "local_id", "number",
+        "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +50,8 @@ class Subflow:
         connection.subflows_opened += 1
         self.bytes_sent = 0
         self.bytes_received = 0
+        self.covered = 0
+        """With a redundant scheduler: all data below this data sequence number went out on it or was acknowledged."""
         self._handshake = handshake
         self._mappings = MappingTable()
         self._confirm_timer = host.context.timers.timer(self._confirm_again)
@@ -73,9 +76,34 @@ class Subflow:
         return self.endpoint.sender.rtt.srtt_ns
 
     @property
+    def rtt_variation_ns(self) -> int:
+        """How much the round-trip time varies (RFC 6298's RTTVAR)."""
+        return self.endpoint.sender.rtt.variation_ns
+
+    @property
     def cwnd_bytes(self) -> int:
         """Congestion window."""
         return int(self.endpoint.control.cwnd)
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """What was sent, is not acknowledged and not taken for lost."""
+        return self.endpoint.sender.scoreboard.in_flight
+
+    @property
+    def mss(self) -> int:
+        """Payload of one packet on the wire."""
+        return self.endpoint.sender.mss
+
+    @property
+    def failing(self) -> bool:
+        """Whether its retransmission timer has expired since the peer last answered on it."""
+        return self.endpoint.sender.rtt.backoff > 0
+
+    @property
+    def repairing(self) -> bool:
+        """Whether it has lost something that did not arrive since."""
+        return self.endpoint.sender.recovery.phase is not Phase.OPEN
 
     @property
     def usable(self) -> bool:

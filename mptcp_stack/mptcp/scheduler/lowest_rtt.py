@@ -1,4 +1,4 @@
-"""The default scheduler: the fastest subflow that has room; a backup only while there is nothing else."""
+"""The default scheduler: the fastest subflow that has room."""
 
 from collections.abc import Sequence
 
@@ -12,4 +12,4 @@ class LowestRtt(Scheduler):
     name = "lowest-rtt"
 
     def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
-        return min(subflows, key=lambda subflow: (subflow.backup, subflow.srtt_ns))
+        return min(subflows, key=lambda subflow: subflow.srtt_ns)

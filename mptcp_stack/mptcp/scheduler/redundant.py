@@ -1,0 +1,10 @@
+"""Everything on every subflow: latency instead of capacity."""
+
+from mptcp_stack.mptcp.scheduler.lowest_rtt import LowestRtt
+
+
+class Redundant(LowestRtt):
+    """Every byte on every usable subflow; what arrives first counts, and one path that dies delays nothing."""
+
+    name = "redundant"
+    redundant = True
