@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 from mptcp_stack import congestion
-from mptcp_stack.events import Event, Readable
+from mptcp_stack.events import Accepted, Event, Readable
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
+from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.host import Host, LocalAddress
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key
@@ -150,6 +151,8 @@ class Stack:
         event = self._events.popleft()
         if isinstance(event, Readable):
             event.connection.event_taken()
+        elif isinstance(event, Accepted):
+            event.listener.waiting -= 1
         return event
 
     def transmit(self, now: int) -> list[Packet]:
@@ -212,7 +215,7 @@ class Stack:
             raise address_in_use()
         if local.ip and all(address.ip != local.ip for address in self.addresses):
             raise address_not_available()
-        listener = Listener(local, backlog, self.view(settings, local_ips), self._stop_listening)
+        listener = Listener(self.view(settings, local_ips), local, backlog, self._accept, self._stop_listening)
         self._listeners[local] = listener
         return listener
 
@@ -277,9 +280,13 @@ class Stack:
 
     def new_key(self) -> Key:
         """See ``Host``."""
-        while (key := Key(self.random.randbytes(KEY_BYTES))).token in self._tokens:
+        while self.token_in_use((key := Key(self.random.randbytes(KEY_BYTES))).token):
             pass
         return key
+
+    def token_in_use(self, token: int) -> bool:
+        """See ``Host``."""
+        return token in self._tokens
 
     def add_token(self, connection: Connection) -> None:
         """See ``Host``."""
@@ -309,32 +316,37 @@ class Stack:
         return True
 
     def _receive_unknown(self, segment: Segment, now: int) -> None:
-        if segment.flags & RST:
-            return
-        if segment.flags & (SYN | ACK | FIN) == SYN:
-            join = find(segment.options, MpJoinSyn)
-            if join is not None:
-                connection = self._tokens.get(join.token)
-                if connection is None:
-                    self.context.counters["MPTcpExtMPJoinNoTokenFound"] += 1
-                elif connection.accept_join(segment, join, now):
-                    return
-            elif self._accept(segment, now):
-                return
-        self._refuse(segment)
+        flags = segment.flags
+        join = find(segment.options, MpJoinSyn) if flags & (SYN | ACK | FIN | RST) == SYN else None
+        if join is not None:
+            answered = self._receive_join(segment, join, now)
+        else:
+            listener = self._listener(segment)
+            answered = listener is not None and listener.receive(segment, now)
+        if not answered and not flags & RST:
+            self._refuse(segment)
 
-    def _accept(self, segment: Segment, now: int) -> bool:
-        listener = self._listeners.get(Address(segment.dst, segment.dport)) or self._listeners.get(
-            Address(b"", segment.dport)
-        )
-        if listener is None or all(address.ip != segment.dst for address in self.addresses):
-            return False
-        if listener.half_open >= listener.backlog:
-            self.context.counters["TcpExtListenOverflows"] += 1
-            return True
-        listener.half_open += 1
-        self._connections[Connection.accept(listener.host, listener, segment, now)] = None
-        return True
+    def _receive_join(self, syn: Segment, join: MpJoinSyn, now: int) -> bool:
+        connection = self._tokens.get(join.token)
+        if connection is not None:
+            return connection.accept_join(syn, join, now)
+        self.context.counters["MPTcpExtMPJoinNoTokenFound"] += 1
+        return False
+
+    def _listener(self, segment: Segment) -> Listener | None:
+        if all(address.ip != segment.dst for address in self.addresses):
+            return None
+        listeners = self._listeners
+        return listeners.get(Address(segment.dst, segment.dport)) or listeners.get(Address(b"", segment.dport))
+
+    def _accept(self, listener: Listener, request: HalfOpen, segment: Segment, now: int) -> None:
+        """A handshake is complete with ``segment``."""
+        if request.key is not None and self.token_in_use(request.key.token):
+            self.context.counters["MPTcpExtMPFallbackTokenInit"] += 1
+            request.key = None
+        connection = Connection.accept(listener.host, listener, request, now)
+        self._connections[connection] = None
+        connection.subflows[0].endpoint.receive(segment, now)
 
     def _refuse(self, segment: Segment) -> None:
         """Reset what belongs to no connection (RFC 9293 section 3.10.7.1)."""

@@ -132,9 +132,7 @@ class Closing:
         connection.sending.stop()
         connection.announcements.stop()
         self._timer.cancel()
-        if connection.listener is not None and not connection.established:
-            connection.listener.half_open -= 1
-        else:
+        if connection.listener is None or connection.established:
             self.report()
         connection.host.remove(connection)
         observing.connection_down(connection, now)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
 
+SYN_COOKIES = ("off", "overflow", "always")
+
 
 @dataclass(frozen=True, kw_only=True)
 class MptcpConfig(TcpConfig):
@@ -12,6 +14,8 @@ class MptcpConfig(TcpConfig):
     congestion: str = "lia"
     mptcp: bool = True
     """Offer and accept MPTCP; a connection can say otherwise."""
+    syn_cookies: str = "overflow"
+    """One of ``SYN_COOKIES``: when a listener answers SYNs with a cookie and keeps nothing."""
     scheduler: str = "lowest-rtt"
     path_manager: str = "fullmesh"
     max_subflows: int = 8
@@ -25,3 +29,8 @@ class MptcpConfig(TcpConfig):
     """Leave closing the subflows to the side that sent its DATA_FIN first, so that TIME-WAIT stays there."""
     passive_close_timeout_ns: int = 3 * SECOND_NS
     join_confirm_timeout_ns: int = 500 * MILLISECOND_NS
+
+    def __post_init__(self) -> None:
+        """Raises ValueError."""
+        if self.syn_cookies not in SYN_COOKIES:
+            raise ValueError(f"syn_cookies {self.syn_cookies!r}: not one of {', '.join(SYN_COOKIES)}")

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.events import Accepted, Connected, Readable, Writable
 from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.announcements import Announcements
 from mptcp_stack.mptcp.closing import Closing
+from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.handshake import (
     FLAG_HMAC_SHA256,
     ActiveInitial,
@@ -16,12 +18,9 @@ from mptcp_stack.mptcp.handshake import (
     PassiveInitial,
     PassiveJoin,
     Plain,
-    find,
-    understood,
 )
 from mptcp_stack.mptcp.host import Host, LocalAddress
 from mptcp_stack.mptcp.keys import VERSION, Key
-from mptcp_stack.mptcp.listener import Listener
 from mptcp_stack.mptcp.receiving import Receiving
 from mptcp_stack.mptcp.sending import Sending
 from mptcp_stack.mptcp.signals import Signals
@@ -30,6 +29,9 @@ from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import broken_pipe, connection_reset
 from mptcp_stack.wire import Buffer, MpCapable, MpJoinSyn, MpPrio, Segment
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.listener import Listener
 
 
 class Mode(Enum):
@@ -47,7 +49,9 @@ class Connection:
     them; nothing leaves before the stack's next ``transmit``. ``error`` is what ended the connection, if anything did.
     """
 
-    def __init__(self, host: Host, local: Address, remote: Address, listener: Listener | None) -> None:
+    def __init__(
+        self, host: Host, local: Address, remote: Address, listener: "Listener | None", key: Key | None = None
+    ) -> None:
         self.host = host
         self.local = local
         self.remote = remote
@@ -57,7 +61,7 @@ class Connection:
         self.error: OSError | None = None
         self.subflows: list[Subflow] = []
         self.congestion_group: list[CongestionControl] = []
-        self.local_key = host.new_key()
+        self.local_key = key or host.new_key()
         self.remote_key = self.local_key
         self.plain_base = self.local_key.idsn + 1
         self.receiving = Receiving(host.config.receive_buffer_bytes)
@@ -84,16 +88,13 @@ class Connection:
         return connection
 
     @classmethod
-    def accept(cls, host: Host, listener: Listener, syn: Segment, now: int) -> "Connection":
-        """Answer a SYN; ``Accepted`` follows when the handshake is complete."""
-        connection = cls(host, Address(syn.dst, syn.dport), Address(syn.src, syn.sport), listener)
-        option = find(syn.options, MpCapable)
-        if option is not None and host.config.mptcp and understood(option):
-            connection.count("MPTcpExtMPCapableSYNRX")
-            handshake: Handshake = PassiveInitial(connection)
-        else:
-            handshake = connection._plain()
-        connection._add_subflow(handshake, connection.local, connection.remote, 0, now).endpoint.open_passive(syn, now)
+    def accept(cls, host: Host, listener: "Listener", request: HalfOpen, now: int) -> "Connection":
+        """Go on where a listener's handshake stands, the third ACK being next; ``Accepted`` follows."""
+        syn = request.syn
+        connection = cls(host, Address(syn.dst, syn.dport), Address(syn.src, syn.sport), listener, request.key)
+        handshake: Handshake = connection._plain() if request.key is None else PassiveInitial(connection)
+        subflow = connection._add_subflow(handshake, connection.local, connection.remote, 0, now)
+        subflow.endpoint.resume_passive(syn, request.iss, request.sent_ns, request.transmissions, now)
         return connection
 
     def _plain(self) -> Plain:
@@ -310,7 +311,7 @@ class Connection:
         self.established = True
         observing.connection_up(self, now)
         if self.listener is not None:
-            self.listener.half_open -= 1
+            self.listener.waiting += 1
             self.host.emit(Accepted(self.listener, self))
             if self.is_mptcp:
                 self.path_manager.on_established(now)

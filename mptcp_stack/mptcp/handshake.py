@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, TypeVar
 
-from mptcp_stack.mptcp.keys import NONCE_BYTES, VERSION, join_hmac, same
+from mptcp_stack.mptcp.keys import NONCE_BYTES, VERSION, Key, join_hmac, same
 from mptcp_stack.wire import MpCapable, MpJoinAck, MpJoinSyn, MpJoinSynAck, MptcpOption, Options, Segment
 
 if TYPE_CHECKING:
@@ -22,6 +22,11 @@ def understood(option: MpCapable) -> bool:
     return option.version == VERSION and bool(option.flags & FLAG_HMAC_SHA256) and not option.flags & FLAG_CHECKSUM
 
 
+def answer(key: Key) -> MpCapable:
+    """MP_CAPABLE of the SYN/ACK to a peer that we understand; ``key`` is ours."""
+    return MpCapable(VERSION, FLAG_HMAC_SHA256, sender_key=key.value)
+
+
 class Handshake(ABC):
     """What a subflow says in its first segments and what it expects to hear."""
 
@@ -29,9 +34,9 @@ class Handshake(ABC):
         self.connection = connection
         self._count = connection.host.context.counters
 
-    @abstractmethod
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
-        """For our SYN or SYN/ACK."""
+        """For a SYN or SYN/ACK that the subflow sends itself."""
+        return ()
 
     @abstractmethod
     def established(self, segment: Segment, now: int) -> bool:
@@ -44,9 +49,6 @@ class Handshake(ABC):
 
 class Plain(Handshake):
     """TCP without MPTCP."""
-
-    def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
-        return ()
 
     def established(self, segment: Segment, now: int) -> bool:
         return True
@@ -76,10 +78,7 @@ class ActiveInitial(Handshake):
 
 
 class PassiveInitial(Handshake):
-    """A peer that offers MPTCP connects to us."""
-
-    def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
-        return (MpCapable(VERSION, FLAG_HMAC_SHA256, sender_key=self.connection.local_key.value),)
+    """A peer that offers MPTCP connects to us; our listener has sent the SYN/ACK."""
 
     def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpCapable)

@@ -66,6 +66,9 @@ class Host(Protocol):
     def new_key(self) -> Key:
         """A key whose token no connection of this stack uses (RFC 8684 section 3.1)."""
 
+    def token_in_use(self, token: int) -> bool:
+        """Whether a connection of this stack has it."""
+
     def add_token(self, connection: "Connection") -> None:
         """MP_JOINs with this connection's token are for it."""
 

@@ -1,30 +1,247 @@
-"""A listening port."""
+"""A listening port: handshakes up to the third ACK, which makes a connection."""
 
+from collections import OrderedDict
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
+from mptcp_stack.mptcp.half_open import HalfOpen
+from mptcp_stack.mptcp.handshake import answer, find, understood
+from mptcp_stack.mptcp.host import Host
+from mptcp_stack.mptcp.keys import Key
+from mptcp_stack.mptcp.syn_cookies import LIFETIME_PERIODS, PERIOD_NS, SynCookies
+from mptcp_stack.storage import MASK_32, NEVER
 from mptcp_stack.tcp import Address
+from mptcp_stack.tcp.passive_open import peer_mss, remember, syn_ack
+from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
+from mptcp_stack.wire import ACK, FIN, RST, SYN, MpCapable, Segment
 
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.host import Host
+Accept = Callable[["Listener", HalfOpen, Segment, int], None]
+"""Makes a connection of a handshake and the segment that completes it."""
+
+_CHALLENGE_INTERVAL_NS = 100_000_000
+_PATIENCE_NS = 500_000_000
+"""Longer than nearly every round trip."""
 
 
 class Listener:
     """Accepts connections to ``local``; an empty ``local.ip`` stands for every address of the stack.
 
-    At most ``backlog`` handshakes may be under way at a time; further SYNs are dropped. ``host``: the stack as the
-    accepted connections see it.
+    At most ``backlog`` handshakes are under way at a time. What happens to more SYNs is for the setting
+    ``syn_cookies``: "overflow" answers them with a cookie, "off" forgets the handshake that has waited longest or, if
+    that is not long, does not hear them, and "always" has no table at all. While more than ``backlog`` connections
+    wait for the application to take them (``waiting``, counted by who queues them), neither SYN nor third ACK is
+    heard, as in Linux. ``host``: the stack as the accepted connections see it.
     """
 
-    __slots__ = ("_unregister", "backlog", "half_open", "host", "local")
+    __slots__ = (
+        "_accept", "_by_timeouts", "_cookie_sent_ns", "_cookies", "_next_challenge_ns", "_requests", "_timer",
+        "_unregister", "backlog", "host", "local", "waiting",
+    )  # fmt: skip
 
-    def __init__(self, local: Address, backlog: int, host: "Host", unregister: Callable[["Listener"], None]) -> None:
+    def __init__(
+        self,
+        host: Host,
+        local: Address,
+        backlog: int,
+        accept: Accept,
+        unregister: Callable[["Listener"], None],
+    ) -> None:
+        self.host = host
+        self._accept = accept
         self._unregister = unregister
         self.local = local
         self.backlog = backlog
-        self.host = host
-        self.half_open = 0
+        self.waiting = 0
+        self._cookies = SynCookies(host.context.secret)
+        self._cookie_sent_ns = -NEVER
+        self._next_challenge_ns = 0
+        self._requests: dict[bytes, HalfOpen] = {}
+        # All in one have waited for the same time at least: they are in the order of their deadlines.
+        self._by_timeouts = tuple(OrderedDict[bytes, HalfOpen]() for _ in range(host.config.syn_retries + 1))
+        self._timer = host.context.timers.timer(self._repeat)
+
+    @property
+    def half_open(self) -> int:
+        """Handshakes under way that the peer does not keep for us in a cookie."""
+        return len(self._requests)
 
     def close(self) -> None:
         """Accept nothing more; connections that exist stay."""
+        self._timer.cancel()
+        self._requests.clear()
         self._unregister(self)
+
+    # --- segments in
+
+    def receive(self, segment: Segment, now: int) -> bool:
+        """A segment for this port that belongs to no connection. False: it is to be answered with a RST."""
+        flags = segment.flags
+        request = self._requests.get(segment.flow)
+        if request is not None:
+            return self._receive_half_open(request, segment, now)
+        if flags & RST:
+            return True
+        if flags & (SYN | ACK | FIN) == SYN:
+            self._receive_syn(segment, now)
+            return True
+        if flags & (SYN | ACK) == ACK:
+            return self._receive_cookie(segment, now)
+        return not flags & ACK  # RFC 9293 section 3.10.7.2: anything without ACK is just dropped
+
+    def _receive_syn(self, syn: Segment, now: int) -> None:
+        if self._overflows():
+            return
+        mode = self.host.config.syn_cookies
+        full = len(self._requests) >= max(self.backlog, 1)
+        if mode == "always" or (full and mode == "overflow"):
+            self._send_cookie(syn, full, now)
+            return
+        if full and not self._forget_oldest(now):
+            return  # the peer sends its SYN again
+        key = self.host.new_key() if self._offer(syn) is not None else None
+        iss = self.host.context.initial_sequence(syn.flow, now)
+        request = HalfOpen(remember(syn), iss, key)
+        self._requests[syn.flow] = request
+        self._wait(request, now)
+        self._send(request, now)
+
+    def _receive_half_open(self, request: HalfOpen, segment: Segment, now: int) -> bool:
+        """RFC 9293 section 3.10.7.4 for SYN-RECEIVED."""
+        flags = segment.flags
+        offset = (segment.seq - request.syn.seq - 1) & MASK_32
+        if flags & SYN:
+            if segment.seq == request.syn.seq and not flags & ACK:
+                self._send(request, now)  # the peer did not get our SYN/ACK
+            else:
+                self._challenge(request, now)
+        elif offset >= self.host.config.receive_buffer_bytes or _is_old(segment, request.syn):
+            if not flags & RST:
+                self._challenge(request, now)
+        elif flags & RST:
+            if offset:
+                self._challenge(request, now)  # RFC 5961 section 3
+            else:
+                self._forget(request)
+        elif flags & ACK:
+            if segment.ack != (request.iss + 1) & MASK_32:
+                return False
+            if request.key is None or not _lacks_key(segment):
+                self._complete(request, segment, now)
+        return True
+
+    def _receive_cookie(self, segment: Segment, now: int) -> bool:
+        if now - self._cookie_sent_ns > LIFETIME_PERIODS * PERIOD_NS:
+            return False
+        request = self._cookies.restore(segment, now)
+        if request is None:
+            self._count("TcpExtSyncookiesFailed")
+            return self._cookies.follows(segment, now)
+        if not _lacks_key(segment):
+            self._count("TcpExtSyncookiesRecv")
+            self._complete(request, segment, now)
+        return True
+
+    def _complete(self, request: HalfOpen, segment: Segment, now: int) -> None:
+        if self._overflows():
+            return  # as if it were lost
+        self._forget(request)
+        self._accept(self, request, segment, now)
+
+    def _overflows(self) -> bool:
+        if self.waiting <= self.backlog:
+            return False
+        self._count("TcpExtListenOverflows")
+        self._count("TcpExtListenDrops")
+        return True
+
+    # --- answers out
+
+    def _offer(self, syn: Segment) -> MpCapable | None:
+        """The peer's offer of MPTCP, if we take it."""
+        offer = find(syn.options, MpCapable) if self.host.config.mptcp else None
+        if offer is None or not understood(offer):
+            return None
+        self._count("MPTcpExtMPCapableSYNRX")
+        return offer
+
+    def _send(self, request: HalfOpen, now: int) -> None:
+        request.sent_ns = now
+        request.transmissions += 1
+        segment = syn_ack(self.host.context, request.syn, request.iss, now)
+        if request.key is not None:
+            segment.options.mptcp = (answer(request.key),)
+        self.host.context.egress.append(segment)
+
+    def _send_cookie(self, syn: Segment, full: bool, now: int) -> None:
+        self._count("TcpExtSyncookiesSent")
+        if full:
+            self._count("TcpExtTCPReqQFullDoCookies")
+        self._cookie_sent_ns = now
+        segment = syn_ack(self.host.context, syn, self._cookies.sequence(syn, peer_mss(syn), now), now)
+        self._cookies.keep_options(syn.options, segment.options)
+        key = self._cookies.key(syn, now, self._token_in_use) if self._offer(syn) is not None else None
+        if key is not None:
+            segment.options.mptcp = (answer(key),)
+        self.host.context.egress.append(segment)
+
+    def _token_in_use(self, key: Key) -> bool:
+        return self.host.token_in_use(key.token)
+
+    def _challenge(self, request: HalfOpen, now: int) -> None:
+        """Say again where we are to who may have lost track, not too often (RFC 5961 section 7)."""
+        if now >= self._next_challenge_ns:
+            self._next_challenge_ns = now + _CHALLENGE_INTERVAL_NS
+            self._count("TcpExtTCPChallengeACK")
+            self._send(request, now)
+
+    # --- the table
+
+    def _wait(self, request: HalfOpen, now: int) -> None:
+        request.deadline_ns = now + (INITIAL_RTO_NS << request.timeouts)
+        self._by_timeouts[request.timeouts][request.syn.flow] = request
+        self._timer.set_earlier(request.deadline_ns)
+
+    def _forget(self, request: HalfOpen) -> None:
+        flow = request.syn.flow
+        if self._requests.pop(flow, None) is not None:
+            del self._by_timeouts[request.timeouts][flow]
+        if not self._requests:
+            self._timer.cancel()
+
+    def _forget_oldest(self, now: int) -> bool:
+        """Make room, if somebody has waited for longer than honest peers take to answer: who has waited longest."""
+        self._count("TcpExtTCPReqQFullDrop")
+        oldest = next(iter(next(queue for queue in reversed(self._by_timeouts) if queue).values()))
+        if not oldest.timeouts and now < oldest.deadline_ns - INITIAL_RTO_NS + _PATIENCE_NS:
+            return False
+        self._forget(oldest)
+        return True
+
+    def _repeat(self, now: int) -> None:
+        """Send the SYN/ACKs again whose time has come, with back-off, and give up those that were sent enough."""
+        for queue in self._by_timeouts:
+            while queue and (request := next(iter(queue.values()))).deadline_ns <= now:
+                if queue is self._by_timeouts[-1]:
+                    self._forget(request)
+                    continue
+                del queue[request.syn.flow]
+                request.timeouts += 1
+                self._wait(request, now)
+                self._count("TcpRetransSegs")
+                self._send(request, now)
+        for queue in self._by_timeouts:
+            if queue:
+                self._timer.set_earlier(next(iter(queue.values())).deadline_ns)
+
+    def _count(self, name: str) -> None:
+        self.host.context.counters[name] += 1
+
+
+def _is_old(segment: Segment, syn: Segment) -> bool:
+    """PAWS (RFC 7323 section 5) against the timestamp of the SYN."""
+    ts_val, ts_syn = segment.options.ts_val, syn.options.ts_val
+    return ts_val is not None and ts_syn is not None and 0 < (ts_syn - ts_val) & MASK_32 < 1 << 31
+
+
+def _lacks_key(segment: Segment) -> bool:
+    """Mapped data without MP_CAPABLE: the third ACK was lost, and what repeats it is still to come (section 3.1)."""
+    return segment.options.dss is not None and find(segment.options, MpCapable) is None

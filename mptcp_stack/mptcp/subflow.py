@@ -163,10 +163,6 @@ class Subflow:
         if options:
             self.endpoint.send_ack(now, *options)
 
-    def completes_handshake(self, segment: Segment) -> bool:
-        """See ``Upper``: a DSS before MP_CAPABLE was heard means that the third ACK was lost."""
-        return not (isinstance(self._handshake, PassiveInitial) and segment.options.dss and not segment.options.mptcp)
-
     def receive_window(self) -> int:
         """See ``Upper``: the window is the connection's, whatever the subflow."""
         return self.connection.receiving.window()

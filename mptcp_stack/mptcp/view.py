@@ -33,6 +33,7 @@ class HostView:
         self.add_flow = host.add_flow
         self.remove_flow = host.remove_flow
         self.new_key = host.new_key
+        self.token_in_use = host.token_in_use
         self.add_token = host.add_token
         self.remove = host.remove
         self.wake = host.wake

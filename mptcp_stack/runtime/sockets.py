@@ -148,6 +148,8 @@ class _Side:
         side.established = True
         self.driver.attach(connection, side)
         self.arrivals.append(side)
+        if self.listener is not None:
+            self.listener.waiting += 1
         self.retry_all()
 
     def on_connected(self) -> None:
@@ -276,7 +278,10 @@ class Socket:
         def attempt() -> _Side | _NotYet:
             if side.listener is None:
                 raise OSError(errno.EINVAL, "Invalid argument")
-            return side.arrivals.popleft() if side.arrivals else _NOT_YET
+            if not side.arrivals:
+                return _NOT_YET
+            side.listener.waiting -= 1
+            return side.arrivals.popleft()
 
         accepted = Socket(self._network, {}, side=self._call(attempt, self._timeout))
         return accepted, accepted.getpeername()

@@ -13,6 +13,9 @@ from mptcp_stack.storage import MASK_32, Timers
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.wire import Segment
 
+_IPV4_TCP_HEADERS = 40
+_IPV6_TCP_HEADERS = 60
+MAXIMUM_WINDOW_SCALE = 14
 TIMESTAMP_UNIT_NS = 1_000_000
 
 
@@ -38,6 +41,15 @@ class Context:
     observer: Observer | None = None
     connection_numbers: Iterator[int] = field(default_factory=partial(count, 1))
     """By which observations name connections."""
+
+    def local_mss(self, ip: bytes) -> int:
+        """The largest segment that we take at one of our addresses (RFC 6691: options not subtracted)."""
+        return self.config.mtu - (_IPV4_TCP_HEADERS if len(ip) == 4 else _IPV6_TCP_HEADERS)
+
+    @property
+    def window_scale(self) -> int:
+        """The smallest shift that lets 16 bits express the receive buffer (RFC 7323 section 2.3)."""
+        return min((self.config.receive_buffer_bytes >> 16).bit_length(), MAXIMUM_WINDOW_SCALE)
 
     def initial_sequence(self, flow: bytes, now: int) -> int:
         """RFC 6528: a clock of 4 us plus a keyed hash of addresses and ports."""

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import MASK_32, Chunks, expand_32
-from mptcp_stack.tcp.context import TIMESTAMP_UNIT_NS, Context, timestamp
+from mptcp_stack.tcp.context import MAXIMUM_WINDOW_SCALE, TIMESTAMP_UNIT_NS, Context, timestamp
 from mptcp_stack.tcp.errors import connection_refused, connection_reset, timed_out
+from mptcp_stack.tcp.passive_open import peer_mss
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
@@ -17,16 +18,10 @@ from mptcp_stack.tcp.states import Event, State, advance
 from mptcp_stack.tcp.upper import Upper
 from mptcp_stack.wire import ACK, FIN, PSH, RST, SYN, MptcpOption, Options, Segment
 
-_IPV4_TCP_HEADERS = 40
-_IPV6_TCP_HEADERS = 60
-_DEFAULT_PEER_MSS = {4: 536, 16: 1220}
-_MINIMUM_PEER_MSS = 88
-"""A smaller offer would leave no payload beside 40 bytes of options; Linux draws the same line."""
 _TIMESTAMP_BYTES = 12
 _MAXIMUM_ECHO_AGE_MS = 120_000
 _UNSUSPICIOUS_SYNS = 2
 """After more than these the initial window is one segment (RFC 6928 section 2)."""
-_MAXIMUM_WINDOW_SCALE = 14
 _MAXIMUM_UNSCALED_WINDOW = 65535
 _CHALLENGE_INTERVAL_NS = 100_000_000
 
@@ -73,21 +68,24 @@ class Endpoint:
         self.option_bytes = 0
         self.iss = context.initial_sequence(self.flow, now)
         self.control = context.congestion(self._local_mss(), group)
-        self.sender = Sender(context, self.iss, self.control, upper.wake, upper.on_timeout, self._give_up)
+        self.sender = self._new_sender(self.iss)
         self.receiver = self._new_receiver(0, now)
-        self.window_scale = _window_scale(self._config.receive_buffer_bytes)
+        self.window_scale = context.window_scale
         self.peer_window_scale = 0
         self._timestamps = self._config.timestamps
         self.timestamp_offset = context.timestamp_offset(local.ip + remote.ip)
         self._offered_window = 0
         self._next_challenge_ns = 0
 
+    def _new_sender(self, iss: int) -> Sender:
+        upper = self._upper
+        return Sender(self._context, iss, self.control, upper.wake, upper.on_timeout, self._give_up)
+
     def _new_receiver(self, irs: int, now: int) -> Receiver:
         return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due), now)
 
     def _local_mss(self) -> int:
-        headers = _IPV4_TCP_HEADERS if len(self.local.ip) == 4 else _IPV6_TCP_HEADERS
-        return self._config.mtu - headers
+        return self._context.local_mss(self.local.ip)
 
     # --- opening
 
@@ -101,6 +99,19 @@ class Endpoint:
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
         self._queue_syn(now)
+
+    def resume_passive(self, syn: Segment, iss: int, sent_ns: int, transmissions: int, now: int) -> None:
+        """As if a SYN had been answered with ``iss`` so many times, last at ``sent_ns``; 0: nobody knows when.
+
+        The acknowledgement of that answer is what must be received next.
+        """
+        self.iss = iss
+        self.sender = self._new_sender(iss)
+        self._enter(Event.PASSIVE_OPEN, now)
+        self._take_syn(syn, now)
+        record = Record(iss, iss + 1, [], 0, SYN, None)
+        self.sender.sent(record, now)
+        record.sent_ns, record.transmissions = sent_ns, transmissions
 
     def _queue_syn(self, now: int) -> None:
         record = Record(self.iss, self.iss + 1, [], 0, SYN, None)
@@ -118,10 +129,9 @@ class Endpoint:
         if options.window_scale is None:
             self.window_scale = 0
         else:
-            self.peer_window_scale = min(options.window_scale, _MAXIMUM_WINDOW_SCALE)
+            self.peer_window_scale = min(options.window_scale, MAXIMUM_WINDOW_SCALE)
         self.sender.recovery.uses_sack = self._config.sack and options.sack_permitted
-        peer_mss = max(options.mss or _DEFAULT_PEER_MSS[len(self.local.ip)], _MINIMUM_PEER_MSS)
-        self._set_mss(min(peer_mss, self._local_mss()))
+        self._set_mss(min(peer_mss(syn), self._local_mss()))
 
     def _set_mss(self, mss: int) -> None:
         mss -= _TIMESTAMP_BYTES if self._timestamps else 0
@@ -171,7 +181,7 @@ class Endpoint:
     def _established(self, segment: Segment, ack: int, now: int) -> bool:
         sender = self.sender
         syn = sender.scoreboard.first
-        sender.on_ack(ack, [], False, self._echo_age_ns(segment, now), now)
+        sender.on_ack(ack, [], False, self._echo_age_ns(segment, now) if syn and syn.sent_ns else 0, now)
         sender.rtt.end_handshake()
         sender.retries = self._config.data_retries
         if syn is not None and syn.transmissions > _UNSUSPICIOUS_SYNS:
@@ -262,8 +272,6 @@ class Endpoint:
         if self.state is State.SYN_RECEIVED:
             if not scoreboard.una < ack <= scoreboard.next:
                 self._emit(RST, segment.ack, now)
-                return False
-            if not self._upper.completes_handshake(segment):
                 return False
             if not self._established(segment, self.iss + 1, now):
                 return False
@@ -453,8 +461,3 @@ class Endpoint:
     def _stop(self) -> None:
         self.sender.stop()
         self.receiver.acknowledged()
-
-
-def _window_scale(buffer_bytes: int) -> int:
-    """The smallest shift that lets 16 bits express the buffer (RFC 7323 section 2.3)."""
-    return min(max((buffer_bytes >> 16).bit_length(), 0), _MAXIMUM_WINDOW_SCALE)

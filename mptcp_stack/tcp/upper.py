@@ -19,9 +19,6 @@ class Upper(Protocol):
     def receive_window(self) -> int:
         """Bytes the peer may send beyond what was acknowledged."""
 
-    def completes_handshake(self, segment: Segment) -> bool:
-        """Whether this acknowledgement of our SYN/ACK is taken; False: as if it had not arrived."""
-
     def on_established(self, segment: Segment, now: int) -> bool:
         """The handshake is complete with ``segment``. False: what the segment says is not acceptable, reset."""
 

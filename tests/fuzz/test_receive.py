@@ -209,7 +209,7 @@ def check_bounds(stack: Stack, connections: int) -> None:
         assert connection.receiving.queue.length <= 2 * BUFFER_BYTES
         check_reassembly(connection.receiving._reassembly)
         assert len(connection.announcements.received) <= 256
-        assert len(connection._options) <= 256
+        assert len(connection.signals._waiting) <= 256
         assert len(connection.sending._reinjections) <= 256
         for subflow in connection.subflows:
             assert len(subflow._mappings) <= BUFFER_BYTES
