@@ -211,6 +211,40 @@ def doctor(as_json: Json = False) -> None:
         raise LabError(f"needed and missing: {', '.join(missing)}", exit_code=3)
 
 
+@app.command()
+def interop(
+    features: Annotated[str, typer.Option(metavar="A,B", help="Features, joined by commas; all when left out.")] = "",
+    family: Annotated[str, typer.Option(metavar="A,B", help="Of v4, v6, v4+v6, v6+v4.")] = "",
+    role: Annotated[str, typer.Option(help="Where our stack is: client, server; both when left out.")] = "",
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to a file, too.")] = None,
+    out: Out = RESULTS,
+    as_json: Json = False,
+) -> None:
+    """Run our stack against this kernel's MPTCP, feature by feature, in both roles: a table and its evidence."""
+    from testbed.interop import run as interop_run
+    from testbed.interop import table
+    from testbed.namespace import enter
+    from testbed.progress import display
+
+    cells = interop_run.select(*(_names(names) for names in (features, family, role)))
+    directory = interop_run.new_directory(out)
+    enter()
+    document = interop_run.run(cells, directory, display())
+    if markdown is not None:
+        markdown.write_text(table.markdown(document))
+    if as_json:
+        _print_json(document)
+    else:
+        from rich.console import Console
+
+        console = Console()
+        console.print(table.console_table(document))
+        for line in table.reasons(document):
+            console.print(line, markup=False, highlight=False)
+        print(f"evidence: {directory}")
+    raise typer.Exit(interop_run.exit_code(document))
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def test(context: typer.Context) -> None:
     """Run the project's own checks: lint, types, contracts, tests. More arguments go to pytest."""
@@ -226,7 +260,7 @@ def _plan(experiment: str, scale: str | None, settings: Sequence[str] | None, st
     from testbed.stacks import create
 
     found = experiment_class(experiment)
-    names = [name.strip() for name in stacks.split(",")] if stacks else []
+    names = _names(stacks)
     for name in names:
         create(name)
     return Plan(resolve(found, scale, settings or ()), out, scale, list(dict.fromkeys(names)))
@@ -321,6 +355,11 @@ def _print_json(document: Any) -> None:
 
 def _note(text: str) -> None:
     print(f"lab: {text}", file=sys.stderr)
+
+
+def _names(joined: str) -> list[str]:
+    """What a user joined by commas."""
+    return [name.strip() for name in joined.split(",")] if joined else []
 
 
 def _duration(seconds: float) -> str:

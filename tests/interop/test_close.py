@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from testbed.interop.peer import Scene
 from tests.interop.mixed import ROLES, runs
-from tests.interop.peer import Scene
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
@@ -39,9 +39,9 @@ BODY = f"""
     scenes = json.dumps({[asdict(scene) for scene in SCENES]})
     for client, server in {ROLES}:
         mixed = Mixed(client, server)
-        listen = mixed.command(lab, "server", "tests.interop.peer", "--listen", "0.0.0.0:5000")
+        listen = mixed.command(lab, "server", "testbed.interop.peer", "--listen", "0.0.0.0:5000")
         target = mixed.server_address(lab) + ":5000"
-        connect = mixed.command(lab, "client", "tests.interop.peer", "--connect", target, "--scenes", scenes)
+        connect = mixed.command(lab, "client", "testbed.interop.peer", "--connect", target, "--scenes", scenes)
         with running(hosts["server"], listen, directory, "server") as at_server:
             at_server.await_start(announced_ready)
             with running(hosts["client"], connect, directory, "client") as at_client:

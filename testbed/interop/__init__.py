@@ -1,0 +1,5 @@
+"""Our stack and the running kernel's, feature by feature: what each side does, and what must come of it.
+
+A feature is one `Scenario` in a file of `features`; `run` plays each in both roles and over IPv4, IPv6 and both, and
+judges it by what the applications got, both sides' counters, and tshark's reading of the packets.
+"""

@@ -1,0 +1,105 @@
+"""Playing all cells that were asked for, into a directory of evidence and one document of verdicts."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from testbed.errors import LabError
+from testbed.interop.features import SCENARIOS
+from testbed.interop.judge import Verdict, judge
+from testbed.interop.play import play, save
+from testbed.interop.scenario import FAMILIES, ROLES, Cell
+from testbed.progress import Display
+from testbed.provenance import provenance
+from testbed.results import EXIT_CODES, FAILED
+from testbed.validation import unknown
+
+EXPECTED_S = 2.5
+"""Of a cell."""
+
+
+def select(features: Sequence[str], families: Sequence[str], roles: Sequence[str]) -> list[Cell]:
+    """The cells of these features, families and roles of ours, all where empty. LabError for unknown names."""
+    chosen = _known("feature", features, SCENARIOS)
+    wanted_families = _known("family", families, FAMILIES)
+    wanted_roles = _known("role", roles, ROLES)
+    cells = [
+        Cell(SCENARIOS[name], role, FAMILIES[family])
+        for name in chosen
+        for role in wanted_roles
+        for family in wanted_families
+        if role in SCENARIOS[name].roles and family in SCENARIOS[name].families
+    ]
+    if not cells:
+        raise LabError("none of these features is played in this role and family")
+    return cells
+
+
+def _known(kind: str, names: Sequence[str], allowed: Iterable[str]) -> list[str]:
+    known = list(allowed)
+    for name in names:
+        if name not in known:
+            raise LabError(unknown(kind, name, known))
+    return [name for name in known if name in names or not names]
+
+
+def new_directory(out: Path) -> Path:
+    """A directory for one run's evidence, named by the time."""
+    directory = out / "interop" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    directory.mkdir(parents=True)
+    return directory
+
+
+def run(cells: Sequence[Cell], directory: Path, display: Display) -> dict[str, Any]:
+    """Play the cells; the document, which is also in `directory/results.json`, says what came of each."""
+    display.begin(len(cells), EXPECTED_S * len(cells))
+    records = []
+    try:
+        for cell in cells:
+            display.point_begins(cell.key, EXPECTED_S)
+            began = time.monotonic()
+            verdict = _verdict(cell, directory / cell.key)
+            record = {
+                "key": cell.key,
+                "feature": cell.scenario.name,
+                "ours": cell.ours,
+                "family": cell.family.name,
+                "outcome": verdict.outcome,
+                "why": verdict.why,
+                "seconds": round(time.monotonic() - began, 2),
+            }
+            display.point_ends(record)
+            records.append(record)
+    finally:
+        display.end()
+    document = {
+        "provenance": provenance(),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "directory": str(directory),
+        "features": {
+            cell.scenario.name: {"title": cell.scenario.title, "section": cell.scenario.section} for cell in cells
+        },
+        "cells": records,
+    }
+    (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    return document
+
+
+def _verdict(cell: Cell, directory: Path) -> Verdict:
+    try:
+        evidence = play(cell, directory)
+    except LabError as error:
+        return Verdict(FAILED, [error.message])
+    verdict = judge(evidence)
+    save(evidence, verdict.why, directory)
+    return verdict
+
+
+def exit_code(document: dict[str, Any]) -> int:
+    """0 when no cell failed."""
+    return EXIT_CODES[FAILED] if any(cell["outcome"] == FAILED for cell in document["cells"]) else 0

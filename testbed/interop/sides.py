@@ -1,0 +1,112 @@
+"""The two stacks as a scripted end sees them: what they count and say, and how their paths are managed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from testbed.stacks.counters import read_process
+
+SOL_MPTCP, MPTCP_INFO = 284, 1
+SECOND = 2
+"""Identifier of the second address, in the kernel's endpoints and in our stack."""
+
+Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+_BACKLOG = 256
+
+
+class Side(Protocol):
+    """The stack under one end."""
+
+    async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
+        """Listen; `::` stands for both IP versions."""
+
+    def is_mptcp(self, writer: asyncio.StreamWriter) -> bool:
+        """Whether the connection is MPTCP and has not fallen back."""
+
+    def counters(self) -> Mapping[str, int]:
+        """What this host's stack counts, under the kernel's MIB names."""
+
+    def state(self, writer: asyncio.StreamWriter) -> Any:
+        """What the stack says of its connections and subflows."""
+
+    def left(self) -> list[str]:
+        """Connections that have not ended, as far as this side can tell."""
+
+    def make_backup(self) -> None:
+        """Make the subflow of the second address a backup."""
+
+    def withdraw(self) -> None:
+        """Withdraw the second address."""
+
+
+class KernelSide:
+    """The kernel's sockets of this host."""
+
+    async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
+        if host != "::":
+            return await asyncio.start_server(accept, host, port, backlog=_BACKLOG)
+        listening = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
+        return await asyncio.start_server(accept, sock=listening, backlog=_BACKLOG)
+
+    def is_mptcp(self, writer: asyncio.StreamWriter) -> bool:
+        try:
+            writer.get_extra_info("socket").getsockopt(SOL_MPTCP, MPTCP_INFO, 256)
+        except OSError:
+            return False
+        return True
+
+    def counters(self) -> Mapping[str, int]:
+        return read_process(os.getpid()).protocols
+
+    def state(self, writer: asyncio.StreamWriter) -> Any:
+        return {f"ss -{kind}ni": _output("ss", f"-H{kind}ni") for kind in "Mt"}
+
+    def left(self) -> list[str]:
+        return []
+
+    def make_backup(self) -> None:
+        _output("ip", "mptcp", "endpoint", "change", "id", str(SECOND), "backup")
+
+    def withdraw(self) -> None:
+        _output("ip", "mptcp", "endpoint", "delete", "id", str(SECOND))
+
+
+class OwnSide:
+    """Our stack, on the network that this program's event loop drives."""
+
+    def __init__(self, network: Any) -> None:
+        self._network = network
+
+    async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
+        return await asyncio.start_server(accept, host, port, backlog=_BACKLOG)
+
+    def is_mptcp(self, writer: asyncio.StreamWriter) -> bool:
+        return bool(writer.get_extra_info("mptcp")["is_mptcp"])
+
+    def counters(self) -> Mapping[str, int]:
+        counters: Mapping[str, int] = self._network.counters
+        return counters
+
+    def state(self, writer: asyncio.StreamWriter) -> Any:
+        return writer.get_extra_info("mptcp")
+
+    def left(self) -> list[str]:
+        return [
+            f"{connection.mode.name} {[subflow.endpoint.state.name for subflow in connection.subflows]}"
+            for connection in self._network.stack.connections
+        ]
+
+    def make_backup(self) -> None:
+        raise NotImplementedError
+
+    def withdraw(self) -> None:
+        raise NotImplementedError
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -1,0 +1,54 @@
+"""Some cells of the table of `./lab interop`; the command plays all of them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.testbed.lab_run import ROOT
+
+QUICK = ("mp-capable", "third-ack-lost", "mp-join", "add-addr")
+FAMILIES = ("v4",)
+
+
+def lab(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "testbed", "interop", *arguments]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=170, **options)
+
+
+@pytest.mark.root
+@pytest.mark.kernel
+def test_quick_cells(tmp_path):
+    chosen = ["--features", ",".join(QUICK), "--family", ",".join(FAMILIES)]
+    markdown = tmp_path / "table.md"
+    done = lab(*chosen, "--out", str(tmp_path), "--markdown", str(markdown), "--json")
+    assert done.stdout, done.stderr
+    document = json.loads(done.stdout)
+    assert {cell["key"]: cell["why"] for cell in document["cells"] if cell["outcome"] != "passed"} == {}
+    assert done.returncode == 0
+    assert {cell["feature"] for cell in document["cells"]} == set(QUICK)
+    table = markdown.read_text()
+    assert os.uname().release in table
+    assert table.count("| pass ") == len(document["cells"])
+    for cell in document["cells"]:
+        (directory,) = tmp_path.glob(f"interop/*/{cell['key']}")
+        for file in ("capture.pcap", "evidence.json", "nstat.txt"):
+            assert (directory / file).stat().st_size > 0, file
+
+
+WRONG = {
+    ("--features", "mp-jion"): "unknown feature 'mp-jion', did you mean mp-join? allowed: mp-capable, ",
+    ("--family", "v5"): "unknown family 'v5'; allowed: v4, v6, v4+v6, v6+v4",
+    ("--role", "router"): "unknown role 'router'; allowed: client, server",
+    ("--features", "mp-capable", "--family", "v4+v6"): "none of these features is played in this role and family",
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), WRONG.items(), ids=[" ".join(arguments) for arguments in WRONG])
+def test_what_is_not_there_is_one_line(arguments, message, tmp_path):
+    done = lab(*arguments, "--out", str(tmp_path))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
