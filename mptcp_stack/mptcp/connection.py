@@ -176,6 +176,26 @@ class Connection:
         """The peer has ended its stream and everything was read."""
         return self.receiving.finished and not self.receiving.queue.length
 
+    @property
+    def nodelay(self) -> bool:
+        """TCP_NODELAY: a small write does not wait until the one before it is acknowledged (``TcpConfig.nodelay``)."""
+        return self.sending.small_writes.nodelay
+
+    @nodelay.setter
+    def nodelay(self, nodelay: bool) -> None:
+        self.sending.small_writes.nodelay = nodelay
+        self.wake()
+
+    @property
+    def cork(self) -> bool:
+        """TCP_CORK: only full segments leave, for 200 ms at the most, until it is taken off or the stream ends."""
+        return self.sending.small_writes.cork
+
+    @cork.setter
+    def cork(self, cork: bool) -> None:
+        self.sending.small_writes.cork = cork
+        self.wake()
+
     def send(self, data: Buffer) -> int:
         """Queue bytes; returns how many were taken (the rest after ``Writable``). Their memory must not change later.
 
@@ -367,7 +387,10 @@ class Connection:
         if self.subflows:
             self.sending.reinject_from(subflow)
             self.wake()
-        elif self.is_mptcp and not self.closing.data_closed and error is None and not self.closing.aborting:
-            self.closing.finish(connection_reset(), now)
-        else:
-            self.closing.finish(None if self.closing.data_closed else error, now)
+            return
+        closing = self.closing
+        ended = closing.data_closed or (self.is_plain and self.sending.finished)
+        error = self.error or error
+        if error is None and not ended and not closing.aborting:
+            error = connection_reset()  # an orderly end that leaves data behind is none
+        closing.finish(None if closing.data_closed else error, now)

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
+from mptcp_stack.mptcp.small_writes import SmallWrites
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
-from mptcp_stack.storage import Chunks, SendQueue, cut
+from mptcp_stack.storage import NEVER, Chunks, SendQueue, cut
+from mptcp_stack.tcp import Sender
 from mptcp_stack.tcp.errors import timed_out
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
 
@@ -28,8 +30,8 @@ class Sending:
     """Data from the application to the subflows; positions are unwrapped data sequence numbers."""
 
     __slots__ = (
-        "_backoff", "_connection", "_data_timer", "_edge", "_persist_timer", "_reinjections", "_scheduler", "fin",
-        "fin_sent", "queue",
+        "_backoff", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persist_timer", "_probed_ns",
+        "_reinjections", "_scheduler", "_unanswered_probes", "fin", "fin_sent", "queue", "small_writes",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", first: int, scheduler: type[Scheduler]) -> None:
@@ -43,7 +45,11 @@ class Sending:
         self._reinjections: dict[int, Reinjection] = {}
         self._backoff = 0
         timers = connection.host.context.timers
+        self.small_writes = SmallWrites(connection.host.config.nodelay, timers, connection.wake)
         self._persist_timer = timers.timer(self._persist)
+        self._probed_ns = 0
+        self._unanswered_probes = 0
+        self._orphan_deadline_ns = NEVER
         self._data_timer = timers.timer(self._data_timeout)
 
     @property
@@ -107,8 +113,9 @@ class Sending:
             sender = endpoint.sender
             first = connection.needs_third_ack and not plain
             burst = min(allowed, sender.room(now), sender.mss if first else sender.burst_limit())
-            if burst < unsent and burst > sender.mss:
-                burst -= burst % sender.mss
+            burst = self._without_silly_tail(burst, unsent, sender, now)
+            if not burst:
+                return
             mapping = None
             dsn = queue.next
             chunks = queue.take(burst)
@@ -129,6 +136,23 @@ class Sending:
                 if max(subflow.covered, queue.base) == dsn:
                     subflow.covered = queue.next
                 self._send_copies(now)
+
+    def _without_silly_tail(self, burst: int, unsent: int, sender: Sender, now: int) -> int:
+        """``burst`` without what should wait for more: full segments rather than all that there is room for."""
+        partial = burst % sender.mss
+        if not partial:
+            return burst
+        if burst < unsent:
+            if burst > sender.mss:
+                return burst - partial
+            if sender.is_silly(burst):
+                self._watch_window(now)
+                return 0
+        elif self.fin is None:
+            if self.small_writes.waits(self.queue.base, now):
+                return burst - partial
+            self.small_writes.sent(self.queue.next + burst)
+        return burst
 
     def _choose(self, wanted: int, now: int, origin: Subflow | None = None) -> Subflow | None:
         """The subflow for the next ``wanted`` bytes at the most; ``origin`` has them already."""
@@ -255,6 +279,7 @@ class Sending:
 
     def _advance(self, data_ack: int, now: int) -> None:
         self._backoff = 0
+        self._orphan_deadline_ns = NEVER
         self._persist_timer.cancel()
         self.queue.release(min(data_ack, self.queue.next))
         if data_ack > self.queue.base:
@@ -281,12 +306,30 @@ class Sending:
 
     def _persist(self, now: int) -> None:
         if self.queue.unsent_bytes and self._idle():
+            if self._probing_is_over(now):
+                self._connection.closing.fail(timed_out(), now)
+                return
             for subflow in self._connection.subflows:
                 if subflow.usable:
                     subflow.endpoint.probe_window(now)
+            self._probed_ns = now
+            self._unanswered_probes += 1
             self._backoff += 1
             self._persist_timer.set(now + self._timeout_ns())
         self._connection.wake()
+
+    def _probing_is_over(self, now: int) -> bool:
+        """A peer that answers may keep its window closed for ever (RFC 9293 section 3.8.6.1), but not to nobody.
+
+        After the application has closed there is a limit: else a peer that never reads held our memory (RFC 6429).
+        """
+        connection = self._connection
+        config = connection.host.config
+        if any(subflow.endpoint.receiver.heard_ns >= self._probed_ns for subflow in connection.subflows):
+            self._unanswered_probes = 0
+        if connection.closing.detached:
+            self._orphan_deadline_ns = min(self._orphan_deadline_ns, now + config.orphan_timeout_ns)
+        return now >= self._orphan_deadline_ns or self._unanswered_probes >= config.data_retries
 
     def _arm_data_timer(self, now: int) -> None:
         self._data_timer.set(now + self._timeout_ns())
@@ -312,6 +355,7 @@ class Sending:
 
     def stop(self) -> None:
         """No timer fires any more."""
+        self.small_writes.stop()
         self._persist_timer.cancel()
         self._data_timer.cancel()
 

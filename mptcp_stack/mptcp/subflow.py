@@ -122,11 +122,12 @@ class Subflow:
         return syn.transmissions if syn else 1
 
     def can_send(self, wanted: int, now: int) -> bool:
-        """Whether there is room for a full segment, or for all of ``wanted`` bytes."""
+        """Whether there is room for a full segment, or for all of ``wanted`` bytes, or for what is not silly."""
         if not self.usable:
             return False
         sender = self.endpoint.sender
-        return sender.room(now) >= min(wanted, sender.mss)
+        room = sender.room(now)
+        return room >= min(wanted, sender.mss) or (room > 0 and not sender.is_silly(room))
 
     # --- options out
 

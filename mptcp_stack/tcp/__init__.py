@@ -5,8 +5,9 @@ from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.endpoint import Address, Endpoint
 from mptcp_stack.tcp.recovery import Phase
 from mptcp_stack.tcp.scoreboard import Record
+from mptcp_stack.tcp.sender import Sender
 from mptcp_stack.tcp.states import State
 from mptcp_stack.tcp.time_wait import TimeWait
 from mptcp_stack.tcp.upper import Upper
 
-__all__ = ["Address", "Context", "Endpoint", "Phase", "Record", "State", "TcpConfig", "TimeWait", "Upper"]
+__all__ = ["Address", "Context", "Endpoint", "Phase", "Record", "Sender", "State", "TcpConfig", "TimeWait", "Upper"]

@@ -30,3 +30,7 @@ class TcpConfig:
     """How long a closed connection waits for its peer's end of data."""
     syn_retries: int = 6
     data_retries: int = 15
+    orphan_timeout_ns: int = 600 * SECOND_NS
+    """How long a peer may keep its window closed after the application has closed."""
+    nodelay: bool = False
+    """Send a small write at once although another one is not acknowledged yet: TCP_NODELAY."""

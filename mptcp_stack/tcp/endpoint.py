@@ -360,7 +360,11 @@ class Endpoint:
         self._emit(ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
 
     def probe_window(self, now: int) -> None:
-        """A segment that the peer must answer with its window (RFC 9293 section 3.8.6.1): empty, before SND.UNA."""
+        """A segment that the peer must answer with its window (RFC 9293 section 3.8.6.1): empty, before SND.UNA.
+
+        From now on what little room there is will be used.
+        """
+        self.sender.probing = True
         self._context.counters["TcpExtTCPWinProbe"] += 1
         self._emit(ACK, self.sender.scoreboard.una - 1, now)
 

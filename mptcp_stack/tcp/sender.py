@@ -31,8 +31,8 @@ class Sender:
 
     __slots__ = (
         "_config", "_context", "_expiry", "_give_up", "_on_timeout", "_pacer", "_probed", "_reorder_timer",
-        "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control", "maximum_window", "mss", "recovery",
-        "retries", "rtt", "scoreboard", "window",
+        "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control", "maximum_window", "mss", "probing",
+        "recovery", "retries", "rtt", "scoreboard", "window",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +53,7 @@ class Sender:
         self.recovery = Recovery(self.scoreboard, self.rtt, control)
         self.window = 0
         self.maximum_window = 0
+        self.probing = False
         self._window_seq = 0
         self._window_ack = 0
         self.retries = context.config.syn_retries
@@ -88,6 +89,10 @@ class Sender:
         by_congestion = self.recovery.window - scoreboard.in_flight
         by_peer = scoreboard.una + self.window - scoreboard.next
         return max(0, min(by_congestion, by_peer))
+
+    def is_silly(self, size: int) -> bool:
+        """Whether to wait for more room than ``size`` bytes (RFC 9293 section 3.8.6.2.1), while no probe is out."""
+        return not self.probing and size < min(self.mss, self.maximum_window // 2)
 
     def burst_limit(self) -> int:
         """Bytes that one super-segment should carry at the most, a multiple of the MSS."""
@@ -145,6 +150,7 @@ class Sender:
         advanced = ack > scoreboard.una
         if advanced:
             scoreboard.acknowledge(ack, delivered)
+            self.probing = False
             if recovery.undo_if_spurious(echo_age_ns, now):
                 self._context.counters["TcpExtTCPSpuriousRTOs"] += 1
         if blocks:

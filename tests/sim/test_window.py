@@ -2,9 +2,10 @@
 
 import pytest
 
-from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, pattern
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, pattern
+from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Segment
-from tests.sim.scenes import DOWNLOAD, PATH, SYN, UPLOAD, exchange, impaired, make_scene, rewrite
+from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, SYN, UPLOAD, exchange, impaired, make_scene, rewrite
 
 SEEDS = [1, 2, 3]
 
@@ -72,3 +73,53 @@ def test_window_on_a_repetition_goes_with_its_acknowledgement(seed: int) -> None
     run = make_scene(seed, [spec], mptcp=False, gso_max_bytes=1, receive_buffer_bytes=20_000)
     reader = {"read_limit_bytes": 5000, "read_interval_ns": 20 * MILLISECOND}
     exchange(run, UPLOAD, DOWNLOAD, **reader)
+
+
+class Silent(Application):
+    """Reads nothing."""
+
+    def handle_readable(self) -> None:
+        pass
+
+
+class Unread(Application):
+    """Writes more than its peer's buffer takes, and may close at once."""
+
+    def __init__(self, closes: bool) -> None:
+        super().__init__()
+        self.closes = closes
+
+    def on_connected(self) -> None:
+        self.write(pattern(100_000))
+        if self.closes:
+            self.finish(self.connection.close)
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("closes", [True, False])
+def test_window_that_stays_closed(closes: bool, paths: int) -> None:
+    """It may for ever while the application waits (RFC 9293 section 3.8.6.1), but not after it has closed."""
+    run = make_scene(1, [PATH] * paths, mptcp=paths > 1, receive_buffer_bytes=20_000)
+    run.server.listen(Address(b"", PORT), Silent)
+    client = Unread(closes)
+    run.client.connect(SERVER, client)
+    run.network.run_for(500 * SECOND)
+    assert not client.closed
+    run.network.run_for(300 * SECOND)
+    assert isinstance(client.error, TimeoutError) == closes
+    assert bool(run.client.stack.connections) != closes
+    if not closes:
+        run.network.run_for(3600 * SECOND)
+        assert not client.closed
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+def test_peer_vanishes_behind_a_closed_window(paths: int) -> None:
+    """Probes that nothing answers end as retransmissions do."""
+    specs = [impaired(blackouts=((5 * SECOND, 10**15),))] * paths
+    run = make_scene(1, specs, mptcp=paths > 1, receive_buffer_bytes=20_000, data_retries=5)
+    run.server.listen(Address(b"", PORT), Silent)
+    client = Unread(closes=False)
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed, 200 * SECOND)
+    assert isinstance(client.error, TimeoutError)
