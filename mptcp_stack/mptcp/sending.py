@@ -105,7 +105,8 @@ class Sending:
             allowed = unsent = queue.end - queue.next
             if not plain:
                 allowed = min(unsent, self._edge - queue.next)
-            subflow = self._choose(allowed, now)
+            silly = allowed < unsent and all(one.endpoint.sender.is_silly(allowed) for one in self.subflows)
+            subflow = None if silly else self._choose(allowed, now)
             if subflow is None:
                 self._watch_window(now)
                 return
@@ -143,12 +144,8 @@ class Sending:
         if not partial:
             return burst
         if burst < unsent:
-            if burst > sender.mss:
-                return burst - partial
-            if sender.is_silly(burst):
-                self._watch_window(now)
-                return 0
-        elif self.fin is None:
+            return burst - partial if burst > sender.mss else burst
+        if self.fin is None:
             if self.small_writes.waits(self.queue.base, now):
                 return burst - partial
             self.small_writes.sent(self.queue.next + burst)

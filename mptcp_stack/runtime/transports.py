@@ -50,6 +50,7 @@ class StreamTransport(transports._FlowControlMixin):
         self._asyncio_loop = loop
         self._driver = driver
         self._connection = connection
+        connection.nodelay = True  # as asyncio does with TCP sockets
         self._waiting: deque[memoryview] = deque()
         self._waiting_bytes = 0
         self._reading = False
