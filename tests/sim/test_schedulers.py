@@ -63,7 +63,8 @@ def test_a_path_dies(scheduler: str, dark_path: int) -> None:
 
 def share_of_first_path(scheduler: str) -> float:
     """Of a kilobyte every 5 ms, so little that no window decides, over paths of 10 and 40 ms."""
-    run = make_scene(1, [impaired(delay_ns=delay * MILLISECOND) for delay in (5, 20)], scheduler=scheduler, nodelay=True)
+    specs = [impaired(delay_ns=delay * MILLISECOND) for delay in (5, 20)]
+    run = make_scene(1, specs, scheduler=scheduler, nodelay=True)
     run.server.listen(Address(b"", PORT), Sink)
     client = Source(b"")
     client.on_connected = lambda: None  # type: ignore[method-assign]
