@@ -32,8 +32,10 @@ class Receiving:
         return self.fin is not None and self._reassembly.next >= self.fin
 
     def insert(self, dsn: int, chunks: Chunks, length: int) -> None:
-        """Bytes from a subflow. What lies beyond the window, where no honest peer sends, is dropped."""
+        """Bytes from a subflow. What lies beyond the window or the end, where no honest peer sends, is dropped."""
         room = self._reassembly.next + self._buffer_bytes - dsn
+        if self.fin is not None:
+            room = min(room, self.fin - dsn)
         if length > room:
             if room <= 0:
                 return
@@ -41,6 +43,12 @@ class Receiving:
         ordered = self._reassembly.insert(dsn, chunks, length)
         if ordered:
             self.queue.extend(ordered)
+
+    def finish_at(self, end: int) -> None:
+        """The peer's DATA_FIN at ``end``, unless it contradicts what has arrived or lies beyond the window."""
+        following = self._reassembly.next
+        if not self.finished and following <= end <= following + self._buffer_bytes:
+            self.fin = end
 
     def finish(self) -> None:
         """The peer's end of data where TCP's FIN says it."""

@@ -239,7 +239,7 @@ class Subflow:
                 if not self._mappings.add(ssn, dsn, payload):
                     connection.count("MPTcpExtDSSNoMatchTCP")
             if dss.data_fin:
-                receiving.fin = dsn + payload
+                receiving.finish_at(dsn + payload)
                 # Before it is reached there is nothing to say, and two ends would answer each other's for ever.
                 if receiving.finished:
                     self.endpoint.receiver.ack_now = True

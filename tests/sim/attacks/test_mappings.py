@@ -1,0 +1,160 @@
+"""Data sequence signals that lie (RFC 8684 section 3.3): nothing that an honest peer sent may change for it."""
+
+import pytest
+
+from mptcp_stack.sim import SECOND, pattern
+from mptcp_stack.storage import MASK_64
+from mptcp_stack.wire import RST, Dss
+from tests.sim.attacks.hostile import application_of, connected, forge, mapped, still_works, strike, victim_of
+from tests.sim.scenes import Scene
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return connected(2)
+
+
+def received(scene: Scene) -> bytes:
+    return bytes(application_of(scene.server).received)
+
+
+def is_over(scene: Scene, index: int) -> bool:
+    """Whether a subflow that was there at the beginning is gone."""
+    return len(victim_of(scene.server).subflows) <= index
+
+
+def test_overlap_on_one_subflow_first_wins(scene: Scene) -> None:
+    """Also where the second copy covers more than the first, and fills the hole before it."""
+    subflow = victim_of(scene.server).subflows[0]
+    covering = mapped(subflow, b"aaaaXXXXcccc")
+    later = mapped(subflow, b"BBBB", offset=4, ssn=covering.options.dss.ssn + 4)
+    later.seq += 4
+    strike(scene, scene.server, later, covering)
+    assert received(scene) == b"aaaaBBBBcccc"
+
+
+def test_overlap_between_subflows_first_wins(scene: Scene) -> None:
+    first, second = victim_of(scene.server).subflows
+    strike(scene, scene.server, mapped(second, b"BBBB", offset=4), mapped(first, b"aaaaXXXXcccc"))
+    assert received(scene) == b"aaaaBBBBcccc"
+
+
+def test_data_that_were_delivered_stay(scene: Scene) -> None:
+    first, second = victim_of(scene.server).subflows
+    strike(scene, scene.server, mapped(first, b"first"))
+    strike(scene, scene.server, mapped(second, b"other", offset=-5))
+    strike(scene, scene.server, mapped(second, b"otherrest", offset=-5))
+    assert received(scene) == b"firstrest"
+
+
+@pytest.mark.parametrize("offset", [7 << 20, 1 << 31, 1 << 40, -(1 << 40), -(1 << 31)])
+def test_data_beyond_the_window_are_not_kept(scene: Scene, offset: int) -> None:
+    """The window is the connection's; a mapping far away must not make it hold what was not offered room for."""
+    subflow = victim_of(scene.server).subflows[1]
+    strike(scene, scene.server, mapped(subflow, pattern(1000), offset=offset))
+    receiving = victim_of(scene.server).receiving
+    assert receiving._reassembly.held_bytes == 0
+    assert receiving.queue.length == 0
+    assert received(scene) == b""
+
+
+def test_mapping_that_contradicts_one_before_is_not_taken(scene: Scene) -> None:
+    subflow = victim_of(scene.server).subflows[0]
+    whole = mapped(subflow, b"aaaa", length=8)
+    strike(scene, scene.server, whole)
+    again = mapped(subflow, b"bbbb", offset=100)
+    strike(scene, scene.server, again)
+    assert received(scene) == b"aaaabbbb"
+    assert scene.server.stack.counters["MPTcpExtDSSNoMatchTCP"] == 1
+
+
+def test_huge_mapping_binds_what_follows(scene: Scene) -> None:
+    """65535 bytes announced with four: what follows without a mapping belongs to it, what says otherwise does not."""
+    subflow = victim_of(scene.server).subflows[0]
+    strike(scene, scene.server, mapped(subflow, b"aaaa", length=65535))
+    strike(scene, scene.server, forge(subflow, b"bbbb"))
+    strike(scene, scene.server, mapped(subflow, b"cccc", offset=7, length=65535))
+    assert received(scene) == b"aaaabbbbcccc"
+
+
+def test_data_without_a_mapping_end_the_subflow(scene: Scene) -> None:
+    """RFC 8684 section 3.3.1: nobody knows where they belong."""
+    subflow = victim_of(scene.server).subflows[1]
+    answers = strike(scene, scene.server, forge(subflow, b"stray"))
+    assert any(answer.flags & RST for answer in answers)
+    assert is_over(scene, 1)
+    assert received(scene) == b""
+    still_works(scene)
+
+
+@pytest.mark.parametrize("distance", [1, 1000, 1 << 31, 1 << 40, (1 << 63) - 1])
+def test_acknowledgement_of_data_never_sent(scene: Scene, distance: int) -> None:
+    subflow = victim_of(scene.server).subflows[0]
+    before = victim_of(scene.server).sending.queue.base
+    strike(scene, scene.server, forge(subflow, dss=Dss(data_ack=(before + distance) & MASK_64)))
+    assert victim_of(scene.server).sending.queue.base == before
+    still_works(scene)
+
+
+@pytest.mark.parametrize("distance", [1, 1000, 1 << 31, 1 << 40, 1 << 62])
+def test_acknowledgement_from_long_ago(scene: Scene, distance: int) -> None:
+    """It neither takes back an acknowledgement nor opens a window."""
+    still_works(scene)
+    subflow = victim_of(scene.server).subflows[0]
+    sending = victim_of(scene.server).sending
+    before = sending.queue.base, sending._edge
+    strike(scene, scene.server, forge(subflow, dss=Dss(data_ack=(sending.queue.base - distance) & MASK_64), window=0))
+    assert (sending.queue.base, sending._edge) == before
+    still_works(scene)
+
+
+@pytest.mark.parametrize("offset", [-1000, -1, 1 << 31, 1 << 40, 7 << 20])
+def test_end_of_data_where_it_cannot_be(scene: Scene, offset: int) -> None:
+    """A DATA_FIN (section 3.3.3) before data that have arrived, or beyond the window, is not believed."""
+    still_works(scene)
+    before = received(scene)
+    subflow = victim_of(scene.server).subflows[0]
+    dss = Dss(data_ack=victim_of(scene.server).sending.queue.base & MASK_64, ssn=0, length=1, data_fin=True)
+    dss.dsn = (victim_of(scene.server).receiving.next + offset) & MASK_64
+    strike(scene, scene.server, forge(subflow, dss=dss))
+    assert not application_of(scene.server).eof
+    assert received(scene) == before
+    still_works(scene)
+    victim_of(scene.client).close()
+    scene.client.settle()
+    scene.network.run_for(10 * SECOND)
+    assert application_of(scene.server).eof
+    assert application_of(scene.server).error is None
+
+
+def test_nothing_comes_after_the_end_of_data(scene: Scene) -> None:
+    first, second = victim_of(scene.server).subflows
+    early = mapped(second, b"more", offset=3)
+    strike(scene, scene.server, mapped(first, b"", length=1, offset=3, data_fin=True, ssn=0), early)
+    assert received(scene) == b""
+    strike(scene, scene.server, mapped(first, b"end"))
+    assert application_of(scene.server).eof
+    strike(scene, scene.server, mapped(second, b"more", offset=-1))
+    assert received(scene) == b"end"
+    moved = mapped(first, b"", length=1, offset=1000, data_fin=True, ssn=0)
+    strike(scene, scene.server, moved)
+    assert victim_of(scene.server).receiving.finished
+
+
+def test_infinite_mapping_out_of_nothing(scene: Scene) -> None:
+    """Length 0 (section 3.3.1) falls back to TCP with one subflow left; here it may cost its subflow, no more."""
+    subflow = victim_of(scene.server).subflows[1]
+    strike(scene, scene.server, mapped(subflow, b"infinite", offset=100, length=0))
+    scene.network.run_for(SECOND)
+    assert victim_of(scene.server).is_mptcp
+    assert received(scene) == b""
+    still_works(scene)
+
+
+def test_many_small_mappings_are_bounded(scene: Scene) -> None:
+    """Announced ahead of data that never come."""
+    subflow = victim_of(scene.server).subflows[0]
+    for number in range(3000):
+        strike(scene, scene.server, forge(subflow, dss=Dss(dsn=number * 1000, ssn=2 + 2 * number, length=1)))
+    assert len(subflow._mappings) <= 65536
+    still_works(scene)
