@@ -7,7 +7,7 @@ have solid lines and ours dashed ones.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -65,7 +65,13 @@ _OTHERS = (("#cc79a7", "P"), ("#56b4e9", "X"), ("#999999", "*"), ("#7a5c00", "h"
 
 
 def look(stack: str) -> Look:
-    """Return the look of `stack`; a stack of the user's own gets one that depends on its name alone."""
+    """Return the look of `stack`; a stack of the user's own gets one that depends on its name alone.
+
+    With a congestion control named behind an @ it looks as without, and the label says which.
+    """
+    plain, _, congestion = stack.partition("@")
+    if congestion:
+        return replace(look(plain), label=f"{look(plain).label}, {congestion}")
     if stack in LOOKS:
         return LOOKS[stack]
     color, marker = _OTHERS[sum(stack.encode()) % len(_OTHERS)]

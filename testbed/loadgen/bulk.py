@@ -7,10 +7,13 @@ as JSON. Exit code: 0 when it succeeded, 1 when not, 2 for bad arguments.
 
 The client opens with one JSON line that says what it wants; after it, content flows until the sender's end
 of data. The receiver counts and compares: the rate is its bytes over the time from its first byte to the
-end of data. After an upload the server answers with its count, one JSON line.
+end of data. After an upload the server answers with its count, one JSON line. ``elapsed_s`` is what the client
+waited: from connecting to the end of data or to that answer.
 
 ``--check content`` compares with the known content; ``--check sha256`` in addition hashes what each end sent or
-received (a download's ``sent_sha256`` is in the server's account); ``--check none`` only counts.
+received (a download's ``sent_sha256`` is in the server's account); ``--check none`` only counts. ``--timeline FILE``
+of a download is a table of the bytes received so far, ten times a second, by the clock that all programs of a machine
+share (CLOCK_MONOTONIC).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from testbed.loadgen import content
@@ -42,6 +46,7 @@ from testbed.loadgen.options import (
 BUFFER_BYTES = content.CHUNK_BYTES
 DIRECTIONS = ("download", "upload")
 CHECKS = ("content", "sha256", "none")
+TIMELINE_INTERVAL_S = 0.1
 LONGEST_LINE_BYTES = 4096
 
 
@@ -266,6 +271,12 @@ class ClientPeer(Peer):
         self._order = order
         self.finished = finished
         self.answer: dict[str, Any] | None = None
+        self._began_ns = self.answered_ns = time.monotonic_ns()
+
+    @property
+    def elapsed_s(self) -> float:
+        """Time from before the connection was made to the answer."""
+        return (self.answered_ns - self._began_ns) / 1e9
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the order and, for an upload, the content (asyncio)."""
@@ -283,12 +294,14 @@ class ClientPeer(Peer):
     def line_received(self, line: bytes, rest: memoryview) -> None:
         """Take the server's count."""
         self.answer = json.loads(line)
+        self.answered_ns = time.monotonic_ns()
 
     def eof_received(self) -> None:
         """End a download (asyncio)."""
         if self.receiver is not None:
             self.receiver.end()
             self.answer = self.receiver.result()
+            self.answered_ns = time.monotonic_ns()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wake the waiting client (asyncio)."""
@@ -307,22 +320,39 @@ class ClientPeer(Peer):
         return "content" if self.answer["content_ok"] is False else None
 
 
-async def transfer(connect: Endpoint, order: Order, time_limit_s: float) -> dict[str, Any]:
+async def _write_timeline(receiver: Receiver, path: Path) -> None:
+    """Write what was received so far until cancelled; each row at once, as the program may be ended."""
+    with path.open("w", buffering=1) as file:
+        file.write("time_ns,received_bytes\n")
+        while True:
+            file.write(f"{time.monotonic_ns()},{receiver.received_bytes}\n")
+            await asyncio.sleep(TIMELINE_INTERVAL_S)
+
+
+async def transfer(
+    connect: Endpoint, order: Order, time_limit_s: float, timeline: Path | None = None
+) -> dict[str, Any]:
     """Make one transfer and return its result, ``failure`` being null or the reason.
 
     Raises ``OSError`` when the connection cannot be made.
     """
     loop = asyncio.get_running_loop()
     peer = ClientPeer(order, loop.create_future())
+    watch = None
     try:
         async with asyncio.timeout(time_limit_s):
             await loop.create_connection(lambda: peer, connect.host, connect.port)
+            if timeline is not None and peer.receiver is not None:
+                watch = loop.create_task(_write_timeline(peer.receiver, timeline))
             failure = peer.failure(await asyncio.shield(peer.finished))
     except TimeoutError:
         failure = "timeout"
         if hasattr(peer, "transport"):
             peer.transport.abort()
             await peer.finished
+    finally:
+        if watch is not None:
+            watch.cancel()
     numbers = peer.answer or Receiver(order).result()
     stack = stack_report(loop)
     if stack is not None and hasattr(peer, "transport"):
@@ -331,6 +361,7 @@ async def transfer(connect: Endpoint, order: Order, time_limit_s: float) -> dict
         "generator": "loadgen-bulk",
         "direction": order.direction,
         **numbers,
+        "elapsed_s": round(peer.elapsed_s, 6),
         "sent_sha256": peer.sender.sha256 if peer.sender else None,
         "failure": failure,
         "cpu_s": round(time.process_time(), 3),
@@ -365,6 +396,7 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
     limit.add_argument("--seconds", type=positive_seconds)
     client.add_argument("--check", choices=CHECKS, default="content", help="what the receiver compares")
     client.add_argument("--time-limit-s", type=positive_seconds, default=120.0, help="limit of the whole run")
+    client.add_argument("--timeline", type=Path, metavar="FILE", help="write a download's progress to this CSV file")
     for role in (server, client):
         add_stack_arguments(role)
     return parser.parse_args(argv)
@@ -379,7 +411,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 result = runner.run(serve(arguments.listen))
             else:
                 order = Order(arguments.direction, arguments.bytes, arguments.seconds, arguments.check)
-                result = runner.run(transfer(arguments.connect, order, arguments.time_limit_s))
+                result = runner.run(transfer(arguments.connect, order, arguments.time_limit_s, arguments.timeline))
     except (OSError, ValueError) as error:
         return report_error("testbed.loadgen.bulk", error)
     print(json.dumps(result), flush=True)

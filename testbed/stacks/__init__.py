@@ -1,7 +1,8 @@
 """Stacks under test: what carries the connections of an experiment, each one small file.
 
-A stack is named on the command line by a name of :data:`STACKS`, or as ``module:Class`` for a user's own. Settings of
-a Python stack follow its name: ``python-mptcp+scheduler=lowest-rtt+gso_max_bytes=1400``.
+A stack is named on the command line by a name of :data:`STACKS`, or as ``module:Class`` for a user's own. Another
+congestion control than its own choice follows behind ``@``: ``kernel-tcp@reno``. Settings of a Python stack come last:
+``python-mptcp@olia+scheduler=lowest-rtt+gso_max_bytes=1400``.
 """
 
 from __future__ import annotations
@@ -29,12 +30,14 @@ def names() -> list[str]:
 
 
 def create(name: str, congestion: str | None = None) -> StackUnderTest:
-    """Return the stack called ``name``, or of the class ``module:Class``, with the settings behind each ``+``.
+    """Return the stack called ``name``, or of the class ``module:Class``, with what follows ``@`` and each ``+``.
 
     ``congestion`` overrides the stack's own choice of congestion control. Raises :class:`LabError` for a
     name that is neither, and for wrong settings.
     """
     name, *settings = name.split("+")
+    name, _, wanted = name.partition("@")
+    congestion = congestion or wanted or None
     place = STACKS.get(name, name)
     module_name, separator, class_name = place.partition(":")
     if not separator:

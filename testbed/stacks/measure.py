@@ -36,6 +36,9 @@ BULK_PORT = 5001
 ANY = "0.0.0.0"
 """Servers listen on every address: a subflow can join only where a listener is."""
 
+TIMELINE = "timeline.csv"
+"""Bytes received so far over time, among a bulk download's raw files."""
+
 LONG_LIVED_BYTES = 100_000
 """From this size on, a transfer lasts long enough for every path to join."""
 
@@ -331,6 +334,7 @@ def bulk(
             lab, CLIENT, "testbed.loadgen.bulk", "client",
             "--connect", str(Endpoint(stack.server_address(lab), BULK_PORT)), "--direction", load.direction,
             *limit, "--check", load.check, "--time-limit-s", str(load.time_limit_s),
+            "--timeline", str(directory / TIMELINE),
         ),
         ready=announced_ready,
         limit_s=load.time_limit_s,

@@ -36,7 +36,8 @@ def test_every_stack_can_be_made(name):
     assert stack.name == name
     assert stack.label
     assert stack.supports("http")
-    assert stacks.create(name, congestion="reno").congestion == "reno"
+    assert stacks.create(name, congestion="reno").congestion == stacks.create(f"{name}@reno").congestion == "reno"
+    assert stacks.create(f"{name}@reno").name == name
 
 
 def test_settings_follow_the_name():

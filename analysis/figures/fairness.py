@@ -1,0 +1,59 @@
+"""What an MPTCP connection and a TCP connection got of the bottleneck that they shared, with Jain's index."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from analysis.load import Run
+from analysis.metrics import summarise
+from analysis.style import COLUMN_WIDTH_IN, look
+
+_HEIGHT = 0.36
+
+
+def summary(run: Run) -> pd.DataFrame:
+    """Return mean Mbit/s of both connections, and mean and spread of Jain's index, by stack."""
+    points = run.passed.assign(mptcp=run.passed["mptcp_bps"] / 1e6, tcp=run.passed["tcp_bps"] / 1e6)
+    rates = summarise(points, ["stack"], "jain_index")
+    for name in ("mptcp", "tcp"):
+        means = summarise(points, ["stack"], name).set_index("stack")
+        rates[name], rates[f"{name}_sd"] = rates["stack"].map(means["mean"]), rates["stack"].map(means["sd"])
+    return rates
+
+
+def draw(run: Run) -> Figure:
+    """Return the figure: two bars a stack, and the index beside them."""
+    rates = summary(run)
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.9 + 0.35 * len(rates)))
+    axes = figure.subplots()
+    for shift, name, label, color in ((-0.5, "mptcp", "two subflows", "#0072b2"), (0.5, "tcp", "one TCP", "#999999")):
+        places = [place + shift * _HEIGHT for place in range(len(rates))]
+        axes.barh(places, rates[name], _HEIGHT * 0.9, xerr=rates[f"{name}_sd"], color=color, label=label,
+                  error_kw={"elinewidth": 0.8})  # fmt: skip
+    edge = 1.05 * float(max(rates[name].max() + rates[f"{name}_sd"].max() for name in ("mptcp", "tcp")))
+    for place, index in enumerate(rates["mean"]):
+        axes.text(edge, place, f"J = {index:.2f}", va="center", fontsize=6.5)
+    axes.axvline(run.parameters["rate"] * 1448 / 1514 / 2e6, color="#222222", linewidth=0.8, linestyle=":")
+    axes.set_xlim(0, 1.25 * edge)
+    axes.set_yticks(range(len(rates)), [look(stack).label for stack in rates["stack"]])
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("rate (Mbit/s); dotted: an equal share")
+    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+    return figure
+
+
+def table(run: Run) -> Table:
+    """Return the rates of both connections and Jain's index by stack."""
+    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in ("stack", "MPTCP, Mbit/s", "TCP, Mbit/s", "Jain's index", "n"):
+        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
+    for row in summary(run).itertuples():
+        spread = f" ± {row.sd:.3f}" if row.n > 1 else ""
+        result.add_row(
+            look(row.stack).label, f"{row.mptcp:.2f}", f"{row.tcp:.2f}", f"{row.mean:.3f}{spread}", f"{row.n}"
+        )
+    return result

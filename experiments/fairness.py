@@ -1,0 +1,144 @@
+"""Fairness at a shared bottleneck: an MPTCP connection of two subflows against one TCP connection of the kernel's.
+
+Both subflows and the TCP connection cross one slow link. Coupled congestion control (RFC 6356 and its successors) takes
+no more there than one TCP connection would; uncoupled subflows take a share each. The rates are those of the time in
+which both connections ran, after a first part in which they find their rates.
+"""
+
+from __future__ import annotations
+
+import csv
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from testbed.errors import LabError
+from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
+from testbed.stacks import create
+from testbed.stacks.base import CLIENT, SERVER
+from testbed.stacks.measure import TIMELINE, BulkLoad, Measurement, bulk
+from testbed.stacks.process import announced_ready, running
+from testbed.units import RateBps, SizeBytes, TimeNs
+
+COMPETITOR_PORT = 5002
+COMPETITOR_TIMELINE = "competitor-timeline.csv"
+_COMPETITOR_EXTRA_S = 10.0
+UNCOUPLED = ("reno", "cubic")
+Timeline = tuple[list[int], list[int]]
+"""Times in ns and bytes received until then."""
+
+
+class FairnessParameters(Parameters):
+    """What can be set: the bottleneck, the length of a transfer and of the part of it that does not count."""
+
+    seconds: float = Field(gt=0, le=3600)
+    settle_seconds: float = Field(default=3.0, ge=0)
+    rate: RateBps = 20_000_000
+    delay: TimeNs = 20_000_000
+    queue: SizeBytes = 100_000
+
+
+class Fairness(Experiment[FairnessParameters]):
+    """Shares of a bottleneck."""
+
+    name = "fairness"
+    title = "Fairness: two subflows and one TCP connection at a shared bottleneck"
+    topology = "shared-bottleneck"
+    stacks = (
+        "python-mptcp@lia",
+        "python-mptcp@olia",
+        "python-mptcp@balia",
+        "python-mptcp@reno",
+        "kernel-mptcp@reno",
+    )
+    figure = "fairness"
+    scales: ClassVar[Mapping[str, FairnessParameters]] = {
+        "quick": FairnessParameters(repetitions=1, seconds=13),
+        "paper": FairnessParameters(repetitions=5, seconds=60, settle_seconds=10),
+    }
+
+    def topology_parameters(self) -> dict[str, Scalar]:
+        """Return the bottleneck."""
+        parameters = self.parameters
+        return {"rate": parameters.rate, "queue": parameters.queue, "delay": f"{parameters.delay} ns"}
+
+    def points(self, stacks: Sequence[str]) -> list[Point]:
+        """Return every stack, its repetitions in one lab."""
+        return [
+            Point(stack, repetition) for stack in stacks for repetition in range(1, self.parameters.repetitions + 1)
+        ]
+
+    def run_point(self, bench: Bench, point: Point) -> Measurement:
+        """Make one transfer while the competitor's runs; both download."""
+        congestion = bench.stack.congestion if bench.stack.congestion in UNCOUPLED else UNCOUPLED[0]
+        with self._competitor(bench, congestion):
+            measurement = bench.measure(bulk, BulkLoad("download", limit_seconds=self.parameters.seconds))
+        ours, theirs = (_read(bench.directory / name) for name in (TIMELINE, COMPETITOR_TIMELINE))
+        begin_ns = max(ours[0][0], theirs[0][0]) + round(self.parameters.settle_seconds * 1e9)
+        end_ns = min(ours[0][-1], theirs[0][-1])
+        if end_ns <= begin_ns:
+            raise LabError("the two transfers did not run at the same time", 1)
+        rates = [_rate_bps(timeline, begin_ns, end_ns) for timeline in (ours, theirs)]
+        measurement.result.update(
+            competitor_congestion=congestion,
+            compared_s=round((end_ns - begin_ns) / 1e9, 3),
+            mptcp_bps=round(rates[0]),
+            tcp_bps=round(rates[1]),
+            jain_index=round(jain_index(rates), 4),
+        )
+        return measurement
+
+    def checks(self, point: Point, measurement: Measurement) -> list[str]:
+        """Return what the stack found, and a bottleneck that was none."""
+        result, problems = measurement.result, list(measurement.problems)
+        total_bps = result["mptcp_bps"] + result["tcp_bps"]
+        if total_bps < 0.8 * self.parameters.rate:
+            problems.append(f"the link was not the bottleneck: {total_bps / self.parameters.rate:.0%} of it was used")
+        if not result["tcp_bps"]:
+            problems.append("the competing connection received nothing")
+        return problems
+
+    def expected_seconds(self, point: Point) -> float:
+        """Return the length of the transfer and the time to start the programs."""
+        return self.parameters.seconds + 3
+
+    @contextmanager
+    def _competitor(self, bench: Bench, congestion: str) -> Iterator[None]:
+        """Run a download of the kernel's TCP over the first path during the block."""
+        lab, stack, module = bench.lab, create("kernel-tcp", congestion), "testbed.loadgen.bulk"
+        lab.set_congestion_control(congestion)
+        serve = stack.command(lab, SERVER, module, "server", "--listen", f"0.0.0.0:{COMPETITOR_PORT}")
+        fetch = stack.command(
+            lab, CLIENT, module, "client", "--direction", "download",
+            "--connect", f"{stack.server_address(lab)}:{COMPETITOR_PORT}",
+            "--seconds", str(self.parameters.seconds + _COMPETITOR_EXTRA_S),
+            "--timeline", str(bench.directory / COMPETITOR_TIMELINE),
+        )  # fmt: skip
+        with running(lab.hosts[SERVER], serve, bench.directory, "competitor-server") as server:
+            server.await_start(announced_ready)
+            with running(lab.hosts[CLIENT], fetch, bench.directory, "competitor-client") as client:
+                client.await_start(lambda _: (bench.directory / COMPETITOR_TIMELINE).exists())
+                yield
+
+
+def jain_index(rates: Sequence[float]) -> float:
+    """Return Jain's index of `rates`: 1 when all are equal, 1/n when one has everything."""
+    squares = sum(rate * rate for rate in rates)
+    return sum(rates) ** 2 / (len(rates) * squares) if squares else 0.0
+
+
+def _read(path: Path) -> Timeline:
+    # The last line may be cut off: its program was ended.
+    rows = list(csv.reader(path.read_text().rpartition("\n")[0].splitlines()))[1:]
+    return [int(time_ns) for time_ns, _ in rows], [int(received) for _, received in rows]
+
+
+def _rate_bps(timeline: Timeline, begin_ns: int, end_ns: int) -> float:
+    times, received = timeline
+    first, last = (min(bisect_left(times, moment), len(times) - 1) for moment in (begin_ns, end_ns))
+    elapsed_ns = times[last] - times[first]
+    return (received[last] - received[first]) * 8e9 / elapsed_ns if elapsed_ns else 0.0
