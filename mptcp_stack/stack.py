@@ -113,6 +113,13 @@ class Stack:
         """All connections that are not over yet."""
         return tuple(self._connections)
 
+    def flow_states(self) -> Counter[str]:
+        """How many flows are in each state, by its name in RFC 9293; in TIME-WAIT too. Looks at every flow."""
+        names = (
+            State.TIME_WAIT.name if isinstance(flow, TimeWait) else flow.state.name for flow in self._flows.values()
+        )
+        return Counter(name.replace("_", "-") for name in names)
+
     def observe(self, observer: Observer | None) -> None:
         """Have ``observer`` called with every observation (see ``mptcp_stack.observe``); None: no more."""
         for context in (self.context, *(view.context for view in self._views)):

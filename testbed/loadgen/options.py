@@ -93,7 +93,7 @@ def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
 
 
 def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:
-    """Return our stack's settings and counters; ``None`` over kernel sockets, whose counters the kernel keeps."""
+    """Return our stack's settings, counters and flows by state; ``None`` over kernel sockets: ask the kernel."""
     network = getattr(loop, "network", None)
     if network is None:
         return None
@@ -102,6 +102,7 @@ def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:
         "congestion": config.congestion,
         "settings": {one.name: getattr(config, one.name) for one in fields(config) if one.name != "addresses"},
         "counters": dict(network.counters),
+        "flows": dict(network.stack.flow_states()),
     }
 
 

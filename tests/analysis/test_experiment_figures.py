@@ -1,0 +1,78 @@
+"""The figures and tables of the experiments on emulated links, from results made up here."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from analysis import figures
+from analysis.load import load_run
+from tests.analysis.test_analysis import write_run
+
+PASSED = {"outcome": "passed", "why": ""}
+
+
+def rows(*rows: dict) -> list[dict]:
+    return [{"repetition": repetition, **PASSED, **row} for row in rows for repetition in (1, 2)]
+
+
+RUNS = {
+    "simultaneous_flows": (
+        {"size": 16_000_000},
+        rows(
+            *(
+                {"stack": stack, "case": "10/25:1/50", "direction": direction, "elapsed_s": seconds, "limit_s": 4.51}
+                for stack, seconds in (("kernel-mptcp", 4.1), ("python-mptcp", 4.6))
+                for direction in ("download", "upload")
+            )
+        ),
+        "10/25 Mbit/s, 1/50 ms  upload     Python MPTCP  4.60 ± 0.00     4.51      no  2",
+    ),
+    "lossy_link": (
+        {},
+        rows(
+            *(
+                {"stack": stack, "loss": loss, "throughput_bps": bps, "bound_bps": 7_000_000}
+                for loss in (0.0, 0.01)
+                for stack, bps in (("kernel-tcp@reno", 6e6), ("python-tcp@reno", 5.7e6), ("python-tcp@cubic", 6e6))
+            )
+        ),
+        "1.0%  Python TCP, reno   5.70 ± 0.00   7.00      0.95  2",
+    ),
+    "fairness": (
+        {"rate": 20_000_000},
+        rows(
+            {"stack": "python-mptcp@lia", "mptcp_bps": 9e6, "tcp_bps": 10e6, "jain_index": 0.997},
+            {"stack": "python-mptcp@reno", "mptcp_bps": 12.6e6, "tcp_bps": 6.3e6, "jain_index": 0.9},
+        ),
+        "Python MPTCP, reno          12.60         6.30  0.900 ± 0.000  2",
+    ),
+    "time_wait": (
+        {"requests": 1000},
+        rows(
+            {"stack": "kernel-mptcp", "subflows": 1347, "client_time_wait": 322, "server_time_wait": 1342},
+            {"stack": "python-mptcp+passive_close=off", "subflows": 5, "client_time_wait": 4, "server_time_wait": 5},
+        ),
+        "Python MPTCP, passive_close=off         5              4              5  2",
+    ),
+}
+
+
+@pytest.fixture(params=RUNS)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, str]:
+    parameters, points, line = RUNS[request.param]
+    stacks = list(dict.fromkeys(point["stack"] for point in points))
+    return write_run(tmp_path, request.param, request.param, parameters, points, stacks=stacks), line
+
+
+def test_the_table_shows_every_stack_by_its_name(run: tuple[Path, str]) -> None:
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(figures.table(load_run(run[0])))
+    assert run[1] in [line.strip() for line in console.export_text().splitlines()]
+
+
+def test_the_figure_is_drawn(run: tuple[Path, str], tmp_path: Path) -> None:
+    png, pdf = figures.save(load_run(run[0]), tmp_path / "figures")
+    assert png.stat().st_size > 10_000
+    assert pdf.stat().st_size > 5_000

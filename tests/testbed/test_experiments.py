@@ -1,0 +1,92 @@
+"""What single experiments compute and refuse, without a lab."""
+
+import pytest
+
+from experiments.fairness import _rate_bps, _read, jain_index
+from testbed.errors import LabError
+from testbed.experiment import experiment_class, resolve
+from testbed.stacks.measure import Measurement
+
+
+def experiment(name, *settings):
+    return resolve(experiment_class(name), None, list(settings))
+
+
+def measured(result, **more):
+    return Measurement(result, [], {}, more.get("paths", {}), {}, more.get("links", {}))
+
+
+# --- simultaneous flows --------------------------------------------------------------------------------------
+
+
+def test_the_time_allowed_is_that_of_the_kernels_self_test():
+    found = experiment("simultaneous-flows", "cases=10/10:1/1,10/25:1/50")
+    assert [found.limit_seconds(case) for case in found.parameters.cases] == pytest.approx([7.554, 4.509], abs=0.001)
+    assert found.points(["python-mptcp"])[2].topology == {"rate": "10 Mbit/s,25 Mbit/s", "delay": "1 ms,50 ms"}
+
+
+def test_a_path_that_was_hardly_used_is_noticed():
+    found = experiment("simultaneous-flows", "cases=10/30:1/1")
+    download, upload = found.points(["python-mptcp"])
+    paths = {"server": {"server-eth1": {"tx_bytes": 10_000}, "server-eth2": {"tx_bytes": 30_000}}}
+    assert found.checks(download, measured({}, paths=paths)) == []
+    paths["client"] = {"client-eth1": {"tx_bytes": 38_000}, "client-eth2": {"tx_bytes": 2_000}}
+    assert found.checks(upload, measured({}, paths=paths)) == ["path2 carried 5% of the bytes, of the rates it has 75%"]
+
+
+@pytest.mark.parametrize("case", ["10:1/1", "10/10", "fast/10:1/1"])
+def test_a_wrong_case_is_one_line(case):
+    with pytest.raises(LabError, match=r"^--set: cases\[0\]: "):
+        experiment("simultaneous-flows", f"cases={case}")
+
+
+# --- a lossy link --------------------------------------------------------------------------------------------
+
+
+def test_the_bound_is_that_of_mathis_or_the_link():
+    found = experiment("lossy-link", "rate=50 Mbit/s", "delay=10 ms")
+    assert found.bound_bps(0.0) == pytest.approx(47.8e6, rel=0.001)
+    assert found.bound_bps(0.01) == pytest.approx(7.09e6, rel=0.001)
+    assert found.bound_bps(1e-6) == found.bound_bps(0.0)
+
+
+@pytest.mark.parametrize(("lost", "wrong"), [(100, False), (130, False), (160, True), (0, True)])
+def test_a_link_that_loses_other_than_asked_is_noticed(lost, wrong):
+    found = experiment("lossy-link", "losses=1 %")
+    numbers = {"offered": 10_500, "queue_dropped": 500, "lost": lost}
+    problems = found.checks(found.points(["x"])[0], measured({}, links={"path1": {"server->client": numbers}}))
+    assert bool(problems) == wrong
+
+
+# --- fairness ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rates", "index"), [((5, 5), 1.0), ((2, 1), 0.9), ((1, 0), 0.5), ((0, 0), 0.0)])
+def test_jains_index(rates, index):
+    assert jain_index(rates) == pytest.approx(index)
+
+
+def test_rates_are_those_between_two_moments(tmp_path):
+    path = tmp_path / "timeline.csv"
+    rows = "".join(f"{second * 10**9},{second * second * 1000}\n" for second in range(6))
+    path.write_text("time_ns,received_bytes\n" + rows + "6000000000,36")  # cut off in the middle of a number
+    assert _rate_bps(_read(path), 2 * 10**9, 4 * 10**9) == (16_000 - 4_000) * 8 / 2
+
+
+def test_a_bottleneck_that_was_none_is_noticed():
+    found = experiment("fairness")
+    (point,) = found.points(["python-mptcp@lia"])
+    assert found.checks(point, measured({"mptcp_bps": 9e6, "tcp_bps": 9e6})) == []
+    (problem,) = found.checks(point, measured({"mptcp_bps": 9e6, "tcp_bps": 1e6}))
+    assert problem == "the link was not the bottleneck: 50% of it was used"
+
+
+# --- TIME-WAIT -----------------------------------------------------------------------------------------------
+
+
+def test_more_waiting_than_there_were_is_noticed():
+    found = experiment("time-wait")
+    (point,) = found.points(["python-mptcp"])
+    result = {"duration_s": 3.0, "subflows": 1500, "client_time_wait": 0, "server_time_wait": 1500}
+    assert found.checks(point, measured(result)) == []
+    assert len(found.checks(point, measured(result | {"duration_s": 70.0, "server_time_wait": 1501}))) == 2
