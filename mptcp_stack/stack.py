@@ -285,9 +285,9 @@ class Stack:
             timer = self.context.timers.timer(lambda _: self._flows.pop(flow))
             self._flows[flow] = TimeWait(self.context, endpoint, timer, now)
 
-    def new_key(self) -> Key:
+    def new_key(self, version: int = 1) -> Key:
         """See ``Host``."""
-        while self.token_in_use((key := Key(self.random.randbytes(KEY_BYTES))).token):
+        while self.token_in_use((key := Key(self.random.randbytes(KEY_BYTES), version)).token):
             pass
         return key
 

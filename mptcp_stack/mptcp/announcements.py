@@ -39,11 +39,14 @@ class Announcements:
         if port is not None and len(address.ip) == 16 and connection.host.config.timestamps:
             connection.count("MPTcpExtAddAddrTxDrop")  # 30 bytes, and 28 are left beside the timestamps
             return
-        digest = add_addr_hmac(connection.local_key, connection.remote_key, address.address_id, address.ip, port)
-        option = AddAddr(address.address_id, address.ip, port, digest)
+        option = AddAddr(address.address_id, address.ip, port)
         self.sent[address.address_id] = Address(address.ip, port or connection.local.port)
-        self._pending[address.address_id] = option
+        if connection.version == 0:
+            self._send(option)  # unsigned, and nobody is going to echo it
+            return
+        option.hmac = add_addr_hmac(connection.local_key, connection.remote_key, option.address_id, address.ip, port)
         self._send(option)
+        self._pending[address.address_id] = option
         self._retries = 0
         self._timer.set_earlier(now + connection.host.config.add_addr_timeout_ns)
 
@@ -88,10 +91,7 @@ class Announcements:
             connection.count("MPTcpExtEchoAdd")
             self._acknowledged(option.address_id)
             return
-        expected = add_addr_hmac(
-            connection.remote_key, connection.local_key, option.address_id, option.address, option.port
-        )
-        if option.hmac is None or not same(option.hmac, expected):
+        if connection.version > 0 and not self._is_signed(option):
             connection.count("MPTcpExtAddAddrHMacFailure")
             return
         connection.count("MPTcpExtAddAddr")
@@ -102,7 +102,8 @@ class Announcements:
         if known not in (None, remote):
             connection.count("MPTcpExtAddAddrDrop")  # an ID names one address until it is taken back
             return
-        self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
+        if connection.version > 0:
+            self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
         if known is not None:
             return
         if len(self.received) >= connection.host.config.max_addresses_accepted:
@@ -110,6 +111,11 @@ class Announcements:
             return
         self.received[option.address_id] = remote
         connection.path_manager.on_address_announced(option.address_id, remote, now)
+
+    def _is_signed(self, option: AddAddr) -> bool:
+        own, other = self._connection.remote_key, self._connection.local_key
+        expected = add_addr_hmac(own, other, option.address_id, option.address, option.port)
+        return option.hmac is not None and same(option.hmac, expected)
 
     def withdrawn(self, address_id: int) -> None:
         """The peer sent REMOVE_ADDR."""

@@ -21,6 +21,14 @@ class MptcpConfig(TcpConfig):
     max_subflows: int = 8
     max_addresses_accepted: int = 8
     """Announced addresses of one peer that are remembered; further ones are answered and forgotten."""
+    mptcp_version: int = 1
+    """What a client offers: 1 (RFC 8684) or 0 (RFC 6824)."""
+    mptcp_versions_accepted: tuple[int, ...] = (1,)
+    """What a server speaks; it answers with the highest that is not above the client's."""
+    dss_checksum: bool = False
+    """Ask for checksums of all data (RFC 8684 section 3.3.1); they are used as well if the peer asks."""
+    allow_join_initial_address: bool = True
+    """False: ask the peer for no further subflows to the address that the connection began with (flag C)."""
     mptcp_syn_attempts: int = 3
     """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1)."""
     add_addr_retries: int = 3

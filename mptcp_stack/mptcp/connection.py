@@ -9,9 +9,9 @@ from mptcp_stack.events import Accepted, Connected, Readable, Writable
 from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.announcements import Announcements
 from mptcp_stack.mptcp.closing import Closing
+from mptcp_stack.mptcp.fallback import Fallback
 from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.handshake import (
-    FLAG_HMAC_SHA256,
     ActiveInitial,
     ActiveJoin,
     Handshake,
@@ -20,7 +20,8 @@ from mptcp_stack.mptcp.handshake import (
     Plain,
 )
 from mptcp_stack.mptcp.host import Host, LocalAddress
-from mptcp_stack.mptcp.keys import VERSION, Key
+from mptcp_stack.mptcp.keys import Key
+from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.receiving import Receiving
 from mptcp_stack.mptcp.sending import Sending
 from mptcp_stack.mptcp.signals import Signals
@@ -28,7 +29,15 @@ from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import broken_pipe, connection_reset
-from mptcp_stack.wire import Buffer, MpCapable, MpJoinSyn, MpPrio, Segment
+from mptcp_stack.wire import (
+    CHECKSUM_REQUIRED,
+    NO_JOIN_TO_INITIAL_ADDRESS,
+    Buffer,
+    MpCapable,
+    MpJoinSyn,
+    MpPrio,
+    Segment,
+)
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.listener import Listener
@@ -49,9 +58,7 @@ class Connection:
     them; nothing leaves before the stack's next ``transmit``. ``error`` is what ended the connection, if anything did.
     """
 
-    def __init__(
-        self, host: Host, local: Address, remote: Address, listener: "Listener | None", key: Key | None = None
-    ) -> None:
+    def __init__(self, host: Host, local: Address, remote: Address, listener: "Listener | None", key: Key) -> None:
         self.host = host
         self.local = local
         self.remote = remote
@@ -61,8 +68,11 @@ class Connection:
         self.error: OSError | None = None
         self.subflows: list[Subflow] = []
         self.congestion_group: list[CongestionControl] = []
-        self.local_key = key or host.new_key()
-        self.remote_key = self.local_key
+        self.local_key = key
+        self.remote_key = key
+        self.checksums = False
+        self.joins_initial_address = True
+        self._flags = 0
         self.plain_base = self.local_key.idsn + 1
         self.receiving = Receiving(host.config.receive_buffer_bytes)
         self.sending = Sending(self, self.plain_base, host.scheduler)
@@ -74,6 +84,7 @@ class Connection:
         self.subflows_opened = 0
         self.needs_third_ack = False
         self.signals = Signals(self)
+        self.fallback = Fallback(self)
         self._readable_queued = False
         self._wants_room = False
 
@@ -82,7 +93,7 @@ class Connection:
     @classmethod
     def connect(cls, host: Host, local: Address, remote: Address, now: int) -> "Connection":
         """Open a connection; ``Connected`` or ``Closed`` follows."""
-        connection = cls(host, local, remote, None)
+        connection = cls(host, local, remote, None, host.new_key(host.config.mptcp_version))
         handshake: Handshake = ActiveInitial(connection) if host.config.mptcp else connection._plain()
         connection._add_subflow(handshake, local, remote, 0, now).endpoint.open_active(now)
         return connection
@@ -90,9 +101,10 @@ class Connection:
     @classmethod
     def accept(cls, host: Host, listener: "Listener", request: HalfOpen, now: int) -> "Connection":
         """Go on where a listener's handshake stands, the third ACK being next; ``Accepted`` follows."""
-        syn = request.syn
-        connection = cls(host, Address(syn.dst, syn.dport), Address(syn.src, syn.sport), listener, request.key)
-        handshake: Handshake = connection._plain() if request.key is None else PassiveInitial(connection)
+        syn, key = request.syn, request.key
+        local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
+        connection = cls(host, local, remote, listener, key or host.new_key())
+        handshake: Handshake = connection._plain() if key is None else PassiveInitial(connection, syn.options)
         subflow = connection._add_subflow(handshake, connection.local, connection.remote, 0, now)
         subflow.endpoint.resume_passive(syn, request.iss, request.sent_ns, request.transmissions, now)
         return connection
@@ -128,6 +140,8 @@ class Connection:
         """Join ``remote`` from ``address``; without effect beyond the limit of subflows or without a free port."""
         if len(self.subflows) >= self.host.config.max_subflows or self.closing.data_closed:
             return
+        if remote == self.remote and not self.joins_initial_address:
+            return
         try:
             local = self.host.bind(address.ip, 0, remote)
         except OSError:
@@ -155,6 +169,11 @@ class Connection:
     def is_plain(self) -> bool:
         """It is TCP: MPTCP was not wanted, or not possible."""
         return self.mode is Mode.PLAIN
+
+    @property
+    def version(self) -> int:
+        """Of MPTCP, as far as it is spoken."""
+        return self.local_key.version
 
     @property
     def id(self) -> int:
@@ -276,9 +295,12 @@ class Connection:
             self.count("MPTcpExtMPPrioTx")
             self.signals.send(MpPrio(backup), subflow)
 
-    def third_ack(self, data_length: int | None) -> MpCapable:
-        """MP_CAPABLE with both keys, as the initiator sends it (section 3.1)."""
-        return MpCapable(VERSION, FLAG_HMAC_SHA256, self.local_key.value, self.remote_key.value, data_length)
+    def third_ack(self, first: Mapping | None = None) -> MpCapable:
+        """MP_CAPABLE with both keys, as the initiator sends it (section 3.1), with or without the first data."""
+        option = MpCapable(self.version, self._flags, self.local_key.value, self.remote_key.value)
+        if first is not None:
+            option.data_length, option.checksum = first.length, first.checksum
+        return option
 
     def output(self, now: int) -> None:
         """Put everything that may be sent now into the stack's egress."""
@@ -297,32 +319,25 @@ class Connection:
 
     # --- what subflows report
 
-    def begin(self, option: MpCapable) -> None:
-        """The handshake says that both sides speak MPTCP; ``option`` has the peer's key."""
+    def begin(self, option: MpCapable, flags: int) -> None:
+        """The handshake says that both sides speak MPTCP; ``option`` has the peer's key, ``flags`` are ours.
+
+        Checksums are used if one side wants them (section 3.1).
+        """
         assert option.sender_key is not None
         self.mode = Mode.MPTCP
-        self.remote_key = Key(option.sender_key)
+        self._flags = flags | option.flags & CHECKSUM_REQUIRED
+        self.checksums = bool(self._flags & CHECKSUM_REQUIRED)
+        self.joins_initial_address = self.version == 0 or not option.flags & NO_JOIN_TO_INITIAL_ADDRESS
+        self.remote_key = Key(option.sender_key, self.version)
         self.receiving.start(self.remote_key.idsn + 1)
-        self.needs_third_ack = self.active
+        self.needs_third_ack = self.active and self.version > 0
         self.host.add_token(self)
 
     def fall_back(self, now: int) -> None:
-        """The handshake says that the peer or the path does not speak MPTCP."""
+        """From here on it is TCP."""
         self.mode = Mode.PLAIN
         observing.fallback(self, now)
-
-    def fall_back_late(self, subflow: Subflow, now: int) -> bool:
-        """The options were lost after the handshake (section 3.7). False: too late, DSNs are in use."""
-        if len(self.subflows) > 1 or self.receiving.next != self.receiving.first:
-            return False
-        self.count("MPTcpExtMPCapableDataFallback")
-        self.fall_back(now)
-        self.announcements.stop()
-        self.signals.clear()
-        self.sending.fall_back()
-        subflow.endpoint.use_option_bytes(0)
-        subflow.on_acked(now)
-        return True
 
     def subflow_established(self, subflow: Subflow, now: int) -> None:
         """TCP's handshake is complete on a subflow."""

@@ -1,10 +1,26 @@
 """The handshakes of a subflow, one class for each role (RFC 8684 sections 3.1 and 3.2)."""
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from mptcp_stack.mptcp.keys import NONCE_BYTES, VERSION, Key, join_hmac, same
-from mptcp_stack.wire import MpCapable, MpJoinAck, MpJoinSyn, MpJoinSynAck, MptcpOption, Options, Segment
+from mptcp_stack.mptcp.config import MptcpConfig
+from mptcp_stack.mptcp.keys import NONCE_BYTES, join_hmac, same
+from mptcp_stack.wire import (
+    CHECKSUM_REQUIRED,
+    EXTENSIBILITY,
+    HMAC,
+    NO_JOIN_TO_INITIAL_ADDRESS,
+    MpCapable,
+    MpJoinAck,
+    MpJoinSyn,
+    MpJoinSynAck,
+    MptcpOption,
+    Options,
+    Segment,
+    Subtype,
+    UnknownMptcp,
+)
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -12,19 +28,47 @@ if TYPE_CHECKING:
 
 Option = TypeVar("Option")
 
-FLAG_CHECKSUM = 0x80
-FLAG_NO_INITIAL_ADDRESS = 0x20
-FLAG_HMAC_SHA256 = 0x01
+
+def offer_flags(config: MptcpConfig, version: int) -> int:
+    """Our flags of MP_CAPABLE (RFC 8684 section 3.1); version 0 has no C."""
+    flags = HMAC
+    if config.dss_checksum:
+        flags |= CHECKSUM_REQUIRED
+    if not config.allow_join_initial_address and version > 0:
+        flags |= NO_JOIN_TO_INITIAL_ADDRESS
+    return flags
 
 
-def understood(option: MpCapable) -> bool:
-    """Whether we speak what the peer offers: version 1 with HMAC-SHA256 and no DSS checksums."""
-    return option.version == VERSION and bool(option.flags & FLAG_HMAC_SHA256) and not option.flags & FLAG_CHECKSUM
+def answer(options: Options, config: MptcpConfig) -> MpCapable | None:
+    """What our SYN/ACK says to a SYN, our key aside; None: it offers no MPTCP that we speak.
+
+    The version is the highest of ours that is not above the peer's (section 3.1).
+    """
+    offered = _offered_version(options) if config.mptcp else -1
+    version = max((own for own in config.mptcp_versions_accepted if own <= offered), default=None)
+    offer = find(options, MpCapable)
+    if version is None or (offer is not None and not _understood(offer)):
+        return None
+    if version == 0 and (offer is None or offer.sender_key is None):
+        return None
+    checksums = offer.flags & CHECKSUM_REQUIRED if offer is not None else 0
+    return MpCapable(version, offer_flags(config, version) | checksums)
 
 
-def answer(key: Key) -> MpCapable:
-    """MP_CAPABLE of the SYN/ACK to a peer that we understand; ``key`` is ours."""
-    return MpCapable(VERSION, FLAG_HMAC_SHA256, sender_key=key.value)
+def _offered_version(options: Options) -> int:
+    """The version that a SYN offers, which may have a form of its own; -1: none."""
+    for option in options.mptcp:
+        match option:
+            case MpCapable():
+                return option.version
+            case UnknownMptcp(subtype=Subtype.MP_CAPABLE):
+                return option.body[0] & 15
+    return -1
+
+
+def _understood(option: MpCapable) -> bool:
+    """Whether we know the cryptography that the flags of our versions ask for; B must be ignored with its option."""
+    return option.version > 1 or (bool(option.flags & HMAC) and not option.flags & EXTENSIBILITY)
 
 
 class Handshake(ABC):
@@ -58,38 +102,56 @@ class ActiveInitial(Handshake):
     """We connect, and offer MPTCP."""
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
-        if subflow.syn_transmissions > self.connection.host.config.mptcp_syn_attempts:
+        connection = self.connection
+        config = connection.host.config
+        if subflow.syn_transmissions > config.mptcp_syn_attempts:
             return ()
         self._count["MPTcpExtMPCapableSYNTX"] += 1
-        return (MpCapable(VERSION, FLAG_HMAC_SHA256),)
+        version = connection.version
+        key = connection.local_key.value if version == 0 else None
+        return (MpCapable(version, offer_flags(config, version), key),)
 
     def established(self, segment: Segment, now: int) -> bool:
+        connection = self.connection
         option = find(segment.options, MpCapable)
-        if option is None or option.sender_key is None or not understood(option):
+        if option is not None and (option.version != connection.version or not _understood(option)):
+            option = None
+        if option is None or option.sender_key is None:
             self._count["MPTcpExtMPCapableFallbackSYNACK"] += 1
-            self.connection.fall_back(now)
+            connection.fall_back(now)
             return True
         self._count["MPTcpExtMPCapableSYNACKRX"] += 1
-        self.connection.begin(option)
+        connection.begin(option, offer_flags(connection.host.config, connection.version))
         return True
 
     def until_confirmed(self) -> tuple[MptcpOption, ...]:
-        return (self.connection.third_ack(None),)
+        return (self.connection.third_ack(),)
 
 
 class PassiveInitial(Handshake):
-    """A peer that offers MPTCP connects to us; our listener has sent the SYN/ACK."""
+    """A peer that offers MPTCP connects to us, with ``syn``; our listener has sent the SYN/ACK."""
+
+    def __init__(self, connection: "Connection", syn: Options) -> None:
+        super().__init__(connection)
+        self._offer = find(syn, MpCapable)
 
     def established(self, segment: Segment, now: int) -> bool:
+        connection = self.connection
+        version = connection.version
         option = find(segment.options, MpCapable)
-        if option is None or option.sender_key is None or option.receiver_key is None or not understood(option):
-            self._count["MPTcpExtMPCapableFallbackACK"] += 1
-            self.connection.fall_back(now)
-            return True
-        if not same(option.receiver_key, self.connection.local_key.value):
+        if version == 0 and option is None and segment.options.dss is not None:
+            option = self._offer  # the third ACK was lost, and would have said nothing new
+        elif option is None or option.receiver_key is None or option.version != version:
+            option = None
+        elif not same(option.receiver_key, connection.local_key.value):
             return False
+        if option is None or option.sender_key is None or not _understood(option):
+            self._count["MPTcpExtMPCapableFallbackACK"] += 1
+            connection.fall_back(now)
+            return True
         self._count["MPTcpExtMPCapableACKRX"] += 1
-        self.connection.begin(option)
+        asked = self._offer.flags & CHECKSUM_REQUIRED if self._offer is not None else 0
+        connection.begin(option, offer_flags(connection.host.config, version) | asked)
         return True
 
 

@@ -63,7 +63,7 @@ class Host(Protocol):
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
         """The endpoint is closed or in TIME-WAIT."""
 
-    def new_key(self) -> Key:
+    def new_key(self, version: int = 1) -> Key:
         """A key whose token no connection of this stack uses (RFC 8684 section 3.1)."""
 
     def token_in_use(self, token: int) -> bool:

@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from mptcp_stack.mptcp.half_open import HalfOpen
-from mptcp_stack.mptcp.handshake import answer, find, understood
+from mptcp_stack.mptcp.handshake import answer, find
 from mptcp_stack.mptcp.host import Host
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.mptcp.syn_cookies import LIFETIME_PERIODS, PERIOD_NS, SynCookies
@@ -97,7 +98,8 @@ class Listener:
             return
         if full and not self._forget_oldest(now):
             return  # the peer sends its SYN again
-        key = self.host.new_key() if self._offer(syn) is not None else None
+        reply = self._reply(syn)
+        key = self.host.new_key(reply.version) if reply is not None else None
         iss = self.host.context.initial_sequence(syn.flow, now)
         request = HalfOpen(remember(syn), iss, key)
         self._requests[syn.flow] = request
@@ -124,7 +126,7 @@ class Listener:
         elif flags & ACK:
             if segment.ack != (request.iss + 1) & MASK_32:
                 return False
-            if request.key is None or not _lacks_key(segment):
+            if request.key is None or request.key.version == 0 or not _lacks_key(segment):
                 self._complete(request, segment, now)
         return True
 
@@ -136,6 +138,8 @@ class Listener:
             self._count("TcpExtSyncookiesFailed")
             return self._cookies.follows(segment, now)
         if not _lacks_key(segment):
+            if answer(request.syn.options, self.host.config) is None:
+                request.key = None  # a version that we would not have agreed to
             self._count("TcpExtSyncookiesRecv")
             self._complete(request, segment, now)
         return True
@@ -155,20 +159,20 @@ class Listener:
 
     # --- answers out
 
-    def _offer(self, syn: Segment) -> MpCapable | None:
-        """The peer's offer of MPTCP, if we take it."""
-        offer = find(syn.options, MpCapable) if self.host.config.mptcp else None
-        if offer is None or not understood(offer):
-            return None
-        self._count("MPTcpExtMPCapableSYNRX")
-        return offer
+    def _reply(self, syn: Segment) -> MpCapable | None:
+        """Our MP_CAPABLE, still without key, if the peer offers MPTCP and we take it."""
+        reply = answer(syn.options, self.host.config)
+        if reply is not None:
+            self._count("MPTcpExtMPCapableSYNRX")
+        return reply
 
     def _send(self, request: HalfOpen, now: int) -> None:
         request.sent_ns = now
         request.transmissions += 1
         segment = syn_ack(self.host.context, request.syn, request.iss, now)
-        if request.key is not None:
-            segment.options.mptcp = (answer(request.key),)
+        reply = answer(request.syn.options, self.host.config) if request.key is not None else None
+        if reply is not None and request.key is not None:
+            segment.options.mptcp = (replace(reply, sender_key=request.key.value),)
         self.host.context.egress.append(segment)
 
     def _send_cookie(self, syn: Segment, full: bool, now: int) -> None:
@@ -178,9 +182,11 @@ class Listener:
         self._cookie_sent_ns = now
         segment = syn_ack(self.host.context, syn, self._cookies.sequence(syn, peer_mss(syn), now), now)
         self._cookies.keep_options(syn.options, segment.options)
-        key = self._cookies.key(syn, now, self._token_in_use) if self._offer(syn) is not None else None
-        if key is not None:
-            segment.options.mptcp = (answer(key),)
+        reply = self._reply(syn)
+        if reply is not None:
+            key = self._cookies.key(syn, reply.version, now, self._token_in_use)
+            if key is not None:
+                segment.options.mptcp = (replace(reply, sender_key=key.value),)
         self.host.context.egress.append(segment)
 
     def _token_in_use(self, key: Key) -> bool:

@@ -3,6 +3,12 @@
 from bisect import bisect_right, insort
 from typing import NamedTuple
 
+from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut
+from mptcp_stack.wire import data_checksum
+
+NO_CHECKSUM = 1 << 16
+"""In a mapping received without the checksum that it must have."""
+
 _LIMIT = 65536
 
 
@@ -15,6 +21,46 @@ class Mapping(NamedTuple):
     data_fin: bool = False
     first: bool = False
     """Announced with the MP_CAPABLE option instead of a DSS."""
+    checksum: int | None = None
+    infinite: bool = False
+    """The bytes from here on are TCP's (section 3.7); on the wire the length is 0."""
+
+    def checksum_of(self, chunks: Chunks) -> int:
+        """The DSS checksum over this mapping and its payload."""
+        return data_checksum(self.dsn & MASK_64, self.ssn & MASK_32, self.length + self.data_fin, chunks)
+
+    def verifies(self, chunks: Chunks) -> bool:
+        """Whether the checksum that came with the mapping is that of its payload; one that is missing never is."""
+        checksum = self.checksum
+        return checksum is not None and checksum != NO_CHECKSUM and checksum % 65535 == self.checksum_of(chunks)
+
+
+class Held:
+    """Bytes of one subflow, in order, that wait for the rest of their mapping: one checksum covers all of it."""
+
+    __slots__ = ("chunks", "length", "ssn")
+
+    def __init__(self) -> None:
+        self.chunks: Chunks = []
+        self.length = 0
+        self.ssn = 0
+
+    def append(self, ssn: int, chunks: Chunks, length: int) -> None:
+        """Bytes that follow those already there."""
+        if not self.length:
+            self.ssn = ssn
+        self.chunks += chunks
+        self.length += length
+
+    def peek(self, length: int) -> Chunks:
+        """The first bytes."""
+        return cut(self.chunks, 0, length)
+
+    def drop(self, length: int) -> None:
+        """Forget the first bytes."""
+        self.chunks = cut(self.chunks, length, self.length)
+        self.ssn += length
+        self.length -= length
 
 
 class MappingTable:
@@ -28,16 +74,15 @@ class MappingTable:
     def __len__(self) -> int:
         return len(self._mappings)
 
-    def add(self, ssn: int, dsn: int, length: int) -> bool:
+    def add(self, mapping: Mapping) -> bool:
         """Remember a mapping. False: it contradicts one already there, or there are too many."""
         mappings = self._mappings
-        mapping = Mapping(ssn, dsn, length)
         if mappings and mappings[-1] == mapping:
             return True
         index = bisect_right(mappings, mapping)
         for other in mappings[max(0, index - 1) : index + 1]:
-            if other.ssn < ssn + length and ssn < other.ssn + other.length:
-                return other.dsn - other.ssn == dsn - ssn and self._extend(other, mapping)
+            if other.ssn < mapping.ssn + mapping.length and mapping.ssn < other.ssn + other.length:
+                return other.dsn - other.ssn == mapping.dsn - mapping.ssn and self._extend(other, mapping)
         if len(mappings) >= _LIMIT:
             return False
         insort(mappings, mapping)
@@ -46,6 +91,8 @@ class MappingTable:
     def _extend(self, other: Mapping, mapping: Mapping) -> bool:
         end = max(other.ssn + other.length, mapping.ssn + mapping.length)
         start = min(other, mapping)
+        if mapping.checksum is not None:  # it speaks of exactly these bytes
+            return start is other and end == other.ssn + other.length
         self._mappings.remove(other)
         insort(self._mappings, start._replace(length=end - start.ssn))
         return True

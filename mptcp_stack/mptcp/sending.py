@@ -62,7 +62,7 @@ class Sending:
         """A DATA_FIN without payload for the next segment, while ours is sent and not acknowledged (section 3.3.3)."""
         if self.fin is None or not self.fin_sent or self.queue.base > self.fin:
             return None
-        return Mapping(0, self.fin, 0, data_fin=True)
+        return self._checked(Mapping(0, self.fin, 0, data_fin=True), [])
 
     # --- what schedulers look at (``Traffic``)
 
@@ -113,7 +113,8 @@ class Sending:
             endpoint = subflow.endpoint
             sender = endpoint.sender
             first = connection.needs_third_ack and not plain
-            burst = min(allowed, sender.room(now), sender.mss if first else sender.burst_limit())
+            infinite = plain and connection.fallback.infinite_due
+            burst = min(allowed, sender.room(now), sender.mss if first or infinite else sender.burst_limit())
             burst = self._without_silly_tail(burst, unsent, sender, now)
             if not burst:
                 return
@@ -124,12 +125,14 @@ class Sending:
             if not plain:
                 data_fin = last and self.fin is not None and not first
                 ssn = sender.scoreboard.next - endpoint.iss
-                mapping = Mapping(ssn, dsn, burst, data_fin, first)
+                mapping = self._checked(Mapping(ssn, dsn, burst, data_fin, first), chunks)
                 self.fin_sent = self.fin_sent or data_fin
                 if first:
                     connection.needs_third_ack = False
                 if not self._data_timer.armed:
                     self._arm_data_timer(now)
+            elif infinite:
+                mapping = connection.fallback.infinite_mapping(subflow, dsn)
             subflow.bytes_sent += burst
             record = endpoint.transmit(chunks, burst, mapping, last, now)
             observing.sent(DataSent, subflow, record, dsn, now)
@@ -150,6 +153,11 @@ class Sending:
                 return burst - partial
             self.small_writes.sent(self.queue.next + burst)
         return burst
+
+    def _checked(self, mapping: Mapping, chunks: Chunks) -> Mapping:
+        if not self._connection.checksums:
+            return mapping
+        return mapping._replace(checksum=mapping.checksum_of(chunks))
 
     def _choose(self, wanted: int, now: int, origin: Subflow | None = None) -> Subflow | None:
         """The subflow for the next ``wanted`` bytes at the most; ``origin`` has them already."""
@@ -206,9 +214,11 @@ class Sending:
         endpoint = subflow.endpoint
         burst = min(length, endpoint.sender.room(now), endpoint.sender.burst_limit())
         data_fin = self.fin_sent and dsn + burst == self.fin
-        mapping = Mapping(endpoint.sender.scoreboard.next - endpoint.iss, dsn, burst, data_fin)
+        part = cut(chunks, 0, burst)
+        mapping = self._checked(Mapping(endpoint.sender.scoreboard.next - endpoint.iss, dsn, burst, data_fin), part)
+        self._connection.fallback.contiguous = False
         subflow.bytes_sent += burst
-        record = endpoint.transmit(cut(chunks, 0, burst), burst, mapping, True, now)
+        record = endpoint.transmit(part, burst, mapping, True, now)
         observing.sent(Reinjected, subflow, record, dsn, now)
         return burst
 
@@ -241,6 +251,13 @@ class Sending:
             dsn = mapping.dsn + record.seq - subflow.endpoint.iss - mapping.ssn
             if dsn + record.length > self.queue.base:
                 self._reinjections[dsn] = Reinjection(dsn, dsn + record.length, record.chunks, subflow)
+
+    def reinject_unacknowledged(self) -> None:
+        """Queue everything that the peer has not acknowledged as data, wherever it was sent."""
+        queue = self.queue
+        if queue.next > queue.base:
+            chunks = queue.peek(queue.base, queue.next)
+            self._reinjections[queue.base] = Reinjection(queue.base, queue.next, chunks, None)
 
     # --- acknowledgements
 

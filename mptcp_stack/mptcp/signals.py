@@ -4,7 +4,18 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.keys import same
 from mptcp_stack.tcp.errors import connection_reset
-from mptcp_stack.wire import AddAddr, MpCapable, MpFastclose, MpPrio, MptcpOption, Options, RemoveAddr
+from mptcp_stack.wire import (
+    AddAddr,
+    MpCapable,
+    MpFail,
+    MpFastclose,
+    MpPrio,
+    MptcpOption,
+    MpTcpRst,
+    Options,
+    RemoveAddr,
+    ResetReason,
+)
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -59,16 +70,34 @@ class Signals:
         for option in options.mptcp:
             match option:
                 case MpCapable() if option.data_length:
-                    subflow.map_first(option.data_length)
+                    subflow.map_first(option)
                 case AddAddr():
                     connection.announcements.receive(option, now)
                 case RemoveAddr():
                     self._receive_remove_addr(option, now)
                 case MpPrio():
                     connection.count("MPTcpExtMPPrioRx")
-                    subflow.backup = option.backup
+                    for other in connection.subflows:
+                        if other is subflow or other.remote_id == option.address_id:
+                            other.backup = option.backup
                 case MpFastclose():
-                    self.receive_fastclose(option, now)
+                    self._receive_fastclose(option, now)
+                case MpFail():
+                    connection.fallback.receive_fail(subflow, option, now)
+
+    def receive_reset(self, subflow: "Subflow", options: Options, now: int) -> None:
+        """Act on the MPTCP options of a valid RST, after which nothing more comes on ``subflow``."""
+        connection = self._connection
+        for option in options.mptcp:
+            match option:
+                case MpTcpRst():
+                    connection.count("MPTcpExtMPRstRx")
+                    subflow.peer_reset = option
+                case MpFail() if connection.is_mptcp:
+                    connection.count("MPTcpExtMPFailRx")
+                    connection.sending.reinject_unacknowledged()
+                case MpFastclose():
+                    self._receive_fastclose(option, now)
 
     def _receive_remove_addr(self, option: RemoveAddr, now: int) -> None:
         connection = self._connection
@@ -78,10 +107,10 @@ class Signals:
             for subflow in list(connection.subflows):
                 if subflow.remote_id == address_id and len(connection.subflows) > 1:
                     connection.count("MPTcpExtRmSubflow")
-                    subflow.endpoint.abort(now)
+                    subflow.reject(ResetReason.PROHIBITED, now)
             connection.path_manager.on_address_removed(address_id, now)
 
-    def receive_fastclose(self, option: MpFastclose, now: int) -> None:
+    def _receive_fastclose(self, option: MpFastclose, now: int) -> None:
         """The peer aborts the connection (section 3.5), if it knows our key."""
         connection = self._connection
         if not same(option.receiver_key, connection.local_key.value):

@@ -1,13 +1,13 @@
 """One TCP connection as part of an MPTCP connection: its options out and in (RFC 8684 section 3)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mptcp_stack.mptcp import observing
-from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
-from mptcp_stack.mptcp.mapping import Mapping, MappingTable
+from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin
+from mptcp_stack.mptcp.mapping import NO_CHECKSUM, Held, Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State
-from mptcp_stack.wire import FIN, SYN, Dss, MpFastclose, MptcpOption, Options, Segment
+from mptcp_stack.wire import SYN, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -23,11 +23,13 @@ class Subflow:
 
     ``number`` counts the connection's subflows from 0, the initial one.
     ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative.
+    ``peer_reset``: what the peer's RST said about its cause, if it said anything (section 3.6).
     """
 
     __slots__ = (
-        "_confirm_attempts", "_confirm_timer", "_handshake", "_mappings", "backup",
+        "_confirm_attempts", "_confirm_timer", "_dss_seen", "_handshake", "_held", "_mappings", "backup",
         "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint", "local_id", "number",
+        "peer_reset",
         "remote_id",
     )  # fmt: skip
 
@@ -54,6 +56,9 @@ class Subflow:
         """With a redundant scheduler: all data below this data sequence number went out on it or was acknowledged."""
         self._handshake = handshake
         self._mappings = MappingTable()
+        self._held: Held | None = None
+        self._dss_seen = False
+        self.peer_reset: MpTcpRst | None = None
         self._confirm_timer = host.context.timers.timer(self._confirm_again)
         self._confirm_attempts = 0
         self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
@@ -138,11 +143,15 @@ class Subflow:
     def add_options(self, options: Options, record: Record | None) -> None:
         """See ``Upper``."""
         connection = self.connection
-        if not connection.is_mptcp:
-            return
         mapping: Mapping | None = record.mapping if record is not None else None
+        if not connection.is_mptcp:
+            if record is None:
+                options.mptcp = connection.fallback.options()
+            elif mapping is not None and mapping.infinite:
+                options.dss = Dss(dsn=mapping.dsn & MASK_64, ssn=mapping.ssn & MASK_32, checksum=mapping.checksum)
+            return
         if mapping is not None and mapping.first:
-            options.mptcp = (connection.third_ack(mapping.length),)
+            options.mptcp = (connection.third_ack(mapping),)
             return
         if mapping is None:
             mapping = connection.sending.pending_fin
@@ -156,6 +165,7 @@ class Subflow:
             dss.ssn = mapping.ssn & MASK_32
             dss.length = mapping.length + mapping.data_fin
             dss.data_fin = mapping.data_fin
+            dss.checksum = mapping.checksum
         options.dss = dss
 
     def repeat_third_ack(self, now: int) -> None:
@@ -173,9 +183,13 @@ class Subflow:
     def on_established(self, segment: Segment, now: int) -> bool:
         """See ``Upper``."""
         if not self._handshake.established(segment, now):
-            return False
+            return self.reject(ResetReason.MPTCP, now)
         if self.connection.is_mptcp:
             self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
+            if self.connection.checksums:
+                self._held = Held()
+            if self.number:
+                self.connection.fallback.contiguous = False
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
                 scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
                 self.connection.sending.offer(segment.window << scale)
@@ -191,12 +205,14 @@ class Subflow:
     def on_segment(self, segment: Segment, now: int) -> bool:
         """See ``Upper``: everything that MPTCP options say, before the payload is looked at."""
         connection = self.connection
-        if not connection.is_mptcp:
-            return True
         options = segment.options
+        if not connection.is_mptcp:
+            if options.mptcp or options.dss is not None:
+                connection.fallback.receive(self, options, now)
+            return True
         dss = options.dss
         if dss is None:
-            if not self.confirmed and not self._without_dss(segment, now):
+            if not self._without_dss(segment, now):
                 return False
         else:
             self._receive_dss(dss, segment, now)
@@ -205,25 +221,35 @@ class Subflow:
         return self.endpoint.state is not State.CLOSED
 
     def _without_dss(self, segment: Segment, now: int) -> bool:
-        """A segment without DSS before the peer was heard to speak MPTCP. False: it does not (section 3.7)."""
-        if isinstance(self._handshake, ActiveJoin):
+        """A segment without DSS: the path may have lost MPTCP (section 3.7). False: the subflow was reset."""
+        if not self.confirmed and self.joining:
             self._confirm(now)  # the fourth packet of section 3.2
             return True
         if segment.options.mptcp:
             return True
+        if not self.number:
+            return self.connection.fallback.without_dss(self, segment, now)
         acked = self.endpoint.sender.scoreboard.una > self.endpoint.iss + 1
-        speaks = segment.length or segment.flags & FIN
-        if speaks or (acked and isinstance(self._handshake, ActiveInitial)):
-            return self.connection.fall_back_late(self, now)
-        return True
+        return self._dss_seen or not acked or self.reject(ResetReason.MIDDLEBOX, now)
 
-    def map_first(self, length: int) -> None:
+    def map_first(self, option: MpCapable) -> None:
         """Data with MP_CAPABLE are the first bytes of the connection (section 3.1)."""
-        self._mappings.add(1, self.connection.receiving.first, length)
+        assert option.data_length is not None
+        self._add_mapping(1, self.connection.receiving.first, option.data_length, False, option.checksum)
+
+    def _add_mapping(self, ssn: int, dsn: int, length: int, data_fin: bool, checksum: int | None) -> None:
+        if self._held is None:
+            mapping = Mapping(ssn, dsn, length)
+        else:
+            mapping = Mapping(ssn, dsn, length, data_fin, checksum=NO_CHECKSUM if checksum is None else checksum)
+        if not self._mappings.add(mapping):
+            self.connection.count("MPTcpExtDSSNoMatchTCP")
 
     def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
-        if not self.confirmed:
-            self._confirm(now)
+        if not self._dss_seen:
+            self._dss_seen = True
+            if not self.confirmed:
+                self._confirm(now)
         connection = self.connection
         receiving = connection.receiving
         if dss.data_ack is not None:
@@ -232,12 +258,14 @@ class Subflow:
             connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
         if dss.dsn is not None:
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
+            receiver = self.endpoint.receiver
+            ssn = expand_32(dss.ssn, receiver.next - receiver.irs)
             payload = dss.length - dss.data_fin
             if payload > 0:
-                receiver = self.endpoint.receiver
-                ssn = expand_32(dss.ssn, receiver.next - receiver.irs)
-                if not self._mappings.add(ssn, dsn, payload):
-                    connection.count("MPTcpExtDSSNoMatchTCP")
+                self._add_mapping(ssn, dsn, payload, dss.data_fin, dss.checksum)
+            elif not dss.length:
+                connection.fallback.receive_infinite_mapping(self, dsn - ssn, now)
+                return
             if dss.data_fin:
                 receiving.finish_at(dsn + payload)
                 # Before it is reached there is nothing to say, and two ends would answer each other's for ever.
@@ -254,7 +282,7 @@ class Subflow:
         """The third ACK of a join is sent until the peer answers it (section 3.2)."""
         self._confirm_attempts += 1
         if self._confirm_attempts > _CONFIRM_ATTEMPTS:
-            self.endpoint.abort(now)
+            self.reject(ResetReason.MPTCP, now)
             return
         self.endpoint.send_ack(now)
         self._confirm_timer.set(now + (self.connection.host.config.join_confirm_timeout_ns << self._confirm_attempts))
@@ -269,12 +297,14 @@ class Subflow:
             observing.data_received(self, ssn, length, now)
             connection.data_arrived(now)
             return True
+        if self._held is not None:
+            return self._on_checked_data(self._held, ssn, chunks, length, now)
         offset = 0
         while offset < length:
             mapping = self._mappings.find(ssn + offset)
             if mapping is None:
                 connection.count("MPTcpExtNoDSSInWindow")
-                return False
+                return self.reject(ResetReason.MIDDLEBOX, now)
             dsn = mapping.dsn + ssn + offset - mapping.ssn
             part = min(length - offset, mapping.ssn + mapping.length - ssn - offset)
             piece = chunks if part == length else cut(chunks, offset, offset + part)
@@ -283,6 +313,43 @@ class Subflow:
         observing.data_received(self, ssn, length, now)
         connection.data_arrived(now)
         return True
+
+    def _on_checked_data(self, held: Held, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
+        """As ``on_data`` with checksums: nothing goes on before all of its mapping was verified (section 3.3.1)."""
+        connection = self.connection
+        held.append(ssn, chunks, length)
+        while held.length:
+            mapping = self._mappings.find(held.ssn)
+            if mapping is None or mapping.ssn != held.ssn:
+                connection.count("MPTcpExtNoDSSInWindow")
+                return self.reject(ResetReason.MIDDLEBOX, now)
+            if held.length < mapping.length:
+                break
+            whole = held.peek(mapping.length)
+            if not mapping.verifies(whole):
+                return connection.fallback.checksum_failed(self, mapping, now)
+            connection.receiving.insert(mapping.dsn, whole, mapping.length)
+            held.drop(mapping.length)
+        observing.data_received(self, ssn, length, now)
+        connection.data_arrived(now)
+        return True
+
+    def flush(self, now: int) -> None:
+        """Hand on what is held, right or wrong: the connection has become TCP."""
+        held, self._held = self._held, None
+        if held is not None and held.length:
+            self.connection.receiving.insert(self.connection.receiving.next, held.chunks, held.length)
+            self.connection.data_arrived(now)
+
+    # --- the end
+
+    def reject(self, reason: ResetReason, now: int, *options: MptcpOption) -> Literal[False]:
+        """Reset the subflow and say why (section 3.6; version 0 has no words for it)."""
+        if self.connection.version > 0:
+            self.connection.count("MPTcpExtMPRstTx")
+            options += (MpTcpRst(0, reason),)
+        self.endpoint.abort(now, *options)
+        return False
 
     # --- what the endpoint reports
 
@@ -307,10 +374,8 @@ class Subflow:
         self.connection.sending.on_subflow_timeout(self)
 
     def on_reset(self, segment: Segment, now: int) -> None:
-        """See ``Upper``: a RST with MP_FASTCLOSE ends more than the subflow (section 3.5)."""
-        option = find(segment.options, MpFastclose)
-        if option is not None:
-            self.connection.signals.receive_fastclose(option, now)
+        """See ``Upper``."""
+        self.connection.signals.receive_reset(self, segment.options, now)
 
     def on_closed(self, error: OSError | None, now: int) -> None:
         """See ``Upper``."""

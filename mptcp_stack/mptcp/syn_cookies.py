@@ -59,9 +59,10 @@ class SynCookies:
         index = max((number for number, value in enumerate(MSS_VALUES) if value <= mss), default=0)
         return (syn.seq + self._hidden(syn.flow, now // PERIOD_NS) + (index << _MSS_SHIFT)) & MASK_32
 
-    def key(self, syn: Segment, now: int, in_use: Callable[[Key], bool]) -> Key | None:
+    def key(self, syn: Segment, version: int, now: int, in_use: Callable[[Key], bool]) -> Key | None:
         """Our key for a connection with MPTCP; None when all that could be taken have tokens that are in use."""
-        return next((key for key in self._keys(syn.flow, syn.seq, now // PERIOD_NS) if not in_use(key)), None)
+        keys = self._keys(syn.flow, syn.seq, now // PERIOD_NS, version)
+        return next((key for key in keys if not in_use(key)), None)
 
     def keep_options(self, offered: Options, ours: Options) -> None:
         """Put what was agreed upon into ``ours``, the options of the SYN/ACK; what has no room there is not agreed."""
@@ -91,7 +92,8 @@ class SynCookies:
         key = None
         if capable is not None and capable.receiver_key is not None:
             echoed = capable.receiver_key
-            key = next((key for key in self._keys(flow, peer_sequence, period) if same(key.value, echoed)), None)
+            keys = self._keys(flow, peer_sequence, period, capable.version)
+            key = next((key for key in keys if same(key.value, echoed)), None)
             if key is None:
                 return None
             syn.options.mptcp = (replace(capable, receiver_key=None, data_length=None, checksum=None),)
@@ -114,10 +116,10 @@ class SynCookies:
     def _hidden(self, flow: bytes, period: int) -> int:
         return int.from_bytes(self._hash(_COOKIE, 4, flow, period), "big")
 
-    def _keys(self, flow: bytes, peer_sequence: int, period: int) -> Iterator[Key]:
+    def _keys(self, flow: bytes, peer_sequence: int, period: int, version: int) -> Iterator[Key]:
         for attempt in range(KEY_ATTEMPTS):
             message = flow + peer_sequence.to_bytes(4, "big") + bytes([attempt])
-            yield Key(self._hash(_KEY, KEY_BYTES, message, period))
+            yield Key(self._hash(_KEY, KEY_BYTES, message, period), version)
 
     def _hash(self, person: bytes, size: int, message: bytes, period: int) -> bytes:
         message += period.to_bytes(8, "big", signed=True)

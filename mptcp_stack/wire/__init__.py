@@ -11,6 +11,7 @@ from .mptcp import (
     EXTENSIBILITY,
     HMAC,
     NO_JOIN_TO_INITIAL_ADDRESS,
+    TRANSIENT,
     AddAddr,
     MpCapable,
     MpFail,
@@ -22,6 +23,7 @@ from .mptcp import (
     MptcpOption,
     MpTcpRst,
     RemoveAddr,
+    ResetReason,
     Subtype,
     UnknownMptcp,
 )
@@ -31,9 +33,9 @@ from .tcp import ACK, CWR, ECE, FIN, MAX_PACKET_LENGTH, PSH, RST, SYN, URG, Segm
 
 __all__ = [
     "ACK", "CHECKSUM_REQUIRED", "CWR", "ECE", "EXTENSIBILITY", "FIN", "HMAC", "MAX_PACKET_LENGTH",
-    "NO_JOIN_TO_INITIAL_ADDRESS", "PSH", "RST", "SYN", "URG",
+    "NO_JOIN_TO_INITIAL_ADDRESS", "PSH", "RST", "SYN", "TRANSIENT", "URG",
     "AddAddr", "Buffer", "Checksum", "ChecksumError", "Dss", "MpCapable", "MpFail", "MpFastclose",
     "MpJoinAck", "MpJoinSyn", "MpJoinSynAck", "MpPrio", "MpTcpRst", "MptcpOption", "Options", "Packet",
-    "ProtocolError", "RemoveAddr", "Segment", "Subtype", "UnknownMptcp", "WireError",
+    "ProtocolError", "RemoveAddr", "ResetReason", "Segment", "Subtype", "UnknownMptcp", "WireError",
     "checksum", "complete", "data_checksum", "decode", "encode", "ones_sum", "split",
 ]  # fmt: skip

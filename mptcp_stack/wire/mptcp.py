@@ -273,6 +273,22 @@ class MpFastclose:
         return bytes((Subtype.MP_FASTCLOSE << 4, 0)) + self.receiver_key
 
 
+class ResetReason(IntEnum):
+    """Reason codes of MP_TCPRST (RFC 8684 section 3.6)."""
+
+    UNSPECIFIED = 0
+    MPTCP = 1
+    LACK_OF_RESOURCES = 2
+    PROHIBITED = 3
+    TOO_MUCH_DATA = 4
+    PERFORMANCE = 5
+    MIDDLEBOX = 6
+
+
+TRANSIENT: Final = 0x1
+"""Flag T of MP_TCPRST: what caused the reset may go away."""
+
+
 @dataclass(slots=True)
 class MpTcpRst:
     """Why a subflow is reset (RFC 8684 section 3.6): 4 bits of flags U V W T (T, 0x1, transient) and a

@@ -1,0 +1,123 @@
+"""Back to TCP in the middle of a connection, as far as that loses nothing (RFC 8684 section 3.7)."""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.storage import MASK_64
+from mptcp_stack.wire import FIN, MpFail, MptcpOption, Options, ResetReason, Segment
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.subflow import Subflow
+
+
+class Fallback:
+    """What a connection whose only subflow is the first one does when MPTCP does not get through.
+
+    ``contiguous``: all data went over the first subflow, once and in order, so that its bytes are the stream's.
+    ``infinite_due``: the next new data carry the infinite mapping.
+    """
+
+    __slots__ = ("_connection", "_failed_dsn", "contiguous", "infinite_due")
+
+    def __init__(self, connection: "Connection") -> None:
+        self._connection = connection
+        self._failed_dsn: int | None = None
+        self.contiguous = True
+        self.infinite_due = False
+
+    def _allowed(self, subflow: "Subflow") -> bool:
+        connection = self._connection
+        return self.contiguous and subflow.number == 0 and not connection.closing.data_closed
+
+    # --- what shows that the path or the peer has lost MPTCP
+
+    def without_dss(self, subflow: "Subflow", segment: Segment, now: int) -> bool:
+        """Data or their acknowledgement came without a DSS. False: this subflow must be reset."""
+        connection = self._connection
+        speaks = segment.length or segment.flags & FIN
+        acked = subflow.endpoint.sender.scoreboard.una > subflow.endpoint.iss + 1
+        if not speaks and not (acked and (connection.active or subflow.confirmed)):
+            return True
+        if not self._allowed(subflow):
+            return not speaks or subflow.reject(ResetReason.MIDDLEBOX, now)
+        connection.count("MPTcpExtMPCapableDataFallback")
+        self._become_plain(subflow, now)
+        return True
+
+    def checksum_failed(self, subflow: "Subflow", mapping: Mapping, now: int) -> bool:
+        """A mapping's bytes are not what the peer sent. False: the subflow was reset, another one repeats them."""
+        connection = self._connection
+        connection.count("MPTcpExtDataCsumErr")
+        connection.count("MPTcpExtMPFailTx")
+        if not self._allowed(subflow) or mapping.dsn != connection.receiving.next:
+            return subflow.reject(ResetReason.MIDDLEBOX, now, MpFail(mapping.dsn & MASK_64))
+        self._failed_dsn = mapping.dsn & MASK_64
+        self._become_plain(subflow, now)
+        subflow.endpoint.receiver.ack_now = True
+        return True
+
+    def receive_fail(self, subflow: "Subflow", option: MpFail, now: int) -> None:
+        """The peer found what we sent changed: answer in kind, and go on as TCP."""
+        connection = self._connection
+        connection.count("MPTcpExtMPFailRx")
+        if self._failed_dsn is not None:
+            self._failed_dsn = None
+            return
+        if connection.is_mptcp:
+            if not self._allowed(subflow):
+                subflow.reject(ResetReason.MIDDLEBOX, now)
+                return
+            self._become_plain(subflow, now)
+        connection.count("MPTcpExtMPFailTx")
+        subflow.endpoint.send_ack(now, MpFail(option.dsn))
+
+    def receive_infinite_mapping(self, subflow: "Subflow", offset: int, now: int) -> bool:
+        """The peer goes on as TCP; ``offset`` is the difference between the mapping's numbers. False: reset.
+
+        What it says must go on where our stream is.
+        """
+        connection = self._connection
+        connection.count("MPTcpExtInfiniteMapRx")
+        if not self._allowed(subflow) or offset != connection.receiving.first - 1:
+            return subflow.reject(ResetReason.MPTCP, now)
+        self._become_plain(subflow, now)
+        return True
+
+    # --- as TCP
+
+    def infinite_mapping(self, subflow: "Subflow", dsn: int) -> Mapping:
+        """For the first new data, after which segments have the room that options took."""
+        self.infinite_due = False
+        self._connection.count("MPTcpExtInfiniteMapTx")
+        endpoint = subflow.endpoint
+        endpoint.use_option_bytes(0)
+        checksum = 0 if self._connection.checksums else None
+        return Mapping(endpoint.sender.scoreboard.next - endpoint.iss, dsn, 0, checksum=checksum, infinite=True)
+
+    def _become_plain(self, subflow: "Subflow", now: int) -> None:
+        connection = self._connection
+        connection.fall_back(now)
+        connection.announcements.stop()
+        connection.signals.clear()
+        connection.sending.fall_back()
+        connection.receiving.fin = None  # from here on it is TCP's FIN that counts
+        self.infinite_due = True
+        for other in list(connection.subflows):
+            if other is not subflow:
+                other.endpoint.abort(now)
+        subflow.flush(now)
+        subflow.on_acked(now)
+        connection.wake()
+
+    def receive(self, subflow: "Subflow", options: Options, now: int) -> None:
+        """MPTCP options that come after the end of MPTCP."""
+        if options.dss is not None and options.dss.dsn is not None and not options.dss.length:
+            self._failed_dsn = None
+        for option in options.mptcp:
+            if isinstance(option, MpFail):
+                self.receive_fail(subflow, option, now)
+
+    def options(self) -> tuple[MptcpOption, ...]:
+        """For segments without payload: MP_FAIL until the peer has answered it."""
+        return () if self._failed_dsn is None else (MpFail(self._failed_dsn),)
