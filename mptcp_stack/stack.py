@@ -35,8 +35,11 @@ from mptcp_stack.wire import (
     RST,
     SYN,
     MpJoinSyn,
+    MptcpOption,
+    MpTcpRst,
     Options,
     Packet,
+    ResetReason,
     Segment,
     WireError,
     decode,
@@ -331,7 +334,7 @@ class Stack:
             listener = self._listener(segment)
             answered = listener is not None and listener.receive(segment, now)
         if not answered and not flags & RST:
-            self._refuse(segment)
+            self._refuse(segment, () if join is None else (MpTcpRst(0, ResetReason.MPTCP),))
 
     def _receive_join(self, syn: Segment, join: MpJoinSyn, now: int) -> bool:
         connection = self._tokens.get(join.token)
@@ -355,13 +358,15 @@ class Stack:
         self._connections[connection] = None
         connection.subflows[0].endpoint.receive(segment, now)
 
-    def _refuse(self, segment: Segment) -> None:
+    def _refuse(self, segment: Segment, why: tuple[MptcpOption, ...]) -> None:
         """Reset what belongs to no connection (RFC 9293 section 3.10.7.1)."""
         self.context.counters["TcpOutRsts"] += 1
+        self.context.counters["MPTcpExtMPRstTx"] += len(why)
         if segment.flags & ACK:
             seq, ack, flags = segment.ack, 0, RST
         else:
             span = segment.length + bool(segment.flags & SYN) + bool(segment.flags & FIN)
             seq, ack, flags = 0, (segment.seq + span) & MASK_32, RST | ACK
-        answer = Segment(segment.dst, segment.src, segment.dport, segment.sport, seq, ack, flags, 0, Options())
+        options = Options(mptcp=why)
+        answer = Segment(segment.dst, segment.src, segment.dport, segment.sport, seq, ack, flags, 0, options)
         self.context.egress.append(answer)

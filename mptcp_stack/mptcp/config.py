@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
 
 SYN_COOKIES = ("off", "overflow", "always")
+CHOICES: dict[str, tuple[object, ...]] = {
+    "syn_cookies": SYN_COOKIES,
+    "mptcp_version": (0, 1),
+    "mptcp_minimum_version": (0, 1),
+}
+"""The values of the settings that have few."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +28,9 @@ class MptcpConfig(TcpConfig):
     max_addresses_accepted: int = 8
     """Announced addresses of one peer that are remembered; further ones are answered and forgotten."""
     mptcp_version: int = 1
-    """What a client offers: 1 (RFC 8684) or 0 (RFC 6824)."""
-    mptcp_versions_accepted: tuple[int, ...] = (1,)
-    """What a server speaks; it answers with the highest that is not above the client's."""
+    """The highest version that is spoken, and offered by a client: 1 (RFC 8684) or 0 (RFC 6824)."""
+    mptcp_minimum_version: int = 1
+    """The lowest version that a server accepts; its answer is the highest that both speak."""
     dss_checksum: bool = False
     """Ask for checksums of all data (RFC 8684 section 3.3.1); they are used as well if the peer asks."""
     allow_join_initial_address: bool = True
@@ -40,5 +46,6 @@ class MptcpConfig(TcpConfig):
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
-        if self.syn_cookies not in SYN_COOKIES:
-            raise ValueError(f"syn_cookies {self.syn_cookies!r}: not one of {', '.join(SYN_COOKIES)}")
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} {value!r}: not one of {', '.join(map(str, choices))}")

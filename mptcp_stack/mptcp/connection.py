@@ -116,11 +116,10 @@ class Connection:
     def accept_join(self, syn: Segment, option: MpJoinSyn, now: int) -> bool:
         """Answer a SYN with MP_JOIN and our token; False: no further subflow is wanted."""
         self.count("MPTcpExtMPJoinSynRx")
-        if not self.is_mptcp or self.closing.data_closed or len(self.subflows) >= self.host.config.max_subflows:
-            return False
-        if all(address.ip != syn.dst for address in self.host.addresses):
-            return False  # not one of the addresses that the application allows
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
+        if not self.is_mptcp or self.closing.data_closed or not self._allows_join(local):
+            self.count("MPTcpExtMPJoinRejected")
+            return False
         if local.port != self.local.port:
             if local not in self.announcements.sent.values():
                 self.count("MPTcpExtMismatchPortSynRx")
@@ -133,6 +132,13 @@ class Connection:
         subflow.backup = option.backup
         subflow.endpoint.open_passive(syn, now)
         return True
+
+    def _allows_join(self, local: Address) -> bool:
+        """Whether the application's settings let the peer open a further subflow to ``local``."""
+        config = self.host.config
+        if len(self.subflows) >= config.max_subflows or all(address.ip != local.ip for address in self.host.addresses):
+            return False
+        return local != self.local or config.allow_join_initial_address
 
     def open_subflow(
         self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False

@@ -1,7 +1,6 @@
 """The handshakes of a subflow, one class for each role (RFC 8684 sections 3.1 and 3.2)."""
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from mptcp_stack.mptcp.config import MptcpConfig
@@ -45,9 +44,9 @@ def answer(options: Options, config: MptcpConfig) -> MpCapable | None:
     The version is the highest of ours that is not above the peer's (section 3.1).
     """
     offered = _offered_version(options) if config.mptcp else -1
-    version = max((own for own in config.mptcp_versions_accepted if own <= offered), default=None)
+    version = min(offered, config.mptcp_version)
     offer = find(options, MpCapable)
-    if version is None or (offer is not None and not _understood(offer)):
+    if version < config.mptcp_minimum_version or (offer is not None and not _understood(offer)):
         return None
     if version == 0 and (offer is None or offer.sender_key is None):
         return None

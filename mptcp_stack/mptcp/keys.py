@@ -1,6 +1,7 @@
 """Keys and what is derived from them: token, IDSN, HMACs (RFC 8684 sections 3.1, 3.2 and 3.4.1).
 
-The version decides the hash: SHA-1 in version 0 (RFC 6824), SHA-256 in 1. What is used of a digest lies in the same places in both.
+The version decides the hash: SHA-1 in version 0 (RFC 6824), SHA-256 in 1. What is used of a digest lies in the same
+places in both.
 """
 
 import hashlib

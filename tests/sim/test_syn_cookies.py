@@ -187,7 +187,7 @@ def test_a_token_that_was_taken_meanwhile_means_tcp(scene: Scene) -> None:
     stack = scene.server.stack
     syn = forged_syn(1)
     (syn_ack,) = give(scene, syn)
-    key = SynCookies(stack.context.secret).key(syn, 0, lambda _: False)
+    key = SynCookies(stack.context.secret).key(syn, 1, 0, lambda _: False)
     assert key.value == syn_ack.options.mptcp[0].sender_key
     stack._tokens[key.token] = None
     (again,) = give(scene, syn)
