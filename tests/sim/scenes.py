@@ -61,15 +61,18 @@ class Scene:
 
 def make_scene(
     seed: int,
-    specs: Sequence[LinkSpec] = (PATH, PATH),
+    specs: Sequence[LinkSpec | tuple[LinkSpec, LinkSpec]] = (PATH, PATH),
     *,
-    middlebox: Middlebox | None = None,
+    middlebox: Middlebox | None | Sequence[Middlebox | None] = None,
     coalesce_ns: int = 0,
     client: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
     **both: Any,
 ) -> Scene:
-    """A scene with a path for each of `specs`. `client`, `server` and `both` are fields of StackConfig."""
+    """A scene with a path for each of `specs`: of both directions, or of each. A `middlebox` for all or each.
+
+    `client`, `server` and `both` are fields of StackConfig.
+    """
     network = Network(seed)
 
     def host(name: str, address: Callable[[int], bytes], own: dict[str, Any] | None) -> Host:
@@ -79,7 +82,9 @@ def make_scene(
 
     made = Scene(network, host("client", client_ip, client), host("server", server_ip, server), [])
     for path, spec in enumerate(specs, 1):
-        made.paths.append(network.add_path(client_ip(path), server_ip(path), spec, middlebox=middlebox))
+        there, back = spec if isinstance(spec, tuple) else (spec, None)
+        box = middlebox[path - 1] if isinstance(middlebox, Sequence) else middlebox
+        made.paths.append(network.add_path(client_ip(path), server_ip(path), there, back, middlebox=box))
     return made
 
 

@@ -6,13 +6,13 @@ More of them: `python -m tests.sim.test_scenarios FIRST COUNT` prints the seeds 
 import sys
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, pattern
 from mptcp_stack.tcp import Address
 from tests.sim.scenes import PORT, SERVER, Scene, come_to_rest, exchange, make_scene
+from tests.sim.settings import random_settings
 
 SIZES = [0, 1, 3000, 60_000]
 SEEDS = [*range(80), 40_663, 41_228]
@@ -37,17 +37,8 @@ def random_link(random: Random) -> LinkSpec:
 
 def random_scene(random: Random, seed: int) -> Scene:
     choice = random.choice
-    config: dict[str, Any] = {
-        "mptcp": random.random() < 0.8,
-        "congestion": choice(["reno", "cubic", "lia"]),
-        "gso_max_bytes": choice([1, 5000, 65_435]),
-        "sack": random.random() < 0.85,
-        "timestamps": random.random() < 0.85,
-        "send_buffer_bytes": choice([3000, 20_000, 4 << 20]),
-        "receive_buffer_bytes": choice([3000, 20_000, 200_000, 6 << 20]),
-    }
     links = [random_link(random) for _ in range(choice([1, 2, 2, 3]))]
-    return make_scene(seed, links, coalesce_ns=choice([0, 0, 100_000, 3 * MILLISECOND]), **config)
+    return make_scene(seed, links, coalesce_ns=choice([0, 0, 100_000, 3 * MILLISECOND]), **random_settings(random))
 
 
 def random_reader(random: Random) -> dict[str, int]:
