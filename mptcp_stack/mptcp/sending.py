@@ -10,6 +10,7 @@ from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
 from mptcp_stack.storage import NEVER, Chunks, SendQueue, cut
 from mptcp_stack.tcp import Sender
+from mptcp_stack.tcp.config import MAXIMUM_SEGMENT_PAYLOAD
 from mptcp_stack.tcp.errors import timed_out
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
 
@@ -231,7 +232,7 @@ class Sending:
         for subflow in _without_backups(subflows, subflows):
             dsn = max(subflow.covered, queue.base)
             while dsn < queue.next and subflow.can_send(queue.next - dsn, now):
-                end = min(queue.next, dsn + self._connection.host.config.gso_max_bytes)
+                end = min(queue.next, dsn + subflow.endpoint.sender.burst_limit())
                 dsn += self._send_again(subflow, dsn, queue.peek(dsn, end), end - dsn, now)
             subflow.covered = dsn
 
@@ -358,7 +359,7 @@ class Sending:
                 connection.closing.fail(timed_out(), now)
                 return
             queue = self.queue
-            end = min(queue.next, queue.base + connection.host.config.gso_max_bytes)
+            end = min(queue.next, queue.base + MAXIMUM_SEGMENT_PAYLOAD)
             if end > queue.base:
                 self._reinjections[queue.base] = Reinjection(queue.base, end, queue.peek(queue.base, end), None)
             elif self.fin_sent:

@@ -117,7 +117,9 @@ def main() -> None:
             except Exception as error:
                 failed += 1
                 print(f"{fault!r} {seed}: {type(error).__name__}: {str(error).partition(chr(10))[0]}", flush=True)
-    print(f"{count * len(FAULTS) - failed} of {count * len(FAULTS)} scenarios hold (seeds {first} to {first + count - 1})")
+    print(
+        f"{count * len(FAULTS) - failed} of {count * len(FAULTS)} scenarios hold (seeds {first} to {first + count - 1})"
+    )
 
 
 if __name__ == "__main__":
