@@ -63,7 +63,7 @@ def make_scene(
     seed: int,
     specs: Sequence[LinkSpec | tuple[LinkSpec, LinkSpec]] = (PATH, PATH),
     *,
-    middlebox: Middlebox | None | Sequence[Middlebox | None] = None,
+    middlebox: Middlebox | Sequence[Middlebox | None] | None = None,
     coalesce_ns: int = 0,
     client: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
