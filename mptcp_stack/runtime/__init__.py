@@ -4,10 +4,31 @@ from .config import ConfigError, HostAddress, NetworkConfig
 from .event_loop import EventLoop, run
 from .host_network import HostNetwork
 from .network import Network
+from .options import (
+    TCP_IS_MPTCP,
+    TCP_MULTIPATH_ADD,
+    TCP_MULTIPATH_CONNID,
+    TCP_MULTIPATH_ENABLE,
+    TCP_MULTIPATH_PATH_MANAGER,
+    TCP_MULTIPATH_REMOVE,
+    TCP_MULTIPATH_SCHEDULER,
+    TCP_MULTIPATH_SETTING,
+    TCP_MULTIPATH_SUBFLOWS,
+    connection_settings,
+)
 from .settings import parse_settings
 from .sockets import Socket, SocketNetwork
 
 __all__ = [
+    "TCP_IS_MPTCP",
+    "TCP_MULTIPATH_ADD",
+    "TCP_MULTIPATH_CONNID",
+    "TCP_MULTIPATH_ENABLE",
+    "TCP_MULTIPATH_PATH_MANAGER",
+    "TCP_MULTIPATH_REMOVE",
+    "TCP_MULTIPATH_SCHEDULER",
+    "TCP_MULTIPATH_SETTING",
+    "TCP_MULTIPATH_SUBFLOWS",
     "ConfigError",
     "EventLoop",
     "HostAddress",
@@ -16,6 +37,7 @@ __all__ = [
     "NetworkConfig",
     "Socket",
     "SocketNetwork",
+    "connection_settings",
     "parse_settings",
     "run",
 ]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 from mptcp_stack.stack import Address
@@ -19,7 +20,7 @@ from .driver import Driver
 from .network import Network, packed_address
 from .process import tune_process
 from .server import Server
-from .streams import ProtocolFactory, Tls, Transports, open_stream
+from .streams import ProtocolFactory, Tls, Transports, Way, open_stream
 
 Result = TypeVar("Result")
 Hosts = str | Sequence[str] | None
@@ -75,9 +76,11 @@ class EventLoop(asyncio.SelectorEventLoop):
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-        **kernel_only: Any,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        all_errors: bool = False,
     ) -> Transports:
-        """See asyncio. Addresses are tried in order; `happy_eyeballs_delay` and `interleave` are for the kernel's."""
+        """See asyncio. `connection_settings` says which settings the connection has beside those of the network."""
         _check_tls_arguments(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
         remotes = [] if sock is not None or host is None else await self._resolve(host, port, family, flags)
         if not remotes or any(_is_kernels(remote) for remote in remotes):
@@ -85,20 +88,26 @@ class EventLoop(asyncio.SelectorEventLoop):
             return await kernels.create_connection(  # type: ignore[no-any-return]
                 protocol_factory, host, port, ssl=ssl, family=family, proto=proto, flags=flags, sock=sock,
                 local_addr=local_addr, server_hostname=server_hostname, ssl_handshake_timeout=ssl_handshake_timeout,
-                ssl_shutdown_timeout=ssl_shutdown_timeout, **kernel_only,
+                ssl_shutdown_timeout=ssl_shutdown_timeout, happy_eyeballs_delay=happy_eyeballs_delay,
+                interleave=interleave, **({"all_errors": True} if all_errors else {}),
             )  # fmt: skip
         name = host if server_hostname is None else server_hostname
         tls = _tls(ssl, False, name, ssl_handshake_timeout, ssl_shutdown_timeout)
-        local = None if local_addr is None else packed_address(*local_addr)
-        errors: list[OSError] = []
-        for remote in remotes:
-            try:
-                return await open_stream(self.driver, protocol_factory, remote, local, tls)
-            except OSError as error:
-                errors.append(error)
-        if len({str(error) for error in errors}) == 1:
-            raise errors[0]
-        raise OSError("Multiple exceptions: " + ", ".join(map(str, errors)))
+        if interleave is None:
+            interleave = 0 if happy_eyeballs_delay is None else 1
+        ways = await self._ways(_interleaved(remotes, interleave), local_addr, flags)
+        return await open_stream(self.driver, protocol_factory, ways, tls, happy_eyeballs_delay, all_errors)
+
+    async def _ways(self, remotes: list[Address], local_addr: tuple[str, int] | None, flags: int) -> list[Way]:
+        """Each remote with the first local address of its family. Raises OSError when there is none for any."""
+        if local_addr is None:
+            return [(remote, None) for remote in remotes]
+        locals_ = await self._resolve(*local_addr, socket.AF_UNSPEC, flags)
+        by_family = {len(local.ip): local for local in reversed(locals_)}
+        ways: list[Way] = [(remote, by_family[len(remote.ip)]) for remote in remotes if len(remote.ip) in by_family]
+        if not ways:
+            raise OSError(errno.EADDRNOTAVAIL, f"no local address of the family of the remote one in {local_addr}")
+        return ways
 
     async def create_server(  # type: ignore[override]
         self,
@@ -116,17 +125,24 @@ class EventLoop(asyncio.SelectorEventLoop):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
-        **kernel_only: Any,
+        keep_alive: bool | None = None,
     ) -> asyncio.AbstractServer:
-        """See asyncio. Without a host it listens on every address of the stack, and on none of the kernel's."""
+        """See asyncio. Without a host it listens on every address of the stack, and on none of the kernel's.
+
+        A specific host is the only address that subflows may use. An address can be taken again at once, also
+        without `reuse_address`; `reuse_port` is not supported.
+        """
         locals_ = [] if sock is not None else await self._listening_addresses(host, port, family, flags)
         if not locals_ or any(_is_kernels(local) for local in locals_):
             kernels: Any = super()
             return await kernels.create_server(  # type: ignore[no-any-return]
                 protocol_factory, host, port, family=family, flags=flags, sock=sock, backlog=backlog, ssl=ssl,
                 reuse_address=reuse_address, reuse_port=reuse_port, ssl_handshake_timeout=ssl_handshake_timeout,
-                ssl_shutdown_timeout=ssl_shutdown_timeout, start_serving=start_serving, **kernel_only,
+                ssl_shutdown_timeout=ssl_shutdown_timeout, start_serving=start_serving,
+                **({} if keep_alive is None else {"keep_alive": keep_alive}),
             )  # fmt: skip
+        if reuse_port:
+            raise ValueError("reuse_port is not supported by this stack")
         tls = _tls(ssl, True, None, ssl_handshake_timeout, ssl_shutdown_timeout)
         server = Server(self, self.driver, locals_, protocol_factory, backlog, tls)
         if start_serving:
@@ -167,6 +183,18 @@ def run(main: Coroutine[Any, Any, Result], config: NetworkConfig, *, debug: bool
 
 def _is_kernels(address: Address) -> bool:
     return bool(address.ip) and ip_address(address.ip).is_loopback
+
+
+def _interleaved(addresses: list[Address], first: int) -> list[Address]:
+    """Addresses of both families by turns, after `first` of the first one's (RFC 8305 section 4); 0: as they are."""
+    if not first:
+        return addresses
+    family = len(addresses[0].ip)
+    preferred = [address for address in addresses if len(address.ip) == family]
+    others = [address for address in addresses if len(address.ip) != family]
+    head, tail = preferred[: first - 1], preferred[first - 1 :]
+    turns = [address for pair in zip_longest(tail, others) for address in pair if address is not None]
+    return head + turns
 
 
 def _port(port: int | str | None) -> int:

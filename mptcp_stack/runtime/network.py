@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import replace
@@ -95,6 +96,11 @@ def socket_address(address: Address) -> SocketAddress:
         return ("0.0.0.0", address.port)
     text = str(ip_address(address.ip))
     return (text, address.port) if len(address.ip) == 4 else (text, address.port, 0, 0)
+
+
+def family_of(address: SocketAddress) -> socket.AddressFamily:
+    """AF_INET or AF_INET6."""
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
 
 def mptcp_info(connection: Connection) -> dict[str, object]:

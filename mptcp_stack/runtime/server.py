@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
-from typing import NamedTuple
 
-from mptcp_stack.stack import Address, Connection, Listener
+from mptcp_stack.stack import Address, Connection
 
 from .driver import Driver
-from .network import SocketAddress, socket_address
+from .options import SocketOptions, current_settings
 from .streams import ProtocolFactory, Tls, accept_stream
-
-
-class ListeningAddress(NamedTuple):
-    """What `Server.sockets` holds: as much of a socket as can be asked for its name."""
-
-    family: socket.AddressFamily
-    name: SocketAddress
-
-    @property
-    def type(self) -> socket.SocketKind:
-        """SOCK_STREAM."""
-        return socket.SOCK_STREAM
-
-    def getsockname(self) -> SocketAddress:
-        """Address and port."""
-        return self.name
+from .transport_socket import TransportSocket
 
 
 class Server(asyncio.AbstractServer):
@@ -48,43 +31,47 @@ class Server(asyncio.AbstractServer):
         self._protocol_factory = protocol_factory
         self._backlog = backlog
         self._tls = tls
-        self._listeners: list[Listener] = []
+        self._settings = current_settings()
+        self._listening: list[SocketOptions] = []
         self._closed = False
         self._forever: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {[name.getsockname() for name in self.sockets]}>"
+        return f"<{type(self).__name__} {[one.getsockname() for one in self.sockets]}>"
 
     def listen(self) -> None:
         """Begin to accept, on all addresses or none. Without effect when it does. Raises OSError."""
-        if self._listeners:
+        if self._listening:
             return
         if self._closed:
             raise RuntimeError(f"server {self!r} is closed")
         try:
             for address in self._addresses:
-                self._listeners.append(self._driver.listen(address, self._backlog, self._accept))
+                self._listening.append(self._listen(address))
         except OSError:
             self._stop()
             raise
 
-    def _accept(self, connection: Connection) -> None:
-        accept_stream(self._loop, self._driver, connection, self._protocol_factory, self._tls)
+    def _listen(self, address: Address) -> SocketOptions:
+        options = SocketOptions(self._driver, self._settings)
+        options.bind(address)
+
+        def accept(connection: Connection) -> None:
+            accept_stream(self._loop, options, connection, self._protocol_factory, self._tls)
+
+        options.listener = self._driver.listen(address, self._backlog, accept, **options.opening())
+        return options
 
     def _stop(self) -> None:
-        for listener in self._listeners:
-            self._driver.stop_listening(listener)
-        self._listeners.clear()
+        for options in self._listening:
+            if options.listener is not None:
+                self._driver.stop_listening(options.listener)
+        self._listening.clear()
 
     @property
-    def sockets(self) -> tuple[ListeningAddress, ...]:
-        """The addresses it listens on, as things with `getsockname`; empty when it does not."""
-        return tuple(
-            ListeningAddress(
-                socket.AF_INET6 if len(listener.local.ip) == 16 else socket.AF_INET, socket_address(listener.local)
-            )
-            for listener in self._listeners
-        )
+    def sockets(self) -> tuple[TransportSocket, ...]:
+        """What it listens on; empty when it does not. Options set there hold for connections accepted later."""
+        return tuple(TransportSocket(options) for options in self._listening)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop it runs on."""
@@ -92,7 +79,7 @@ class Server(asyncio.AbstractServer):
 
     def is_serving(self) -> bool:
         """Whether it accepts connections."""
-        return bool(self._listeners)
+        return bool(self._listening)
 
     async def start_serving(self) -> None:
         """Begin to accept. Raises OSError."""

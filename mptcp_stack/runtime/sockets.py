@@ -12,30 +12,28 @@ number of sockets, also the same one, and a call costs two switches between thre
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import io
 import socket
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import IO, Any, Final, TypeVar
 
-from mptcp_stack.stack import Connection, Listener
+from mptcp_stack.stack import Address, Connection
 
+from .calls import NOT_YET, Call, NotYet, Side
 from .config import NetworkConfig
+from .errors import error
 from .event_loop import EventLoop
-from .network import Network, SocketAddress, mptcp_info, packed_address, socket_address
+from .network import Network, SocketAddress, family_of, mptcp_info, packed_address, socket_address
+from .options import SocketOptions
 from .transports import Writable, unchanging
 
 Result = TypeVar("Result")
-
-
-class _NotYet:
-    """What an attempt returns when it has to wait."""
-
-
-_NOT_YET: Final = _NotYet()
-Attempt = Callable[[], Any]
+_DEFAULT_TIMEOUT: Final = object()
+_SENDFILE_BYTES = 1 << 18
 
 
 class SocketNetwork:
@@ -46,7 +44,7 @@ class SocketNetwork:
 
     def __init__(self, network: Network | NetworkConfig) -> None:
         self.loop = EventLoop(network)
-        self.sides: set[_Side] = set()
+        self._waiting: set[Side] = set()
         self._thread = threading.Thread(target=self.loop.run_forever, name="mptcp-network", daemon=True)
         self._thread.start()
 
@@ -62,8 +60,44 @@ class SocketNetwork:
         return self.loop.network.counters
 
     def socket(self, **settings: Any) -> Socket:
-        """A new socket; `settings` (fields of `StackConfig`) differ from those of the network for its connections."""
-        return Socket(self, settings)
+        """A new socket; `settings` (fields of `StackConfig`) differ from those of the network for its connections.
+
+        Raises ValueError.
+        """
+        return Socket(self, Side(self.loop, SocketOptions(self.loop.driver, settings), self._waiting))
+
+    def create_connection(
+        self,
+        address: tuple[str, int],
+        timeout: float | object | None = _DEFAULT_TIMEOUT,
+        source_address: tuple[str, int] | None = None,
+    ) -> Socket:
+        """See `socket.create_connection`, which it can stand in for: what is not a time means the default one."""
+        problem: OSError = error(errno.EADDRNOTAVAIL)
+        for *_, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+            connection = self.socket()
+            try:
+                if timeout is None or isinstance(timeout, int | float):
+                    connection.settimeout(timeout)
+                if source_address is not None:
+                    connection.bind(source_address)
+                connection.connect(found)
+                return connection
+            except OSError as failed:
+                connection.close()
+                problem = failed
+        raise problem
+
+    def create_server(self, address: tuple[str, int], *, backlog: int = 128) -> Socket:
+        """See `socket.create_server`."""
+        server = self.socket()
+        try:
+            server.bind(address)
+            server.listen(backlog)
+        except OSError:
+            server.close()
+            raise
+        return server
 
     def close(self) -> None:
         """Close all sockets, let them deliver what was written, stop. May be called again."""
@@ -73,142 +107,29 @@ class SocketNetwork:
         self.loop.close()
 
     def _stop(self) -> None:
-        for side in self.sides:
+        for side in self._waiting:
             side.expire_all()
         self.loop.stop()
-
-
-class _Call:
-    """An attempt that a thread waits for."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt = attempt
-        self.result: Future[Any] = Future()
-
-    def retry(self) -> bool:
-        """Try again; whether it is over."""
-        if self.result.done():
-            return True
-        try:
-            result = self._attempt()
-        except Exception as error:
-            self.result.set_exception(error)
-            return True
-        if result is _NOT_YET:
-            return False
-        self.result.set_result(result)
-        return True
-
-    def expire(self, error: OSError) -> None:
-        """Give up, unless it is over."""
-        if not self.result.done():
-            self.result.set_exception(error)
-
-
-class _Side:
-    """What the network's thread knows of one socket: the handler of its connection, and the calls that wait."""
-
-    def __init__(self, network: SocketNetwork) -> None:
-        self.network = network
-        self.driver = network.loop.driver
-        self.closed = False
-        self.connection: Connection | None = None
-        self.established = False
-        self.ended = False
-        self.error: OSError | None = None
-        self.listener: Listener | None = None
-        self.arrivals: deque[_Side] = deque()
-        self._calls: list[_Call] = []
-
-    def submit(self, call: _Call, timeout: float | None) -> None:
-        """Try a call, and again on every event for `timeout` seconds (None: for ever, 0: never)."""
-        if self.closed:
-            call.expire(_bad_descriptor())
-        if call.retry():
-            return
-        if timeout == 0:
-            call.expire(BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"))
-            return
-        self._calls.append(call)
-        self.network.sides.add(self)
-        if timeout is not None:
-            timer = self.network.loop.call_later(timeout, call.expire, TimeoutError("timed out"))
-            # From the thread that sets the result, which is the loop's.
-            call.result.add_done_callback(lambda _: timer.cancel())
-
-    def retry_all(self) -> None:
-        """Something happened."""
-        if self._calls:
-            self._calls = [call for call in self._calls if not call.retry()]
-
-    def accept(self, connection: Connection) -> None:
-        """A connection to our listener."""
-        side = _Side(self.network)
-        side.connection = connection
-        side.established = True
-        self.driver.attach(connection, side)
-        self.arrivals.append(side)
-        if self.listener is not None:
-            self.listener.waiting += 1
-        self.retry_all()
-
-    def on_connected(self) -> None:
-        """See `ConnectionHandler`."""
-        self.established = True
-        self.retry_all()
-
-    def on_readable(self) -> None:
-        """See `ConnectionHandler`."""
-        self.retry_all()
-
-    def on_writable(self) -> None:
-        """See `ConnectionHandler`."""
-        self.retry_all()
-
-    def on_closed(self, error: OSError | None) -> None:
-        """See `ConnectionHandler`."""
-        self.ended = True
-        self.error = error
-        self.retry_all()
-
-    def close(self) -> None:
-        """Close everything; calls of other threads that wait fail with EBADF."""
-        self.closed = True
-        if self.listener is not None:
-            self.driver.stop_listening(self.listener)
-        for side in self.arrivals:
-            side.close()
-        if self.connection is not None:
-            self.driver.detach(self.connection)
-            if self.established:
-                self.connection.close()
-            else:
-                self.connection.abort()
-            self.driver.wake()
-        self.expire_all()
-        self.network.sides.discard(self)
-
-    def expire_all(self) -> None:
-        """Let every call that waits fail with EBADF."""
-        for call in self._calls:
-            call.expire(_bad_descriptor())
-        self._calls.clear()
 
 
 class Socket:
     """A TCP or MPTCP socket like `socket.socket`; a context manager. Make it with `SocketNetwork.socket`.
 
     Calls raise what the standard library's raise: OSError with its errno, TimeoutError after `settimeout`,
-    BlockingIOError when the timeout is 0.
+    BlockingIOError when the timeout is 0. There is no file descriptor behind it.
     """
 
-    def __init__(self, network: SocketNetwork, settings: Mapping[str, Any], side: _Side | None = None) -> None:
+    type = socket.SOCK_STREAM
+    proto = socket.IPPROTO_TCP
+
+    def __init__(self, network: SocketNetwork, side: Side) -> None:
         self._network = network
-        self._settings = dict(settings)
-        self._side = _Side(network) if side is None else side
-        self._local: SocketAddress | None = None
+        self._side = side
+        self._local: Address | None = None
         self._timeout = socket.getdefaulttimeout()
         self._closed = False
+        # The names by which `socket.SocketIO` and `socket.makefile` count the files of a socket.
+        self._io_refs = 0
 
     def __enter__(self) -> Socket:
         return self
@@ -216,11 +137,11 @@ class Socket:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _call(self, attempt: Callable[[], Result | _NotYet], timeout: float | None) -> Result:
+    def _call(self, attempt: Callable[[], Result | NotYet], timeout: float | None = None) -> Result:
         """Run an attempt in the network's thread and wait for it."""
-        if self._closed or self._network.loop.is_closed():
-            raise _bad_descriptor()
-        call = _Call(attempt)
+        if (self._closed and not self._io_refs) or self._network.loop.is_closed():
+            raise error(errno.EBADF)
+        call = Call(attempt)
         self._network.loop.call_soon_threadsafe(self._side.submit, call, timeout)
         result: Result = call.result.result()
         return result
@@ -228,96 +149,141 @@ class Socket:
     def _connected(self) -> Connection:
         connection = self._side.connection
         if connection is None or not self._side.established:
-            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+            raise error(errno.ENOTCONN)
         return connection
 
     # --- opening
 
     def bind(self, address: SocketAddress) -> None:
-        """Use this address (empty: any of the stack) and port (0: any) for `connect` or `listen`."""
-        self._local = address
+        """Use this address (empty: any of the stack) and port (0: any) for `connect` or `listen`.
+
+        A specific address is the only one that subflows may use, unless others are added with TCP_MULTIPATH_ADD.
+        Raises OSError: EADDRNOTAVAIL, EINVAL when it is bound already.
+        """
+        local = _resolve(address)
+
+        def attempt() -> None:
+            side = self._side
+            if self._local is not None or side.connection is not None or side.listener is not None:
+                raise error(errno.EINVAL)
+            if local.ip and all(own.ip != local.ip for own in side.options.stack.addresses):
+                raise error(errno.EADDRNOTAVAIL)
+            side.options.bind(local)
+            self._local = local
+
+        self._call(attempt)
 
     def connect(self, address: SocketAddress) -> None:
-        """Connect. Raises OSError: ConnectionRefusedError, TimeoutError, ENETUNREACH, EADDRNOTAVAIL, EISCONN."""
+        """Connect. Raises OSError: ConnectionRefusedError, TimeoutError, ENETUNREACH, EADDRNOTAVAIL, EISCONN.
+
+        With a timeout of 0 it raises BlockingIOError (EINPROGRESS, later EALREADY) until it is connected.
+        """
         side = self._side
-        remote = packed_address(address[0], address[1])
-        local = None if self._local is None else packed_address(self._local[0], self._local[1])
+        remote = _resolve(address)
 
-        def begin() -> None:
-            if side.connection is None:
-                side.connection = side.driver.connect(remote, local, **self._settings)
-                side.driver.attach(side.connection, side)
-            elif side.established:
-                raise OSError(errno.EISCONN, "Transport endpoint is already connected")
+        def begin() -> int:
+            if side.established:
+                raise error(errno.EISCONN)
+            if side.connection is not None:
+                return errno.EALREADY
+            side.attach(side.driver.connect(remote, self._local, **side.options.opening()))
+            return errno.EINPROGRESS
 
-        def finish() -> _NotYet | None:
+        def finish() -> NotYet | None:
             if side.ended and not side.established:
-                error, side.connection, side.ended = side.error, None, False
-                raise error or ConnectionAbortedError(errno.ECONNABORTED, "Software caused connection abort")
-            return None if side.established else _NOT_YET
+                raise side.forget_failed()
+            return None if side.established else NOT_YET
 
-        self._call(begin, None)
-        self._call(finish, self._timeout)
+        pending = self._call(begin)
+        try:
+            self._call(finish, self._timeout)
+        except BlockingIOError:
+            raise error(pending) from None
+
+    def connect_ex(self, address: SocketAddress) -> int:
+        """As `connect`, but the number of the error is returned, 0 for none."""
+        try:
+            self.connect(address)
+        except OSError as problem:
+            return problem.errno or errno.EAGAIN
+        return 0
 
     def listen(self, backlog: int = 128) -> None:
         """Accept connections to the address of `bind`. Raises OSError (EADDRINUSE, EADDRNOTAVAIL)."""
         side = self._side
-        host, port = (self._local or ("", 0))[:2]
-        local = packed_address(host, port)
+        local = self._local or Address(b"", 0)
 
         def attempt() -> None:
             if side.listener is None:
-                side.listener = side.driver.listen(local, backlog, side.accept, **self._settings)
+                side.listener = side.driver.listen(local, backlog, side.accept, **side.options.opening())
+                side.options.listener = side.listener
 
-        self._call(attempt, None)
+        self._call(attempt)
 
     def accept(self) -> tuple[Socket, SocketAddress]:
-        """The next connection, and the address of its peer."""
+        """The next connection, and the address of its peer. It inherits our options, but not the timeout."""
         side = self._side
 
-        def attempt() -> _Side | _NotYet:
+        def attempt() -> Side | NotYet:
             if side.listener is None:
-                raise OSError(errno.EINVAL, "Invalid argument")
+                raise error(errno.EINVAL)
             if not side.arrivals:
-                return _NOT_YET
+                return NOT_YET
             side.listener.waiting -= 1
             return side.arrivals.popleft()
 
-        accepted = Socket(self._network, {}, side=self._call(attempt, self._timeout))
+        accepted = Socket(self._network, self._call(attempt, self._timeout))
         return accepted, accepted.getpeername()
 
     # --- data
 
-    def send(self, data: Writable) -> int:
-        """Send some of `data`; how many bytes were taken."""
+    def send(self, data: Writable, flags: int = 0) -> int:
+        """Send some of `data`; how many bytes were taken. Of the `flags` only MSG_DONTWAIT has an effect."""
         view = unchanging(data)
         side = self._side
 
-        def attempt() -> int | _NotYet:
+        def attempt() -> int | NotYet:
             taken = self._connected().send(view)
             side.driver.wake()
-            return taken if taken or not view else _NOT_YET
+            return taken if taken or not view else NOT_YET
 
-        return self._call(attempt, self._timeout)
+        return self._call(attempt, self._patience(flags))
 
-    def sendall(self, data: Writable) -> None:
+    def sendall(self, data: Writable, flags: int = 0) -> None:
         """Send all of `data`; the timeout is for the whole of it. How much was sent before an error is not known."""
         view = unchanging(data)
         side = self._side
 
-        def attempt() -> _NotYet | None:
+        def attempt() -> NotYet | None:
             nonlocal view
             view = view[self._connected().send(view) :]
             side.driver.wake()
-            return _NOT_YET if view else None
+            return NOT_YET if view else None
 
-        self._call(attempt, self._timeout)
+        self._call(attempt, self._patience(flags))
 
-    def recv(self, limit: int) -> bytes:
+    def sendmsg(self, buffers: Iterable[Writable]) -> int:
+        """Send some of what the buffers hold together; how many bytes were taken."""
+        return self.send(b"".join(buffers))
+
+    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
+        """Send a file from `offset` on, `count` bytes of it or all; how many there were."""
+        file.seek(offset)
+        sent = 0
+        while count is None or sent < count:
+            data = file.read(_SENDFILE_BYTES if count is None else min(_SENDFILE_BYTES, count - sent))
+            if not data:
+                break
+            self.sendall(data)
+            sent += len(data)
+        file.seek(offset + sent)
+        return sent
+
+    def recv(self, limit: int, flags: int = 0) -> bytes:
         """Up to `limit` bytes, at least one; none at the end of the peer's stream."""
-        return self._call(lambda: self._take(limit, b"".join), self._timeout)
+        return self._call(lambda: self._take(limit, b"".join), self._patience(flags))
 
-    def recv_into(self, buffer: bytearray | memoryview, limit: int = 0) -> int:
+    def recv_into(self, buffer: bytearray | memoryview, limit: int = 0, flags: int = 0) -> int:
         """Receive into `buffer`, up to `limit` bytes or its length (0); how many."""
         view = memoryview(buffer).cast("B")
 
@@ -328,9 +294,9 @@ class Socket:
                 filled += len(chunk)
             return filled
 
-        return self._call(lambda: self._take(limit or len(view), fill), self._timeout)
+        return self._call(lambda: self._take(limit or len(view), fill), self._patience(flags))
 
-    def _take(self, limit: int, use: Callable[[list[memoryview]], Result]) -> Result | _NotYet:
+    def _take(self, limit: int, use: Callable[[list[memoryview]], Result]) -> Result | NotYet:
         side = self._side
         connection = self._connected()
         if connection.receive_ready:
@@ -338,37 +304,85 @@ class Socket:
             # The window opens again.
             side.driver.wake()
             return result
-        if connection.eof or limit == 0:
+        if connection.eof or side.read_shut or limit == 0:
             return use([])
         if side.ended:
             if side.error is not None:
                 raise side.error
             return use([])
-        return _NOT_YET
+        return NOT_YET
+
+    def _patience(self, flags: int) -> float | None:
+        if flags & ~(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL):
+            raise error(errno.EOPNOTSUPP)
+        return 0.0 if flags & socket.MSG_DONTWAIT else self._timeout
+
+    def makefile(self, mode: str = "r", buffering: int | None = None, **text: Any) -> io.IOBase:
+        """See `socket.makefile`."""
+        # It asks of a socket what ours has: to receive, to send, and the count of its files.
+        make: Callable[..., io.IOBase] = socket.socket.makefile
+        return make(self, mode, buffering, **text)
 
     # --- the end
 
     def shutdown(self, how: int) -> None:
-        """End our stream (SHUT_WR, SHUT_RDWR); SHUT_RD has no effect, as nothing of it is told to the peer."""
+        """End our stream (SHUT_WR), read nothing beyond what has arrived (SHUT_RD), of which the peer is not told."""
 
         def attempt() -> None:
             connection = self._connected()
+            if how != socket.SHUT_WR:
+                self._side.read_shut = True
+                self._side.retry_all()
             if how != socket.SHUT_RD:
                 connection.shutdown()
                 self._side.driver.wake()
 
-        self._call(attempt, None)
+        self._call(attempt)
 
     def close(self) -> None:
-        """Close; what was sent is still delivered. May be called again."""
-        if not self._closed and not self._network.loop.is_closed():
-            self._network.loop.call_soon_threadsafe(self._side.close)
+        """Close, at once or with the last file of `makefile`; what was sent is still delivered (but see SO_LINGER).
+
+        May be called again.
+        """
         self._closed = True
+        if self._io_refs > 0:
+            return
+        seconds = self._side.options.linger_s
+        if seconds and self._timeout != 0 and not self._side.closed and not self._network.loop.is_closed():
+            asyncio.run_coroutine_threadsafe(self._side.linger(seconds), self._network.loop).result()
+        self._release()
+
+    def _release(self) -> None:
+        if not self._side.closed and not self._network.loop.is_closed():
+            self._network.loop.call_soon_threadsafe(self._side.close)
+
+    def _decref_socketios(self) -> None:
+        """A file of `makefile` was closed."""
+        self._io_refs -= 1
+        if self._closed:
+            self.close()
 
     def __del__(self) -> None:
-        self.close()
+        self._release()
 
     # --- what it is
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """AF_INET or AF_INET6: that of its address."""
+        return family_of(self.getsockname())
+
+    def fileno(self) -> int:
+        """There is no descriptor, nothing for `select`: -1."""
+        return -1
+
+    def setsockopt(self, level: int, optname: int, value: Any) -> None:
+        """Set an option; see `SocketOptions`. Raises OSError, TypeError."""
+        self._call(lambda: self._side.options.set(level, optname, value))
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> Any:
+        """Read an option: a number, a name or a list, or bytes when `buflen` is given. Raises OSError."""
+        return self._call(lambda: self._side.options.get(level, optname, buflen))
 
     def settimeout(self, seconds: float | None) -> None:
         """Let each later call last this long; None: for ever, 0: not at all."""
@@ -380,29 +394,39 @@ class Socket:
         """See `settimeout`."""
         return self._timeout
 
+    timeout = property(gettimeout, doc="See `settimeout`.")
+
     def setblocking(self, blocking: bool) -> None:
         """`settimeout(None)` or `settimeout(0)`."""
         self._timeout = None if blocking else 0.0
 
+    def getblocking(self) -> bool:
+        """Whether calls wait."""
+        return self._timeout != 0
+
     def getpeername(self) -> SocketAddress:
-        """Address and port of the peer."""
-        return self._call(lambda: socket_address(self._connected().remote), None)
+        """Address and port of the peer: those of the first subflow, even after it has gone (RFC 6897 section 5.2.2)."""
+        return self._call(lambda: socket_address(self._connected().remote))
 
     def getsockname(self) -> SocketAddress:
-        """Our own address and port."""
+        """Our own address and port, as `getpeername`."""
 
         def attempt() -> SocketAddress:
             source = self._side.connection or self._side.listener
-            if source is None:
-                return self._local or ("0.0.0.0", 0)
-            return socket_address(source.local)
+            return socket_address(self._local or Address(b"", 0) if source is None else source.local)
 
-        return self._call(attempt, None)
+        return self._call(attempt)
 
     def mptcp_info(self) -> dict[str, object]:
         """See `network.mptcp_info`."""
-        return self._call(lambda: mptcp_info(self._connected()), None)
+        return self._call(lambda: mptcp_info(self._connected()))
 
 
-def _bad_descriptor() -> OSError:
-    return OSError(errno.EBADF, "Bad file descriptor")
+def _resolve(address: SocketAddress) -> Address:
+    """An address of the stack's; a name is looked up. Raises OSError (socket.gaierror)."""
+    host, port = address[:2]
+    try:
+        return packed_address(host, port)
+    except ValueError:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+        return packed_address(str(found[0]), int(found[1]))

@@ -6,14 +6,11 @@ import asyncio
 import logging
 from asyncio import constants, transports
 from collections import deque
-from typing import TYPE_CHECKING, Any
-
-from mptcp_stack.stack import Connection
+from typing import Any
 
 from .network import mptcp_info, socket_address
-
-if TYPE_CHECKING:
-    from .driver import Driver
+from .options import SocketOptions
+from .transport_socket import TransportSocket
 
 logger = logging.getLogger("asyncio")
 
@@ -31,7 +28,7 @@ class StreamTransport(transports._FlowControlMixin):
     into a bytes object, or into the buffer of a `BufferedProtocol`. While reading is paused nothing is taken from the
     connection, so that the receive window closes.
 
-    `get_extra_info` knows "peername", "sockname" and "mptcp" (see `mptcp_info`).
+    `get_extra_info` knows "peername", "sockname", "socket" (a `TransportSocket`) and "mptcp" (see `mptcp_info`).
     """
 
     # What asyncio asks of a transport for `loop.start_tls` and `loop.sendfile`.
@@ -41,14 +38,15 @@ class StreamTransport(transports._FlowControlMixin):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        driver: Driver,
-        connection: Connection,
+        options: SocketOptions,
         protocol: asyncio.BaseProtocol,
     ) -> None:
+        connection = options.connected()
         self._names = {"peername": socket_address(connection.remote), "sockname": socket_address(connection.local)}
-        super().__init__(self._names, loop)
+        super().__init__({**self._names, "socket": TransportSocket(options)}, loop)
         self._asyncio_loop = loop
-        self._driver = driver
+        self._options = options
+        self._driver = options.driver
         self._connection = connection
         connection.nodelay = True  # as asyncio does with TCP sockets
         self._waiting: deque[memoryview] = deque()
@@ -61,7 +59,7 @@ class StreamTransport(transports._FlowControlMixin):
         self._writes_after_end = 0
         self._lost = False
         self.set_protocol(protocol)
-        driver.attach(connection, self)
+        self._driver.attach(connection, self)
 
     def __repr__(self) -> str:
         state = "closing" if self._closing else "open"
@@ -281,7 +279,10 @@ class StreamTransport(transports._FlowControlMixin):
 
     def _finish(self) -> None:
         """Everything written is with the stack, which delivers it."""
-        self._connection.close()
+        if self._options.linger_s == 0:
+            self._connection.abort()
+        else:
+            self._connection.close()
         self._lose(None)
 
     def _force_close(self, error: BaseException | None) -> None:

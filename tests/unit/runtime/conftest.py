@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mptcp_stack.phy import OFFLOADS, Capabilities, memory_pair
-from mptcp_stack.runtime import EventLoop, Network
+from mptcp_stack.runtime import EventLoop, Network, SocketNetwork
 from mptcp_stack.runtime.driver import Driver
 from mptcp_stack.runtime.network import packed_address
 from mptcp_stack.runtime.server import Server
@@ -72,3 +72,27 @@ def make_pair() -> Iterator[Callable[..., Pair]]:
 @pytest.fixture
 def pair(make_pair) -> Pair:
     return make_pair()
+
+
+@pytest.fixture
+def networks():
+    """A client's network and a server's, on one cable, each with its thread."""
+    near, far = memory_pair()
+    settings = {"send_buffer_bytes": 100_000, "receive_buffer_bytes": 100_000}
+    with (
+        SocketNetwork(Network(stack_config(CLIENT, **settings), near, linger_s=1)) as client,
+        SocketNetwork(Network(stack_config(SERVER, **settings), far, linger_s=1)) as server,
+    ):
+        yield client, server
+
+
+@pytest.fixture
+def connected(networks):
+    client, server = networks
+    with server.socket() as listener, client.socket() as near:
+        listener.bind(("", 80))
+        listener.listen()
+        near.connect((SERVER, 80))
+        far, _ = listener.accept()
+        with far:
+            yield near, far

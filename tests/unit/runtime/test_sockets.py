@@ -6,34 +6,7 @@ import time
 
 import pytest
 
-from mptcp_stack.phy import memory_pair
-from mptcp_stack.runtime import Network, SocketNetwork
-
-from .conftest import CLIENT, SERVER, stack_config
-
-
-@pytest.fixture
-def networks():
-    """A client's network and a server's, on one cable, each with its thread."""
-    near, far = memory_pair()
-    settings = {"send_buffer_bytes": 100_000, "receive_buffer_bytes": 100_000}
-    with (
-        SocketNetwork(Network(stack_config(CLIENT, **settings), near, linger_s=1)) as client,
-        SocketNetwork(Network(stack_config(SERVER, **settings), far, linger_s=1)) as server,
-    ):
-        yield client, server
-
-
-@pytest.fixture
-def connected(networks):
-    client, server = networks
-    with server.socket() as listener, client.socket() as near:
-        listener.bind(("", 80))
-        listener.listen()
-        near.connect((SERVER, 80))
-        far, _ = listener.accept()
-        with far:
-            yield near, far
+from .conftest import CLIENT, SERVER
 
 
 def test_both_directions(connected):

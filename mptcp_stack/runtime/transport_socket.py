@@ -1,0 +1,79 @@
+"""What `transport.get_extra_info("socket")` and `server.sockets` give: a socket's options and names, but no data."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from .errors import error
+from .network import SocketAddress, family_of, socket_address
+from .options import SocketOptions
+
+
+class TransportSocket:
+    """Like `asyncio.trsock.TransportSocket`. There is no file descriptor behind it: `fileno` is -1."""
+
+    type = socket.SOCK_STREAM
+    proto = socket.IPPROTO_TCP
+
+    def __init__(self, options: SocketOptions) -> None:
+        self._options = options
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.getsockname()}>"
+
+    @property
+    def family(self) -> socket.AddressFamily:
+        """AF_INET or AF_INET6."""
+        return family_of(self.getsockname())
+
+    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> Any:
+        """See `SocketOptions.get`."""
+        return self._options.get(level, optname, buflen)
+
+    def setsockopt(self, level: int, optname: int, value: Any) -> None:
+        """See `SocketOptions.set`."""
+        self._options.set(level, optname, value)
+
+    def getsockname(self) -> SocketAddress:
+        """Our address and port: of the first subflow, even after that has gone (RFC 6897 section 5.2.2)."""
+        holder = self._options.connection or self._options.listener
+        return ("0.0.0.0", 0) if holder is None else socket_address(holder.local)
+
+    def getpeername(self) -> SocketAddress:
+        """The peer's address and port, as `getsockname`. Raises OSError (ENOTCONN)."""
+        return socket_address(self._options.connected().remote)
+
+    def shutdown(self, how: int) -> None:
+        """End our stream; SHUT_RD does nothing, reading is the transport's. Raises OSError (ENOTCONN)."""
+        connection = self._options.connected()
+        if how != socket.SHUT_RD:
+            connection.shutdown()
+            self._options.driver.wake()
+
+    def fileno(self) -> int:
+        """There is none: -1."""
+        return -1
+
+    def gettimeout(self) -> float:
+        """It does not block: 0."""
+        return 0.0
+
+    def settimeout(self, value: float | None) -> None:
+        """Only 0 is possible. Raises ValueError."""
+        if value != 0:
+            raise ValueError("settimeout(): only 0 timeout is allowed on transport sockets")
+
+    def setblocking(self, flag: bool) -> None:
+        """Only False is possible. Raises ValueError."""
+        if flag:
+            raise ValueError("setblocking(): transport sockets cannot be blocking")
+
+    def get_inheritable(self) -> bool:
+        """No other process can have it."""
+        return False
+
+    def dup(self) -> TransportSocket:
+        """Impossible. Raises OSError (EOPNOTSUPP)."""
+        raise error(errno.EOPNOTSUPP)
