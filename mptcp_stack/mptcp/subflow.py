@@ -174,6 +174,11 @@ class Subflow:
         if options:
             self.endpoint.send_ack(now, *options)
 
+    def _confirm_version_0(self, now: int) -> None:
+        """Version 0 has no MP_CAPABLE with data: the third ACK alone tells a server that kept nothing who we are."""
+        if self.connection.is_mptcp and self.connection.version == 0 and not self.number:
+            self.repeat_third_ack(now)
+
     def receive_window(self) -> int:
         """See ``Upper``: the window is the connection's, whatever the subflow."""
         return self.connection.receiving.window()
@@ -198,6 +203,7 @@ class Subflow:
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True
                 self.endpoint.receiver.ack_now = True
+        self._confirm_version_0(now)
         observing.subflow_up(self, now)
         self.connection.subflow_established(self, now)
         return True
@@ -371,6 +377,7 @@ class Subflow:
     def on_timeout(self, now: int) -> None:
         """See ``Upper``."""
         observing.timed_out(self, now)
+        self._confirm_version_0(now)
         self.connection.sending.on_subflow_timeout(self)
 
     def on_reset(self, segment: Segment, now: int) -> None:

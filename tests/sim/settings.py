@@ -15,6 +15,11 @@ CHOICES: dict[str, list[Any]] = {
     "timestamps": [True, True, True, False],
     "pacing": [True, True, False],
     "passive_close": [True, False],
+    "nodelay": [True, False],
+    "mptcp_version": [1, 1, 1, 0],
+    "mptcp_minimum_version": [0],
+    "dss_checksum": [False, False, True],
+    "syn_cookies": ["off", "overflow", "always"],
     "send_buffer_bytes": [3000, 20_000, 4 << 20],
     "receive_buffer_bytes": [3000, 20_000, 200_000, 6 << 20],
 }

@@ -185,3 +185,10 @@ def test_numbers_of_32_bits_wrap(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
     (server,) = run.server.stack.connections
     assert server.is_mptcp
     assert server.receiving.next - server.receiving.first == len(UPLOAD)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_version_0_with_a_server_that_keeps_nothing(seed):
+    scene = make_scene(seed, [impaired(loss=0.05)] * 2, syn_cookies="always", **V0)
+    client, _ = exchange(scene, UPLOAD, DOWNLOAD)
+    assert client.connection.is_mptcp
