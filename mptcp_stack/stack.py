@@ -39,10 +39,12 @@ from mptcp_stack.wire import (
     MpTcpRst,
     Options,
     Packet,
+    ProtocolError,
     ResetReason,
     Segment,
     WireError,
     decode,
+    decode_icmp,
     encode,
 )
 
@@ -85,13 +87,13 @@ class Stack:
         self._config = config
         self.random = random
         self.addresses = tuple(
-            LocalAddress(address.ip, address.prefix_length, address.gateway, address.address_id or position)
+            replace(address, address_id=address.address_id or position)
             for position, address in enumerate(config.addresses, start=1)
         )
         self.scheduler = plug("scheduler", config.scheduler, SCHEDULERS)
         self.path_manager = plug("path manager", config.path_manager, PATH_MANAGERS)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
-        self.context = Context(config=config, secret=random.randbytes(16), congestion=control)
+        self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._link_mtu)
         self._flows: dict[bytes, Endpoint | TimeWait] = {}
         self._listeners: dict[Address, Listener] = {}
         self._tokens: dict[int, Connection] = {}
@@ -136,6 +138,9 @@ class Stack:
         for packet in packets:
             try:
                 segment = decode(packet)
+            except ProtocolError:
+                self._receive_icmp(packet, now)
+                continue
             except WireError:
                 counters["TcpInErrs"] += 1
                 continue
@@ -316,7 +321,26 @@ class Stack:
         """See ``Host``."""
         self._events.append(event)
 
-    # --- segments without a flow
+    # --- what is not a segment of a flow
+
+    def _link_mtu(self, ip: bytes) -> int:
+        return next((address.mtu for address in self.addresses if address.ip == ip), 0)
+
+    def _receive_icmp(self, packet: Packet, now: int) -> None:
+        """Errors about segments of ours; other messages and protocols are not for TCP."""
+        counters = self.context.counters
+        try:
+            error = decode_icmp(packet)
+        except ProtocolError:
+            counters["IpInUnknownProtos"] += 1
+            return
+        except WireError:
+            counters["IcmpInErrors"] += 1
+            return
+        counters["IcmpInMsgs"] += 1
+        flow = None if error is None else self._flows.get(error.flow)
+        if error is not None and type(flow) is Endpoint:
+            flow.receive_icmp(error, now)
 
     def _leave_time_wait(self, old: TimeWait, segment: Segment, now: int) -> bool:
         if not old.receive(segment, now):

@@ -28,6 +28,8 @@ class LocalAddress:
     prefix_length: int = 32
     gateway: bool = False
     address_id: int = 0
+    mtu: int = 0
+    """Of the link it is on (bytes); 0: that of the stack's configuration."""
 
     def reaches(self, remote: bytes) -> bool:
         """Whether packets from this address find their way to ``remote``."""

@@ -1,7 +1,7 @@
 """What all endpoints of a stack share."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
@@ -11,10 +11,9 @@ from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32, Timers
 from mptcp_stack.tcp.config import TcpConfig
+from mptcp_stack.tcp.path_mtu import HEADER_BYTES, KnownMtus
 from mptcp_stack.wire import Segment
 
-_IPV4_TCP_HEADERS = 40
-_IPV6_TCP_HEADERS = 60
 MAXIMUM_WINDOW_SCALE = 14
 TIMESTAMP_UNIT_NS = 1_000_000
 
@@ -35,6 +34,9 @@ class Context:
     config: TcpConfig
     secret: bytes
     congestion: type[CongestionControl]
+    link_mtu: Callable[[bytes], int] = lambda _: 0
+    """The MTU of the link of one of our addresses, 0 where that of the configuration holds."""
+    path_mtus: KnownMtus = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
     counters: Counter[str] = field(default_factory=Counter)
     egress: list[Segment] = field(default_factory=list)
@@ -44,7 +46,11 @@ class Context:
 
     def local_mss(self, ip: bytes) -> int:
         """The largest segment that we take at one of our addresses (RFC 6691: options not subtracted)."""
-        return self.config.mtu - (_IPV4_TCP_HEADERS if len(ip) == 4 else _IPV6_TCP_HEADERS)
+        return self.mtu(ip) - HEADER_BYTES[len(ip)]
+
+    def mtu(self, ip: bytes) -> int:
+        """The largest packet on the link of one of our addresses."""
+        return self.link_mtu(ip) or self.config.mtu
 
     @property
     def window_scale(self) -> int:

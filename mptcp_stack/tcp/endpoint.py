@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import MASK_32, Chunks, expand_32
 from mptcp_stack.tcp.context import MAXIMUM_WINDOW_SCALE, TIMESTAMP_UNIT_NS, Context, timestamp
-from mptcp_stack.tcp.errors import connection_refused, connection_reset, timed_out
+from mptcp_stack.tcp.errors import connection_refused, connection_reset, timed_out, unreachable
 from mptcp_stack.tcp.passive_open import peer_mss
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
 from mptcp_stack.tcp.states import Event, State, advance
 from mptcp_stack.tcp.upper import Upper
-from mptcp_stack.wire import ACK, FIN, PSH, RST, SYN, MptcpOption, Options, Segment
+from mptcp_stack.wire import ACK, FIN, PSH, RST, SYN, IcmpError, MptcpOption, Options, Segment, Trouble
 
 _TIMESTAMP_BYTES = 12
 _MAXIMUM_ECHO_AGE_MS = 120_000
@@ -43,7 +43,7 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_config", "_context", "_next_challenge_ns", "_offered_window", "_timestamps", "_upper",
+        "_config", "_context", "_next_challenge_ns", "_offered_window", "_soft_error", "_timestamps", "_upper",
         "control", "error", "flow", "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote",
         "sender", "state", "timestamp_offset", "window_scale",
     )  # fmt: skip
@@ -68,7 +68,7 @@ class Endpoint:
         self.option_bytes = 0
         self.iss = context.initial_sequence(self.flow, now)
         self.control = context.congestion(self._local_mss(), group)
-        self.sender = self._new_sender(self.iss)
+        self.sender = self._new_sender(self.iss, now)
         self.receiver = self._new_receiver(0, now)
         self.window_scale = context.window_scale
         self.peer_window_scale = 0
@@ -76,10 +76,12 @@ class Endpoint:
         self.timestamp_offset = context.timestamp_offset(local.ip + remote.ip)
         self._offered_window = 0
         self._next_challenge_ns = 0
+        self._soft_error: OSError | None = None
 
-    def _new_sender(self, iss: int) -> Sender:
+    def _new_sender(self, iss: int, now: int) -> Sender:
         upper = self._upper
-        return Sender(self._context, iss, self.control, upper.wake, upper.on_timeout, self._give_up)
+        addresses = self.local.ip, self.remote.ip
+        return Sender(self._context, iss, self.control, addresses, now, upper.wake, upper.on_timeout, self._give_up)
 
     def _new_receiver(self, irs: int, now: int) -> Receiver:
         return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due), now)
@@ -106,7 +108,7 @@ class Endpoint:
         The acknowledgement of that answer is what must be received next.
         """
         self.iss = iss
-        self.sender = self._new_sender(iss)
+        self.sender = self._new_sender(iss, now)
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
         record = Record(iss, iss + 1, [], 0, SYN, None)
@@ -131,18 +133,14 @@ class Endpoint:
         else:
             self.peer_window_scale = min(options.window_scale, MAXIMUM_WINDOW_SCALE)
         self.sender.recovery.uses_sack = self._config.sack and options.sack_permitted
-        self._set_mss(min(peer_mss(syn), self._local_mss()))
-
-    def _set_mss(self, mss: int) -> None:
-        mss -= _TIMESTAMP_BYTES if self._timestamps else 0
-        self.sender.mss = self.control.mss = max(mss - self.option_bytes, 1)
+        self.sender.peer_mss = peer_mss(syn)
+        self.use_option_bytes(self.option_bytes)
         self.control.cwnd = 10 * self.control.mss
 
     def use_option_bytes(self, count: int) -> None:
         """From now on every data segment carries ``count`` bytes of options of the layer above."""
-        self.sender.mss += self.option_bytes - count
-        self.control.mss = self.sender.mss
         self.option_bytes = count
+        self.sender.limit_segments(count + (_TIMESTAMP_BYTES if self._timestamps else 0))
 
     # --- segments in
 
@@ -315,6 +313,22 @@ class Endpoint:
         self._enter(Event.FIN_RECEIVED, now)
         self._upper.on_fin(now)
 
+    def receive_icmp(self, error: IcmpError, now: int) -> None:
+        """An ICMP error about one of our segments; believed if that is under way (RFC 5927 section 4.1).
+
+        It ends an attempt to connect, but never a connection: there it is at most the reason for giving up in the end
+        (RFC 5461, RFC 9293 section 3.9.2.2).
+        """
+        scoreboard = self.sender.scoreboard
+        if not scoreboard.una <= expand_32(error.seq, scoreboard.una) < scoreboard.next:
+            self._context.counters["TcpExtOutOfWindowIcmps"] += 1
+        elif error.trouble is Trouble.TOO_BIG:
+            self.sender.on_packet_too_big(error.mtu, now)
+        elif self.state < State.ESTABLISHED:
+            self._close(unreachable(error.trouble), now)
+        else:
+            self._soft_error = unreachable(error.trouble)
+
     # --- segments out
 
     def retransmit(self, now: int) -> None:
@@ -456,7 +470,7 @@ class Endpoint:
     def _give_up(self, now: int) -> None:
         if self.state > State.SYN_RECEIVED:
             self._context.counters["TcpExtTCPAbortOnTimeout"] += 1
-        self._close(timed_out(), now)
+        self._close(self._soft_error or timed_out(), now)
 
     def _delayed_ack_due(self, now: int) -> None:
         self._context.counters["TcpExtDelayedACKs"] += 1

@@ -2,6 +2,18 @@
 
 import errno
 
+from mptcp_stack.wire import Trouble
+
+_TROUBLES = {
+    Trouble.NO_ROUTE: (errno.ENETUNREACH, "Network is unreachable"),
+    Trouble.HOST_UNREACHABLE: (errno.EHOSTUNREACH, "No route to host"),
+    Trouble.PROTOCOL_UNREACHABLE: (errno.ENOPROTOOPT, "Protocol not available"),
+    Trouble.PORT_UNREACHABLE: (errno.ECONNREFUSED, "Connection refused"),
+    Trouble.PROHIBITED: (errno.EACCES, "Permission denied"),
+    Trouble.EXPIRED: (errno.EHOSTUNREACH, "No route to host"),
+    Trouble.MALFORMED: (errno.EPROTO, "Protocol error"),
+}
+
 
 def connection_refused() -> OSError:
     """The peer answered our SYN with a reset."""
@@ -36,3 +48,9 @@ def address_not_available() -> OSError:
 def network_unreachable() -> OSError:
     """No address of the stack reaches the destination."""
     return OSError(errno.ENETUNREACH, "Network is unreachable")
+
+
+def unreachable(trouble: Trouble) -> OSError:
+    """A router or the peer's host says that segments do not arrive (the errors are those of Linux)."""
+    code, text = _TROUBLES[trouble]
+    return OSError(code, text)

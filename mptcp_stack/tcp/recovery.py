@@ -180,6 +180,16 @@ class Recovery:
         self.phase = Phase.OPEN
         return True
 
+    def resend_longer_than(self, size: int) -> None:
+        """Segments in flight of more than ``size`` bytes did not fit: no congestion (RFC 1191 section 6.5)."""
+        scoreboard = self._scoreboard
+        for record in scoreboard:
+            if record.delivery is Delivery.IN_FLIGHT and record.length > size:
+                scoreboard.mark_lost(record)
+        if self.phase is Phase.OPEN:
+            self.phase = Phase.LOSS
+            self.point = scoreboard.next
+
     def on_timeout(self, now: int) -> None:
         """The retransmission timer expired: everything outstanding is lost (RFC 6298 section 5)."""
         first = self._scoreboard.first

@@ -7,11 +7,13 @@ from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.pacing import Pacer
+from mptcp_stack.tcp.path_mtu import PathMtu
 from mptcp_stack.tcp.recovery import Phase, Recovery
 from mptcp_stack.tcp.rtt import MINIMUM_RTO_NS, RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 
 _MINIMUM_PROBE_NS = 10_000_000
+_SUSPICIOUS_TIMEOUTS = 3
 _BURST_NS = 1_000_000
 """A burst is at most what the path carries in this time (but two segments), as Linux sizes its super-segments."""
 
@@ -26,13 +28,14 @@ class Expiry(Enum):
 class Sender:
     """State of RFC 9293's SND variables and everything that follows from acknowledgements.
 
-    ``wake(now)`` is called when a timer made something sendable, ``give_up(now)`` when the peer stopped answering.
+    ``addresses``: the local and the remote one. ``wake()`` is called when a timer made something sendable,
+    ``give_up(now)`` when the peer stopped answering.
     """
 
     __slots__ = (
-        "_config", "_context", "_expiry", "_give_up", "_on_timeout", "_pacer", "_probed", "_reorder_timer",
-        "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control", "maximum_window", "mss", "probing",
-        "recovery", "retries", "rtt", "scoreboard", "window",
+        "_config", "_context", "_expiry", "_give_up", "_on_timeout", "_option_bytes", "_pacer", "_path", "_probed",
+        "_reorder_timer", "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control", "maximum_window",
+        "mss", "peer_mss", "probing", "recovery", "retries", "rtt", "scoreboard", "window",
     )  # fmt: skip
 
     def __init__(
@@ -40,6 +43,8 @@ class Sender:
         context: Context,
         iss: int,
         control: CongestionControl,
+        addresses: tuple[bytes, bytes],
+        now: int,
         wake: Callable[[], None],
         on_timeout: Callable[[int], None],
         give_up: Callable[[int], None],
@@ -48,6 +53,10 @@ class Sender:
         self._config = context.config
         self.control = control
         self.mss = control.mss
+        self.peer_mss = control.mss
+        mtu = context.mtu(addresses[0])
+        self._path = PathMtu(mtu, addresses, context.path_mtus, context.timers, self._path_grows, now)
+        self._option_bytes = 0
         self.scoreboard = Scoreboard(iss)
         self.rtt = RttEstimator()
         self.recovery = Recovery(self.scoreboard, self.rtt, control)
@@ -66,6 +75,32 @@ class Sender:
         self._timer = context.timers.timer(self._timer_fired)
         self._reorder_timer = context.timers.timer(self._reorder_timer_fired)
         self._pacer = Pacer(control, context.timers.timer(lambda _: self._wake()))
+
+    # --- how large segments may be
+
+    def limit_segments(self, option_bytes: int) -> None:
+        """Set the MSS from what the peer takes and the path carries; ``option_bytes`` go with every segment."""
+        self._option_bytes = option_bytes
+        self.mss = self.control.mss = max(min(self.peer_mss, self._path.mss) - option_bytes, 1)
+
+    def on_packet_too_big(self, mtu: int, now: int) -> None:
+        """A router could not forward a segment: the path carries ``mtu`` bytes only (RFC 1191, RFC 8201)."""
+        if not self._path.too_big(mtu, now):
+            return
+        self.limit_segments(self._option_bytes)
+        self.recovery.resend_longer_than(self.mss)
+        self._wake()
+
+    def _path_grows(self) -> None:
+        self.limit_segments(self._option_bytes)
+
+    def _suspect_black_hole(self, now: int) -> None:
+        """Timeouts of full segments: perhaps they are too large, and nobody says so (RFC 2923 section 2.1)."""
+        first = self.scoreboard.first
+        suspicious = self.rtt.backoff >= _SUSPICIOUS_TIMEOUTS and first is not None and first.length >= self.mss
+        if suspicious and self._path.suspect(now):
+            self._context.counters["PathMtuBlackHoles"] += 1
+            self.limit_segments(self._option_bytes)
 
     # --- what may be sent
 
@@ -236,6 +271,7 @@ class Sender:
         self._context.counters["TcpExtTCPTimeouts"] += 1
         self.recovery.on_timeout(now)
         self.rtt.backoff += 1
+        self._suspect_black_hole(now)
         self._probed = True
         self._timer.set(now + self.rtt.rto_ns)
         self._on_timeout(now)
@@ -262,6 +298,7 @@ class Sender:
 
     def stop(self) -> None:
         """No timer fires any more."""
+        self._path.stop()
         self._pacer.stop()
         self._timer.cancel()
         self._reorder_timer.cancel()

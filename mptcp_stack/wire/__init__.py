@@ -6,6 +6,7 @@
 from .checksum import Buffer, checksum, data_checksum, ones_sum
 from .dss import Dss
 from .errors import ChecksumError, ProtocolError, WireError
+from .icmp import IcmpError, Trouble, decode_icmp
 from .mptcp import (
     CHECKSUM_REQUIRED,
     EXTENSIBILITY,
@@ -34,8 +35,9 @@ from .tcp import ACK, CWR, ECE, FIN, MAX_PACKET_LENGTH, PSH, RST, SYN, URG, Segm
 __all__ = [
     "ACK", "CHECKSUM_REQUIRED", "CWR", "ECE", "EXTENSIBILITY", "FIN", "HMAC", "MAX_PACKET_LENGTH",
     "NO_JOIN_TO_INITIAL_ADDRESS", "PSH", "RST", "SYN", "TRANSIENT", "URG",
-    "AddAddr", "Buffer", "Checksum", "ChecksumError", "Dss", "MpCapable", "MpFail", "MpFastclose",
+    "AddAddr", "Buffer", "Checksum", "ChecksumError", "Dss", "IcmpError", "MpCapable", "MpFail", "MpFastclose",
     "MpJoinAck", "MpJoinSyn", "MpJoinSynAck", "MpPrio", "MpTcpRst", "MptcpOption", "Options", "Packet",
-    "ProtocolError", "RemoveAddr", "ResetReason", "Segment", "Subtype", "UnknownMptcp", "WireError",
-    "checksum", "complete", "data_checksum", "decode", "encode", "ones_sum", "split",
+    "ProtocolError", "RemoveAddr", "ResetReason", "Segment", "Subtype", "Trouble",
+    "UnknownMptcp", "WireError",
+    "checksum", "complete", "data_checksum", "decode", "decode_icmp", "encode", "ones_sum", "split",
 ]  # fmt: skip

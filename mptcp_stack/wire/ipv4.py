@@ -26,8 +26,8 @@ def encode(src: bytes, dst: bytes, ecn: int, ident: int, length: int, address_su
     return _HEADER.pack(0x45, ecn, length, ident, _DONT_FRAGMENT, TTL, PROTOCOL_TCP, check, src, dst)
 
 
-def decode(buffer: Buffer, available: int) -> tuple[bytes, bytes, int, int, int]:
-    """Check a header; gives source, destination, ECN bits, header length and total length.
+def decode(buffer: Buffer, available: int, expected: int = PROTOCOL_TCP) -> tuple[bytes, bytes, int, int, int]:
+    """Check a header of protocol `expected`; gives source, destination, ECN bits, header length and total length.
 
     `available` is how many bytes the whole packet has; those beyond its total length are link padding.
     """
@@ -43,6 +43,6 @@ def decode(buffer: Buffer, available: int) -> tuple[bytes, bytes, int, int, int]
         raise ChecksumError("IPv4 header checksum")
     if fragment & _FRAGMENT:
         raise WireError("IPv4 fragment")
-    if protocol != PROTOCOL_TCP:
-        raise ProtocolError("not TCP")
+    if protocol != expected:
+        raise ProtocolError(f"protocol {protocol}")
     return src, dst, tos & 3, header_length, length

@@ -21,7 +21,7 @@ def encode(src: bytes, dst: bytes, ecn: int, length: int) -> bytes:
     return _HEADER.pack(6 << 28 | ecn << 20, length - HEADER_LENGTH, NEXT_HEADER_TCP, HOP_LIMIT, src, dst)
 
 
-def decode(buffer: Buffer, available: int) -> tuple[bytes, bytes, int, int, int]:
+def decode(buffer: Buffer, available: int, expected: int = NEXT_HEADER_TCP) -> tuple[bytes, bytes, int, int, int]:
     """Check a header; gives source, destination, ECN bits, header length and total length, as `ipv4.decode`
     does.
     """
@@ -30,6 +30,6 @@ def decode(buffer: Buffer, available: int) -> tuple[bytes, bytes, int, int, int]
     first, payload_length, next_header, _, src, dst = _HEADER.unpack_from(buffer)
     if payload_length + HEADER_LENGTH > available:
         raise WireError("IPv6 payload length out of range")
-    if next_header != NEXT_HEADER_TCP:
-        raise ProtocolError("not TCP")
+    if next_header != expected:
+        raise ProtocolError(f"next header {next_header}")
     return src, dst, first >> 20 & 3, HEADER_LENGTH, payload_length + HEADER_LENGTH

@@ -1,0 +1,236 @@
+"""What routers say about our segments: too big, or not deliverable (RFC 1191, 8201, 5461, 5927)."""
+
+import pytest
+
+from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, Middlebox, Network, Sink, Source
+from mptcp_stack.stack import StackConfig
+from mptcp_stack.tcp import Address, State
+from mptcp_stack.wire import SYN, Packet, Segment, decode
+from tests.icmp import icmp_error, too_big
+from tests.sim.scenes import (
+    PATH,
+    PORT,
+    SERVER,
+    UPLOAD,
+    Scene,
+    check_received,
+    client_ip,
+    come_to_rest,
+    endpoint_of,
+    exchange,
+    idle_scene,
+    make_scene,
+    server_ip,
+)
+
+ROUTER = bytes((10, 0, 9, 1))
+UNREACHABLE = 3
+SHORT = UPLOAD[:40_000]
+"""So little that no queue overflows."""
+
+
+def narrow(scene: list[Scene], mtu: int, says: int | None, answers: bool = True) -> Middlebox:
+    """A router to a link of `mtu`; its error `says` another one (None: the truth), or it does not answer."""
+
+    def middlebox(packet: bytes) -> list[bytes]:
+        if len(packet) <= mtu:
+            return [packet]
+        if answers:
+            sender = next(host for host in scene[0].network.hosts.values() if packet[12:16] in ips(host))
+            sender.deliver(too_big(ROUTER, packet, mtu if says is None else says))
+        return []
+
+    return middlebox
+
+
+def ips(host: Host) -> list[bytes]:
+    return [address.ip for address in host.stack.addresses]
+
+
+def narrow_scene(
+    mtu: int, says: int | None = None, answers: bool = True, paths: int = 1, **settings: int | bool
+) -> Scene:
+    holder: list[Scene] = []
+    middlebox = narrow(holder, mtu, says, answers)
+    holder.append(make_scene(1, [PATH] * paths, middlebox=middlebox, mptcp=paths > 1, **settings))
+    return holder[0]
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("mtu", [1400, 1000, 576])
+def test_path_mtu_is_found(mtu: int, paths: int) -> None:
+    """One burst is lost, without a timeout and without a smaller window; later connections know from the start."""
+    run = narrow_scene(mtu, paths=paths)
+    exchange(run, SHORT, b"")
+    counters = run.client.stack.counters
+    assert counters["TcpExtTCPTimeouts"] == counters["TcpExtTCPSackRecovery"] == 0
+    before = counters["IcmpInMsgs"]
+    assert 0 < before <= 10 * paths
+    server = Sink()
+    run.server.listen(Address(b"", PORT + 1), lambda: server)
+    client = Source(SHORT)
+    run.client.connect(Address(SERVER.ip, PORT + 1), client)
+    run.network.run_until(lambda: client.closed and server.closed, run.network.clock.now_ns + 20 * SECOND)
+    check_received(run, server, SHORT)
+    if paths == 1:  # else the other path may not have been used before
+        assert counters["IcmpInMsgs"] == before
+
+
+def test_path_mtu_of_a_router_that_does_not_say() -> None:
+    """Zero is what routers older than RFC 1191 say."""
+    run = narrow_scene(1100, says=0)
+    exchange(run, UPLOAD, b"")
+    assert run.client.stack.counters["TcpExtTCPTimeouts"] == 0
+
+
+def test_path_mtu_is_forgotten() -> None:
+    """After ten minutes the path may have become another one: a full segment tries."""
+    run = narrow_scene(1000)
+    run.server.listen(Address(b"", PORT), Sink)
+    client = Application()
+    run.client.connect(SERVER, client)
+    run.network.run_for(SECOND)
+    client.write(UPLOAD)
+    run.client.settle()
+    run.network.run_for(SECOND)
+    sender = client.connection.subflows[0].endpoint.sender
+    assert sender.mss == 1000 - 40 - 12
+    run.network.run_for(601 * SECOND)
+    assert sender.mss == 1500 - 40 - 12
+
+
+@pytest.mark.parametrize(("says", "mss"), [(68, 552 - 52), (1499, 1499 - 52), (1500, 1448), (9000, 1448)])
+def test_bounds_of_a_path_mtu(says: int, mss: int) -> None:
+    """RFC 5927 section 7: nothing makes segments tiny, and nothing makes them grow."""
+    run = idle_scene()
+    (connection,) = run.client.stack.connections
+    connection.send(bytes(5000))
+    run.client.settle()
+    run.client.stack.receive([Packet([too_big(ROUTER, last_packet(run), says)])], run.network.clock.now_ns)
+    assert endpoint_of(run.client).sender.mss == mss
+
+
+@pytest.mark.parametrize("offset", [-1, -5000, 100_000])
+def test_errors_about_what_is_not_under_way(offset: int) -> None:
+    """RFC 5927 section 4.1: somebody who does not see the segments has to guess."""
+    run = idle_scene()
+    (connection,) = run.client.stack.connections
+    connection.send(bytes(5000))
+    run.client.settle()
+    endpoint = endpoint_of(run.client)
+    segment = decode(Packet([last_packet(run)]))
+    una = endpoint.sender.scoreboard.una
+    forged = Segment(segment.src, segment.dst, segment.sport, segment.dport, (una + offset) % 2**32)
+    for code, rest in ((4, 600), (3, 0)):
+        run.client.stack.receive(
+            [Packet([icmp_error(ROUTER, forged, UNREACHABLE, code, rest)])], run.network.clock.now_ns
+        )
+    assert endpoint.sender.mss == 1448
+    assert run.client.stack.counters["TcpExtOutOfWindowIcmps"] == 2
+
+
+def last_packet(run: Scene) -> bytes:
+    return next(record.packet for record in reversed(run.network.trace) if record.host == "client")
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("mtu", [1400, 1064, 600])
+def test_black_hole(mtu: int, paths: int) -> None:
+    """Full segments vanish and nobody says why (RFC 2923 section 2.1): smaller ones are tried."""
+    run = narrow_scene(mtu, answers=False, paths=paths)
+    exchange(run, UPLOAD, b"", limit_ns=120 * SECOND)
+    assert run.client.stack.counters["PathMtuBlackHoles"] >= 1
+
+
+def test_a_path_that_was_down_gets_full_segments_again() -> None:
+    run = make_scene(1, [PATH], mptcp=False)
+    run.server.listen(Address(b"", PORT), Application)
+    client = Application()
+    run.client.connect(SERVER, client)
+    client.on_connected = lambda: client.write(UPLOAD)  # type: ignore[method-assign]
+    run.network.run_for(100 * MILLISECOND)
+    for path in run.paths[0]:
+        path.hold_until(3 * SECOND)
+    sender = client.connection.subflows[0].endpoint.sender
+    run.network.run_for(4 * SECOND)
+    assert sender.mss < 1100
+    run.network.run_for(60 * SECOND)
+    assert sender.mss == 1448
+
+
+# --- not deliverable
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [(0, "Network is unreachable"), (1, "No route to host"), (3, "Connection refused"), (13, "No route to host")],
+)
+@pytest.mark.parametrize("mptcp", [True, False])
+def test_connecting_fails_at_once(code: int, error: str, mptcp: bool) -> None:
+    run = make_scene(1, [PATH], mptcp=mptcp)
+    client = Application()
+    run.client.connect(SERVER, client)
+    ((_, syn),) = run.segments("client")
+    assert syn.flags == SYN
+    run.client.deliver(icmp_error(ROUTER, syn, UNREACHABLE, code))
+    run.network.run_until(lambda: client.closed, SECOND)
+    assert client.error is not None
+    assert client.error.strerror == error
+    assert not client.connected
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 13])
+def test_a_connection_survives_and_knows_why_it_fails_later(code: int) -> None:
+    """RFC 5461: not even a hard error ends it; but when it times out, that is the reason (as in Linux)."""
+    run = idle_scene(data_retries=3)
+    (connection,) = run.client.stack.connections
+    endpoint = connection.subflows[0].endpoint
+    run.paths[0][0].middlebox = lambda packet: []
+    connection.send(bytes(1000))
+    run.client.settle()
+    run.client.deliver(icmp_error(ROUTER, decode(Packet([last_packet(run)])), UNREACHABLE, code))
+    run.network.run_for(SECOND)
+    assert endpoint.state is State.ESTABLISHED
+    run.network.run_for(60 * SECOND)
+    assert connection.error is not None
+    assert not isinstance(connection.error, TimeoutError)
+
+
+def test_a_join_that_is_not_deliverable_leaves_the_connection_alone() -> None:
+    holder: list[Scene] = []
+
+    def middlebox(packet: bytes) -> list[bytes]:
+        segment = decode(Packet([packet]))
+        if segment.src == client_ip(2):
+            holder[0].client.deliver(icmp_error(ROUTER, segment, UNREACHABLE, 1))
+            return []
+        return [packet]
+
+    holder.append(make_scene(1, [PATH] * 2, middlebox=middlebox))
+    client, _ = exchange(holder[0], UPLOAD, b"")
+    assert client.connection.is_mptcp
+
+
+# --- links of different kinds
+
+
+def test_each_address_has_the_mtu_of_its_link() -> None:
+    """A jumbo frame link beside a usual one (the simulator's links refuse what is too long for them)."""
+    network = Network(1)
+    hosts = []
+    for name, address in (("client", client_ip), ("server", server_ip)):
+        addresses = (LocalAddress(address(1), 24, mtu=9000), LocalAddress(address(2), 24))
+        hosts.append(network.add_host(name, StackConfig(addresses=addresses)))
+    run = Scene(network, *hosts, [])
+    for path, mtu in ((1, 9000), (2, 1500)):
+        spec = PATH if mtu == 1500 else type(PATH)(rate_bps=PATH.rate_bps, delay_ns=PATH.delay_ns, mtu=mtu)
+        run.paths.append(network.add_path(client_ip(path), server_ip(path), spec))
+    exchange(run, UPLOAD, b"")
+    longest = [
+        max(len(record.packet) for record in network.trace if record.packet[12:16] == client_ip(path))
+        for path in (1, 2)
+    ]
+    assert 8000 < longest[0] <= 9000
+    assert 1400 < longest[1] <= 1500
+    come_to_rest(run)
