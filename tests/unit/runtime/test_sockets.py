@@ -1,8 +1,11 @@
 import errno
+import http.client
 import os
 import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -179,3 +182,126 @@ def test_after_the_network_was_closed(networks):
     with pytest.raises(OSError, match="Bad file descriptor"):
         near.connect((SERVER, 80))
     near.close()
+
+
+def test_files(connected):
+    near, far = connected
+    with near.makefile("rwb") as own, far.makefile("r", encoding="utf-8") as text:
+        near.close()
+        own.write(b"first\nsecond")
+        own.flush()
+        assert text.readline() == "first\n"
+        # The connection lasts as long as its last file.
+        far.sendall(b"answer")
+        assert own.read(6) == b"answer"
+        own.close()
+        assert text.read() == "second"
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        near.recv(1)
+
+
+def test_sending_a_file(connected, tmp_path):
+    near, far = connected
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(250)) * 400)
+    with path.open("rb") as file, far.makefile("rb") as received:
+        assert near.sendfile(file, 50, 1000) == 1000
+        assert file.tell() == 1050
+        assert received.read(1000) == path.read_bytes()[50:1050]
+        assert near.sendfile(file, 99_000) == 1000
+        assert received.read(1000) == path.read_bytes()[99_000:]
+    assert near.sendmsg([b"a", memoryview(b"bc")]) == 3
+    assert far.recv(10) == b"abc"
+
+
+def test_shutting_down_the_reading_side(connected):
+    near, far = connected
+    far.sendall(b"arrived")
+    assert near.recv(1) == b"a"
+    results = []
+    near.recv(6)
+    thread = threading.Thread(target=lambda: results.append(near.recv(1)))
+    thread.start()
+    time.sleep(0.05)
+    near.shutdown(socket.SHUT_RD)
+    thread.join(5)
+    assert results == [b""]
+    near.sendall(b"still writing")
+    assert far.recv(100) == b"still writing"
+
+
+def test_connecting_without_waiting(networks):
+    client, server = networks
+    with server.create_server(("", 80)), client.socket() as near:
+        near.setblocking(False)
+        codes = [near.connect_ex((SERVER, 80))]
+        while codes[-1] not in (0, errno.EISCONN):
+            codes.append(near.connect_ex((SERVER, 80)))
+        assert codes[0] == errno.EINPROGRESS
+        assert set(codes[1:-1]) <= {errno.EALREADY}
+
+
+def test_flags(connected):
+    near, _ = connected
+    with pytest.raises(BlockingIOError):
+        near.recv(1, socket.MSG_DONTWAIT)
+    with pytest.raises(OSError, match="not supported"):
+        near.recv(1, socket.MSG_PEEK)
+
+
+def test_binding(networks):
+    with networks[0].socket() as near:
+        assert near.getsockname() == ("0.0.0.0", 0)
+        near.bind((CLIENT, 0))
+        assert (near.family, near.type, near.proto, near.fileno()) == (socket.AF_INET, socket.SOCK_STREAM, 6, -1)
+        with pytest.raises(OSError, match="Invalid argument"):
+            near.bind((CLIENT, 0))
+    with networks[0].socket() as near, pytest.raises(OSError, match="Cannot assign"):
+        near.bind(("10.0.0.9", 1))
+
+
+def test_names_are_looked_up(networks):
+    with networks[0].socket() as near, pytest.raises(socket.gaierror):
+        near.connect(("name.invalid", 80))
+
+
+class Pages(threading.Thread):
+    """Answers one HTTP request."""
+
+    def __init__(self, listener, body):
+        super().__init__()
+        self.listener, self.body = listener, body
+        self.start()
+
+    def run(self):
+        connection, _ = self.listener.accept()
+        with connection, connection.makefile("rwb") as file:
+            self.request = file.readline()
+            while file.readline().strip():
+                pass
+            file.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.body) + self.body)
+
+
+def test_unchanged_clients_of_the_standard_library(networks, monkeypatch):
+    """urllib and http.client, which make their connections with `socket.create_connection`."""
+    client, server = networks
+    body = bytes(range(256)) * 2000
+    monkeypatch.setattr(socket, "create_connection", client.create_connection)
+    monkeypatch.setenv("no_proxy", "*")
+    with server.create_server(("", 80)) as listener:
+        pages = Pages(listener, body)
+        with urllib.request.urlopen(f"http://{SERVER}/page", timeout=10) as answer:
+            assert answer.read() == body
+        pages.join(5)
+        assert pages.request == b"GET /page HTTP/1.1\r\n"
+        pages = Pages(listener, body)
+        connection = http.client.HTTPConnection(SERVER, source_address=(CLIENT, 0))
+        connection.request("GET", "/")
+        assert connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        assert connection.getresponse().read() == body
+        connection.close()
+        pages.join(5)
+    with pytest.raises(urllib.error.URLError, match="Connection refused"):
+        urllib.request.urlopen(f"http://{SERVER}/", timeout=10)
+    with pytest.raises(socket.gaierror):
+        client.create_connection(("name.invalid", 80))
