@@ -71,6 +71,11 @@ class CongestionControl(ABC):
         self.ssthresh = max(self.decrease(now), MINIMUM_WINDOW_SEGMENTS * self.mss)
         self.cwnd = self.ssthresh
 
+    def penalise(self) -> None:
+        """The subflow is too slow for the window of its connection: halve, without a loss (NSDI 2012 section 4.2)."""
+        self.cwnd = max(self.cwnd / 2, MINIMUM_WINDOW_SEGMENTS * self.mss)
+        self.ssthresh = min(self.ssthresh, self.cwnd)
+
     def on_timeout(self, now: int) -> None:
         """The retransmission timer expired, after ``on_congestion`` if that is due: one segment (RFC 5681)."""
         self.cwnd = self.mss

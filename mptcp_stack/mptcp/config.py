@@ -24,6 +24,10 @@ class MptcpConfig(TcpConfig):
     """One of ``SYN_COOKIES``: when a listener answers SYNs with a cookie and keeps nothing."""
     scheduler: str = "lowest-rtt"
     path_manager: str = "fullmesh"
+    opportunistic_retransmission: bool = True
+    """When the peer's window is full, send the data that holds it up again on a faster subflow (NSDI 2012)."""
+    penalisation: bool = True
+    """When the peer's window is full, halve the window of the subflow that holds it up (NSDI 2012)."""
     max_subflows: int = 8
     max_addresses_accepted: int = 8
     """Announced addresses of one peer that are remembered; further ones are answered and forgotten."""

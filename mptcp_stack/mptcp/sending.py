@@ -1,8 +1,9 @@
 """The sending half of a connection: which bytes go to which subflow, and what happens when they do not arrive."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp import observing
+from mptcp_stack.mptcp.blocking import Blocking, Reinjection, outstanding
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
 from mptcp_stack.mptcp.small_writes import SmallWrites
@@ -18,26 +19,18 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
 
 
-class Reinjection(NamedTuple):
-    """Bytes that were sent on one subflow and go out on another as well."""
-
-    dsn: int
-    end: int
-    chunks: Chunks
-    origin: Subflow | None
-
-
 class Sending:
     """Data from the application to the subflows; positions are unwrapped data sequence numbers."""
 
     __slots__ = (
-        "_backoff", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persist_timer", "_probed_ns",
-        "_reinjections", "_scheduler", "_unanswered_probes", "fin", "fin_sent", "queue", "small_writes",
+        "_backoff", "_blocking", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persist_timer",
+        "_probed_ns", "_reinjections", "_scheduler", "_unanswered_probes", "fin", "fin_sent", "queue", "small_writes",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", first: int, scheduler: type[Scheduler]) -> None:
         self._connection = connection
         self._scheduler = scheduler(self)
+        self._blocking = Blocking(connection)
         self.queue = SendQueue(first)
         self.fin: int | None = None
         """Data sequence number of our DATA_FIN, once the application has closed its side."""
@@ -107,6 +100,8 @@ class Sending:
             if not plain:
                 allowed = min(unsent, self._edge - queue.next)
             silly = allowed < unsent and all(one.endpoint.sender.is_silly(allowed) for one in self.subflows)
+            if silly:
+                self._relieve(now)
             subflow = None if silly else self._choose(allowed, now)
             if subflow is None:
                 self._watch_window(now)
@@ -160,6 +155,13 @@ class Sending:
             return mapping
         return mapping._replace(checksum=mapping.checksum_of(chunks))
 
+    def _relieve(self, now: int) -> None:
+        """The peer's window is full."""
+        oldest = self._blocking.relieve(self.queue.base, now)
+        if oldest is not None:
+            self._reinjections[oldest.dsn] = oldest
+            self._reinject(now)
+
     def _choose(self, wanted: int, now: int, origin: Subflow | None = None) -> Subflow | None:
         """The subflow for the next ``wanted`` bytes at the most; ``origin`` has them already."""
         if wanted <= 0:
@@ -201,14 +203,15 @@ class Sending:
 
     def _reinject_burst(self, waiting: Reinjection, now: int) -> Reinjection | None:
         """Send one burst; returns what is left of it, None if no subflow takes anything."""
-        dsn, end, chunks, origin = waiting
-        start = max(dsn, self.queue.base)
-        chosen = self._choose(end - start, now, origin)
+        start = max(waiting.dsn, self.queue.base)
+        length = waiting.end - start
+        chosen = self._choose(length, now, waiting.origin)
         if chosen is None:
             return None
         self._connection.count("MPTcpExtReinjections")
-        sent = self._send_again(chosen, start, cut(chunks, start - dsn, end - dsn), end - start, now)
-        return Reinjection(start + sent, end, cut(chunks, start + sent - dsn, end - dsn), origin)
+        chunks = cut(waiting.chunks, start - waiting.dsn, waiting.end - waiting.dsn)
+        sent = self._send_again(chosen, start, chunks, length, now)
+        return waiting._replace(dsn=start + sent, chunks=cut(chunks, sent, length))
 
     def _send_again(self, subflow: Subflow, dsn: int, chunks: Chunks, length: int, now: int) -> int:
         """Send a burst of what another subflow carries as well; how many of the ``length`` bytes it took."""
@@ -245,13 +248,9 @@ class Sending:
         """Queue everything outstanding on a subflow for the others, unless they send everything anyway."""
         if self._connection.is_plain or self._scheduler.redundant:
             return
-        for record in subflow.endpoint.sender.scoreboard:
-            mapping = record.mapping
-            if mapping is None or not record.length:
-                continue
-            dsn = mapping.dsn + record.seq - subflow.endpoint.iss - mapping.ssn
-            if dsn + record.length > self.queue.base:
-                self._reinjections[dsn] = Reinjection(dsn, dsn + record.length, record.chunks, subflow)
+        for burst in outstanding(subflow):
+            if burst.end > self.queue.base:
+                self._reinjections[burst.dsn] = burst
 
     def reinject_unacknowledged(self) -> None:
         """Queue everything that the peer has not acknowledged as data, wherever it was sent."""
