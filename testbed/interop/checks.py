@@ -97,6 +97,21 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Carried:
+    """A side sent data on so many subflows, and on no more."""
+
+    side: str
+    subflows: int
+
+    def problem(self, evidence: Evidence) -> str | None:
+        role = evidence.role(self.side)
+        used = {frame["tcp.stream"] for frame in evidence.frames if frame.sender == role and int(frame["tcp.len"])}
+        if len(used) == self.subflows:
+            return None
+        return f"{evidence.stack(self.side)} sent data on {len(used)} subflows, not {self.subflows}"
+
+
+@dataclass(frozen=True)
 class Ended:
     """A side's application got this error (None: none)."""
 

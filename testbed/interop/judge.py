@@ -37,6 +37,8 @@ def _application_problems(evidence: Evidence) -> Iterator[str]:
             yield f"{stack}: {len(outcomes)} connections, not 1"
         other = scenario.steps(ROLES[role == ROLES[0]])
         sent = sum(int(step.split()[1]) for step in other if step.startswith("send "))
+        if scenario.intact and evidence.left.get(role):
+            yield f"{stack}: did not end: {'; '.join(evidence.left[role])}"
         for outcome in outcomes:
             if outcome["mptcp"] != scenario.mptcp:
                 yield f"{stack}: {'fell back to TCP' if scenario.mptcp else 'is still MPTCP'}"

@@ -169,8 +169,8 @@ class Player:
     """What the ends of one program share."""
 
     def __init__(self, arguments: argparse.Namespace) -> None:
-        network = getattr(asyncio.get_running_loop(), "network", None)
-        self.side: Side = KernelSide() if network is None else OwnSide(network)
+        loop = asyncio.get_running_loop()
+        self.side: Side = OwnSide(loop) if hasattr(loop, "network") else KernelSide()
         self.step_limit_s: float = arguments.step_limit
         self.router_pid: int = arguments.router
         self._before: Mapping[str, int] = dict(self.side.counters())

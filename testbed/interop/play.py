@@ -25,6 +25,8 @@ PROGRAM_LIMIT_S = 40.0
 _SYSCTLS = {"net.mptcp.blackhole_timeout": "0"}
 """Of the kernel under test, beside the scenario's: a lost SYN must not keep later ones from asking for MPTCP."""
 
+_CHAIN = "add table inet middlebox\nadd chain inet middlebox way { type filter hook forward priority 0; }\n"
+
 
 def play(cell: Cell, directory: Path) -> Evidence:
     """Play a cell; raw files go to `directory`. LabError when the lab or the kernel refuses its settings."""
@@ -87,10 +89,11 @@ def _prepare(cell: Cell, lab: Lab) -> None:
     for host in lab.hosts.values():
         for interface in host.interfaces:
             host.run(["ethtool", "-K", interface, "tx", checksums, "gro", "off"])
-    if scenario.rules:
-        chain = "add table inet middlebox\nadd chain inet middlebox way { type filter hook forward priority 0; }\n"
-        rules = "".join(f"add rule inet middlebox way {rule}\n" for rule in scenario.rules)
-        lab.hosts["router"].run(["nft", "-f", "-"], input=chain + rules)
+    router = lab.hosts["router"]
+    rules = "".join(f"add rule inet middlebox way {rule}\n" for rule in scenario.rules)
+    router.run(["nft", "-f", "-"], input=_CHAIN + rules)
+    for command in scenario.router:
+        router.run(command.split())
 
 
 def _run_programs(cell: Cell, lab: Lab, directory: Path) -> dict[str, Program]:
@@ -112,7 +115,7 @@ def _command(cell: Cell, lab: Lab, role: str, *arguments: str) -> list[str]:
     interpreter = [sys.executable, "-P"] if sys.flags.safe_path else [sys.executable]
     argv = [*interpreter, "-m", "testbed.interop.peer", *arguments, *options]
     if role == cell.kernel:
-        return ["mptcpize", "run", *argv]
+        return ["mptcpize", "run", *argv] if cell.scenario.kernel_mptcp else argv
     argv += ["--stack-loop", "mptcp_stack"]
     for address in _own_addresses(cell, lab.hosts[role]):
         argv += ["--address", address]

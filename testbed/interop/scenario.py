@@ -39,6 +39,7 @@ class Lacking(NamedTuple):
 
 
 CHUNK = 200_000
+"""Bytes of an exchange; what two subflows are to share is more."""
 EXCHANGE = (f"send {CHUNK}", f"read {CHUNK}", "observe", "close")
 ANSWER = (f"read {CHUNK}", f"send {CHUNK}", "observe", "read", "close")
 
@@ -49,8 +50,10 @@ class Scenario:
 
     `client`, `server`: steps (see `peer`). `second`: what a side's second address is for, as flags of the kernel's
     endpoints (`subflow`, `signal`, `backup`, `port N`); without it a side has one address. `ours`: settings of our
-    stack, `kernel`: sysctls of the other host, `limits`: of its path manager. `rules`: of nftables in the router.
-    `mptcp`: whether the connection must be MPTCP at its end. `intact`: whether the data must arrive as sent.
+    stack, `kernel`: sysctls of the other host, `limits`: subflows and accepted addresses of its path manager,
+    `kernel_mptcp`: whether its program asks for MPTCP. `rules`: of nftables in the router, `router`: commands there.
+    `mptcp`: whether the connection must be MPTCP at its end. `intact`: whether all data must arrive as sent and both
+    sides come to an orderly end; otherwise the checks say it all.
     `altered`: the router alters packets, whose checksums nobody computes before the end.
     `lacking`: how to see that the kernel does not have the feature.
     """
@@ -65,7 +68,9 @@ class Scenario:
     ours: tuple[str, ...] = ()
     kernel: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[int, int] = (8, 8)
+    kernel_mptcp: bool = True
     rules: tuple[str, ...] = ()
+    router: tuple[str, ...] = ()
     mptcp: bool = True
     intact: bool = True
     altered: bool = False

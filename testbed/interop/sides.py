@@ -79,8 +79,8 @@ class KernelSide:
 class OwnSide:
     """Our stack, on the network that this program's event loop drives."""
 
-    def __init__(self, network: Any) -> None:
-        self._network = network
+    def __init__(self, loop: Any) -> None:
+        self._network, self._driver = loop.network, loop.driver
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
         return await asyncio.start_server(accept, host, port, backlog=_BACKLOG)
@@ -102,10 +102,23 @@ class OwnSide:
         ]
 
     def make_backup(self) -> None:
-        raise NotImplementedError
+        for connection, subflow in self._second_subflows():
+            connection.set_backup(subflow, True)
+        self._driver.wake()
 
     def withdraw(self) -> None:
-        raise NotImplementedError
+        for connection, subflow in self._second_subflows():
+            connection.announcements.withdraw([SECOND])
+            subflow.endpoint.abort(self._network.now())
+        self._driver.wake()
+
+    def _second_subflows(self) -> list[tuple[Any, Any]]:
+        return [
+            (connection, subflow)
+            for connection in self._network.stack.connections
+            for subflow in connection.subflows
+            if subflow.local_id == SECOND
+        ]
 
 
 def _output(*command: str) -> str:

@@ -1,0 +1,86 @@
+"""Addresses told to the peer and taken back, priorities of subflows (RFC 8684 sections 3.3.8, 3.4)."""
+
+from testbed.interop.checks import Carried, Count, Seen, exactly
+from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE
+from testbed.interop.scenario import Scenario
+from testbed.stacks.base import CLIENT, SERVER
+
+ADD_ADDR = "RFC 8684 section 3.4.1"
+REMOVE_ADDR = "RFC 8684 section 3.4.2"
+MP_PRIO = "RFC 8684 section 3.3.8"
+
+SCENARIOS = (
+    Scenario(
+        name="add-addr",
+        title="ADD_ADDR, its echo, and the join that follows",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        checks=(
+            *JOINED,
+            Seen(SERVER, "ADD_ADDR", where={"echo": "0", "addrid": "2"}),
+            Seen(CLIENT, "ADD_ADDR", where={"echo": "1", "addrid": "2"}),
+            Count(CLIENT, "AddAddr"),
+            Count(SERVER, "EchoAdd"),
+        ),
+    ),
+    Scenario(
+        name="add-addr-lost",
+        title="ADD_ADDR lost: repeated until it is echoed",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        kernel={"net.mptcp.add_addr_timeout": "1"},
+        rules=(f"tcp option mptcp subtype 3 {ONCE} drop",),
+        checks=(*JOINED, Count(SERVER, "AddAddrTx", 2), exactly(CLIENT, "AddAddr", 1), Count(SERVER, "EchoAdd")),
+    ),
+    Scenario(
+        name="remove-addr-server",
+        title="REMOVE_ADDR from the server",
+        section=REMOVE_ADDR,
+        second={SERVER: "signal"},
+        client=("until MPJoinSynAckRx 1", f"send {MUCH}", "until RmAddr 1", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", f"read {MUCH}", "withdraw", f"send {MUCH}", "observe", "read", "close"),
+        checks=(
+            *JOINED,
+            Seen(SERVER, "REMOVE_ADDR", where={"addrid": "2"}),
+            exactly(SERVER, "RmAddrTx", 1),
+            exactly(CLIENT, "RmAddr", 1),
+        ),
+    ),
+    Scenario(
+        name="remove-addr-client",
+        title="REMOVE_ADDR from the client",
+        section=REMOVE_ADDR,
+        second={CLIENT: "subflow"},
+        client=("until MPJoinSynAckRx 1", f"send {MUCH}", "withdraw", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", f"read {MUCH}", "until RmAddr 1", f"send {MUCH}", "observe", "read", "close"),
+        checks=(
+            *JOINED,
+            Seen(CLIENT, "REMOVE_ADDR", where={"addrid": "2"}),
+            exactly(CLIENT, "RmAddrTx", 1),
+            exactly(SERVER, "RmAddr", 1),
+            Carried(SERVER, 1),
+        ),
+    ),
+    Scenario(
+        name="mp-prio-client",
+        title="MP_PRIO from the client: its second subflow becomes a backup",
+        section=MP_PRIO,
+        second={CLIENT: "subflow"},
+        client=("until MPJoinSynAckRx 1", "backup", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", "until MPPrioRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(*JOINED, Seen(CLIENT, "MP_PRIO"), Count(SERVER, "MPPrioRx"), Carried(SERVER, 1), Carried(CLIENT, 1)),
+    ),
+    Scenario(
+        name="mp-prio-server",
+        title="MP_PRIO from the server: its second subflow becomes a backup",
+        section=MP_PRIO,
+        second={SERVER: "signal"},
+        client=("until MPJoinSynAckRx 1", "until MPPrioRx 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", "backup", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(*JOINED, Seen(SERVER, "MP_PRIO"), Count(CLIENT, "MPPrioRx"), Carried(SERVER, 1), Carried(CLIENT, 1)),
+    ),
+)

@@ -1,0 +1,87 @@
+"""TCP underneath: options refused, losses, small packets."""
+
+from testbed.interop.checks import KERNEL, OURS, Count, Holds
+from testbed.interop.features.steps import AFTER_JOIN, CONNECTED, JOINED
+from testbed.interop.scenario import Scenario
+from testbed.stacks.base import CLIENT, SERVER
+
+NETWORKS = {
+    "router-eth1": ("10.0.1.0/24", "fd00:0:1::/64"),
+    "router-eth3": ("10.1.1.0/24", "fd00:1:1::/64"),
+}
+
+
+def absent(field: str) -> Holds:
+    """No packet has a field that tshark would show."""
+    return Holds(lambda evidence: not any(frame[field] for frame in evidence.frames), f"{field} was seen")
+
+
+SCENARIOS = (
+    Scenario(
+        name="loss",
+        title="Packets lost in both directions: SACK, recovery",
+        section="RFC 2018, RFC 8985",
+        second={CLIENT: "subflow"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        rules=("meta length > 1000 numgen inc mod 50 == 20 drop",),
+        checks=(
+            *JOINED,
+            *(
+                Holds(
+                    lambda evidence, side=side: any(
+                        frame["tcp.options.sack.count"] for frame in evidence.frames
+                        if frame.sender == evidence.role(side)
+                    ),
+                    f"{side}: no SACK sent",
+                )
+                for side in (OURS, KERNEL)
+            ),
+            Count(KERNEL, "TcpRetransSegs"),
+        ),
+    ),
+    Scenario(
+        name="no-timestamps",
+        title="The kernel without timestamps",
+        section="RFC 7323",
+        kernel={"net.ipv4.tcp_timestamps": "0"},
+        second={CLIENT: "subflow"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        checks=(*CONNECTED, *JOINED),
+    ),
+    Scenario(
+        name="no-window-scale",
+        title="The kernel without window scaling",
+        section="RFC 7323",
+        kernel={"net.ipv4.tcp_window_scaling": "0"},
+        checks=CONNECTED,
+    ),
+    Scenario(
+        name="no-sack",
+        title="The kernel without SACK, packets lost",
+        section="RFC 9293",
+        kernel={"net.ipv4.tcp_sack": "0"},
+        rules=("meta length > 1000 numgen inc mod 50 == 20 drop",),
+        checks=(*CONNECTED, absent("tcp.options.sack.count")),
+    ),
+    Scenario(
+        name="no-options",
+        title="We offer neither timestamps nor SACK",
+        section="RFC 9293",
+        ours=("timestamps=false", "sack=false"),
+        checks=(*CONNECTED, absent("tcp.options.sack.count")),
+    ),
+    Scenario(
+        name="small-mtu",
+        title="A router passes 1300 bytes: path MTU discovery",
+        section="RFC 1191, RFC 8201",
+        router=tuple(
+            f"ip route replace {network} dev {device} proto kernel {'metric 256' if ':' in network else 'scope link'}"
+            " mtu lock 1300"
+            for device, networks in NETWORKS.items()
+            for network in networks
+        ),
+        checks=CONNECTED,
+    ),
+)  # fmt: skip
