@@ -105,7 +105,7 @@ class ActiveInitial(Handshake):
         config = connection.host.config
         if subflow.syn_transmissions > config.mptcp_syn_attempts:
             return ()
-        self._count["MPTcpExtMPCapableSYNTX"] += 1
+        self._count["MPTcpExtMPCapableSYNTX"] += subflow.syn_transmissions == 1
         version = connection.version
         key = connection.local_key.value if version == 0 else None
         return (MpCapable(version, offer_flags(config, version), key),)
@@ -163,7 +163,7 @@ class ActiveJoin(Handshake):
         self._peer_nonce = b""
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
-        self._count["MPTcpExtMPJoinSynTx"] += 1
+        self._count["MPTcpExtMPJoinSynTx"] += subflow.syn_transmissions == 1
         return (MpJoinSyn(subflow.backup, subflow.local_id, self.connection.remote_key.token, self._nonce),)
 
     def established(self, segment: Segment, now: int) -> bool:

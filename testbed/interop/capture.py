@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ _FIELDS = (
     "ip.src", "ipv6.src", "tcp.srcport", "tcp.dstport", "tcp.len", "tcp.flags", "tcp.stream",
     "ip.checksum.status", "tcp.checksum.status", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message",
     "ip.dsfield.ecn", "ipv6.tclass.ecn", "tcp.options.timestamp.tsval", "tcp.options.wscale.shift",
-    "tcp.options.sack_perm", "tcp.options.sack.count",
+    "tcp.options.sack_perm", "tcp.options.sack.count", "tcp.options",
     *(_MPTCP + name for name in (
         "subtype", "version", "backup.flag", "checksumreq.flags", "nomoresubflows.flag", "datafin.flag", "dseqn8.flag",
         "dataack8.flag", "sendkey", "recvkey", "recvtok", "sendhmac", "sendtrunchmac", "addrid", "echo", "ipv4", "ipv6",
@@ -63,7 +63,9 @@ class Frame:
 
     def faults(self, checksums: bool) -> list[str]:
         """Why it is not a well-formed packet."""
-        found = [f"frame {self.number}: {text}" for text in self.expert(_ERROR)]
+        # Of checksums the fields below tell; a packet may be captured before its checksum is computed.
+        errors = [text for text in self.expert(_ERROR) if not text.startswith("Bad checksum")]
+        found = [f"frame {self.number}: {text}" for text in errors]
         if self["_ws.malformed"]:
             found.append(f"frame {self.number}: malformed")
         bad = [name for name in ("ip", "tcp") if self[f"{name}.checksum.status"] == _BAD_CHECKSUM]
@@ -71,8 +73,8 @@ class Frame:
 
     @property
     def warnings(self) -> list[str]:
-        """What tshark warns of."""
-        return self.expert(_WARNING)
+        """What tshark warns of, errors left out."""
+        return [text for text in self.expert(_WARNING) if text not in self.expert(_ERROR)]
 
 
 @contextmanager
@@ -92,9 +94,12 @@ def capturing(host: Host, directory: Path) -> Iterator[Path]:
         part.unlink()
 
 
-def dissect(path: Path, hosts: dict[str, str]) -> list[Frame]:
-    """Read a capture; `hosts` gives the host of each address."""
+def dissect(path: Path, hosts: Mapping[str, str], ports: Iterable[int]) -> list[Frame]:
+    """Read a capture; `hosts` gives the host of each address, `ports` are those that servers listen on."""
     argv = ["tshark", "-r", str(path), "-T", "fields", "-E", "aggregator=|", "-E", "separator=/t"]
+    for port in ports:
+        # Payload is noise that must not be taken for some protocol.
+        argv += ["-d", f"tcp.port=={port},data"]
     for check in _CHECKS:
         argv += ["-o", f"{check}:TRUE"]
     for name in _FIELDS:

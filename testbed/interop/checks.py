@@ -5,6 +5,7 @@ A side is named by its role (`client`, `server`) or by its stack (`ours`, `kerne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -97,18 +98,51 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Carried:
-    """A side sent data on so many subflows, and on no more."""
+class Share:
+    """So much of the payload that a side sent went over further subflows, 0 to 1; reinjected bytes count again."""
 
     side: str
-    subflows: int
+    low: float = 0.0
+    high: float = 1.0
 
     def problem(self, evidence: Evidence) -> str | None:
         role = evidence.role(self.side)
-        used = {frame["tcp.stream"] for frame in evidence.frames if frame.sender == role and int(frame["tcp.len"])}
-        if len(used) == self.subflows:
+        sent: Counter[str] = Counter()
+        for frame in evidence.frames:
+            if frame.sender == role:
+                sent[frame["tcp.stream"]] += int(frame["tcp.len"])
+        share = 1 - sent["0"] / (sent.total() or 1)
+        if self.low <= share <= self.high:
             return None
-        return f"{evidence.stack(self.side)} sent data on {len(used)} subflows, not {self.subflows}"
+        stack = evidence.stack(self.side)
+        return f"{stack} sent {share:.0%} over further subflows, not {self.low:.0%} to {self.high:.0%}"
+
+
+def on_both(side: str) -> Share:
+    """A side sent data on further subflows, too."""
+    return Share(side, 0.01)
+
+
+def on_first(side: str) -> Share:
+    """A side sent most data on the first subflow: what others reinject is less."""
+    return Share(side, 0, 0.2)
+
+
+@dataclass(frozen=True)
+class TcpSeen:
+    """A side sent packets with a field that tshark shows; `low` of them or more, `high` or less."""
+
+    side: str
+    field: str
+    low: int = 1
+    high: float = float("inf")
+
+    def problem(self, evidence: Evidence) -> str | None:
+        role = evidence.role(self.side)
+        found = sum(frame.sender == role and frame[self.field] not in ("", "0") for frame in evidence.frames)
+        if self.low <= found <= self.high:
+            return None
+        return f"{evidence.stack(self.side)} sent {found} packets with {self.field}, not {self.low} to {self.high:g}"
 
 
 @dataclass(frozen=True)
@@ -123,14 +157,3 @@ class Ended:
         if errors and all(error == self.error for error in errors):
             return None
         return f"{evidence.stack(self.side)}'s application got {errors}, not {self.error}"
-
-
-@dataclass(frozen=True)
-class Holds:
-    """Anything else: a function of the evidence, and what it means when it is false."""
-
-    test: Callable[[Evidence], bool]
-    otherwise: str
-
-    def problem(self, evidence: Evidence) -> str | None:
-        return None if self.test(evidence) else self.otherwise

@@ -11,7 +11,7 @@ from testbed.hosts import Host
 from testbed.interop.capture import Frame, capturing, dissect
 from testbed.interop.checks import Evidence
 from testbed.interop.peer import Scene
-from testbed.interop.scenario import ROLES, Cell
+from testbed.interop.scenario import JOIN_PORT, PORT, ROLES, Cell
 from testbed.interop.sides import SECOND
 from testbed.lab import Lab
 from testbed.stacks.base import CLIENT, SERVER
@@ -19,7 +19,6 @@ from testbed.stacks.counters import difference, read
 from testbed.stacks.process import Program, announced_ready, running
 from testbed.topologies import load_topology
 
-PORT = 5001
 STEP_LIMIT_S = 8.0
 PROGRAM_LIMIT_S = 40.0
 _SYSCTLS = {"net.mptcp.blackhole_timeout": "0"}
@@ -44,7 +43,7 @@ def play(cell: Cell, directory: Path) -> Evidence:
             _collect(evidence, role, program)
         evidence.counters[cell.kernel] = counted[cell.kernel].protocols
         hosts = {address: host for host in ROLES for address in _every_address(lab.hosts[host])}
-    evidence.frames = dissect(directory / "capture.pcap", hosts)
+    evidence.frames = dissect(directory / "capture.pcap", hosts, (PORT, JOIN_PORT))
     return evidence
 
 

@@ -38,6 +38,9 @@ class Lacking(NamedTuple):
     reason: str
 
 
+PORT, JOIN_PORT = 5001, 5002
+"""What the server listens on, and what it announces where an address has a port of its own."""
+
 CHUNK = 200_000
 """Bytes of an exchange; what two subflows are to share is more."""
 EXCHANGE = (f"send {CHUNK}", f"read {CHUNK}", "observe", "close")

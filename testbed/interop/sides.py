@@ -80,6 +80,7 @@ class OwnSide:
     """Our stack, on the network that this program's event loop drives."""
 
     def __init__(self, loop: Any) -> None:
+        self._loop = loop
         self._network, self._driver = loop.network, loop.driver
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
@@ -109,7 +110,7 @@ class OwnSide:
     def withdraw(self) -> None:
         for connection, subflow in self._second_subflows():
             connection.announcements.withdraw([SECOND])
-            subflow.endpoint.abort(self._network.now())
+            subflow.endpoint.abort(round(self._loop.time() * 1e9))
         self._driver.wake()
 
     def _second_subflows(self) -> list[tuple[Any, Any]]:

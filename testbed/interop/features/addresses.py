@@ -1,8 +1,8 @@
 """Addresses told to the peer and taken back, priorities of subflows (RFC 8684 sections 3.3.8, 3.4)."""
 
-from testbed.interop.checks import Carried, Count, Seen, exactly
+from testbed.interop.checks import KERNEL, Count, Seen, exactly, on_first
 from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE
-from testbed.interop.scenario import Scenario
+from testbed.interop.scenario import JOIN_PORT, Lacking, Scenario
 from testbed.stacks.base import CLIENT, SERVER
 
 ADD_ADDR = "RFC 8684 section 3.4.1"
@@ -37,6 +37,37 @@ SCENARIOS = (
         checks=(*JOINED, Count(SERVER, "AddAddrTx", 2), exactly(CLIENT, "AddAddr", 1), Count(SERVER, "EchoAdd")),
     ),
     Scenario(
+        name="add-addr-port",
+        title="ADD_ADDR with a port of its own, joined there",
+        section=ADD_ADDR,
+        second={SERVER: f"signal port {JOIN_PORT}"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        roles=(CLIENT,),
+        checks=(*JOINED, Seen(SERVER, "ADD_ADDR", where={"port": str(JOIN_PORT)}), Count(SERVER, "MPJoinPortAckRx")),
+        lacking=Lacking(
+            Count(KERNEL, "AddAddrTxDrop"), "no room beside timestamps for an address of IPv6 (MPTcpExtAddAddrTxDrop)"
+        ),
+    ),
+    Scenario(
+        name="add-addr-limit-kernel",
+        title="The kernel accepts no announced address: it does not join",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        limits=(8, 0),
+        roles=(SERVER,),
+        checks=(Count(CLIENT, "AddAddr"), exactly(SERVER, "MPJoinSynRx", 0)),
+    ),
+    Scenario(
+        name="add-addr-limit-ours",
+        title="We accept no announced address: we do not join",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        ours=("max_addresses_accepted=0",),
+        roles=(CLIENT,),
+        checks=(Count(CLIENT, "AddAddr"), exactly(SERVER, "MPJoinSynRx", 0)),
+    ),
+    Scenario(
         name="remove-addr-server",
         title="REMOVE_ADDR from the server",
         section=REMOVE_ADDR,
@@ -62,7 +93,7 @@ SCENARIOS = (
             Seen(CLIENT, "REMOVE_ADDR", where={"addrid": "2"}),
             exactly(CLIENT, "RmAddrTx", 1),
             exactly(SERVER, "RmAddr", 1),
-            Carried(SERVER, 1),
+            on_first(SERVER),
         ),
     ),
     Scenario(
@@ -72,7 +103,7 @@ SCENARIOS = (
         second={CLIENT: "subflow"},
         client=("until MPJoinSynAckRx 1", "backup", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
         server=("until MPJoinAckRx 1", "until MPPrioRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
-        checks=(*JOINED, Seen(CLIENT, "MP_PRIO"), Count(SERVER, "MPPrioRx"), Carried(SERVER, 1), Carried(CLIENT, 1)),
+        checks=(*JOINED, Seen(CLIENT, "MP_PRIO"), Count(SERVER, "MPPrioRx"), on_first(SERVER), on_first(CLIENT)),
     ),
     Scenario(
         name="mp-prio-server",
@@ -81,6 +112,6 @@ SCENARIOS = (
         second={SERVER: "signal"},
         client=("until MPJoinSynAckRx 1", "until MPPrioRx 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
         server=("until MPJoinAckRx 1", "backup", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
-        checks=(*JOINED, Seen(SERVER, "MP_PRIO"), Count(CLIENT, "MPPrioRx"), Carried(SERVER, 1), Carried(CLIENT, 1)),
+        checks=(*JOINED, Seen(SERVER, "MP_PRIO"), Count(CLIENT, "MPPrioRx"), on_first(SERVER), on_first(CLIENT)),
     ),
 )

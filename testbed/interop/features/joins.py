@@ -1,6 +1,6 @@
 """Further subflows: MP_JOIN, backups, refusals, limits, death (RFC 8684 section 3.2)."""
 
-from testbed.interop.checks import Carried, Count, Seen, exactly
+from testbed.interop.checks import KERNEL, Count, Seen, exactly, on_both, on_first
 from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE, OTHERS, SYN, SYN_ACK
 from testbed.interop.scenario import Scenario
 from testbed.stacks.base import CLIENT, SERVER
@@ -10,6 +10,8 @@ PATH_2_DIES = (
     "router nft add rule inet middlebox way iifname router-eth2 drop",
     "router nft add rule inet middlebox way oifname router-eth2 drop",
 )
+
+REFUSED = (exactly(SERVER, "MPJoinAckRx", 0), Seen(SERVER, "MP_TCPRST"), on_first(CLIENT))
 
 SCENARIOS = (
     Scenario(
@@ -23,8 +25,8 @@ SCENARIOS = (
             *JOINED,
             Seen(CLIENT, "MP_JOIN", 2),
             Seen(SERVER, "MP_JOIN"),
-            Carried(CLIENT, 2),
-            Carried(SERVER, 2),
+            on_both(CLIENT),
+            on_both(SERVER),
         ),
     ),
     Scenario(
@@ -46,7 +48,7 @@ SCENARIOS = (
         server=("until MPJoinNoTokenFound 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
         rules=(f"{SYN} tcp option mptcp subtype 1 @th,352,32 set 0x01020304",),
         altered=True,
-        checks=(Count(SERVER, "MPJoinNoTokenFound"), exactly(SERVER, "MPJoinAckRx", 0), Carried(CLIENT, 1)),
+        checks=(*REFUSED, Count(SERVER, "MPJoinNoTokenFound")),
     ),
     Scenario(
         name="join-hmac-server",
@@ -57,7 +59,12 @@ SCENARIOS = (
         server=("until MPJoinSynRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
         rules=(f"{SYN_ACK} tcp option mptcp subtype 1 @th,352,32 set 0x01020304",),
         altered=True,
-        checks=(exactly(CLIENT, "MPJoinSynAckHMacFailure", 1), exactly(SERVER, "MPJoinAckRx", 0), Carried(CLIENT, 1)),
+        checks=(
+            exactly(CLIENT, "MPJoinSynAckHMacFailure", 1),
+            exactly(SERVER, "MPJoinAckRx", 0),
+            Seen(CLIENT, "MP_TCPRST"),
+            on_first(CLIENT),
+        ),
     ),
     Scenario(
         name="join-hmac-client",
@@ -68,7 +75,38 @@ SCENARIOS = (
         server=("until MPJoinAckHMacFailure 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
         rules=(f"{OTHERS} tcp option mptcp subtype 1 @th,288,32 set 0x01020304",),
         altered=True,
-        checks=(Count(SERVER, "MPJoinAckHMacFailure"), exactly(SERVER, "MPJoinAckRx", 0), Carried(SERVER, 1)),
+        checks=(*REFUSED, Count(SERVER, "MPJoinAckHMacFailure")),
+    ),
+    Scenario(
+        name="join-limit-kernel",
+        title="The kernel's limit of subflows: our join refused",
+        section=SECTION,
+        second={CLIENT: "subflow"},
+        limits=(0, 0),
+        roles=(CLIENT,),
+        client=("until MPJoinSynTx 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinSynRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(*REFUSED, Count(KERNEL, "MPJoinRejected")),
+    ),
+    Scenario(
+        name="join-limit-ours",
+        title="Our limit of subflows: the kernel's join refused",
+        section=SECTION,
+        second={CLIENT: "subflow"},
+        ours=("max_subflows=1",),
+        roles=(SERVER,),
+        client=("until MPJoinSynTx 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinSynRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=REFUSED,
+    ),
+    Scenario(
+        name="join-forbidden",
+        title="The server asks for no joins to its first address (flag C)",
+        section="RFC 8684 section 3.1",
+        second={CLIENT: "subflow"},
+        kernel={"net.mptcp.allow_join_initial_addr_port": "0"},
+        ours=("allow_join_initial_address=false",),
+        checks=(Seen(SERVER, "MP_CAPABLE", where={"nomoresubflows.flag": "1"}), exactly(SERVER, "MPJoinSynRx", 0)),
     ),
     Scenario(
         name="path-dies",
@@ -83,6 +121,6 @@ SCENARIOS = (
             "until MPJoinAckRx 1", f"read {MUCH}", f"send {MUCH}", f"read {MUCH}", f"send {MUCH}", "observe", "read",
             "close",
         ),
-        checks=(*JOINED, Carried(CLIENT, 2), Carried(SERVER, 2)),
+        checks=(*JOINED, on_both(CLIENT), on_both(SERVER)),
     ),
 )  # fmt: skip

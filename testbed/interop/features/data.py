@@ -1,0 +1,104 @@
+"""Data sequence signals with checksums, what alters payload, and version 0 (RFC 8684 sections 3.3.1, 3.7)."""
+
+from testbed.interop.checks import KERNEL, OURS, Count, Ended, Seen, exactly, on_both
+from testbed.interop.features.steps import AFTER_JOIN, JOINED, ONCE
+from testbed.interop.scenario import CHUNK, Lacking, Scenario
+from testbed.stacks.base import CLIENT, SERVER
+
+
+def has_checksum(options: str) -> bool:
+    """Whether TCP's options, in hexadecimal, hold a DSS of 28 bytes: tshark does not show the last two of them."""
+    return "1e1c2" in options
+
+
+CHECKSUMS = "RFC 8684 section 3.3.1"
+FAILURE = "RFC 8684 section 3.7"
+ASKED = {"net.mptcp.checksum_enabled": "1"}
+ASK = ("dss_checksum=true",)
+VALID = tuple(exactly(side, "DataCsumErr", 0) for side in (CLIENT, SERVER))
+WITH_CHECKSUM = tuple(Seen(side, "DSS", where={"tcp.options": has_checksum}) for side in (OURS, KERNEL))
+ALTER = "meta length > 500 {} @ih,800,8 set 0x00"
+"""One byte of the payload, of packets that the rest selects; the first, short mapping arrives as it was."""
+
+SCENARIOS = (
+    Scenario(
+        name="checksum",
+        kernel=ASKED,
+        ours=ASK,
+        title="DSS checksums asked for by both, two subflows",
+        section=CHECKSUMS,
+        second={CLIENT: "subflow"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        checks=(*JOINED, *VALID, *WITH_CHECKSUM, Seen(CLIENT, "MP_CAPABLE", where={"checksumreq.flags": "1"})),
+    ),
+    Scenario(
+        name="checksum-ours",
+        title="DSS checksums asked for by us alone",
+        section=CHECKSUMS,
+        ours=ASK,
+        checks=(*VALID, *WITH_CHECKSUM, Seen(OURS, "MP_CAPABLE", where={"checksumreq.flags": "1"})),
+    ),
+    Scenario(
+        name="checksum-kernel",
+        title="DSS checksums asked for by the kernel alone",
+        section=CHECKSUMS,
+        kernel=ASKED,
+        checks=(*VALID, *WITH_CHECKSUM, Seen(KERNEL, "MP_CAPABLE", where={"checksumreq.flags": "1"})),
+    ),
+    Scenario(
+        name="checksum-fails",
+        kernel=ASKED,
+        ours=ASK,
+        title="Payload altered on one of two paths: MP_FAIL, that subflow is reset",
+        section=FAILURE,
+        second={CLIENT: "subflow"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        rules=(ALTER.format('iifname "router-eth2"'),),
+        altered=True,
+        checks=(
+            *JOINED,
+            on_both(CLIENT),
+            Count(SERVER, "DataCsumErr"),
+            Count(SERVER, "MPFailTx"),
+            Seen(SERVER, "MP_FAIL"),
+            Count(CLIENT, "MPFailRx"),
+        ),
+    ),
+    Scenario(
+        name="checksum-fails-alone",
+        kernel=ASKED,
+        ours=ASK,
+        title="Payload altered on the only path: MP_FAIL, infinite mapping, TCP",
+        section=FAILURE,
+        client=("read 1000", f"send {CHUNK}", f"read {CHUNK}", "observe", "close"),
+        server=("send 1000", f"read {CHUNK}", f"send {CHUNK}", "observe", "read", "close"),
+        rules=(ALTER.format(f'iifname "router-eth1" {ONCE}'),),
+        altered=True,
+        mptcp=False,
+        intact=False,
+        checks=(
+            Count(SERVER, "DataCsumErr"),
+            Count(SERVER, "MPFailTx"),
+            Seen(SERVER, "MP_FAIL"),
+            Count(CLIENT, "MPFailRx"),
+            Count(CLIENT, "InfiniteMapTx"),
+            Count(SERVER, "InfiniteMapRx"),
+            Ended(CLIENT, None),
+            Ended(SERVER, None),
+        ),
+    ),
+    Scenario(
+        name="version-0",
+        title="Version 0 (RFC 6824)",
+        section="RFC 6824 section 3.1",
+        ours=("mptcp_version=0", "mptcp_minimum_version=0"),
+        checks=(Seen(CLIENT, "MP_CAPABLE", where={"version": "0"}), Seen(SERVER, "MP_CAPABLE", where={"version": "0"})),
+        lacking=Lacking(
+            Count(CLIENT, "MPCapableFallbackSYNACK"),
+            "Linux speaks version 1 alone: to another it answers, and from another it takes, TCP"
+            " (MPTcpExtMPCapableFallbackSYNACK of the client)",
+        ),
+    ),
+)
