@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
+from mptcp_stack.tcp.ecn import ECN_CHOICES
 
 SYN_COOKIES = ("off", "overflow", "always")
 CHOICES: dict[str, tuple[object, ...]] = {
+    "ecn": ECN_CHOICES,
     "syn_cookies": SYN_COOKIES,
     "mptcp_version": (0, 1),
     "mptcp_minimum_version": (0, 1),

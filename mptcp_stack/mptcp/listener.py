@@ -13,7 +13,7 @@ from mptcp_stack.storage import MASK_32, NEVER
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.passive_open import peer_mss, remember, syn_ack
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
-from mptcp_stack.wire import ACK, FIN, RST, SYN, MpCapable, Segment
+from mptcp_stack.wire import ACK, ECE, FIN, RST, SYN, MpCapable, Segment
 
 Accept = Callable[["Listener", HalfOpen, Segment, int], None]
 """Makes a connection of a handshake and the segment that completes it."""
@@ -112,6 +112,7 @@ class Listener:
         offset = (segment.seq - request.syn.seq - 1) & MASK_32
         if flags & SYN:
             if segment.seq == request.syn.seq and not flags & ACK:
+                request.syn.flags = flags  # it may no longer ask for ECN
                 self._send(request, now)  # the peer did not get our SYN/ACK
             else:
                 self._challenge(request, now)
@@ -182,6 +183,7 @@ class Listener:
         self._cookie_sent_ns = now
         segment = syn_ack(self.host.context, syn, self._cookies.sequence(syn, peer_mss(syn), now), now)
         self._cookies.keep_options(syn.options, segment.options)
+        segment.flags &= ~ECE  # a cookie does not remember it
         reply = self._reply(syn)
         if reply is not None:
             key = self._cookies.key(syn, reply.version, now, self._token_in_use)

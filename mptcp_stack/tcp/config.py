@@ -22,6 +22,8 @@ class TcpConfig:
     """Payload of one super-segment at the most; anything below an MSS gives one wire packet a segment."""
     timestamps: bool = True
     sack: bool = True
+    ecn: str = "accept"
+    """Explicit congestion notification (RFC 3168): "off", "accept" if the peer asks for it, or "on", ask for it."""
     pacing: bool = True
     """Spread a window over the round trip on paths slower than a super-segment a millisecond."""
     delayed_ack_ns: int = 40 * MILLISECOND_NS

@@ -12,15 +12,24 @@ from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32, Timers
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.tcp.path_mtu import HEADER_BYTES, KnownMtus
-from mptcp_stack.wire import Segment
+from mptcp_stack.wire import Options, Segment
 
 MAXIMUM_WINDOW_SCALE = 14
 TIMESTAMP_UNIT_NS = 1_000_000
+_MAXIMUM_ECHO_AGE_MS = 120_000
 
 
 def timestamp(offset: int, now: int) -> int:
     """TSval of a segment that leaves now: milliseconds from a connection's ``offset`` (RFC 7323 section 5.4)."""
     return (now // TIMESTAMP_UNIT_NS + offset) & MASK_32
+
+
+def echo_age_ns(offset: int, options: Options, now: int) -> int:
+    """How long ago what a segment's timestamp echoes was sent, rounded up to the unit; 0 without a credible one."""
+    if options.ts_val is None:
+        return 0
+    age_ms = (timestamp(offset, now) - options.ts_ecr) & MASK_32
+    return (age_ms + 1) * TIMESTAMP_UNIT_NS if age_ms < _MAXIMUM_ECHO_AGE_MS else 0
 
 
 @dataclass(kw_only=True)

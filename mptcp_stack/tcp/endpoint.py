@@ -4,36 +4,27 @@ An endpoint does not own the stream. The layer above gives it bursts to send (``
 (``Upper.on_data``), so that plain TCP and an MPTCP subflow are the same thing here.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import MASK_32, Chunks, expand_32
-from mptcp_stack.tcp.context import MAXIMUM_WINDOW_SCALE, TIMESTAMP_UNIT_NS, Context, timestamp
+from mptcp_stack.tcp.address import Address
+from mptcp_stack.tcp.context import MAXIMUM_WINDOW_SCALE, Context, echo_age_ns, timestamp
+from mptcp_stack.tcp.ecn import ECT_0, Ecn
 from mptcp_stack.tcp.errors import connection_refused, connection_reset, timed_out, unreachable
 from mptcp_stack.tcp.passive_open import peer_mss
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
-from mptcp_stack.tcp.states import Event, State, advance
+from mptcp_stack.tcp.states import MAY_RECEIVE, MAY_SEND, Event, State, advance
 from mptcp_stack.tcp.upper import Upper
-from mptcp_stack.wire import ACK, FIN, PSH, RST, SYN, IcmpError, MptcpOption, Options, Segment, Trouble
+from mptcp_stack.wire import ACK, ECE, FIN, PSH, RST, SYN, IcmpError, MptcpOption, Options, Segment, Trouble
 
 _TIMESTAMP_BYTES = 12
-_MAXIMUM_ECHO_AGE_MS = 120_000
 _UNSUSPICIOUS_SYNS = 2
 """After more than these the initial window is one segment (RFC 6928 section 2)."""
 _MAXIMUM_UNSCALED_WINDOW = 65535
 _CHALLENGE_INTERVAL_NS = 100_000_000
-
-_MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
-_MAY_RECEIVE = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
-
-
-class Address(NamedTuple):
-    """A packed IP address (4 or 16 bytes) and a port."""
-
-    ip: bytes
-    port: int
 
 
 class Endpoint:
@@ -43,7 +34,7 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_config", "_context", "_next_challenge_ns", "_offered_window", "_soft_error", "_timestamps", "_upper",
+        "_config", "_context", "_ecn", "_next_challenge_ns", "_offered_window", "_soft_error", "_timestamps", "_upper",
         "control", "error", "flow", "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote",
         "sender", "state", "timestamp_offset", "window_scale",
     )  # fmt: skip
@@ -77,6 +68,7 @@ class Endpoint:
         self._offered_window = 0
         self._next_challenge_ns = 0
         self._soft_error: OSError | None = None
+        self._ecn = Ecn(self._config, self.iss)
 
     def _new_sender(self, iss: int, now: int) -> Sender:
         upper = self._upper
@@ -133,6 +125,8 @@ class Endpoint:
         else:
             self.peer_window_scale = min(options.window_scale, MAXIMUM_WINDOW_SCALE)
         self.sender.recovery.uses_sack = self._config.sack and options.sack_permitted
+        ours = self.sender.scoreboard.first
+        self._ecn.take_setup(syn, ours.transmissions if ours else 0)
         self.sender.peer_mss = peer_mss(syn)
         self.use_option_bytes(self.option_bytes)
         self.control.cwnd = 10 * self.control.mss
@@ -208,6 +202,8 @@ class Endpoint:
             return
         if not segment.flags & ACK or not self._receive_ack(segment, seq, now):
             return
+        if self._ecn.agreed:
+            self._receive_ecn(self._ecn, segment, now)
         if not self._upper.on_segment(segment, now):
             self.abort(now)
             return
@@ -294,20 +290,24 @@ class Endpoint:
         return self.state is not State.CLOSED
 
     def _echo_age_ns(self, segment: Segment, now: int) -> int:
-        """How long ago what ``segment`` echoes was sent, rounded up to the timestamps' unit; 0 without an echo."""
-        if not self._timestamps or segment.options.ts_val is None:
-            return 0
-        age_ms = (timestamp(self.timestamp_offset, now) - segment.options.ts_ecr) & MASK_32
-        return (age_ms + 1) * TIMESTAMP_UNIT_NS if age_ms < _MAXIMUM_ECHO_AGE_MS else 0
+        return echo_age_ns(self.timestamp_offset, segment.options, now) if self._timestamps else 0
 
     def _receive_data(self, segment: Segment, seq: int, now: int) -> None:
-        if self.state not in _MAY_RECEIVE:
+        if self.state not in MAY_RECEIVE:
             return
         receiver = self.receiver
         before = receiver.next
         chunks = receiver.accept(seq, segment.payload, segment.length, segment.gso_size or segment.length, now)
         if chunks and not self._upper.on_data(before - receiver.irs, chunks, now):
             self.abort(now)
+
+    def _receive_ecn(self, ecn: Ecn, segment: Segment, now: int) -> None:
+        scoreboard = self.sender.scoreboard
+        if ecn.asks_to_reduce(segment, scoreboard.una, scoreboard.next):
+            self.sender.on_congestion_echo(now)
+        if segment.length and ecn.receive(segment):
+            self._context.counters["IpExtInCEPkts"] += 1
+            self.receiver.ack_now = True
 
     def _receive_fin(self, now: int) -> None:
         self._enter(Event.FIN_RECEIVED, now)
@@ -340,7 +340,7 @@ class Endpoint:
     @property
     def may_send(self) -> bool:
         """Whether new data can be given to ``transmit`` in this state."""
-        return self.state in _MAY_SEND
+        return self.state in MAY_SEND
 
     def transmit(self, chunks: Chunks, length: int, mapping: Any, push: bool, now: int) -> Record:
         """Send a burst of new data; the caller stays within ``sender.room()`` and ``sender.burst_limit()``."""
@@ -392,8 +392,10 @@ class Endpoint:
 
     def _emit_record(self, record: Record, now: int) -> None:
         flags = record.flags
-        if not flags & SYN or self.state is not State.SYN_SENT:
+        if self.state is not State.SYN_SENT:
             flags |= ACK
+        if flags & SYN:
+            flags |= self._ecn.setup_flags(bool(flags & ACK), record.transmissions)
         self._emit(flags, record.seq, now, record)
 
     def _emit(
@@ -424,16 +426,21 @@ class Endpoint:
             if record is None and selective:
                 options.sack = tuple((start & MASK_32, end & MASK_32) for start, end in receiver.sack_blocks())
         payload: Chunks = []
-        length = gso_size = 0
+        length = gso_size = ect = 0
         if record is not None and record.length:
             payload, length = record.chunks, record.length
             if length > self.sender.mss:
                 gso_size = self.sender.mss
+        if self._ecn.agreed and not flags & (SYN | RST):
+            flags |= ECE if self._ecn.echo else 0
+            if length and record is not None and record.transmissions == 1:
+                flags |= self._ecn.flags_of_new_data()
+                ect = ECT_0
         local, remote = self.local, self.remote
         ack = receiver.next if flags & ACK else 0
         segment = Segment(
             local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, window,
-            options, payload, length, gso_size,
+            options, payload, length, gso_size, ect,
         )  # fmt: skip
         if flags & ACK and (record is None or not selective):  # data leave no room for what SACK has to say
             receiver.acknowledged()

@@ -6,6 +6,7 @@ is an endpoint made (``Endpoint.resume_passive``), so that a flood of forged SYN
 
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp.context import Context, timestamp
+from mptcp_stack.tcp.ecn import SETUP_SYN_ACK, accepts_ecn
 from mptcp_stack.wire import ACK, SYN, Options, Segment
 
 DEFAULT_PEER_MSS = {4: 536, 16: 1220}
@@ -37,4 +38,5 @@ def syn_ack(context: Context, syn: Segment, iss: int, now: int) -> Segment:
         options.ts_ecr = offered.ts_val
     window = min(config.receive_buffer_bytes, 65535)
     ack = (syn.seq + 1) & MASK_32
-    return Segment(syn.dst, syn.src, syn.dport, syn.sport, iss, ack, SYN | ACK, window, options)
+    flags = SYN | ACK | (SETUP_SYN_ACK if accepts_ecn(config, syn) else 0)
+    return Segment(syn.dst, syn.src, syn.dport, syn.sport, iss, ack, flags, window, options)

@@ -210,6 +210,11 @@ class Sender:
             self._arm(now)
         return delivered_bytes
 
+    def on_congestion_echo(self, now: int) -> None:
+        """The peer saw a congestion mark (RFC 3168 section 6.1.2): as a loss, but there is nothing to repair."""
+        if self.recovery.phase is Phase.OPEN:
+            self.control.on_congestion(now)
+
     def _measure(self, delivered: list[Record], echo_age_ns: int, now: int) -> None:
         """An RTT sample of the newest record, if none was repeated (Karn's rule, RFC 6298 section 3).
 

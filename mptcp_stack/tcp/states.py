@@ -31,6 +31,9 @@ class Event(Enum):
     ABORT = auto()
 
 
+MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
+MAY_RECEIVE = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+
 TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.CLOSED, Event.ACTIVE_OPEN): State.SYN_SENT,
     (State.CLOSED, Event.PASSIVE_OPEN): State.SYN_RECEIVED,

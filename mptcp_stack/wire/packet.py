@@ -14,9 +14,9 @@ from .checksum import Buffer, checksum, ones_sum
 _WORD = Struct("!H")
 _SEQ = Struct("!I")
 _FIN_PSH = 0x09
-_CWR = 0x80
+CWR = 0x80
 # Offsets in the TCP header.
-_SEQ_AT, _DATA_OFFSET_AT, _FLAGS_AT, CHECKSUM_AT = 4, 12, 13, 16
+_SEQ_AT, _DATA_OFFSET_AT, FLAGS_AT, CHECKSUM_AT = 4, 12, 13, 16
 
 
 class Checksum(IntEnum):
@@ -93,7 +93,7 @@ def split(packet: Packet) -> list[Packet]:
     header, payload = _cut(packet)
     start = ip_header_length(header)
     (seq,) = _SEQ.unpack_from(header, start + _SEQ_AT)
-    flags = header[start + _FLAGS_AT]
+    flags = header[start + FLAGS_AT]
     gso_size = packet.gso_size
     length = sum(map(len, payload))
     packets = []
@@ -102,8 +102,8 @@ def split(packet: Packet) -> list[Packet]:
         size = min(gso_size, length - offset)
         own = bytearray(header)
         _SEQ.pack_into(own, start + _SEQ_AT, (seq + offset) & 0xFFFFFFFF)
-        drop = (_CWR if offset else 0) | (_FIN_PSH if offset + size < length else 0)
-        own[start + _FLAGS_AT] = flags & ~drop
+        drop = (CWR if offset else 0) | (_FIN_PSH if offset + size < length else 0)
+        own[start + FLAGS_AT] = flags & ~drop
         _set_length(own, start, size, index)
         packets.append(Packet([bytes(own), *chunk], len(own), len(own) + size, 0, Checksum.PARTIAL))
     return packets

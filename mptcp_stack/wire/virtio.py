@@ -10,7 +10,7 @@ from typing import Final
 
 from .checksum import Buffer
 from .errors import WireError
-from .packet import CHECKSUM_AT, Checksum, Packet, ip_header_length
+from .packet import CHECKSUM_AT, CWR, FLAGS_AT, Checksum, Packet, ip_header_length
 
 HEADER_LENGTH: Final = 10
 
@@ -36,6 +36,8 @@ def pack(packet: Packet) -> bytes:
     if not packet.gso_size:
         return _HEADER.pack(NEEDS_CSUM, GSO_NONE, 0, 0, start, CHECKSUM_AT)
     kind = GSO_TCPV4 if packet.parts[0][0] >> 4 == 4 else GSO_TCPV6
+    if packet.parts[0][start + FLAGS_AT] & CWR:
+        kind |= GSO_ECN
     return _HEADER.pack(NEEDS_CSUM, kind, packet.header_length, packet.gso_size, start, CHECKSUM_AT)
 
 
