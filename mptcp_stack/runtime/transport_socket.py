@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from typing import Any
 
@@ -12,13 +13,20 @@ from .options import SocketOptions
 
 
 class TransportSocket:
-    """Like `asyncio.trsock.TransportSocket`. There is no file descriptor behind it: `fileno` is -1."""
+    """Like `asyncio.trsock.TransportSocket`.
+
+    Whoever asks a connection for its `fileno` gets a descriptor that can be polled and nothing else: it is readable
+    while there is something to read, the end included. HTTP clients see by it whether an idle connection has ended.
+    """
 
     type = socket.SOCK_STREAM
     proto = socket.IPPROTO_TCP
 
     def __init__(self, options: SocketOptions) -> None:
         self._options = options
+        self._descriptor = -1
+        self._readable = False
+        self._released = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.getsockname()}>"
@@ -53,8 +61,30 @@ class TransportSocket:
             self._options.driver.wake()
 
     def fileno(self) -> int:
-        """There is none: -1."""
-        return -1
+        """See the class; -1 for a listener and after the connection was closed."""
+        if self._descriptor < 0 and self._options.connection is not None and not self._released:
+            self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self.update()
+        return self._descriptor
+
+    def update(self) -> None:
+        """Something has arrived or was read."""
+        connection = self._options.connection
+        if self._descriptor < 0 or connection is None:
+            return
+        readable = bool(connection.receive_ready) or connection.eof or connection.closing.closed
+        if readable and not self._readable:
+            os.eventfd_write(self._descriptor, 1)
+        elif self._readable and not readable:
+            os.eventfd_read(self._descriptor)
+        self._readable = readable
+
+    def release(self) -> None:
+        """The connection is closed: there is no descriptor any more."""
+        self._released = True
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def gettimeout(self) -> float:
         """It does not block: 0."""

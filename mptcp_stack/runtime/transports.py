@@ -43,7 +43,8 @@ class StreamTransport(transports._FlowControlMixin):
     ) -> None:
         connection = options.connected()
         self._names = {"peername": socket_address(connection.remote), "sockname": socket_address(connection.local)}
-        super().__init__({**self._names, "socket": TransportSocket(options)}, loop)
+        self._socket = TransportSocket(options)
+        super().__init__({**self._names, "socket": self._socket}, loop)
         self._asyncio_loop = loop
         self._options = options
         self._driver = options.driver
@@ -134,6 +135,7 @@ class StreamTransport(transports._FlowControlMixin):
             self._driver.wake()
         if connection.eof and self._reading and not self._paused:
             self._read_eof()
+        self._socket.update()
 
     def _give_bytes(self) -> bool:
         data = b"".join(self._connection.receive(READ_BYTES))
@@ -304,6 +306,7 @@ class StreamTransport(transports._FlowControlMixin):
         self._asyncio_loop.call_soon(self._connection_lost, error)
 
     def _connection_lost(self, error: BaseException | None) -> None:
+        self._socket.release()
         protocol, self._protocol = self._protocol, None
         protocol.connection_lost(error)
 

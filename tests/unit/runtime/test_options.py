@@ -2,6 +2,8 @@
 
 import asyncio
 import errno
+import os
+import select
 import socket
 import struct
 from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG, TCP_NODELAY
@@ -237,16 +239,52 @@ def test_the_socket_of_a_transport(pair):
         assert (own.family, own.type, own.proto) == (socket.AF_INET, socket.SOCK_STREAM, IPPROTO_TCP)
         assert own.getpeername() == (SERVER, 80)
         assert own.getsockname() == writer.get_extra_info("sockname")
-        assert (own.fileno(), own.gettimeout()) == (-1, 0)
+        assert own.gettimeout() == 0
         assert own.getsockopt(IPPROTO_TCP, TCP_NODELAY) == 1
         own.setsockopt(IPPROTO_TCP, TCP_NODELAY, 0)
         assert not pair.loop.network.stack.connections[0].nodelay
         assert own.getsockopt(IPPROTO_TCP, TCP_MULTIPATH_CONNID) == writer.get_extra_info("mptcp")["token"]
         with pytest.raises(ValueError, match="only 0 timeout"):
             own.settimeout(1)
+        assert listening.fileno() == -1
         with pytest.raises(OSError, match="not connected"):
             listening.getpeername()
         writer.close()
+
+    pair.run(main())
+
+
+def test_the_descriptor_of_a_transport_can_be_polled(pair):
+    """As HTTP clients do with connections that are kept; reading is paused then."""
+
+    def readable(descriptor):
+        return bool(select.select([descriptor], [], [], 0)[0])
+
+    async def main():
+        accepted = asyncio.Queue()
+        pair.serve_streams(lambda reader, writer: accepted.put_nowait(writer))
+        reader, writer = await asyncio.open_connection(SERVER, 80)
+        far = await accepted.get()
+        writer.transport.pause_reading()
+        own = writer.get_extra_info("socket")
+        descriptor = own.fileno()
+        assert descriptor == own.fileno() >= 0
+        assert not readable(descriptor)
+        far.write(b"data")
+        await asyncio.sleep(0.02)
+        assert readable(descriptor)
+        writer.transport.resume_reading()
+        assert await reader.readexactly(4) == b"data"
+        assert not readable(descriptor)
+        writer.transport.pause_reading()
+        far.close()
+        await asyncio.sleep(0.02)
+        assert readable(descriptor)
+        writer.close()
+        await writer.wait_closed()
+        assert own.fileno() == -1
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(descriptor)
 
     pair.run(main())
 
