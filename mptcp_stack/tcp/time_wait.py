@@ -29,8 +29,8 @@ class TimeWait:
             return False  # RFC 1337: it must not cut the wait short
         if flags & (SYN | ACK) == SYN and self._is_newer(segment):
             return True
-        if flags & FIN:
-            self._restart(now)
+        if flags & FIN and (segment.seq + segment.length + 1 - self._ack) & MASK_32 == 0:
+            self._restart(now)  # the peer's FIN, not one that somebody made up to keep us waiting
         if not segment.length and not flags & (SYN | FIN):
             return False  # answering a mere acknowledgement could go on for ever between two of us
         self._acknowledge(segment, now)

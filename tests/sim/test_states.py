@@ -278,4 +278,8 @@ def test_late_segments_in_time_wait() -> None:
         assert len(sent) == answered
         assert all(segment.flags == ACK and segment.options.ts_val is not None for segment in sent)
     assert flow.timer.deadline == now + run.server.stack.config.time_wait_ns
+    run.network.run_for(SECOND)
+    forged = Segment(last.src, last.dst, last.sport, last.dport, (last.seq + 7) % 2**32, last.ack, FIN | ACK)
+    give(run, run.server, forged)
+    assert flow.timer.deadline == now + run.server.stack.config.time_wait_ns
     come_to_rest(run)

@@ -9,7 +9,7 @@ from mptcp_stack.mptcp.syn_cookies import MSS_VALUES, PERIOD_NS, SynCookies
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Echo, Source, pattern
 from mptcp_stack.stack import Stack, StackConfig
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import ACK, RST, SYN, MpCapable, Options, Packet, Segment, complete, decode, encode
+from mptcp_stack.wire import ACK, RST, SYN, Dss, MpCapable, Options, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import (
     DOWNLOAD,
     PATH,
@@ -78,9 +78,10 @@ def test_nothing_is_lost_but_without_timestamps(mptcp: bool, timestamps: bool) -
 
 
 @pytest.mark.parametrize("size", [1, 100_000])
-def test_third_ack_is_lost_but_data_come(size: int) -> None:
-    """The first data carry both keys again (RFC 8684 section 3.1)."""
-    run = make_scene(1, [PATH, PATH], server=ALWAYS, middlebox=losing(2))
+@pytest.mark.parametrize("mode", ["off", "always"])
+def test_third_ack_is_lost_but_data_come(mode: str, size: int) -> None:
+    """The first data carry both keys again (RFC 8684 section 3.1); data without them are no reason to fall back."""
+    run = make_scene(1, [PATH, PATH], syn_cookies=mode, middlebox=losing(2))
     _, server = exchange(run, pattern(size), DOWNLOAD)
     assert server.connection.is_mptcp
 
@@ -124,6 +125,47 @@ def test_mss_is_rounded_down(offered: int) -> None:
 
 
 # --- forgeries
+
+
+@pytest.mark.parametrize("mode", ["off", "always"])
+def test_mapped_data_without_keys_open_nothing(mode: str) -> None:
+    run = make_scene(1, [PATH], syn_cookies=mode)
+    run.server.listen(Address(b"", PORT), Application)
+    syn = forged_syn(1)
+    (syn_ack,) = give(run, syn)
+    data = third_ack(syn, syn_ack)
+    data.options.dss = Dss(data_ack=1, dsn=1, ssn=1, length=4)
+    data.payload, data.length = [memoryview(b"data")], 4
+    assert give(run, data) == []
+    assert not run.server.stack.connections
+
+
+@pytest.mark.parametrize(
+    ("changes", "answer"),
+    [
+        ({"ack": 5}, RST),
+        ({"seq": 1 << 30}, SYN | ACK),
+        ({"seq": 0}, SYN | ACK),
+        ({"ts_val": 0}, SYN | ACK),
+        ({"flags": SYN | ACK}, SYN | ACK),
+        ({"flags": SYN, "seq": 99}, SYN | ACK),
+    ],
+)
+def test_what_does_not_complete_a_handshake(changes: dict[str, int], answer: int) -> None:
+    """RFC 9293 section 3.10.7.4 in SYN-RECEIVED; the challenge of RFC 5961 is our SYN/ACK again, not too often."""
+    run = make_scene(1, [PATH])
+    listener = run.server.listen(Address(b"", PORT), Application)
+    syn = forged_syn(1)
+    (syn_ack,) = give(run, syn)
+    wrong = third_ack(syn, syn_ack)
+    wrong.options.ts_val = changes.pop("ts_val", wrong.options.ts_val)
+    (answered,) = give(run, replace(wrong, **changes))
+    assert answered.flags == answer
+    assert len(give(run, *[replace(wrong, **changes)] * 10)) == (10 if answer == RST else 0)
+    assert not run.server.stack.connections
+    assert listener.half_open == 1
+    give(run, third_ack(syn, syn_ack))
+    assert len(run.server.stack.connections) == 1
 
 
 def test_a_cookie_belongs_to_its_addresses_its_sequence_and_its_time(scene: Scene) -> None:
@@ -300,3 +342,19 @@ def test_connections_that_nobody_takes_fill_the_queue(mode: str) -> None:
 def test_unknown_mode_is_named() -> None:
     with pytest.raises(ValueError, match="syn_cookies 'sometimes': not one of off, overflow, always"):
         Stack(StackConfig(syn_cookies="sometimes"), Random(1))
+
+
+@pytest.mark.parametrize("length", [4, 16])
+def test_cookies_of_both_address_families(length: int) -> None:
+    cookies = SynCookies(b"secret")
+    syn = Segment(bytes(length), b"\1" * length, 5, 6, 2**32 - 1, 0, SYN, 0, Options(mss=1400, ts_val=7))
+    ours = Options(ts_val=3, sack_permitted=True)
+    cookies.keep_options(replace(syn.options, window_scale=14), ours)
+    assert ours.ts_val > 2**32 - 128  # not later than it was, around zero too
+    ack = replace(syn, seq=0, ack=(cookies.sequence(syn, 1400, 0) + 1) % 2**32, flags=ACK)
+    ack.options = Options(ts_val=9, ts_ecr=ours.ts_val)
+    restored = cookies.restore(ack, PERIOD_NS)
+    assert restored is not None
+    assert (restored.syn.seq, restored.syn.flow) == (syn.seq, syn.flow)
+    assert restored.syn.options == Options(mss=1400, ts_val=9, window_scale=14, sack_permitted=True)
+    assert SynCookies(b"another").restore(ack, PERIOD_NS) is None

@@ -118,6 +118,7 @@ def test_end_of_data_where_it_cannot_be(scene: Scene, offset: int) -> None:
     dss.dsn = (victim_of(scene.server).receiving.next + offset) & MASK_64
     strike(scene, scene.server, forge(subflow, dss=dss))
     assert not application_of(scene.server).eof
+    assert victim_of(scene.server).receiving.fin is None
     assert received(scene) == before
     still_works(scene)
     victim_of(scene.client).close()

@@ -305,3 +305,25 @@ def test_unchanged_clients_of_the_standard_library(networks, monkeypatch):
         urllib.request.urlopen(f"http://{SERVER}/", timeout=10)
     with pytest.raises(socket.gaierror):
         client.create_connection(("name.invalid", 80))
+
+
+def test_connections_beyond_the_backlog_wait_until_some_are_accepted(networks):
+    """As with Linux one more than the backlog is established; who comes then is not heard before there is room."""
+    client, server = networks
+    with server.socket() as listener:
+        listener.bind(("", 80))
+        listener.listen(1)
+        near = [client.socket() for _ in range(3)]
+        for one in near[:2]:
+            one.connect((SERVER, 80))
+        late = threading.Thread(target=near[2].connect, args=((SERVER, 80),))
+        late.start()
+        while not server.counters["TcpExtListenOverflows"]:
+            time.sleep(0.001)
+        assert late.is_alive()
+        for _ in range(3):
+            listener.accept()
+        late.join(10)
+        assert not late.is_alive()
+        for one in near:
+            one.close()
