@@ -1,6 +1,7 @@
 """Data sequence mappings: which bytes of a subflow are which bytes of the connection (RFC 8684 section 3.3.1)."""
 
 from bisect import bisect_right, insort
+from operator import attrgetter
 from typing import NamedTuple
 
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut
@@ -63,6 +64,9 @@ class Held:
         self.length -= length
 
 
+_by_ssn = attrgetter("ssn")
+
+
 class MappingTable:
     """Mappings received on one subflow, until the bytes they speak of have passed."""
 
@@ -96,6 +100,11 @@ class MappingTable:
         self._mappings.remove(other)
         insort(self._mappings, start._replace(length=end - start.ssn))
         return True
+
+    def covers(self, ssn: int) -> bool:
+        """Whether the byte at ``ssn`` has a mapping."""
+        index = bisect_right(self._mappings, ssn, key=_by_ssn)
+        return index > 0 and ssn < self._mappings[index - 1].ssn + self._mappings[index - 1].length
 
     def find(self, ssn: int) -> Mapping | None:
         """The mapping of the byte at ``ssn``; earlier ones are forgotten."""

@@ -231,7 +231,9 @@ class Subflow:
         if not self.confirmed and self.joining:
             self._confirm(now)  # the fourth packet of section 3.2
             return True
-        if segment.options.mptcp:
+        receiver = self.endpoint.receiver
+        mapped = segment.length and self._mappings.covers(expand_32(segment.seq, receiver.next) - receiver.irs)
+        if mapped or segment.options.mptcp:
             return True
         if not self.number:
             return self.connection.fallback.without_dss(self, segment, now)

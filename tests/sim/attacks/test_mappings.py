@@ -68,8 +68,10 @@ def test_mapping_that_contradicts_one_before_is_not_taken(scene: Scene) -> None:
     assert scene.server.stack.counters["MPTcpExtDSSNoMatchTCP"] == 1
 
 
-def test_huge_mapping_binds_what_follows(scene: Scene) -> None:
+@pytest.mark.parametrize("paths", [1, 2])
+def test_huge_mapping_binds_what_follows(paths: int) -> None:
     """65535 bytes announced with four: what follows without a mapping belongs to it, what says otherwise does not."""
+    scene = connected(paths)
     subflow = victim_of(scene.server).subflows[0]
     strike(scene, scene.server, mapped(subflow, b"aaaa", length=65535))
     strike(scene, scene.server, forge(subflow, b"bbbb"))
