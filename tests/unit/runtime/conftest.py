@@ -1,12 +1,18 @@
 """Two stacks on a cable in memory, both on one event loop: the loop's own is the client."""
 
 import asyncio
+import datetime
 from collections.abc import Callable, Coroutine, Iterator
 from ipaddress import ip_address
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from mptcp_stack.phy import OFFLOADS, Capabilities, memory_pair
 from mptcp_stack.runtime import EventLoop, Network, SocketNetwork
@@ -96,3 +102,25 @@ def connected(networks):
         far, _ = listener.accept()
         with far:
             yield near, far
+
+
+def write_certificate(file: Path, host: str) -> None:
+    """A key and a certificate of its own for the server at an address."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "server")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(host))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
