@@ -69,6 +69,11 @@ class Driver:
 
     # --- for transports, servers and sockets
 
+    @property
+    def now(self) -> int:
+        """The time by which the stack runs, in nanoseconds."""
+        return self._clock()
+
     def connect(self, remote: Address, local: Address | None, **settings: Any) -> Connection:
         """Open a connection; give it a handler at once. `settings` as in `Stack.connect`.
 

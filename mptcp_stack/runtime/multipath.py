@@ -9,6 +9,8 @@ from .errors import error
 from .network import packed_address
 
 if TYPE_CHECKING:
+    from mptcp_stack.stack import Connection
+
     from .options import SocketOptions
 
 
@@ -21,16 +23,18 @@ def add(options: SocketOptions, value: Any) -> None:
     if not ips <= _all(options):
         raise error(errno.EADDRNOTAVAIL)
     _refuse_plain(options)
-    if options.connection is not None and options.local_ips is None:
-        return
-    options.change({}, (options.local_ips or frozenset()) | ips)
+    if options.connection is None:
+        options.change({}, (options.local_ips or frozenset()) | ips)
+    elif options.local_ips is not None:
+        options.change({}, options.local_ips | ips)
+        _use_more(options.connection, options.driver.now)
 
 
 def remove(options: SocketOptions, value: Any) -> None:
     """Allow addresses no longer.
 
     Raises OSError: EINVAL when none would be left, EADDRNOTAVAIL when one was not allowed, EOPNOTSUPP on a connection
-    without MPTCP.
+    without MPTCP, EBUSY when no subflow from another address can carry on.
     """
     ips = _ips(value)
     allowed = _all(options) if options.local_ips is None else options.local_ips
@@ -39,7 +43,29 @@ def remove(options: SocketOptions, value: Any) -> None:
     _refuse_plain(options)
     if allowed == ips:
         raise error(errno.EINVAL)
+    connection = options.connection
+    if connection is not None and not any(one.usable and one.local.ip not in ips for one in connection.subflows):
+        raise error(errno.EBUSY)
     options.change({}, allowed - ips)
+    if connection is not None:
+        _take_back(connection, ips, options.driver.now)
+
+
+def _use_more(connection: Connection, now: int) -> None:
+    """Let the path manager look again at everything it knows: there are more local addresses."""
+    connection.path_manager.on_established(now)
+    for address_id, remote in connection.announcements.received.items():
+        connection.path_manager.on_address_announced(address_id, remote, now)
+
+
+def _take_back(connection: Connection, ips: frozenset[bytes], now: int) -> None:
+    """Withdraw addresses of ours from the peer, and close the subflows that use them (RFC 8684 section 3.4.2)."""
+    sent = connection.announcements.sent
+    subflows = [subflow for subflow in connection.subflows if subflow.local.ip in ips]
+    announced = {address_id for address_id, address in sent.items() if address.ip in ips}
+    connection.announcements.withdraw(sorted(announced | {subflow.local_id for subflow in subflows}))
+    for subflow in subflows:
+        subflow.endpoint.abort(now)
 
 
 def _all(options: SocketOptions) -> frozenset[bytes]:
