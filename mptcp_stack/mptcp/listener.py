@@ -13,7 +13,7 @@ from mptcp_stack.storage import MASK_32, NEVER
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.passive_open import peer_mss, remember, syn_ack
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
-from mptcp_stack.wire import ACK, ECE, FIN, RST, SYN, MpCapable, Segment
+from mptcp_stack.wire import ACK, FIN, RST, SYN, MpCapable, Segment
 
 Accept = Callable[["Listener", HalfOpen, Segment, int], None]
 """Makes a connection of a handshake and the segment that completes it."""
@@ -182,8 +182,7 @@ class Listener:
             self._count("TcpExtTCPReqQFullDoCookies")
         self._cookie_sent_ns = now
         segment = syn_ack(self.host.context, syn, self._cookies.sequence(syn, peer_mss(syn), now), now)
-        self._cookies.keep_options(syn.options, segment.options)
-        segment.flags &= ~ECE  # a cookie does not remember it
+        self._cookies.keep_options(syn.options, segment)
         reply = self._reply(syn)
         if reply is not None:
             key = self._cookies.key(syn, reply.version, now, self._token_in_use)

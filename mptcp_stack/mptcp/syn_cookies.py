@@ -2,8 +2,8 @@
 
 The initial sequence number of the SYN/ACK is the sum of the peer's, of a keyed hash of addresses, ports and a clock of
 64 s, and of the MSS in its three first bits. Where the peer has timestamps, the six last bits of ours keep its window
-scale and whether it takes SACK; they make the timestamp at most 127 ms too old. Our MPTCP key is a keyed hash, too, and
-a peer of version 1 sends it back with its own (RFC 8684 section 3.1), so that nothing of MPTCP is lost.
+scale and whether SACK and ECN are agreed; they make the timestamp at most 127 ms too old. Our MPTCP key is a keyed
+hash, too, and a peer of version 1 sends it back with its own (RFC 8684 section 3.1), so that nothing of MPTCP is lost.
 
 A guessed acknowledgement number is right with a probability of 2**-28: eight MSS values in two periods of the clock.
 """
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key, same
 from mptcp_stack.storage import MASK_32
+from mptcp_stack.tcp.ecn import SETUP_SYN, SETUP_SYN_ACK
 from mptcp_stack.wire import SYN, MpCapable, Options, Segment
 
 PERIOD_NS = 64_000_000_000
@@ -30,6 +31,7 @@ _BELOW_MSS = (1 << _MSS_SHIFT) - 1
 _FIRST_WINDOW = 65536
 """More than the window of a SYN/ACK (RFC 7323 section 2.2): the peer cannot have gone beyond."""
 _SACK = 0x10
+_ECN = 0x20
 _SCALE_MASK = 0xF
 _NO_SCALE = 0xF
 _TIMESTAMP_MASK = 0x3F
@@ -64,13 +66,15 @@ class SynCookies:
         keys = self._keys(syn.flow, syn.seq, now // PERIOD_NS, version)
         return next((key for key in keys if not in_use(key)), None)
 
-    def keep_options(self, offered: Options, ours: Options) -> None:
-        """Put what was agreed upon into ``ours``, the options of the SYN/ACK; what has no room there is not agreed."""
+    def keep_options(self, offered: Options, answer: Segment) -> None:
+        """Put what was agreed upon into ``answer``, the SYN/ACK; what has no room there is not agreed."""
+        ours = answer.options
         if ours.ts_val is None:
             ours.window_scale, ours.sack_permitted = None, False
+            answer.flags &= ~SETUP_SYN_ACK
             return
         kept = _NO_SCALE if offered.window_scale is None else min(offered.window_scale, _NO_SCALE - 1)
-        kept |= _SACK * ours.sack_permitted
+        kept |= _SACK * ours.sack_permitted | _ECN * bool(answer.flags & SETUP_SYN_ACK)
         # Never in the future: the peer would take our next timestamps for old ones.
         back = (ours.ts_val - kept) & _TIMESTAMP_MASK
         ours.ts_val = (ours.ts_val - back) & MASK_32
@@ -87,6 +91,8 @@ class SynCookies:
             return None
         flow, peer_sequence, period = ack.flow, (ack.seq - 1) & MASK_32, found.period
         syn = Segment(ack.src, ack.dst, ack.sport, ack.dport, peer_sequence, 0, SYN)
+        if ack.options.ts_val is not None and ack.options.ts_ecr & _ECN:
+            syn.flags |= SETUP_SYN
         syn.options = _restore_options(ack.options, MSS_VALUES[found.mss_index])
         capable = next((option for option in ack.options.mptcp if isinstance(option, MpCapable)), None)
         key = None

@@ -10,13 +10,13 @@ ECN_CHOICES = ("off", "accept", "on")
 
 ECT_0: Final = 2
 CE: Final = 3
-_SETUP_SYN: Final = ECE | CWR
+SETUP_SYN: Final = ECE | CWR
 SETUP_SYN_ACK: Final = ECE
 
 
 def accepts_ecn(config: TcpConfig, syn: Segment) -> bool:
     """Whether the answer to a peer's SYN is to say that we speak ECN."""
-    return config.ecn != "off" and syn.flags & (ECE | CWR) == _SETUP_SYN
+    return config.ecn != "off" and syn.flags & (ECE | CWR) == SETUP_SYN
 
 
 class Ecn:
@@ -38,7 +38,7 @@ class Ecn:
         """For a SYN/ACK or a SYN of ours. One that is sent again does not ask: the path may not like it."""
         if answering:
             return SETUP_SYN_ACK if self.agreed else 0
-        return _SETUP_SYN if self._config.ecn == "on" and transmissions == 1 else 0
+        return SETUP_SYN if self._config.ecn == "on" and transmissions == 1 else 0
 
     def take_setup(self, syn: Segment, transmissions: int) -> None:
         """The peer's SYN or SYN/ACK, after so many SYNs of ours (section 6.1.1).

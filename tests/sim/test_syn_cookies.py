@@ -9,7 +9,7 @@ from mptcp_stack.mptcp.syn_cookies import MSS_VALUES, PERIOD_NS, SynCookies
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Echo, Source, pattern
 from mptcp_stack.stack import Stack, StackConfig
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import ACK, RST, SYN, Dss, MpCapable, Options, Packet, Segment, complete, decode, encode
+from mptcp_stack.wire import ACK, CWR, ECE, RST, SYN, Dss, MpCapable, Options, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import (
     DOWNLOAD,
     PATH,
@@ -109,6 +109,16 @@ def test_options_stripped_from_the_third_ack_mean_tcp() -> None:
     run = make_scene(1, [PATH], server=ALWAYS, middlebox=rewrite(strip))
     _, server = exchange(run, UPLOAD, DOWNLOAD)
     assert server.connection.is_plain
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+def test_ecn_needs_timestamps(timestamps: bool) -> None:
+    run = make_scene(1, [PATH], server=ALWAYS, mptcp=False, ecn="on", timestamps=timestamps)
+    exchange(run, UPLOAD, DOWNLOAD)
+    _, syn_ack = run.segments("server")[0]
+    assert bool(syn_ack.flags & ECE) == timestamps
+    for host in ("client", "server"):
+        assert any(segment.ecn for _, segment in run.segments(host)) == timestamps
 
 
 @pytest.mark.parametrize("offered", [500, 536, 1000, 1400, 1460])
@@ -313,6 +323,21 @@ def test_half_open_obeys_a_reset_of_the_right_sequence_only() -> None:
     assert listener.half_open == 0
 
 
+@pytest.mark.parametrize("mode", ["off", "always"])
+def test_data_on_a_syn_are_neither_kept_nor_taken(mode: str) -> None:
+    run = make_scene(1, [PATH], syn_cookies=mode)
+    listener = run.server.listen(Address(b"", PORT), Application)
+    syn = replace(forged_syn(1, mptcp=False), payload=[memoryview(bytes(1000))], length=1000)
+    (syn_ack,) = give(run, syn)
+    assert syn_ack.ack == syn.seq + 1
+    assert not any(request.syn.payload for request in listener._requests.values())
+    data = third_ack(syn, syn_ack)
+    data.payload, data.length = [memoryview(b"data")], 4
+    give(run, data)
+    (connection,) = run.server.stack.connections
+    assert connection.receiving.next - connection.receiving.first == 4
+
+
 # --- an application that does not take its connections
 
 
@@ -348,13 +373,15 @@ def test_unknown_mode_is_named() -> None:
 def test_cookies_of_both_address_families(length: int) -> None:
     cookies = SynCookies(b"secret")
     syn = Segment(bytes(length), b"\1" * length, 5, 6, 2**32 - 1, 0, SYN, 0, Options(mss=1400, ts_val=7))
-    ours = Options(ts_val=3, sack_permitted=True)
-    cookies.keep_options(replace(syn.options, window_scale=14), ours)
+    answer = Segment(syn.dst, syn.src, 6, 5, flags=SYN | ACK | ECE, options=Options(ts_val=3, sack_permitted=True))
+    cookies.keep_options(replace(syn.options, window_scale=14), answer)
+    ours = answer.options
     assert ours.ts_val > 2**32 - 128  # not later than it was, around zero too
     ack = replace(syn, seq=0, ack=(cookies.sequence(syn, 1400, 0) + 1) % 2**32, flags=ACK)
     ack.options = Options(ts_val=9, ts_ecr=ours.ts_val)
     restored = cookies.restore(ack, PERIOD_NS)
     assert restored is not None
     assert (restored.syn.seq, restored.syn.flow) == (syn.seq, syn.flow)
+    assert restored.syn.flags == SYN | ECE | CWR
     assert restored.syn.options == Options(mss=1400, ts_val=9, window_scale=14, sack_permitted=True)
     assert SynCookies(b"another").restore(ack, PERIOD_NS) is None
