@@ -1,6 +1,6 @@
 """Data sequence mappings: which bytes of a subflow are which bytes of the connection (RFC 8684 section 3.3.1)."""
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -25,6 +25,11 @@ class Mapping(NamedTuple):
     checksum: int | None = None
     infinite: bool = False
     """The bytes from here on are TCP's (section 3.7); on the wire the length is 0."""
+
+    @property
+    def end(self) -> int:
+        """One beyond the last byte on the subflow."""
+        return self.ssn + self.length
 
     def checksum_of(self, chunks: Chunks) -> int:
         """The DSS checksum over this mapping and its payload."""
@@ -83,33 +88,41 @@ class MappingTable:
         mappings = self._mappings
         if mappings and mappings[-1] == mapping:
             return True
-        index = bisect_right(mappings, mapping)
-        for other in mappings[max(0, index - 1) : index + 1]:
-            if other.ssn < mapping.ssn + mapping.length and mapping.ssn < other.ssn + other.length:
-                return other.dsn - other.ssn == mapping.dsn - mapping.ssn and self._extend(other, mapping)
+        start = end = bisect_right(mappings, mapping.ssn, key=_by_ssn)
+        if start and mappings[start - 1].end > mapping.ssn:
+            start -= 1
+        while end < len(mappings) and mappings[end].ssn < mapping.end:
+            end += 1
+        if start < end:
+            return self._merge(mapping, start, end)
         if len(mappings) >= _LIMIT:
             return False
-        insort(mappings, mapping)
+        mappings.insert(start, mapping)
         return True
 
-    def _extend(self, other: Mapping, mapping: Mapping) -> bool:
-        end = max(other.ssn + other.length, mapping.ssn + mapping.length)
-        start = min(other, mapping)
-        if mapping.checksum is not None:  # it speaks of exactly these bytes
-            return start is other and end == other.ssn + other.length
-        self._mappings.remove(other)
-        insort(self._mappings, start._replace(length=end - start.ssn))
+    def _merge(self, mapping: Mapping, start: int, end: int) -> bool:
+        """``mapping`` shares bytes with those from index ``start`` to ``end``: all must say the same of them."""
+        others = self._mappings[start:end]
+        first, last = others[0], others[-1]
+        if any(other.dsn - other.ssn != mapping.dsn - mapping.ssn for other in others):
+            return False
+        if first.ssn <= mapping.ssn and mapping.end <= first.end:
+            return True
+        if mapping.checksum is not None:
+            return False  # it speaks of exactly these bytes
+        first = min(first, mapping, key=_by_ssn)
+        self._mappings[start:end] = [first._replace(length=max(last.end, mapping.end) - first.ssn)]
         return True
 
     def covers(self, ssn: int) -> bool:
         """Whether the byte at ``ssn`` has a mapping."""
         index = bisect_right(self._mappings, ssn, key=_by_ssn)
-        return index > 0 and ssn < self._mappings[index - 1].ssn + self._mappings[index - 1].length
+        return index > 0 and ssn < self._mappings[index - 1].end
 
     def find(self, ssn: int) -> Mapping | None:
         """The mapping of the byte at ``ssn``; earlier ones are forgotten."""
         mappings = self._mappings
-        while mappings and mappings[0].ssn + mappings[0].length <= ssn:
+        while mappings and mappings[0].end <= ssn:
             mappings.pop(0)
         if mappings and mappings[0].ssn <= ssn:
             return mappings[0]
