@@ -19,6 +19,8 @@ Accept = Callable[["Listener", HalfOpen, Segment, int], None]
 """Makes a connection of a handshake and the segment that completes it."""
 
 _CHALLENGE_INTERVAL_NS = 100_000_000
+_USED_COOKIES = 4096
+"""Remembered at the most; only peers that answer from their own addresses get there."""
 _PATIENCE_NS = 500_000_000
 """Longer than nearly every round trip."""
 
@@ -35,7 +37,7 @@ class Listener:
 
     __slots__ = (
         "_accept", "_by_timeouts", "_cookie_sent_ns", "_cookies", "_next_challenge_ns", "_requests", "_timer",
-        "_unregister", "backlog", "host", "local", "waiting",
+        "_unregister", "_used_cookies", "backlog", "host", "local", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +56,7 @@ class Listener:
         self.waiting = 0
         self._cookies = SynCookies(host.context.secret)
         self._cookie_sent_ns = -NEVER
+        self._used_cookies: OrderedDict[tuple[bytes, int], None] = OrderedDict()
         self._next_challenge_ns = 0
         self._requests: dict[bytes, HalfOpen] = {}
         # All in one have waited for the same time at least: they are in the order of their deadlines.
@@ -138,18 +141,31 @@ class Listener:
         if request is None:
             self._count("TcpExtSyncookiesFailed")
             return self._cookies.follows(segment, now)
+        # Not the numbers but their difference: it stays the same while both sides send as much as the other.
+        used = (segment.flow, (request.iss - request.syn.seq) & MASK_32)
+        if used in self._used_cookies:
+            self._count("TcpExtSyncookiesFailed")
+            return False
         if not _lacks_key(segment):
             if answer(request.syn.options, self.host.config) is None:
                 request.key = None  # a version that we would not have agreed to
             self._count("TcpExtSyncookiesRecv")
-            self._complete(request, segment, now)
+            if self._complete(request, segment, now):
+                self._remember_cookie(used)
         return True
 
-    def _complete(self, request: HalfOpen, segment: Segment, now: int) -> None:
+    def _remember_cookie(self, used: tuple[bytes, int]) -> None:
+        """A copy of an early segment that comes when the connection is over must not open it again."""
+        self._used_cookies[used] = None
+        if len(self._used_cookies) > _USED_COOKIES:
+            self._used_cookies.popitem(last=False)
+
+    def _complete(self, request: HalfOpen, segment: Segment, now: int) -> bool:
         if self._overflows():
-            return  # as if it were lost
+            return False  # as if it were lost
         self._forget(request)
         self._accept(self, request, segment, now)
+        return True
 
     def _overflows(self) -> bool:
         if self.waiting <= self.backlog:

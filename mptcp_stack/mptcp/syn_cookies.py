@@ -84,12 +84,13 @@ class SynCookies:
     def restore(self, ack: Segment, now: int) -> HalfOpen | None:
         """What a third ACK (or the first data, should that have been lost) brings back; None: it has no cookie.
 
-        A key that is not ours makes it invalid, too.
+        A key that is not ours makes it invalid, too; one that is ours vouches for a third ACK that is said again after
+        data.
         """
         found = self._find(ack, now)
-        if found is None or found.beyond:
+        if found is None:
             return None
-        flow, peer_sequence, period = ack.flow, (ack.seq - 1) & MASK_32, found.period
+        flow, peer_sequence, period = ack.flow, (ack.seq - 1 - found.beyond) & MASK_32, found.period
         syn = Segment(ack.src, ack.dst, ack.sport, ack.dport, peer_sequence, 0, SYN)
         if ack.options.ts_val is not None and ack.options.ts_ecr & _ECN:
             syn.flags |= SETUP_SYN
@@ -103,6 +104,8 @@ class SynCookies:
             if key is None:
                 return None
             syn.options.mptcp = (replace(capable, receiver_key=None, data_length=None, checksum=None),)
+        if found.beyond and key is None:
+            return None
         return HalfOpen(syn, (ack.ack - 1) & MASK_32, key)
 
     def follows(self, segment: Segment, now: int) -> bool:

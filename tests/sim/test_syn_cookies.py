@@ -134,6 +134,28 @@ def test_mss_is_rounded_down(offered: int) -> None:
     assert max(segment.length for _, segment in run.segments("server")) == kept
 
 
+def test_third_ack_of_version_0_is_lost() -> None:
+    """Its keys come again on an acknowledgement after the data, which cannot say them."""
+    old = {"mptcp_version": 0, "mptcp_minimum_version": 0}
+    run = make_scene(1, [PATH, PATH], server=ALWAYS, middlebox=losing(2), **old)
+    _, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert server.connection.is_mptcp
+
+
+def test_late_copies_of_early_segments_open_nothing() -> None:
+    """Also of those that come after the handshake and keep the distance of its sequence numbers."""
+    run = make_scene(1, [PATH], server=ALWAYS, mptcp=False)
+    run.server.listen(Address(b"", PORT), Echo)
+    client = Source(pattern(20_000))
+    run.client.connect(SERVER, client)
+    run.network.run_for(5 * SECOND)
+    assert client.received == client.payload
+    assert not run.server.stack.connections
+    answers = give(run, *[segment for _, segment in run.segments("client") if not segment.flags & SYN])
+    assert not run.server.stack.connections
+    assert all(answer.flags & RST for answer in answers)
+
+
 # --- forgeries
 
 

@@ -164,8 +164,9 @@ def test_third_ack_with_a_wrong_key(cookies: str) -> None:
     assert not scene.server._applications
 
 
-def test_replayed_third_ack_opens_no_second_connection() -> None:
-    scene = connected(1)
+@pytest.mark.parametrize("cookies", ["off", "always"])
+def test_replayed_third_ack_opens_no_second_connection(cookies: str) -> None:
+    scene = connected(1, syn_cookies=cookies)
     (ack,) = recorded(scene, lambda one: one.flags == ACK and find(one.options, MpCapable) is not None)
     strike(scene, scene.server, ack)
     assert len(scene.server.stack.connections) == 1
