@@ -87,6 +87,7 @@ class Connection:
         self.fallback = Fallback(self)
         self._readable_queued = False
         self._wants_room = False
+        self._keep_alive = host.config.keep_alive
 
     # --- opening
 
@@ -159,6 +160,7 @@ class Connection:
 
     def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
         subflow = Subflow(self, handshake, local, remote, remote_id, now)
+        subflow.endpoint.keep_alive.switch(self.keep_alive)
         self.subflows.append(subflow)
         self.congestion_group.append(subflow.endpoint.control)
         self.host.add_flow(subflow)
@@ -200,6 +202,18 @@ class Connection:
     def eof(self) -> bool:
         """The peer has ended its stream and everything was read."""
         return self.receiving.finished and not self.receiving.queue.length
+
+    @property
+    def keep_alive(self) -> bool:
+        """SO_KEEPALIVE: ask a silent peer on every subflow whether it is still there (``TcpConfig.keep_alive``)."""
+        return self._keep_alive
+
+    @keep_alive.setter
+    def keep_alive(self, keep_alive: bool) -> None:
+        self._keep_alive = keep_alive
+        for subflow in self.subflows:
+            subflow.endpoint.keep_alive.switch(keep_alive)
+        self.wake()
 
     @property
     def nodelay(self) -> bool:

@@ -317,6 +317,7 @@ OPTIONS: dict[tuple[int, int], _Option] = {
     (_SOCKET, socket.SO_SNDBUF): _buffer("send_buffer_bytes"),
     (_SOCKET, socket.SO_RCVBUF): _buffer("receive_buffer_bytes"),
     (_TCP, socket.TCP_NODELAY): _switch("nodelay"),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): _switch("keep_alive"),
     (_TCP, socket.TCP_CORK): _Option(_read_cork, _write_cork),
     (_TCP, socket.TCP_MAXSEG): _Option(_read_segment, _write_segment),
     (_TCP, socket.TCP_CONGESTION): _plugin("congestion"),

@@ -34,5 +34,11 @@ class TcpConfig:
     data_retries: int = 15
     orphan_timeout_ns: int = 600 * SECOND_NS
     """How long a peer may keep its window closed after the application has closed."""
+    keep_alive: bool = False
+    """Ask a peer that was silent for long whether it is still there: SO_KEEPALIVE."""
+    keep_alive_idle_ns: int = 7200 * SECOND_NS
+    keep_alive_interval_ns: int = 75 * SECOND_NS
+    keep_alive_probes: int = 9
+    """Unanswered in a row, after which the connection has timed out."""
     nodelay: bool = False
     """Send a small write at once although another one is not acknowledged yet: TCP_NODELAY."""

@@ -12,6 +12,7 @@ from mptcp_stack.tcp.address import Address
 from mptcp_stack.tcp.context import MAXIMUM_WINDOW_SCALE, Context, echo_age_ns, timestamp
 from mptcp_stack.tcp.ecn import ECT_0, Ecn
 from mptcp_stack.tcp.errors import connection_refused, connection_reset, timed_out, unreachable
+from mptcp_stack.tcp.keep_alive import KeepAlive
 from mptcp_stack.tcp.passive_open import peer_mss
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
@@ -35,8 +36,8 @@ class Endpoint:
 
     __slots__ = (
         "_config", "_context", "_ecn", "_next_challenge_ns", "_offered_window", "_soft_error", "_timestamps", "_upper",
-        "control", "error", "flow", "iss", "local", "option_bytes", "peer_window_scale", "receiver", "remote",
-        "sender", "state", "timestamp_offset", "window_scale",
+        "control", "error", "flow", "iss", "keep_alive", "local", "option_bytes", "peer_window_scale", "receiver",
+        "remote", "sender", "state", "timestamp_offset", "window_scale",
     )  # fmt: skip
 
     def __init__(
@@ -68,12 +69,13 @@ class Endpoint:
         self._offered_window = 0
         self._next_challenge_ns = 0
         self._soft_error: OSError | None = None
+        self.keep_alive = KeepAlive(self, context)
         self._ecn = Ecn(self._config, self.iss)
 
     def _new_sender(self, iss: int, now: int) -> Sender:
         upper = self._upper
         addresses = self.local.ip, self.remote.ip
-        return Sender(self._context, iss, self.control, addresses, now, upper.wake, upper.on_timeout, self._give_up)
+        return Sender(self._context, iss, self.control, addresses, now, upper.wake, upper.on_timeout, self.give_up)
 
     def _new_receiver(self, irs: int, now: int) -> Receiver:
         return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due), now)
@@ -179,6 +181,7 @@ class Endpoint:
         if syn is not None and syn.transmissions > _UNSUSPICIOUS_SYNS:
             self.control.cwnd = sender.mss
         self._enter(Event.SYN_ACKED, now)
+        self.keep_alive.start()
         if self._upper.on_established(segment, now):
             return True
         self.abort(now)
@@ -374,12 +377,13 @@ class Endpoint:
         self._emit(ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
 
     def probe_window(self, now: int) -> None:
-        """A segment that the peer must answer with its window (RFC 9293 section 3.8.6.1): empty, before SND.UNA.
-
-        From now on what little room there is will be used.
-        """
+        """Have the peer say its window (RFC 9293, 3.8.6.1); from now on what little room there is will be used."""
         self.sender.probing = True
-        self._context.counters["TcpExtTCPWinProbe"] += 1
+        self.ask("TcpExtTCPWinProbe", now)
+
+    def ask(self, counter: str, now: int) -> None:
+        """A segment that the peer must answer: empty, before SND.UNA."""
+        self._context.counters[counter] += 1
         self._emit(ACK, self.sender.scoreboard.una - 1, now)
 
     def abort(self, now: int, *mptcp: MptcpOption) -> None:
@@ -474,7 +478,8 @@ class Endpoint:
         self.error = error
         self._enter(Event.ABORT, now)
 
-    def _give_up(self, now: int) -> None:
+    def give_up(self, now: int) -> None:
+        """The peer does not answer any more."""
         if self.state > State.SYN_RECEIVED:
             self._context.counters["TcpExtTCPAbortOnTimeout"] += 1
         self._close(self._soft_error or timed_out(), now)
@@ -485,4 +490,5 @@ class Endpoint:
 
     def _stop(self) -> None:
         self.sender.stop()
+        self.keep_alive.stop()
         self.receiver.acknowledged()
