@@ -15,7 +15,9 @@ class Cubic(CongestionControl):
     def __init__(self, mss: int, group: list[CongestionControl]) -> None:
         super().__init__(mss, group)
         self._w_max = 0.0
+        self._cwnd_prior = 0.0
         self._epoch_start_ns: int | None = None
+        self._increased_ns = 0
         self._k = 0.0
         self._w_est = 0.0
 
@@ -23,26 +25,37 @@ class Cubic(CongestionControl):
         cwnd = self.cwnd / self.mss
         acked = acked_bytes / self.mss
         if self._epoch_start_ns is None:
-            self._begin_epoch(cwnd, now)
-        assert self._epoch_start_ns is not None
+            self._epoch_start_ns = self._begin_epoch(cwnd, now)
+        else:
+            # While the window is not in use time stands still (section 5.8): acknowledgements come each round trip.
+            self._epoch_start_ns += max(0, now - self._increased_ns - 2 * self.srtt_ns)
+        self._increased_ns = now
         elapsed = (now - self._epoch_start_ns) / 1e9
-        rtt = self.srtt_ns / 1e9
-        target = self._w_max + _C * (elapsed + rtt - self._k) ** 3
-        target = min(max(target, cwnd), 1.5 * cwnd)
-        alpha = 1.0 if self._w_est >= self._w_max else _RENO_ALPHA
+        alpha = 1.0 if self._w_est >= self._cwnd_prior else _RENO_ALPHA
         self._w_est += alpha * acked / cwnd
-        growth = (target - cwnd) * acked / cwnd
-        return max(growth, self._w_est - cwnd) * self.mss
+        if self._cubic(elapsed) < self._w_est:
+            return max(0.0, self._w_est - cwnd) * self.mss  # the Reno-friendly region (section 4.3)
+        target = min(max(self._cubic(elapsed + self.srtt_ns / 1e9), cwnd), 1.5 * cwnd)
+        return (target - cwnd) * acked / cwnd * self.mss
 
-    def _begin_epoch(self, cwnd: float, now: int) -> None:
-        self._epoch_start_ns = now
+    def _cubic(self, elapsed: float) -> float:
+        return self._w_max + _C * (elapsed - self._k) ** 3
+
+    def _begin_epoch(self, cwnd: float, now: int) -> int:
         self._w_max = max(self._w_max, cwnd)
         self._k = ((self._w_max - cwnd) / _C) ** (1 / 3)
         self._w_est = cwnd
+        return now
 
     def decrease(self, now: int) -> float:
-        cwnd = self.cwnd / self.mss
+        cwnd = self._cwnd_prior = self.cwnd / self.mss
         # Fast convergence (section 4.7): a flow that could not come back to its last maximum makes room.
         self._w_max = cwnd * (1 + _BETA) / 2 if cwnd < self._w_max else cwnd
         self._epoch_start_ns = None
         return self.cwnd * _BETA
+
+    def on_timeout(self, now: int) -> None:
+        super().on_timeout(now)
+        # Section 4.8: the next epoch begins at its own window, with K = 0.
+        self._w_max = 0.0
+        self._epoch_start_ns = None
