@@ -19,7 +19,8 @@ class CongestionControl(ABC):
 
     ``group`` holds the controls of all subflows of the connection, this one included: what a coupled control looks at.
     ``cwnd`` and ``ssthresh`` are bytes; ``srtt_ns`` and ``rtt_ns``, the latest sample, nanoseconds (0 before the first
-    one); ``round_trip`` is the number of the current round trip.
+    one); ``round_trip`` is the number of the current round trip. ``active``: something is under way, and the
+    retransmission timer has not expired since it was sent.
     """
 
     name = ""
@@ -34,12 +35,20 @@ class CongestionControl(ABC):
         self.srtt_ns = 0
         self.rtt_ns = 0
         self.round_trip = 0
+        self.active = False
         self._hystart = HyStart() if self.uses_hystart else None
 
     @property
     def in_slow_start(self) -> bool:
         """RFC 5681 section 3.1."""
         return self.cwnd < self.ssthresh
+
+    def members(self) -> list["CongestionControl"]:
+        """This subflow and the others of the connection that compete with it: data under way, no timeout since.
+
+        So a path that is dead and a backup that is not used neither slow down the others nor speed them up.
+        """
+        return [member for member in self.group if member is self or (member.active and member.srtt_ns)]
 
     def on_ack(self, acked_bytes: int, now: int) -> None:
         """``acked_bytes`` left the network while the window was in full use and nothing was being repaired."""

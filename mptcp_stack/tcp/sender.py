@@ -140,6 +140,7 @@ class Sender:
     def sent(self, record: Record, now: int) -> None:
         """A new record goes out."""
         self.scoreboard.append(record)
+        self.control.active = True
         self._transmitted(record, now)
 
     def next_retransmission(self, now: int) -> Record | None:
@@ -254,6 +255,7 @@ class Sender:
         if self.scoreboard.una == self.scoreboard.next:
             self._timer.cancel()
             self._reorder_timer.cancel()
+            self.control.active = False
             return
         rto_ns = self.rtt.rto_ns
         self._expiry = Expiry.RETRANSMIT
@@ -275,6 +277,7 @@ class Sender:
             return
         self._context.counters["TcpExtTCPTimeouts"] += 1
         self.recovery.on_timeout(now)
+        self.control.active = False
         self.rtt.backoff += 1
         self._suspect_black_hole(now)
         self._probed = True
