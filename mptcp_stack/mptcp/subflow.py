@@ -198,8 +198,6 @@ class Subflow:
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
                 scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
                 self.connection.sending.offer(segment.window << scale)
-                if self.connection.version == 0:
-                    self.repeat_third_ack(now)  # its data carry a DSS, and cannot say it
             elif isinstance(self._handshake, ActiveJoin):
                 self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
             elif isinstance(self._handshake, PassiveJoin):
