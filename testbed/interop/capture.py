@@ -24,7 +24,7 @@ _FIELDS = (
     "ip.src", "ipv6.src", "tcp.srcport", "tcp.dstport", "tcp.len", "tcp.flags", "tcp.stream",
     "ip.checksum.status", "tcp.checksum.status", "_ws.malformed", "_ws.expert.severity", "_ws.expert.message",
     "ip.dsfield.ecn", "ipv6.tclass.ecn", "tcp.options.timestamp.tsval", "tcp.options.wscale.shift",
-    "tcp.options.sack_perm", "tcp.options.sack.count", "tcp.options",
+    "tcp.flags.ece", "tcp.flags.cwr", "tcp.options.sack_perm", "tcp.options.sack.count", "tcp.options",
     *(_MPTCP + name for name in (
         "subtype", "version", "backup.flag", "checksumreq.flags", "nomoresubflows.flag", "datafin.flag", "dseqn8.flag",
         "dataack8.flag", "sendkey", "recvkey", "recvtok", "sendhmac", "sendtrunchmac", "addrid", "echo", "ipv4", "ipv6",

@@ -32,6 +32,21 @@ SCENARIOS = (
         ),
     ),
     Scenario(
+        name="ecn",
+        title="ECN: agreed, marks of the router answered",
+        section="RFC 3168",
+        kernel={"net.ipv4.tcp_ecn": "1"},
+        ours=("ecn=on",),
+        rules=tuple(f"{ip} ecn ect0 numgen inc mod 50 == 20 {ip} ecn set ce" for ip in ("ip", "ip6")),
+        checks=(
+            *CONNECTED,
+            TcpSeen(OURS, "tcp.flags.cwr"),
+            TcpSeen(KERNEL, "tcp.flags.cwr"),
+            TcpSeen(OURS, "tcp.flags.ece"),
+            TcpSeen(KERNEL, "tcp.flags.ece"),
+        ),
+    ),
+    Scenario(
         name="no-timestamps",
         title="The kernel without timestamps",
         section="RFC 7323",
