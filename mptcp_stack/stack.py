@@ -14,14 +14,15 @@ from weakref import WeakSet
 
 from mptcp_stack import congestion
 from mptcp_stack.events import Accepted, Event, Readable
+from mptcp_stack.mptcp import mobility
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.handshake import find
-from mptcp_stack.mptcp.host import Host, LocalAddress
+from mptcp_stack.mptcp.host import Host, LocalAddress, choose_source
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key
 from mptcp_stack.mptcp.listener import Listener
-from mptcp_stack.mptcp.path_manager import PATH_MANAGERS
+from mptcp_stack.mptcp.path_manager import PATH_MANAGERS, PathManagerMaker
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.mptcp.view import HostView
@@ -61,7 +62,7 @@ Plugin = TypeVar("Plugin")
 
 @dataclass(frozen=True, kw_only=True)
 class StackConfig(MptcpConfig):
-    """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 becomes the position."""
+    """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 becomes a free one."""
 
     addresses: tuple[LocalAddress, ...] = ()
 
@@ -80,18 +81,26 @@ def plug(kind: str, name: str, registry: dict[str, type[Plugin]]) -> type[Plugin
     raise ValueError(f"{kind} {name!r}: not one of {', '.join(registry)}, nor module:Class")
 
 
+def plug_path_manager(text: str) -> PathManagerMaker:
+    """What makes the path managers of ``name``, ``module:Class``, or either with ``:parameter``. Raises ValueError."""
+    parts = text.split(":")
+    name_parts = 1 if parts[0] in PATH_MANAGERS else 2
+    plugin = plug("path manager", ":".join(parts[:name_parts]), PATH_MANAGERS)
+    return plugin.configured(":".join(parts[name_parts:]))
+
+
 class Stack:
     """TCP and MPTCP for the addresses of one host. Time is nanoseconds of any monotonic clock."""
 
     def __init__(self, config: StackConfig, random: "Random") -> None:
         self._config = config
         self.random = random
-        self.addresses = tuple(
-            replace(address, address_id=address.address_id or position)
-            for position, address in enumerate(config.addresses, start=1)
-        )
+        self._address_ids = {address.ip: address.address_id for address in config.addresses if address.address_id}
+        self.addresses: tuple[LocalAddress, ...] = ()
+        for address in config.addresses:
+            self.addresses += (self._with_id(address),)
         self.scheduler = plug("scheduler", config.scheduler, SCHEDULERS)
-        self.path_manager = plug("path manager", config.path_manager, PATH_MANAGERS)
+        self.path_manager = plug_path_manager(config.path_manager)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
         self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._link_mtu)
         self._flows: dict[bytes, Endpoint | TimeWait] = {}
@@ -191,6 +200,46 @@ class Stack:
         egress.clear()
         return packets
 
+    # --- addresses that come and go
+
+    def add_address(self, address: LocalAddress, now: int) -> LocalAddress:
+        """Have one more address, or one again: connections may use it at once.
+
+        Returns it with its address ID, which stays the same whenever it comes back. Raises OSError (EADDRINUSE) when it
+        is there already, ValueError when all address IDs are taken.
+        """
+        if any(other.ip == address.ip for other in self.addresses):
+            raise address_in_use()
+        address = self._with_id(address)
+        self.addresses = (*self.addresses, address)
+        for connection in self.connections:
+            if address in connection.host.addresses:
+                mobility.address_added(connection, address, now)
+        return address
+
+    def remove_address(self, ip: bytes, now: int) -> None:
+        """Have an address no longer. Raises OSError (EADDRNOTAVAIL) when there is none.
+
+        MPTCP connections take it back and go on without it; a connection that has nothing else waits for its return.
+        """
+        address = next((address for address in self.addresses if address.ip == ip), None)
+        if address is None:
+            raise address_not_available()
+        self.addresses = tuple(other for other in self.addresses if other is not address)
+        for connection in self.connections:
+            mobility.address_removed(connection, address, now)
+
+    def _with_id(self, address: LocalAddress) -> LocalAddress:
+        """The address with its ID: its own choice, the one it had before, or a free one, best one never used before."""
+        present = {other.address_id for other in self.addresses}
+        ever = present | set(self._address_ids.values())
+        candidates = (number for taken in (ever, present) for number in range(1, 256) if number not in taken)
+        address_id = address.address_id or self._address_ids.get(address.ip) or next(candidates, None)
+        if address_id is None:
+            raise ValueError("a stack has at most 255 addresses (RFC 8684 section 3.4.1)")
+        self._address_ids[address.ip] = address_id
+        return replace(address, address_id=address_id)
+
     # --- the application's face
 
     def view(self, settings: Mapping[str, Any], local_ips: frozenset[bytes] | None = None) -> Host:
@@ -210,7 +259,7 @@ class Stack:
             config,
             replace(self.context, config=config, congestion=control),
             plug("scheduler", config.scheduler, SCHEDULERS),
-            plug("path manager", config.path_manager, PATH_MANAGERS),
+            plug_path_manager(config.path_manager),
             local_ips,
         )
         self._views.add(view)
@@ -253,7 +302,7 @@ class Stack:
         host = self.view(settings, local_ips)
         ip, port = local or (b"", 0)
         if not ip:
-            source = next((address for address in host.addresses if address.reaches(remote.ip)), None)
+            source = choose_source(host.addresses, remote.ip)
             if source is None:
                 raise network_unreachable()
             ip = source.ip

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from mptcp_stack.mptcp.host import is_link_local
 from mptcp_stack.mptcp.keys import add_addr_hmac, same
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import AddAddr, RemoveAddr
@@ -18,7 +19,7 @@ class Announcements:
     ``sent``: our announced addresses by address ID, ``received``: the peer's.
     """
 
-    __slots__ = ("_connection", "_pending", "_retries", "_timer", "received", "sent")
+    __slots__ = ("_connection", "_initial_withdrawn", "_pending", "_retries", "_timer", "received", "sent")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
@@ -27,26 +28,31 @@ class Announcements:
         self._timer = connection.host.context.timers.timer(self._again)
         self.sent: dict[int, Address] = {}
         self.received: dict[int, Address] = {}
+        self._initial_withdrawn = False
 
     # --- ours
 
     def announce(self, address: "LocalAddress", now: int, port: int | None = None) -> None:
         """Announce one of our addresses, on a ``port`` of its own or on that of the connection.
 
-        The peer may join there; it is said again until the peer echoes it.
+        The peer may join there; it is said again until the peer echoes it. Link-local addresses are nobody else's
+        concern. The address that the connection began with is announced (with ID 0) when it has been gone.
         """
         connection = self._connection
+        if is_link_local(address.ip):
+            return
         if port is not None and len(address.ip) == 16 and connection.host.config.timestamps:
             connection.count("MPTcpExtAddAddrTxDrop")  # 30 bytes, and 28 are left beside the timestamps
             return
-        option = AddAddr(address.address_id, address.ip, port)
-        self.sent[address.address_id] = Address(address.ip, port or connection.local.port)
+        address_id = 0 if port is None and address.ip == connection.local.ip else address.address_id
+        option = AddAddr(address_id, address.ip, port)
+        self.sent[address_id] = Address(address.ip, port or connection.local.port)
         if connection.version == 0:
             self._send(option)  # unsigned, and nobody is going to echo it
             return
-        option.hmac = add_addr_hmac(connection.local_key, connection.remote_key, option.address_id, address.ip, port)
+        option.hmac = add_addr_hmac(connection.local_key, connection.remote_key, address_id, address.ip, port)
         self._send(option)
-        self._pending[address.address_id] = option
+        self._pending[address_id] = option
         self._retries = 0
         self._timer.set_earlier(now + connection.host.config.add_addr_timeout_ns)
 
@@ -105,6 +111,9 @@ class Announcements:
         if connection.version > 0:
             self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
         if known is not None:
+            if option.address_id == 0 and self._initial_withdrawn:
+                self._initial_withdrawn = False
+                connection.path_manager.on_address_announced(0, remote, now)
             return
         if len(self.received) >= connection.host.config.max_addresses_accepted:
             connection.count("MPTcpExtAddAddrDrop")
@@ -120,6 +129,13 @@ class Announcements:
     def withdrawn(self, address_id: int) -> None:
         """The peer sent REMOVE_ADDR."""
         self.received.pop(address_id, None)
+        if address_id == 0:
+            self._initial_withdrawn = True
+
+    def remotes(self) -> dict[int, Address]:
+        """The peer's addresses by address ID: where subflows can go."""
+        initial = {} if self._initial_withdrawn else {0: self._connection.remote}
+        return initial | self.received
 
     def stop(self) -> None:
         """No timer fires any more."""

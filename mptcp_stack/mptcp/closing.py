@@ -4,11 +4,14 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.events import Closed
 from mptcp_stack.mptcp import observing
+from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import State
+from mptcp_stack.tcp.errors import connection_reset
 from mptcp_stack.wire import MpFastclose
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.subflow import Subflow
 
 
 class Closing:
@@ -19,7 +22,7 @@ class Closing:
     """
 
     __slots__ = (
-        "_connection", "_eof_seen", "_peer_closed_first", "_reported", "_subflows_closing", "_timer",
+        "_connection", "_eof_seen", "_peer_closed_first", "_reported", "_reprieve", "_subflows_closing", "_timer",
         "aborting", "closed", "data_closed", "detached",
     )  # fmt: skip
 
@@ -33,6 +36,7 @@ class Closing:
         self._peer_closed_first = False
         self._subflows_closing = False
         self._reported = False
+        self._reprieve: Timer | None = None
         self._timer = connection.host.context.timers.timer(self._close_subflows)
 
     # --- the application's wishes
@@ -90,6 +94,7 @@ class Closing:
         self.data_closed = True
         connection.sending.stop()
         connection.announcements.stop()
+        connection.path_manager.stop()
         self.report()
         config = connection.host.config
         if self._peer_closed_first and config.passive_close:
@@ -112,6 +117,34 @@ class Closing:
                 subflow.endpoint.finish(now)
         connection.wake()
 
+    # --- the last subflow
+
+    def last_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
+        """No subflow is left: wait a while for another one, if that may still come, before giving up.
+
+        RFC 8684 leaves the connection alive; Linux waits ``close_timeout``. A refused join shows that the peer has
+        forgotten the connection.
+        """
+        connection = self._connection
+        forgotten = subflow.number > 0 and isinstance(error, ConnectionRefusedError)
+        error = connection.error or error
+        ended = self.data_closed or (connection.is_plain and connection.sending.finished)
+        if forgotten or (error is None and not ended and not self.aborting):
+            error = connection_reset()  # an orderly end that leaves data behind is none
+        wait_ns = connection.host.config.close_timeout_ns
+        could_go_on = connection.is_mptcp and (subflow.number or subflow.confirmed or not connection.active)
+        if self.data_closed or self.aborting or forgotten or not (could_go_on and wait_ns):
+            self.finish(None if self.data_closed else error, now)
+            return
+        self._reprieve = connection.host.context.timers.timer(lambda now: self.finish(error, now))
+        self._reprieve.set(now + wait_ns)
+
+    def subflow_came(self) -> None:
+        """There is a subflow (again)."""
+        if self._reprieve is not None:
+            self._reprieve.cancel()
+            self._reprieve = None
+
     # --- the end
 
     def fail(self, error: OSError, now: int) -> None:
@@ -131,7 +164,9 @@ class Closing:
         connection.error = error
         connection.sending.stop()
         connection.announcements.stop()
+        connection.path_manager.stop()
         self._timer.cancel()
+        self.subflow_came()
         if connection.listener is None or connection.established:
             self.report()
         connection.host.remove(connection)

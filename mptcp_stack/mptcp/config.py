@@ -49,6 +49,11 @@ class MptcpConfig(TcpConfig):
     """Leave closing the subflows to the side that sent its DATA_FIN first, so that TIME-WAIT stays there."""
     passive_close_timeout_ns: int = 3 * SECOND_NS
     join_confirm_timeout_ns: int = 500 * MILLISECOND_NS
+    join_retries: int = 5
+    """How often a path manager tries again to open a subflow, each time after twice as long."""
+    join_retry_ns: int = SECOND_NS
+    close_timeout_ns: int = 60 * SECOND_NS
+    """How long a connection without any subflow waits for one (make after break); 0: not at all."""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.events import Accepted, Connected, Readable, Writable
-from mptcp_stack.mptcp import observing
+from mptcp_stack.mptcp import mobility, observing
 from mptcp_stack.mptcp.announcements import Announcements
 from mptcp_stack.mptcp.closing import Closing
 from mptcp_stack.mptcp.fallback import Fallback
@@ -28,7 +28,7 @@ from mptcp_stack.mptcp.signals import Signals
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp import Address
-from mptcp_stack.tcp.errors import broken_pipe, connection_reset
+from mptcp_stack.tcp.errors import broken_pipe
 from mptcp_stack.wire import (
     CHECKSUM_REQUIRED,
     NO_JOIN_TO_INITIAL_ADDRESS,
@@ -85,6 +85,7 @@ class Connection:
         self.needs_third_ack = False
         self.signals = Signals(self)
         self.fallback = Fallback(self)
+        self.departed: frozenset[bytes] = frozenset()
         self._readable_queued = False
         self._wants_room = False
         self._keep_alive = host.config.keep_alive
@@ -143,20 +144,33 @@ class Connection:
 
     def open_subflow(
         self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False
-    ) -> None:
-        """Join ``remote`` from ``address``; without effect beyond the limit of subflows or without a free port."""
+    ) -> Subflow | None:
+        """Join ``remote`` from ``address``; None beyond the limit of subflows or without a free port."""
         if len(self.subflows) >= self.host.config.max_subflows or self.closing.data_closed:
-            return
+            return None
         if remote == self.remote and not self.joins_initial_address:
-            return
+            return None
         try:
             local = self.host.bind(address.ip, 0, remote)
         except OSError:
             self.count("MPTcpExtMPJoinSynTxBindErr")
-            return
+            return None
         subflow = self._add_subflow(ActiveJoin(self), local, remote, remote_id, now)
-        subflow.backup = backup
+        subflow.backup = backup or address.backup
         subflow.endpoint.open_active(now)
+        return subflow
+
+    def close_subflow(self, subflow: Subflow, now: int) -> None:
+        """Close one of several subflows: in order if it answers, else at once. What it holds goes out on the others."""
+        if subflow.usable and not subflow.failing:
+            subflow.endpoint.finish(now)
+        else:
+            subflow.endpoint.abort(now)
+        self.wake()
+
+    def withdraw(self, ip: bytes, now: int) -> None:
+        """Take one of our addresses back, and reset the subflows from it (section 3.4.2)."""
+        mobility.withdraw(self, ip, now)
 
     def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
         subflow = Subflow(self, handshake, local, remote, remote_id, now)
@@ -287,6 +301,11 @@ class Connection:
         known = (address.address_id for address in self.host.addresses if address.ip == local.ip)
         return 0 if local.ip == self.local.ip else next(known, 0)
 
+    @property
+    def link(self) -> str:
+        """The link that the connection began on; what its link-local addresses mean, they mean there."""
+        return next((address.device for address in self.host.addresses if address.ip == self.local.ip), "")
+
     # --- output
 
     def wake(self) -> None:
@@ -361,7 +380,9 @@ class Connection:
 
     def subflow_established(self, subflow: Subflow, now: int) -> None:
         """TCP's handshake is complete on a subflow."""
-        if self.established:
+        if subflow.number:
+            if not subflow.joining:
+                self._further_subflow(subflow, now)
             return
         self.established = True
         observing.connection_up(self, now)
@@ -374,11 +395,20 @@ class Connection:
             self.host.emit(Connected(self))
 
     def subflow_confirmed(self, subflow: Subflow, now: int) -> None:
-        """The peer was heard to speak MPTCP on a subflow."""
-        if self.needs_third_ack or (self.active and subflow is self.subflows[0]):
-            self.needs_third_ack = False
+        """The peer was heard to speak MPTCP on a subflow that we opened."""
+        self.needs_third_ack = False
+        if subflow.number:
+            self._further_subflow(subflow, now)
+        elif self.active:
             self.path_manager.on_established(now)
         self.wake()
+
+    def _further_subflow(self, subflow: Subflow, now: int) -> None:
+        """A subflow beside the initial one can carry data."""
+        self.closing.subflow_came()
+        if self.departed:
+            mobility.take_leave(self, now)
+        self.path_manager.on_subflow_established(subflow, now)
 
     def data_arrived(self, now: int) -> None:
         """Bytes or the end of data may have come in order: tell the application, or abort if it does not read."""
@@ -419,13 +449,9 @@ class Connection:
             return
         self.subflows.remove(subflow)
         self.congestion_group.remove(subflow.endpoint.control)
-        if self.subflows:
+        if self.is_mptcp and not (self.closing.data_closed or self.closing.aborting):
             self.sending.reinject_from(subflow)
+            self.path_manager.on_subflow_closed(subflow, error, now)
             self.wake()
-            return
-        closing = self.closing
-        ended = closing.data_closed or (self.is_plain and self.sending.finished)
-        error = self.error or error
-        if error is None and not ended and not closing.aborting:
-            error = connection_reset()  # an orderly end that leaves data behind is none
-        closing.finish(None if closing.data_closed else error, now)
+        if not self.subflows:
+            self.closing.last_subflow_closed(subflow, error, now)

@@ -106,6 +106,16 @@ class Subflow:
         return self.endpoint.sender.rtt.backoff > 0
 
     @property
+    def timeouts(self) -> int:
+        """How often in a row the retransmission timer has expired."""
+        return self.endpoint.sender.rtt.backoff
+
+    @property
+    def carried_data(self) -> bool:
+        """Whether data has passed it, one way or the other."""
+        return self.bytes_received > 0 or self.endpoint.sender.scoreboard.una > self.endpoint.iss + 1
+
+    @property
     def repairing(self) -> bool:
         """Whether it has lost something that did not arrive since."""
         return self.endpoint.sender.recovery.phase is not Phase.OPEN
@@ -381,6 +391,7 @@ class Subflow:
         observing.timed_out(self, now)
         self._confirm_version_0(now)
         self.connection.sending.on_subflow_timeout(self)
+        self.connection.path_manager.on_subflow_timeout(self, now)
 
     def on_reset(self, segment: Segment, now: int) -> None:
         """See ``Upper``."""

@@ -2,7 +2,7 @@
 
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.host import Host, LocalAddress
-from mptcp_stack.mptcp.path_manager import PathManager
+from mptcp_stack.mptcp.path_manager import PathManagerMaker
 from mptcp_stack.mptcp.scheduler import Scheduler
 from mptcp_stack.tcp import Context
 
@@ -19,7 +19,7 @@ class HostView:
         config: MptcpConfig,
         context: Context,
         scheduler: type[Scheduler],
-        path_manager: type[PathManager],
+        path_manager: PathManagerMaker,
         local_ips: frozenset[bytes] | None,
     ) -> None:
         self._host = host

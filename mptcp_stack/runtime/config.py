@@ -106,6 +106,10 @@ class NetworkConfig(MptcpConfig):
     host_addresses: tuple[HostAddress, ...] = field(init=False)
 
     def __post_init__(self) -> None:
+        try:
+            super().__post_init__()
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
         parsed = tuple(HostAddress.parse(text) for text in self.addresses)
         if not parsed:
             raise ConfigError(f"no address given: at least one is needed, such as {_EXAMPLE}")

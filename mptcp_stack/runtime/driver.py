@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from mptcp_stack.events import Accepted, Closed, Connected, Event, Readable, Writable
+from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.stack import EPHEMERAL_PORTS, Address, Connection, Listener
 
 from .network import Network
@@ -60,6 +60,8 @@ class Driver:
         self._clock = clock
         self._handlers: dict[Connection, ConnectionHandler] = {}
         self._acceptors: dict[Listener, AcceptHandler] = {}
+        self.on_path_event: Callable[[PathEvent], None] = lambda _: None
+        """Who is told what the path manager `userspace` leaves to the application, for all connections."""
         self._flush_queued = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_ns = 0
@@ -160,6 +162,10 @@ class Driver:
         while (event := next_event()) is not None:
             if isinstance(event, Accepted):
                 self._accept(event)
+                continue
+            if isinstance(event, PathEvent):
+                self.on_path_event(event)
+                self.wake()
                 continue
             handler = self._handlers.get(event.connection)
             if handler is not None:

@@ -26,8 +26,9 @@ def add(options: SocketOptions, value: Any) -> None:
     if options.connection is None:
         options.change({}, (options.local_ips or frozenset()) | ips)
     elif options.local_ips is not None:
+        new = ips - options.local_ips
         options.change({}, options.local_ips | ips)
-        _use_more(options.connection, options.driver.now)
+        _use(options.connection, new, options.driver.now)
 
 
 def remove(options: SocketOptions, value: Any) -> None:
@@ -48,24 +49,15 @@ def remove(options: SocketOptions, value: Any) -> None:
         raise error(errno.EBUSY)
     options.change({}, allowed - ips)
     if connection is not None:
-        _take_back(connection, ips, options.driver.now)
+        for ip in ips:
+            connection.withdraw(ip, options.driver.now)
 
 
-def _use_more(connection: Connection, now: int) -> None:
-    """Let the path manager look again at everything it knows: there are more local addresses."""
-    connection.path_manager.on_established(now)
-    for address_id, remote in connection.announcements.received.items():
-        connection.path_manager.on_address_announced(address_id, remote, now)
-
-
-def _take_back(connection: Connection, ips: frozenset[bytes], now: int) -> None:
-    """Withdraw addresses of ours from the peer, and close the subflows that use them (RFC 8684 section 3.4.2)."""
-    sent = connection.announcements.sent
-    subflows = [subflow for subflow in connection.subflows if subflow.local.ip in ips]
-    announced = {address_id for address_id, address in sent.items() if address.ip in ips}
-    connection.announcements.withdraw(sorted(announced | {subflow.local_id for subflow in subflows}))
-    for subflow in subflows:
-        subflow.endpoint.abort(now)
+def _use(connection: Connection, ips: frozenset[bytes], now: int) -> None:
+    """Let the path manager use local addresses that are new to the connection."""
+    for address in connection.host.addresses:
+        if address.ip in ips:
+            connection.path_manager.on_local_address_added(address, now)
 
 
 def _all(options: SocketOptions) -> frozenset[bytes]:

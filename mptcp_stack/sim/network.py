@@ -6,13 +6,13 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from mptcp_stack.events import Accepted, Closed, Connected, Event, Readable, Writable
+from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.sim.application import Application
 from mptcp_stack.sim.clock import Clock
 from mptcp_stack.sim.coalesce import coalesce
 from mptcp_stack.sim.link import Link, LinkSpec, Middlebox
 from mptcp_stack.sim.trace import TraceRecord, describe_packet
-from mptcp_stack.stack import Stack, StackConfig
+from mptcp_stack.stack import LocalAddress, Stack, StackConfig
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Packet, complete, split
 
@@ -44,6 +44,8 @@ class Host:
         self._inbox: list[bytes] = []
         self._armed_ns: int | None = None
         self._idle_wakes = 0
+        self.on_path_event: Callable[[PathEvent], None] = lambda _: None
+        """Who is told what the path manager `userspace` leaves to the application."""
 
     def listen(
         self,
@@ -71,6 +73,18 @@ class Host:
         self._attach(application, connection)
         self.settle()
         return connection
+
+    def add_address(self, address: LocalAddress) -> None:
+        """Have an address (again); packets to it come by the routes of the network."""
+        self._network.own(address.ip, self)
+        self.stack.add_address(address, self._clock.now_ns)
+        self.settle()
+
+    def remove_address(self, ip: bytes) -> None:
+        """Have an address no longer: nothing comes or goes that bears it."""
+        self._network.own(ip, None)
+        self.stack.remove_address(ip, self._clock.now_ns)
+        self.settle()
 
     def call_later(self, delay_ns: int, action: Callable[[], None]) -> None:
         """Run an application's `action` after `delay_ns`, and send what follows from it."""
@@ -143,6 +157,9 @@ class Host:
             self._attach(application, event.connection)
             application.handle_connected()
             return
+        if isinstance(event, PathEvent):
+            self.on_path_event(event)
+            return
         application = self._applications[event.connection]
         match event:
             case Connected():
@@ -172,8 +189,8 @@ class Network:
     """Hosts and the links between their addresses.
 
     A packet takes the links of the route for its (source, destination) pair of addresses, one after the
-    other; links may be part of several routes. A packet without a route is dropped and counted in
-    `unroutable`. `trace` holds every packet as its host sent it.
+    other; links may be part of several routes. A packet without a route, or from or to an address that
+    is nobody's, is dropped and counted in `unroutable`. `trace` holds every packet as its host sent it.
     """
 
     def __init__(self, seed: int) -> None:
@@ -194,8 +211,16 @@ class Network:
         """
         host = Host(self, name, Stack(config, Random(f"{self.seed}/host/{name}")), coalesce_ns)
         self.hosts[name] = host
-        self._owners.update((address.ip, host) for address in config.addresses)
+        for address in config.addresses:
+            self.own(address.ip, host)
         return host
+
+    def own(self, ip: bytes, host: Host | None) -> None:
+        """Let an address be a host's, or nobody's."""
+        if host is None:
+            self._owners.pop(ip, None)
+        else:
+            self._owners[ip] = host
 
     def add_link(self, spec: LinkSpec, middlebox: Middlebox | None = None) -> Link:
         """Make one direction of a link, to be used in routes."""
@@ -229,10 +254,11 @@ class Network:
         self.trace.append(TraceRecord(self.clock.now_ns, host, packet))
         source, destination = _addresses(packet)
         links = self._routes.get((source, destination))
-        if links is None:
+        receiver = self._owners.get(destination)
+        if links is None or receiver is None or source not in self._owners:
             self.unroutable += 1
         else:
-            self._forward(packet, links, self._owners[destination])
+            self._forward(packet, links, receiver)
 
     def _forward(self, packet: bytes, links: list[Link], receiver: Host) -> None:
         if not links:

@@ -1,5 +1,8 @@
 """Paths that share links: full mesh through a router, and what a shared bottleneck is shared like."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from mptcp_stack.mptcp.host import LocalAddress
@@ -12,13 +15,24 @@ ACCESS = LinkSpec(rate_bps=10_000_000, delay_ns=5 * MILLISECOND, queue_bytes=40_
 OPEN = LinkSpec(delay_ns=MILLISECOND)
 
 
-def routed(seed: int, access: LinkSpec, bottleneck: LinkSpec = OPEN, **config: object) -> Network:
+def everywhere(*ips: bytes) -> tuple[LocalAddress, ...]:
+    return tuple(LocalAddress(ip, 24, gateway=True) for ip in ips)
+
+
+def routed(
+    seed: int,
+    access: LinkSpec,
+    bottleneck: LinkSpec = OPEN,
+    *,
+    client: Sequence[LocalAddress] = everywhere(client_ip(1), client_ip(2)),
+    server: Sequence[LocalAddress] = everywhere(server_ip(1), server_ip(2)),
+    **config: Any,
+) -> Network:
     """Two addresses on each side, each with an access link of its own; between them one link for all."""
     network = Network(seed)
-    sides = {"client": [client_ip(1), client_ip(2)], "server": [server_ip(1), server_ip(2)]}
-    for name, ips in sides.items():
-        addresses = tuple(LocalAddress(ip, 24, gateway=True) for ip in ips)
-        network.add_host(name, StackConfig(addresses=addresses, **config))
+    sides = {"client": [address.ip for address in client], "server": [address.ip for address in server]}
+    for name, addresses in (("client", client), ("server", server)):
+        network.add_host(name, StackConfig(addresses=tuple(addresses), **config))
     for sources, destinations in (sides.values(), reversed(sides.values())):
         up, down = ({ip: network.add_link(access) for ip in ips} for ips in (sources, destinations))
         middle = network.add_link(bottleneck)

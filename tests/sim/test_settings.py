@@ -21,7 +21,7 @@ class Unused(LowestRtt):
 
 
 class NoJoins(FullMesh):
-    def _join(self, address_id: int, remote: Address, now: int) -> None:
+    def fill(self, now: int) -> None:
         pass
 
 

@@ -1,0 +1,73 @@
+"""What each address is for is said with flags, as for the endpoints of Linux's in-kernel path manager (ip-mptcp(8))."""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.mptcp.host import choose_source
+from mptcp_stack.mptcp.path_manager.base import PathManager
+from mptcp_stack.tcp import Address
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.host import LocalAddress
+    from mptcp_stack.mptcp.subflow import Subflow
+
+
+class Default(PathManager):
+    """Both sides alike: an address is announced with ``signal``; with ``subflow`` it joins the peer's first address,
+    with ``fullmesh`` as well all the peer's addresses. An address that the peer announces is joined from those with
+    ``fullmesh``, or else from the one that routing chooses. ``backup`` makes backups of the subflows of an address.
+
+    Limits: ``max_subflows``, ``max_addresses_accepted``. What fails is not tried again; the next address is.
+    """
+
+    name = "default"
+
+    def __init__(self, connection: "Connection") -> None:
+        super().__init__(connection)
+        self._used: set[bytes] = {connection.local.ip}
+
+    def on_established(self, now: int) -> None:
+        """See ``PathManager``."""
+        for address in self.connection.host.addresses:
+            self._announce(address, now)
+        self._join(now)
+
+    def on_local_address_added(self, address: "LocalAddress", now: int) -> None:
+        """See ``PathManager``."""
+        self._announce(address, now)
+        self._join(now)
+
+    def on_local_address_removed(self, address: "LocalAddress", now: int) -> None:
+        """See ``PathManager``."""
+        self._used.discard(address.ip)
+
+    def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
+        """See ``PathManager``: there is room for another address."""
+        self._join(now)
+
+    def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
+        """See ``PathManager``."""
+        if any(subflow.remote.ip == remote.ip for subflow in self.connection.subflows):
+            return
+        reaching = self.local_addresses(remote.ip)
+        sources = [address for address in reaching if "fullmesh" in address.flags]
+        routed = choose_source(reaching, remote.ip)
+        for address in sources or ([routed] if routed else []):
+            self.connection.open_subflow(address, address_id, remote, now)
+
+    def _announce(self, address: "LocalAddress", now: int) -> None:
+        if "signal" in address.flags and address.ip != self.connection.local.ip:
+            self.connection.announcements.announce(address, now, address.port)
+
+    def _join(self, now: int) -> None:
+        connection = self.connection
+        remotes = connection.announcements.remotes()
+        for address in connection.host.addresses:
+            if not {"subflow", "fullmesh"} & address.flags or address.ip in self._used:
+                continue
+            targets = remotes.items() if "fullmesh" in address.flags else list(remotes.items())[:1]
+            for remote_id, remote in targets:
+                if address in self.local_addresses(remote.ip) and connection.open_subflow(
+                    address, remote_id, remote, now
+                ):
+                    self._used.add(address.ip)

@@ -1,0 +1,60 @@
+"""One path at a time, and the next one when it dies: break before make, as between networks of a moving host."""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.mptcp.path_manager.retrying import Retrying
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.host import LocalAddress
+    from mptcp_stack.mptcp.subflow import Subflow
+
+_TIMEOUTS_OF_THE_DEAD = 2
+
+
+class Handover(Retrying):
+    """The side that connects moves to another pair of addresses when its subflow is lost or stops answering."""
+
+    name = "handover"
+
+    def fill(self, now: int) -> None:
+        """See ``Retrying``."""
+        connection = self.connection
+        if any(map(self._alive, connection.subflows)):
+            return
+        in_use = {(subflow.local.ip, subflow.remote) for subflow in connection.subflows}
+        for remote_id, remote in connection.announcements.remotes().items():
+            for address in self.local_addresses(remote.ip):
+                if (address.ip, remote) not in in_use and self.want(address, remote_id, remote, now):
+                    return
+
+    def _alive(self, subflow: "Subflow") -> bool:
+        """Whether a subflow answers, or may still come to it."""
+        ours = any(address.ip == subflow.local.ip for address in self.connection.host.addresses)
+        return ours and subflow.timeouts < _TIMEOUTS_OF_THE_DEAD
+
+    def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
+        """See ``PathManager``: the one before has had its time; a dead path cannot tell the peer, REMOVE_ADDR can."""
+        connection = self.connection
+        if not connection.active:
+            return
+        for other in [other for other in connection.subflows if other is not subflow]:
+            if other.failing and other.local.ip != subflow.local.ip:
+                connection.withdraw(other.local.ip, now)
+            else:
+                connection.close_subflow(other, now)
+
+    def on_subflow_timeout(self, subflow: "Subflow", now: int) -> None:
+        """See ``PathManager``."""
+        if self.connection.active:
+            self.fill(now)
+
+    def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
+        """See ``PathManager``."""
+        super().on_subflow_closed(subflow, error, now)
+        if self.connection.active:
+            self.fill(now)
+
+    def on_local_address_removed(self, address: "LocalAddress", now: int) -> None:
+        """See ``PathManager``."""
+        if self.connection.active:
+            self.fill(now)

@@ -1,0 +1,43 @@
+"""Several subflows between the same two addresses, which differ in our port: for networks that hash flows to paths."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mptcp_stack.mptcp.path_manager.base import PathManagerMaker
+from mptcp_stack.mptcp.path_manager.retrying import Retrying
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.connection import Connection
+
+
+class NDiffPorts(Retrying):
+    """``ndiffports:4``: the side that connects has four subflows, all between the addresses that it began with."""
+
+    name = "ndiffports"
+
+    def __init__(self, connection: "Connection", count: int = 2) -> None:
+        super().__init__(connection)
+        self._count = count
+
+    @classmethod
+    def configured(cls, parameter: str) -> PathManagerMaker:
+        """See ``PathManager``: the number of subflows, the first one included."""
+        if not parameter:
+            return cls
+        if not parameter.isdecimal() or int(parameter) == 0:
+            raise ValueError(f"path manager ndiffports:{parameter}: the number of subflows must be 1 or more")
+        return partial(cls, count=int(parameter))
+
+    def announce_others(self, now: int) -> None:
+        """See ``Retrying``: there are no others."""
+
+    def fill(self, now: int) -> None:
+        """See ``Retrying``."""
+        connection = self.connection
+        remote = connection.announcements.remotes().get(0)
+        address = next((address for address in connection.host.addresses if address.ip == connection.local.ip), None)
+        if remote is None or address is None:
+            return
+        there = sum((subflow.local.ip, subflow.remote) == (address.ip, remote) for subflow in connection.subflows)
+        for _ in range(self._count - there):
+            self.want(address, 0, remote, now)

@@ -1,0 +1,96 @@
+"""Nothing is decided here: the application is told what happens, and gives the orders."""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.events import (
+    AddressAnnounced,
+    AddressWithdrawn,
+    LocalAddressAdded,
+    LocalAddressRemoved,
+    PathEvent,
+    PathsWanted,
+    SubflowClosed,
+    SubflowOpened,
+)
+from mptcp_stack.mptcp.path_manager.base import PathManager
+from mptcp_stack.tcp import Address
+from mptcp_stack.tcp.errors import address_not_available
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.host import LocalAddress
+    from mptcp_stack.mptcp.subflow import Subflow
+
+
+class Userspace(PathManager):
+    """Hands every occasion to the application as a ``PathEvent``; ``event.connection.path_manager`` takes the orders.
+
+    Orders are those of Linux's generic netlink family for its path managers in user space (linux/mptcp_pm.h).
+    """
+
+    name = "userspace"
+
+    # --- orders
+
+    def announce(self, ip: bytes, now: int, port: int | None = None) -> None:
+        """Announce one of our addresses. Raises OSError (EADDRNOTAVAIL) when it is none of them."""
+        self.connection.announcements.announce(self._ours(ip), now, port)
+
+    def withdraw(self, ip: bytes, now: int) -> None:
+        """Take an address back, and close its subflows."""
+        self.connection.withdraw(ip, now)
+
+    def open_subflow(
+        self, ip: bytes, remote_id: int, remote: Address, now: int, backup: bool = False
+    ) -> "Subflow | None":
+        """Join an address of the peer; None beyond the limit of subflows, or without a free port.
+
+        Raises OSError (EADDRNOTAVAIL) when ``ip`` is none of our addresses.
+        """
+        return self.connection.open_subflow(self._ours(ip), remote_id, remote, now, backup)
+
+    def close_subflow(self, subflow: "Subflow", now: int) -> None:
+        """Close a subflow; what it holds goes out on the others."""
+        self.connection.close_subflow(subflow, now)
+
+    def set_backup(self, subflow: "Subflow", backup: bool) -> None:
+        """Change the priority of a subflow, ours and the peer's (MP_PRIO)."""
+        self.connection.set_backup(subflow, backup)
+
+    def _ours(self, ip: bytes) -> "LocalAddress":
+        for address in self.connection.host.addresses:
+            if address.ip == ip:
+                return address
+        raise address_not_available()
+
+    # --- events
+
+    def _tell(self, event: PathEvent) -> None:
+        self.connection.host.emit(event)
+
+    def on_established(self, now: int) -> None:
+        """See ``PathManager``."""
+        self._tell(PathsWanted(self.connection))
+
+    def on_local_address_added(self, address: "LocalAddress", now: int) -> None:
+        """See ``PathManager``."""
+        self._tell(LocalAddressAdded(self.connection, address))
+
+    def on_local_address_removed(self, address: "LocalAddress", now: int) -> None:
+        """See ``PathManager``."""
+        self._tell(LocalAddressRemoved(self.connection, address))
+
+    def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
+        """See ``PathManager``."""
+        self._tell(AddressAnnounced(self.connection, address_id, remote))
+
+    def on_address_removed(self, address_id: int, now: int) -> None:
+        """See ``PathManager``."""
+        self._tell(AddressWithdrawn(self.connection, address_id))
+
+    def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
+        """See ``PathManager``."""
+        self._tell(SubflowOpened(self.connection, subflow))
+
+    def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
+        """See ``PathManager``."""
+        self._tell(SubflowClosed(self.connection, subflow, error))
