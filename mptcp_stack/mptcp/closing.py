@@ -119,24 +119,32 @@ class Closing:
 
     # --- the last subflow
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it is a connection of MPTCP that nobody has ended, so that a subflow more or less is no matter."""
+        ended = self.data_closed or self.aborting or self.closed
+        return self._connection.is_mptcp and not ended and self._connection.error is None
+
     def last_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
         """No subflow is left: wait a while for another one, if that may still come, before giving up.
 
         RFC 8684 leaves the connection alive; Linux waits ``close_timeout``. A refused join shows that the peer has
-        forgotten the connection.
+        forgotten the connection, and who has timed out has been waited for.
         """
         connection = self._connection
         forgotten = subflow.number > 0 and isinstance(error, ConnectionRefusedError)
+        hopeless = forgotten or isinstance(error, TimeoutError) or not self.may_go_on
+        known = subflow.number > 0 or subflow.confirmed or not connection.active
         error = connection.error or error
         ended = self.data_closed or (connection.is_plain and connection.sending.finished)
         if forgotten or (error is None and not ended and not self.aborting):
             error = connection_reset()  # an orderly end that leaves data behind is none
         wait_ns = connection.host.config.close_timeout_ns
-        could_go_on = connection.is_mptcp and (subflow.number or subflow.confirmed or not connection.active)
-        if self.data_closed or self.aborting or forgotten or not (could_go_on and wait_ns):
+        if error is None or hopeless or not (known and wait_ns):
             self.finish(None if self.data_closed else error, now)
             return
-        self._reprieve = connection.host.context.timers.timer(lambda now: self.finish(error, now))
+        lost = error
+        self._reprieve = connection.host.context.timers.timer(lambda now: self.fail(lost, now))
         self._reprieve.set(now + wait_ns)
 
     def subflow_came(self) -> None:

@@ -449,7 +449,7 @@ class Connection:
             return
         self.subflows.remove(subflow)
         self.congestion_group.remove(subflow.endpoint.control)
-        if self.is_mptcp and not (self.closing.data_closed or self.closing.aborting):
+        if self.closing.may_go_on:
             self.sending.reinject_from(subflow)
             self.path_manager.on_subflow_closed(subflow, error, now)
             self.wake()
