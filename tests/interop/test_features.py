@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from collections import defaultdict
 
 import pytest
 
+from testbed.interop.capture import Frame
 from tests.testbed.lab_run import ROOT
 
 QUICK = ("mp-capable", "third-ack-lost", "mp-join", "add-addr")
-FAMILIES = ("v4",)
+FAMILIES = ("v4", "v4+v6")
 
 
 def lab(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
@@ -52,3 +54,19 @@ def test_what_is_not_there_is_one_line(arguments, message, tmp_path):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+CHECKSUMS = {
+    "right": ("1", "", 0),
+    "wrong": ("0", "Bad checksum [should be 0x1234]", 1),
+    "0xffff for 0, as Linux writes it": ("0", "TCP Checksum 0xffff instead of 0x0000 (see RFC 1624)", 0),
+}
+
+
+@pytest.mark.parametrize(("status", "remark", "faults"), CHECKSUMS.values(), ids=CHECKSUMS)
+def test_a_checksum_is_a_fault_when_it_is_wrong(status, remark, faults):
+    fields = defaultdict(str, {"tcp.checksum.status": status, "_ws.expert.message": remark})
+    fields["_ws.expert.severity"] = "6291456" if remark else ""
+    for name in ("_ws.malformed", "ip.checksum.status"):
+        fields[name] = ""
+    assert len(Frame(1, fields, "client").faults(checksums=True)) == faults
