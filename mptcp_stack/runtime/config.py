@@ -9,12 +9,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from pathlib import Path
 
 from mptcp_stack.mptcp.config import MptcpConfig
+from mptcp_stack.mptcp.host import FLAGS
 from mptcp_stack.stack import LocalAddress, StackConfig
 
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
 
-_FORM = re.compile(r"(?P<interface>[^@,%]+)(@(?P<device>[^@,/\s]+))?(,via=(?P<gateway>[^@,%]+))?")
+_FORM = re.compile(r"(?P<interface>[^@,%]+)(@(?P<device>[^@,/\s]+))?(?P<rest>(,[^@,%]+)*)")
 _EXAMPLE = "10.0.1.101/24@eth1 or 10.0.1.101/24@eth1,via=10.0.1.254"
 
 
@@ -27,23 +28,26 @@ class HostAddress:
     """An address of the stack on the subnet of an interface of the host's kernel.
 
     `device` is that interface; None: the address can be reached from this host alone. `gateway` is the router on
-    the subnet (or, for IPv6, on the link) that leads to all other networks, None when there is none.
+    the subnet (or, for IPv6, on the link) that leads to all other networks, None when there is none. `flags` and
+    `port` are those of `LocalAddress`.
     """
 
     ip: IpAddress
     prefix_length: int
     device: str | None = None
     gateway: IpAddress | None = None
+    flags: frozenset[str] = frozenset()
+    port: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> HostAddress:
-        """Read `ADDRESS/LENGTH[@DEVICE[,via=GATEWAY]]`. Raises ConfigError."""
+        """Read `ADDRESS/LENGTH[@DEVICE[,via=GATEWAY]][,FLAG...][,port=PORT]`. Raises ConfigError."""
         match = _FORM.fullmatch(text.strip())
         if match is None or "/" not in match["interface"]:
             raise ConfigError(f"address {text!r}: must look like {_EXAMPLE}")
         try:
             interface = ip_interface(match["interface"])
-            gateway = ip_address(match["gateway"]) if match["gateway"] else None
+            gateway, flags, port = _read_rest(match["rest"].split(",")[1:])
         except ValueError as error:
             raise ConfigError(f"address {text!r}: {error}") from None
         if reason := _not_a_hosts(interface.ip):
@@ -52,17 +56,42 @@ class HostAddress:
             raise ConfigError(f"address {text!r}: via needs a device, as in {_EXAMPLE}")
         if gateway is not None and not (gateway in interface.network or _is_ipv6_link_local(gateway)):
             raise ConfigError(f"address {text!r}: the gateway is not in {interface.network}")
-        return cls(interface.ip, interface.network.prefixlen, match["device"], gateway)
+        return cls(interface.ip, interface.network.prefixlen, match["device"], gateway, flags, port)
 
     @property
     def subnet(self) -> IpNetwork:
         """The network that is reached without a router."""
         return ip_interface(f"{self.ip}/{self.prefix_length}").network
 
+    @property
+    def local_address(self) -> LocalAddress:
+        """The address as the stack wants it."""
+        return LocalAddress(
+            self.ip.packed, self.prefix_length, self.gateway is not None,
+            device=self.device or "", flags=self.flags, port=self.port,
+        )  # fmt: skip
+
     def __str__(self) -> str:
         device = "" if self.device is None else f"@{self.device}"
-        via = "" if self.gateway is None else f",via={self.gateway}"
-        return f"{self.ip}/{self.prefix_length}{device}{via}"
+        via = [] if self.gateway is None else [f"via={self.gateway}"]
+        port = [] if self.port is None else [f"port={self.port}"]
+        return ",".join([f"{self.ip}/{self.prefix_length}{device}", *via, *sorted(self.flags), *port])
+
+
+def _read_rest(words: Sequence[str]) -> tuple[IpAddress | None, frozenset[str], int | None]:
+    """Gateway, flags and port, as they follow an address. Raises ValueError."""
+    gateway, port, flags = None, None, set()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name == "via" and equals:
+            gateway = ip_address(value)
+        elif name == "port" and value.isdecimal() and 0 < int(value) < 65536:
+            port = int(value)
+        elif word in FLAGS:
+            flags.add(word)
+        else:
+            raise ValueError(f"{word!r} is none of via=GATEWAY, port=1..65535, {', '.join(FLAGS)}")
+    return gateway, frozenset(flags), port
 
 
 def _not_a_hosts(ip: IpAddress) -> str:
@@ -122,8 +151,5 @@ class NetworkConfig(MptcpConfig):
     def stack_config(self) -> StackConfig:
         """The settings as the stack wants them."""
         settings = {one.name: getattr(self, one.name) for one in fields(StackConfig)}
-        settings["addresses"] = tuple(
-            LocalAddress(address.ip.packed, address.prefix_length, address.gateway is not None)
-            for address in self.host_addresses
-        )
+        settings["addresses"] = tuple(address.local_address for address in self.host_addresses)
         return StackConfig(**settings)

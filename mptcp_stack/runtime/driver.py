@@ -17,6 +17,7 @@ from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Re
 from mptcp_stack.stack import EPHEMERAL_PORTS, Address, Connection, Listener
 
 from .network import Network
+from .presence import Presence
 
 _NS_PER_SECOND = 1e9
 _DRAIN_POLL_S = 0.005
@@ -68,6 +69,8 @@ class Driver:
         # One context for all flushes: copying the caller's would cost more than queueing the call.
         self._context = contextvars.copy_context()
         loop.add_reader(self._device.fileno(), self._receive)
+        if network.presence is not None:
+            loop.add_reader(network.presence.fileno(), self._check_addresses, network.presence)
 
     # --- for transports, servers and sockets
 
@@ -126,6 +129,16 @@ class Driver:
     def _receive(self) -> None:
         packets = self._device.receive(self.network.batch_packets)
         self._stack.receive(packets, self._clock())
+        self.wake()
+        self._deliver()
+
+    def _check_addresses(self, presence: Presence) -> None:
+        """An interface or an address of the host has changed: perhaps one of the stack's is gone, or back."""
+        change = presence.refresh()
+        for address in change.gone:
+            self._stack.remove_address(address.ip.packed, self._clock())
+        for address in change.come:
+            self._stack.add_address(address.local_address, self._clock())
         self.wake()
         self._deliver()
 
@@ -210,6 +223,8 @@ class Driver:
     def close(self) -> None:
         """Reset what is still there, and let go of the loop."""
         self._loop.remove_reader(self._device.fileno())
+        if self.network.presence is not None:
+            self._loop.remove_reader(self.network.presence.fileno())
         if self._timer is not None:
             self._timer.cancel()
         self._handlers.clear()

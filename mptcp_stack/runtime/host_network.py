@@ -8,21 +8,17 @@ namespace, and undone by `close`.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from mptcp_stack.phy import Tun
 
 from .config import ConfigError, HostAddress, NetworkConfig
 from .plumbing import SYSCTLS, Plumbing
+from .presence import Presence, outside_event_loop
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute  # type: ignore[import-untyped]
-
-Result = TypeVar("Result")
 
 _IPV6_MINIMUM_MTU = 1280
 
@@ -33,18 +29,20 @@ class HostNetwork:
     Raises ConfigError when an address does not fit the host, PermissionError without CAP_NET_ADMIN, and other OSError
     when the kernel refuses. After an error nothing is left behind. Two of them in one namespace should not share an
     interface, nor IPv6 before Linux 6.17: the first that is closed puts back the settings that it found.
+
+    `presence` tells which addresses have gone with their interface, and come again.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         self._undo = ExitStack()
         with ExitStack() as on_error:
             on_error.callback(self.close)
-            self.tun = _outside_event_loop(lambda: self._set_up(config))
+            self.tun = outside_event_loop(lambda: self._set_up(config))
             on_error.pop_all()
 
     def close(self) -> None:
         """Undo everything, in reverse order. May be called again."""
-        _outside_event_loop(self._undo.close)
+        outside_event_loop(self._undo.close)
 
     def __enter__(self) -> HostNetwork:
         return self
@@ -61,10 +59,13 @@ class HostNetwork:
         _check(route, config)
         tun = _open_tun(config)
         self._undo.callback(tun.close)
+        plumbing = Plumbing(route, tun, config.mtu)
+        self._undo.callback(plumbing.close)
         try:
-            Plumbing(route, tun, config.mtu, self._undo).set_up(config.host_addresses)
+            plumbing.set_up(config.host_addresses)
         except NetlinkError as error:
             raise OSError(error.code, f"the kernel refuses to set up the stack's addresses: {error.args[1]}") from error
+        self.presence = self._undo.enter_context(Presence(route, plumbing, config.host_addresses))
         return tun
 
 
@@ -106,13 +107,3 @@ def _check_ipv6(address: HostAddress, config: NetworkConfig) -> None:
     if address.device is not None and switch.read_text().strip() != "0":
         sysctl = f"net.ipv6.conf.{address.device}.disable_ipv6"
         raise ConfigError(f"address {address}: IPv6 is off on {address.device} ({sysctl})")
-
-
-def _outside_event_loop(action: Callable[[], Result]) -> Result:
-    """Run `action` where no event loop runs: pyroute2 runs one of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return action()
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(action).result()

@@ -16,6 +16,7 @@ from mptcp_stack.stack import Address, Connection, Stack, StackConfig
 
 from .config import ConfigError, NetworkConfig
 from .host_network import HostNetwork
+from .presence import Presence
 
 SocketAddress = tuple[Any, ...]
 """(host, port) or, for IPv6, (host, port, flow information, scope)."""
@@ -24,7 +25,8 @@ SocketAddress = tuple[Any, ...]
 class Network:
     """A stack on a device; an event loop drives it.
 
-    `batch_packets` and `linger_s` are those of `NetworkConfig`. Closing the network closes the device.
+    `batch_packets` and `linger_s` are those of `NetworkConfig`. Closing the network closes the device. `presence`
+    watches the stack's addresses, None where they cannot go.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Network:
             self.stack = Stack(replace(stack_config, mtu=able.mtu), entropy)
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        self.presence: Presence | None = None
         self._resources = ExitStack()
         self._resources.callback(device.close)
 
@@ -65,6 +68,7 @@ class Network:
             if config.events is not None:
                 lines = resources.enter_context(config.events.open("w"))
                 network.stack.observe(lambda observation: print(as_json(observation), file=lines))
+            network.presence = host.presence
             network._resources.push(resources.pop_all())
         return network
 

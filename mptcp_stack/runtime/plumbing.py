@@ -42,13 +42,15 @@ _FORWARDING, _FORCE_FORWARDING = "ipv6/conf/{}/forwarding", "ipv6/conf/{}/force_
 
 
 class Plumbing:
-    """The steps of setting up; each leaves its undoing in `undo`."""
+    """The steps of setting up; what they change is put back by `close`."""
 
-    def __init__(self, route: IPRoute, tun: Tun, mtu: int, undo: ExitStack) -> None:
+    def __init__(self, route: IPRoute, tun: Tun, mtu: int) -> None:
         self._route = route
         self._tun = tun
         self._mtu = mtu
-        self._undo = undo
+        self._settings: dict[Path, str] = {}
+        self._attached: dict[HostAddress, ExitStack] = {}
+        self._tables: dict[HostAddress, int] = {}
         (self._tun_index,) = route.link_lookup(ifname=tun.name)
 
     def set_up(self, addresses: Sequence[HostAddress]) -> None:
@@ -56,18 +58,33 @@ class Plumbing:
         versions = {address.ip.version for address in addresses}
         self._set_up_tun(with_ipv6=6 in versions)
         self._drop_stale_rules()
-        for version in versions:
-            devices = {address.device for address in addresses if address.device and address.ip.version == version}
-            self._configure(version, [self._tun.name, *sorted(devices)])
         for index, address in enumerate(addresses):
             # Disappears with the device.
             self._route.route("add", dst=f"{address.ip}/{address.ip.max_prefixlen}", oif=self._tun_index)
+            self._configure(address.ip.version, self._tun.name)
             if address.device is not None:
                 # An index is never used twice in a namespace: no two stacks have a table in common.
-                table = _FIRST_TABLE + self._tun_index * 256 + index
-                (device_index,) = self._route.link_lookup(ifname=address.device)
-                self._answer_for(address, device_index)
-                self._route_from(address, device_index, table)
+                self._tables[address] = _FIRST_TABLE + self._tun_index * 256 + index
+                self.attach(address)
+
+    def attach(self, address: HostAddress) -> None:
+        """Let packets come and go by the address's device, which is up; also again, when the device has been away."""
+        if address.device is None:
+            return
+        self._attached.setdefault(address, ExitStack()).close()
+        self._configure(address.ip.version, address.device)
+        (device_index,) = self._route.link_lookup(ifname=address.device)
+        self._answer_for(address, device_index)
+        self._route_from(address, device_index)
+
+    def close(self) -> None:
+        """Put back what was changed, in reverse order. May be called again."""
+        while self._attached:
+            self._attached.popitem()[1].close()
+        while self._settings:
+            path, before = self._settings.popitem()
+            with suppress(OSError):
+                path.write_text(before)
 
     def _set_up_tun(self, with_ipv6: bool) -> None:
         """The TUN device has no address of its own, and nothing but the stack's packets crosses it."""
@@ -78,19 +95,18 @@ class Plumbing:
         flags = {"flags": _IFF_UP, "change": _IFF_UP | _IFF_MULTICAST}
         self._route.link("set", index=self._tun_index, mtu=self._mtu, txqlen=_TUN_QUEUE_PACKETS, **flags)
 
-    def _configure(self, version: int, interfaces: Sequence[str]) -> None:
+    def _configure(self, version: int, interface: str) -> None:
         if version == 6:
-            self._forward_ipv6(interfaces)
-        for name in interfaces:
-            for setting, value in _INTERFACE_SETTINGS[version].items():
-                self._set_sysctl(setting.format(name), value)
+            self._forward_ipv6(interface)
+        for setting, value in _INTERFACE_SETTINGS[version].items():
+            self._set_sysctl(setting.format(interface), value)
         for setting, value in _HOST_SETTINGS[version].items():
             self._set_sysctl(setting, value)
 
-    def _forward_ipv6(self, interfaces: Sequence[str]) -> None:
+    def _forward_ipv6(self, interface: str) -> None:
         """Before Linux 6.17 IPv6 is forwarded between all interfaces or none; `all`, the last, sets each."""
         everywhere = not (SYSCTLS / _FORCE_FORWARDING.format("all")).exists()
-        names = [path.name for path in (SYSCTLS / "ipv6/conf").iterdir()] if everywhere else interfaces
+        names = [path.name for path in (SYSCTLS / "ipv6/conf").iterdir()] if everywhere else [interface]
         for name in sorted(names, key="all".__eq__):
             self._keep_advertised_routes(name)
             self._set_sysctl(_FORWARDING.format(name), 1)
@@ -106,16 +122,19 @@ class Plumbing:
         """The kernel answers for this one address: ARP (RFC 1027) or neighbour discovery (RFC 4861 section 7.2.8)."""
         neighbour = {"dst": str(address.ip), "ifindex": device_index, "flags": _NTF_PROXY}
         self._route.neigh("replace", **neighbour)
-        self._later(lambda: self._route.neigh("del", **neighbour))
+        self._later(address, lambda: self._route.neigh("del", **neighbour))
 
-    def _route_from(self, address: HostAddress, device_index: int, table: int) -> None:
+    def _route_from(self, address: HostAddress, device_index: int) -> None:
         """What comes from the address leaves by its own device or not at all: a path stays a path."""
         version = address.ip.version
-        self._add_route(dst=str(address.subnet), oif=device_index, table=table, scope="link")
+        table = self._tables[address]
+        self._add_route(address, dst=str(address.subnet), oif=device_index, table=table, scope="link")
         if address.gateway is None:
-            self._add_route(type="unreachable", dst=_EVERYTHING[version], table=table)
+            self._add_route(address, type="unreachable", dst=_EVERYTHING[version], table=table)
         else:
-            self._add_route(dst=_EVERYTHING[version], gateway=str(address.gateway), oif=device_index, table=table)
+            self._add_route(
+                address, dst=_EVERYTHING[version], gateway=str(address.gateway), oif=device_index, table=table
+            )
         rule = {
             "family": _FAMILIES[version],
             "src": str(address.ip),
@@ -125,11 +144,11 @@ class Plumbing:
             "priority": _RULE_PRIORITY,
         }
         self._route.rule("add", **rule)
-        self._later(lambda: self._route.rule("del", **rule))
+        self._later(address, lambda: self._route.rule("del", **rule))
 
-    def _add_route(self, **route: Any) -> None:
+    def _add_route(self, address: HostAddress, **route: Any) -> None:
         self._route.route("add", **route)
-        self._later(lambda: self._route.route("del", **route))
+        self._later(address, lambda: self._route.route("del", **route))
 
     def _drop_stale_rules(self) -> None:
         """A stack that was killed leaves its rules; they would bind to our device when it has the same name."""
@@ -153,11 +172,10 @@ class Plumbing:
         path = SYSCTLS / name
         if not path.exists():
             return
-        before = path.read_text()
+        self._settings.setdefault(path, path.read_text())
         path.write_text(str(value))
-        self._later(lambda: path.write_text(before))
 
-    def _later(self, action: Callable[[], object]) -> None:
+    def _later(self, address: HostAddress, action: Callable[[], object]) -> None:
         """Undo with `action`; what has gone by itself, with its interface, is as undone."""
         from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
@@ -165,4 +183,4 @@ class Plumbing:
             with suppress(NetlinkError, OSError):
                 action()
 
-        self._undo.callback(undo)
+        self._attached[address].callback(undo)

@@ -171,6 +171,82 @@ def check_old_kernel() -> None:
     peer.kill()
 
 
+async def transfer_while_paths_go(server: str) -> None:
+    """To a peer behind e1 and f1, a kernel with MPTCP or our own stack: each path goes once, and comes again."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, EventLoop)
+    reader, writer = await asyncio.open_connection(server, 4000)
+    info = writer.get_extra_info
+    data = bytes(range(253)) * 40_000
+
+    def paths() -> set[str]:
+        return {subflow["local"][0] for subflow in info("mptcp")["subflows"] if subflow["state"] == "ESTABLISHED"}
+
+    async def until(expected: set[str]) -> None:
+        async with asyncio.timeout(10):
+            while paths() != expected:
+                await asyncio.sleep(0.02)
+
+    async def send() -> None:
+        for piece in range(0, len(data), len(data) // 8 + 1):
+            if piece == len(data) // 8 + 1:
+                await until({ADDRESS, "10.0.2.101"})
+                shell("ip link set e1 down")
+                await until({"10.0.2.101"})
+            if piece == 2 * (len(data) // 8 + 1):
+                shell("ip link set e1 up; ip addr add fd00:1::1/64 dev e1")
+                await until({ADDRESS, "10.0.2.101"})
+                shell("ip addr del 10.0.2.1/24 dev f1")
+                await until({ADDRESS})
+            if piece == 3 * (len(data) // 8 + 1):
+                shell("ip addr add 10.0.2.1/24 dev f1")
+                await until({ADDRESS, "10.0.2.101"})
+            writer.write(data[piece : piece + len(data) // 8 + 1])
+            await writer.drain()
+        writer.write_eof()
+
+    _, answer = await asyncio.gather(send(), reader.read())
+    assert answer == data
+    assert loop.counters["MPTcpExtRmAddrTx"] == 2
+    writer.close()
+
+
+def check_mobility() -> None:
+    """A transfer to a kernel survives that an interface goes down, and that a subnet is taken from one."""
+    peer = make_peer()
+    shell(
+        f"ip link add f1 type veth peer name f2 netns {peer.pid}; ip addr add 10.0.2.1/24 dev f1; ip link set f1 up;"
+        f"nsenter -t {peer.pid} -n sh -c 'ip addr add 10.0.2.2/24 dev f2; ip link set f2 up;"
+        "ip mptcp limits set subflow 8 add_addr_accepted 8; ip mptcp endpoint add 10.0.2.2 dev f2 signal'"
+    )
+    before = snapshot()
+    inside = ["nsenter", "-t", str(peer.pid), "-n", sys.executable, __file__, "echo_server"]
+    echo_server = subprocess.Popen(inside, stdout=subprocess.PIPE)
+    assert echo_server.stdout is not None
+    echo_server.stdout.readline()
+    config = NetworkConfig(addresses=[f"{ADDRESS}/24@e1", "10.0.2.101/24@f1"])
+    run(asyncio.wait_for(transfer_while_paths_go(PEER), 30), config)
+    assert snapshot() == before
+    echo_server.kill()
+    peer.kill()
+
+
+def check_echo_server() -> None:
+    """A kernel's MPTCP echo for one connection; port 4000."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_MPTCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Every address: the kernel takes joins where a listener is.
+    listener.bind(("", 4000))
+    listener.listen()
+    print("ready", flush=True)
+    connection, _ = listener.accept()
+    received = bytearray()
+    while data := connection.recv(1 << 16):
+        received += data
+    connection.sendall(received)
+    connection.close()
+
+
 def check_mistakes() -> None:
     """One line each, and nothing is left behind."""
     shell("ip link set lo up; ip link add e1 type veth peer name e2; ip addr add 10.0.1.1/24 dev e1; ip link set e1 up")

@@ -19,6 +19,11 @@ from mptcp_stack.stack import LocalAddress, StackConfig
             HostAddress(ip_address("10.0.1.101"), 24, "h1-eth1.5", ip_address("10.0.1.254")),
         ),
         ("2001:db8::5/64@e", HostAddress(ip_address("2001:db8::5"), 64, "e")),
+        (
+            "10.0.1.5/24@e,via=10.0.1.1,backup,signal,port=8080",
+            HostAddress(ip_address("10.0.1.5"), 24, "e", ip_address("10.0.1.1"), frozenset({"backup", "signal"}), 8080),
+        ),
+        ("10.0.1.5/24,subflow", HostAddress(ip_address("10.0.1.5"), 24, flags=frozenset({"subflow"}))),
         ("fd00::5/64@e,via=fd00::1", HostAddress(ip_address("fd00::5"), 64, "e", ip_address("fd00::1"))),
         ("fd00::5/64@e,via=fe80::1", HostAddress(ip_address("fd00::5"), 64, "e", ip_address("fe80::1"))),
     ],
@@ -36,7 +41,9 @@ def test_addresses(text, expected):
         ("10.0.1.101", "must look like"),
         ("10.0.1.101@eth1", "must look like"),
         ("10.0.1.101/24@", "must look like"),
-        ("10.0.1.101/24@eth1,gw=10.0.1.1", "must look like"),
+        ("10.0.1.101/24@eth1,gw=10.0.1.1", "'gw=10.0.1.1' is none of via=GATEWAY, port=1..65535, signal, subflow,"),
+        ("10.0.1.101/24@eth1,port=0", "'port=0' is none of"),
+        ("10.0.1.101/24@eth1,backups", "'backups' is none of"),
         ("10.0.1.300/24@eth1", "'10.0.1.300/24' does not appear to be"),
         ("10.0.1.101/33@eth1", "'10.0.1.101/33' does not appear to be"),
         ("10.0.1.101/24@eth1,via=nowhere", "'nowhere' does not appear to be"),
@@ -75,8 +82,8 @@ def test_what_the_stack_gets():
     config = NetworkConfig(addresses=["10.0.1.1/24@a", "10.0.2.1/25@b,via=10.0.2.2"], mptcp=False, gso_max_bytes=1448)
     stack = config.stack_config()
     assert stack.addresses == (
-        LocalAddress(b"\x0a\0\1\1", 24, False),
-        LocalAddress(b"\x0a\0\2\1", 25, True),
+        LocalAddress(b"\x0a\0\1\1", 24, False, device="a"),
+        LocalAddress(b"\x0a\0\2\1", 25, True, device="b"),
     )
     assert (stack.mptcp, stack.gso_max_bytes) == (False, 1448)
     assert stack.congestion == StackConfig.congestion

@@ -13,7 +13,8 @@ NAMESPACE = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "
 
 @pytest.mark.root
 @pytest.mark.parametrize(
-    "check", ["tun", "undone", "old_kernel", "mistakes", "without_capability", "with_kernel", "command_line"]
+    "check",
+    ["tun", "undone", "old_kernel", "mobility", "mistakes", "without_capability", "with_kernel", "command_line"],
 )
 def test_in_a_namespace(check):
     result = subprocess.run(
