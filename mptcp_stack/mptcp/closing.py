@@ -129,11 +129,11 @@ class Closing:
         """No subflow is left: wait a while for another one, if that may still come, before giving up.
 
         RFC 8684 leaves the connection alive; Linux waits ``close_timeout``. A refused join shows that the peer has
-        forgotten the connection, and who has timed out has been waited for.
+        forgotten the connection; who has timed out has been waited for; what was refused for good stays refused.
         """
         connection = self._connection
         forgotten = subflow.number > 0 and isinstance(error, ConnectionRefusedError)
-        hopeless = forgotten or isinstance(error, TimeoutError) or not self.may_go_on
+        hopeless = forgotten or subflow.refused or isinstance(error, TimeoutError) or not self.may_go_on
         known = subflow.number > 0 or subflow.confirmed or not connection.active
         error = connection.error or error
         ended = self.data_closed or (connection.is_plain and connection.sending.finished)

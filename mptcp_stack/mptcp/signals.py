@@ -92,7 +92,6 @@ class Signals:
             match option:
                 case MpTcpRst():
                     connection.count("MPTcpExtMPRstRx")
-                    subflow.peer_reset = option
                 case MpFail() if connection.is_mptcp:
                     connection.count("MPTcpExtMPFailRx")
                     connection.sending.reinject_unacknowledged()

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Literal
 
 from mptcp_stack.mptcp import observing
-from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin
+from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.mapping import NO_CHECKSUM, Held, Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State
-from mptcp_stack.wire import SYN, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
+from mptcp_stack.wire import SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -23,14 +23,14 @@ class Subflow:
 
     ``number`` counts the connection's subflows from 0, the initial one.
     ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative.
-    ``peer_reset``: what the peer's RST said about its cause, if it said anything (section 3.6).
+    ``peer_reset``: what the peer's RST said about its cause, if it said anything (section 3.6). ``refused``: one of
+    the hosts has reset it for a reason that remains.
     """
 
     __slots__ = (
         "_confirm_attempts", "_confirm_timer", "_dss_seen", "_handshake", "_held", "_mappings", "backup",
         "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint", "local_id", "number",
-        "peer_reset",
-        "remote_id",
+        "peer_reset", "refused", "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +59,7 @@ class Subflow:
         self._held: Held | None = None
         self._dss_seen = False
         self.peer_reset: MpTcpRst | None = None
+        self.refused = False
         self._confirm_timer = host.context.timers.timer(self._confirm_again)
         self._confirm_attempts = 0
         self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
@@ -363,6 +364,7 @@ class Subflow:
 
     def reject(self, reason: ResetReason, now: int, *options: MptcpOption) -> Literal[False]:
         """Reset the subflow and say why (section 3.6; version 0 has no words for it)."""
+        self.refused = True
         if self.connection.version > 0:
             self.connection.count("MPTcpExtMPRstTx")
             options += (MpTcpRst(0, reason),)
@@ -392,6 +394,11 @@ class Subflow:
         self._confirm_version_0(now)
         self.connection.sending.on_subflow_timeout(self)
         self.connection.path_manager.on_subflow_timeout(self, now)
+
+    def expect_reset(self, segment: Segment) -> None:
+        """See ``Upper``."""
+        self.peer_reset = find(segment.options, MpTcpRst)
+        self.refused = self.peer_reset is not None and not self.peer_reset.flags & TRANSIENT
 
     def on_reset(self, segment: Segment, now: int) -> None:
         """See ``Upper``."""

@@ -259,6 +259,7 @@ class Endpoint:
             self._challenge(now)
             return
         refused = self.state is State.SYN_RECEIVED
+        self._upper.expect_reset(segment)
         self._close(connection_refused() if refused else connection_reset(), now)
         self._upper.on_reset(segment, now)
 

@@ -28,6 +28,9 @@ class Upper(Protocol):
     def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
         """Payload in order; ``ssn`` counts from 1 at the first byte (RFC 8684 section 3.3). False: reset."""
 
+    def expect_reset(self, segment: Segment) -> None:
+        """The peer's RST is valid: ``on_closed`` comes next, and then ``on_reset``."""
+
     def on_reset(self, segment: Segment, now: int) -> None:
         """The peer's RST was valid; ``on_closed`` came before."""
 

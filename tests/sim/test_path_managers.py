@@ -19,7 +19,7 @@ from mptcp_stack.mptcp.path_manager.userspace import Userspace
 from mptcp_stack.sim import MILLISECOND, SECOND, Network, Sink, Source, pattern
 from mptcp_stack.stack import Stack, StackConfig
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import MpJoinSyn, Segment
+from mptcp_stack.wire import TRANSIENT, MpJoinSyn, MpTcpRst, ResetReason, Segment
 from tests.sim.scenes import PORT, SYN, UPLOAD, Scene, client_ip, exchange, impaired, make_scene, rewrite, server_ip
 from tests.sim.test_routed import ACCESS, routed
 
@@ -275,3 +275,15 @@ def test_address_ids() -> None:
 
     assert ids(*(LocalAddress(client_ip(path)) for path in (1, 2))) == [1, 2]
     assert ids(LocalAddress(client_ip(1)), LocalAddress(client_ip(2), address_id=1)) == [2, 1]
+
+
+@pytest.mark.parametrize(("flags", "attempts"), [(0, 1), (TRANSIENT, 2)])
+def test_what_the_peer_refuses_for_good_is_not_tried_again(flags: int, attempts: int) -> None:
+    """RFC 8684 section 3.6: only a transient error may be gone later."""
+    scene = make_scene(1, [SLOW, SLOW])
+    client, server = begin(scene.network, pattern(800_000, 1))
+    scene.network.run_for(SECOND)
+    server.connection.subflows[1].endpoint.abort(scene.network.clock.now_ns, MpTcpRst(flags, ResetReason.PERFORMANCE))
+    scene.server.settle()
+    end(scene.network, client, server)
+    assert len(joins(scene)) == attempts

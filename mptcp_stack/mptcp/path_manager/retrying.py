@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.path_manager.base import PathManager
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import TRANSIENT
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -74,8 +73,7 @@ class Retrying(PathManager):
             self._failures.pop(pair, None)
         self._failures[pair] = failures = self._failures.get(pair, 0) + 1
         config = self.connection.host.config
-        refused = subflow.peer_reset is not None and not subflow.peer_reset.flags & TRANSIENT
-        if refused or failures > config.join_retries:
+        if subflow.refused or failures > config.join_retries:
             self._due_ns[pair] = _NEVER
             return
         self._due_ns[pair] = now + (config.join_retry_ns << (failures - 1))
