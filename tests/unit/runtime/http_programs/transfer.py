@@ -24,7 +24,7 @@ async def main():
         print(got.status_code, got.content == DATA)
         (connection,) = asyncio.get_running_loop().network.stack.connections
         for subflow in sorted(mptcp_info(connection)["subflows"], key=lambda one: one["local"]):
-            used = [subflow[name] > len(DATA) // 10 for name in ("bytes_sent", "bytes_received")]
+            used = [subflow[name] > len(DATA) // 100 for name in ("bytes_sent", "bytes_received")]
             print(subflow["local"][0], "both ways" if all(used) else subflow)
 
 
