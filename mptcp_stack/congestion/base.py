@@ -55,7 +55,9 @@ class CongestionControl(ABC):
         if self.cwnd < self.ssthresh:
             self._slow_start(acked_bytes)
         else:
-            self.cwnd += self.increase(acked_bytes, now)
+            # Only whole segments are in flight: counted so, a window of them is acknowledged in a round trip.
+            whole = self.cwnd - self.cwnd % self.mss or self.cwnd
+            self.cwnd += self.increase(acked_bytes * self.cwnd / whole, now)
 
     def _slow_start(self, acked_bytes: int) -> None:
         growth: float | None = acked_bytes
@@ -67,7 +69,7 @@ class CongestionControl(ABC):
             self.cwnd = min(self.cwnd + growth, self.ssthresh)
 
     @abstractmethod
-    def increase(self, acked_bytes: int, now: int) -> float:
+    def increase(self, acked_bytes: float, now: int) -> float:
         """Bytes to add to the window in congestion avoidance."""
 
     def decrease(self, now: int) -> float:

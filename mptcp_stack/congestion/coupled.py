@@ -17,7 +17,7 @@ class Coupled(CongestionControl):
         self._gain = 0.0
         self._gain_round = -1
 
-    def increase(self, acked_bytes: int, now: int) -> float:
+    def increase(self, acked_bytes: float, now: int) -> float:
         if self._gain_round != self.round_trip:
             self._gain_round = self.round_trip
             self._gain = self.gain()

@@ -21,7 +21,7 @@ class Cubic(CongestionControl):
         self._k = 0.0
         self._w_est = 0.0
 
-    def increase(self, acked_bytes: int, now: int) -> float:
+    def increase(self, acked_bytes: float, now: int) -> float:
         cwnd = self.cwnd / self.mss
         acked = acked_bytes / self.mss
         if self._epoch_start_ns is None:

@@ -9,5 +9,5 @@ class Reno(CongestionControl):
     name = "reno"
     uses_hystart = False
 
-    def increase(self, acked_bytes: int, now: int) -> float:
+    def increase(self, acked_bytes: float, now: int) -> float:
         return self.mss * acked_bytes / self.cwnd

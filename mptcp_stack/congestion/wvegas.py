@@ -35,7 +35,7 @@ class WeightedVegas(CongestionControl):
         else:
             super()._slow_start(acked_bytes)
 
-    def increase(self, acked_bytes: int, now: int) -> float:
+    def increase(self, acked_bytes: float, now: int) -> float:
         rtt_ns = self._round_rtt_ns()
         if not rtt_ns:
             return 0.0

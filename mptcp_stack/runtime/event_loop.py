@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import selectors
 import socket
 import ssl as tls_module
 from collections import Counter
@@ -38,7 +39,8 @@ class EventLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, network: Network | NetworkConfig) -> None:
-        super().__init__()
+        # Epoll rounds waits up to a millisecond, too coarse for pacing; few descriptors are watched here.
+        super().__init__(selectors.SelectSelector())
         tune_process()
         try:
             self.network = Network.open(network) if isinstance(network, NetworkConfig) else network

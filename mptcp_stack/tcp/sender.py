@@ -33,9 +33,9 @@ class Sender:
     """
 
     __slots__ = (
-        "_config", "_context", "_expiry", "_give_up", "_on_timeout", "_option_bytes", "_pacer", "_path", "_probed",
-        "_reorder_timer", "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control", "maximum_window",
-        "mss", "peer_mss", "probing", "recovery", "retries", "rtt", "scoreboard", "window",
+        "_config", "_context", "_expiry", "_full_until", "_give_up", "_on_timeout", "_option_bytes", "_pacer", "_path",
+        "_probed", "_reorder_timer", "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control",
+        "maximum_window", "mss", "peer_mss", "probing", "recovery", "retries", "rtt", "scoreboard", "window",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,7 @@ class Sender:
         self._expiry = Expiry.RETRANSMIT
         self._probed = False
         self._round_end = iss
+        self._full_until = iss
         self._timer = context.timers.timer(self._timer_fired)
         self._reorder_timer = context.timers.timer(self._reorder_timer_fired)
         self._pacer = Pacer(control, context.timers.timer(lambda _: self._wake()))
@@ -119,10 +120,14 @@ class Sender:
     def room(self, now: int) -> int:
         """Bytes of new data that congestion window, pace and the peer's window allow; 0 while lost data waits."""
         scoreboard = self.scoreboard
-        if scoreboard.next_lost() is not None or self._pacer.holds(now):
+        if scoreboard.next_lost() is not None:
             return 0
         by_congestion = self.recovery.window - scoreboard.in_flight
         by_peer = scoreboard.una + self.window - scoreboard.next
+        if by_congestion < self.mss and by_congestion < by_peer:
+            self._full_until = scoreboard.next
+        if self._pacer.holds(now):
+            return 0
         return max(0, min(by_congestion, by_peer))
 
     def is_silly(self, size: int) -> bool:
@@ -228,7 +233,11 @@ class Sender:
             self.rtt.sample(echo_age_ns)
 
     def _grow(self, flight: int, delivered_bytes: int, now: int) -> None:
-        """Open the window, but only if it was in use (RFC 7661's concern) and nothing is being repaired."""
+        """Open the window, but only if it was full (RFC 7661's concern) and nothing is being repaired.
+
+        Full: what is acknowledged left before the window last had no room for another segment. In slow start half
+        full is enough, as it doubles.
+        """
         control = self.control
         control.srtt_ns = self.rtt.srtt_ns
         control.rtt_ns = self.rtt.latest_ns
@@ -237,8 +246,8 @@ class Sender:
             control.round_trip += 1
         if not delivered_bytes or self.recovery.phase is Phase.RECOVERY:
             return
-        used = 0.5 if control.in_slow_start else 0.75
-        if flight >= used * control.cwnd:
+        full = self.scoreboard.una <= self._full_until or flight > control.cwnd - self.mss
+        if full or (control.in_slow_start and 2 * flight >= control.cwnd):
             control.on_ack(delivered_bytes, now)
 
     def _look_for_losses(self, now: int) -> None:

@@ -142,17 +142,17 @@ def jain(shares: list[int]) -> float:
     return sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))
 
 
-@pytest.mark.parametrize("congestion", ["lia", "olia", "balia", "reno"])
-def test_two_subflows_beside_one_tcp(congestion: str) -> None:
+@pytest.mark.parametrize(("congestion", "index"), [("lia", 0.95), ("olia", 0.9), ("balia", 0.95), ("reno", None)])
+def test_two_subflows_beside_one_tcp(congestion: str, index: float | None) -> None:
     """Coupled they take what one TCP takes; uncoupled twice that."""
     meeting = Meeting(congestion, [BOTTLENECK])
     meeting.add_tcp(1, 0)
-    shares = meeting.shares(12)
-    assert sum(shares) * 8 > 0.9 * 12 * 10_000_000
-    if congestion == "reno":
+    shares = meeting.shares(24)
+    assert sum(shares) * 8 > 0.9 * 24 * 10_000_000
+    if index is None:
         assert 1.5 < shares[0] / shares[1] < 2.6
     else:
-        assert jain(shares) >= 0.95
+        assert jain(shares) >= index
 
 
 def part_on_crowded_path(congestion: str) -> float:
