@@ -470,7 +470,7 @@ class Endpoint:
     def _enter(self, event: Event, now: int) -> None:
         before, self.state = self.state, advance(self.state, event)
         if self.state is State.TIME_WAIT or (self.state is State.CLOSED and before is not State.CLOSED):
-            if event is Event.FIN_RECEIVED:
+            if event is Event.FIN_RECEIVED or (self.state is State.TIME_WAIT and self.receiver.ack_now):
                 self.send_ack(now)
             self._stop()
             self._upper.on_closed(self.error, now)

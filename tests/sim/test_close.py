@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, Sink, Source
-from mptcp_stack.tcp import Address
+from mptcp_stack.tcp import Address, State
+from mptcp_stack.wire import ACK, FIN, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import (
     DOWNLOAD,
     PATH,
@@ -18,6 +19,8 @@ from tests.sim.scenes import (
     check_received,
     client_ip,
     come_to_rest,
+    endpoint_of,
+    idle_scene,
     impaired,
     make_scene,
     server_ip,
@@ -290,3 +293,22 @@ def test_ends_of_data_beyond_a_hole_are_not_answered_for_ever() -> None:
         run.network.run_until(lambda a=accepted, c=client: c.closed and a[0].closed, 300 * SECOND)
         bare = [segment for _, segment in run.segments() if segment.options.dss and not segment.length]
         assert sum(segment.options.dss.data_fin for segment in bare) < 100, seed
+
+
+def test_a_fin_and_the_acknowledgement_of_ours_in_one_batch():
+    """The acknowledgement that the peer's FIN needs is not forgotten on the way through CLOSING to TIME-WAIT."""
+    scene = idle_scene()
+    endpoint = endpoint_of(scene.client)
+    scene.client.stack.connections[0].shutdown()
+    scene.client.settle()
+    local, remote = endpoint.local, endpoint.remote
+    seq, ack = endpoint.receiver.next, endpoint.sender.scoreboard.next
+    batch = []
+    for flags, number, acknowledged in ((ACK | FIN, seq, ack - 1), (ACK, seq + 1, ack)):
+        segment = Segment(remote.ip, local.ip, remote.port, local.port, number % 2**32, acknowledged % 2**32, flags)
+        segment.options.ts_val = endpoint.receiver.ts_recent
+        batch.append(Packet([complete(encode(segment))]))
+    scene.client.stack.receive(batch, scene.network.clock.now_ns)
+    (answer,) = [decode(packet) for packet in scene.client.stack.transmit(scene.network.clock.now_ns)]
+    assert answer.ack == (seq + 1) % 2**32
+    assert endpoint.state is State.TIME_WAIT
