@@ -44,6 +44,13 @@ class RangeSet:
             return self._starts[index], self._ends[index]
         return None
 
+    def first_within(self, start: int, end: int) -> tuple[int, int] | None:
+        """The first part of ``[start, end)`` that is in the set, if any."""
+        index = bisect_right(self._ends, start)
+        if index < len(self._starts) and self._starts[index] < end:
+            return max(start, self._starts[index]), min(end, self._ends[index])
+        return None
+
     def missing(self, start: int, end: int) -> list[tuple[int, int]]:
         """The parts of ``[start, end)`` that are not in the set, in order."""
         gaps = []

@@ -192,12 +192,13 @@ class Endpoint:
         seq = expand_32(segment.seq, receiver.next)
         span = segment.length + bool(segment.flags & (SYN | FIN))
         refusal = receiver.refusal(segment, seq, span, now)
+        if span and seq + span <= receiver.next and not segment.flags & (SYN | RST):
+            receiver.note_duplicate(seq, seq + span)
+            self._acknowledge()  # a complete duplicate; if it ends right here its acknowledgement still counts
         if refusal is not None:
             self._context.counters[refusal] += 1
             self._answer_unacceptable(segment.flags, span, now)
             return
-        if seq + span == receiver.next and span and not segment.flags & SYN:
-            self._acknowledge()  # a complete duplicate; its acknowledgement still counts
         if segment.flags & RST:
             self._receive_rst(segment, seq, now)
             return
@@ -285,7 +286,7 @@ class Endpoint:
         if segment.options.sack and sender.recovery.uses_sack:
             una = scoreboard.una
             blocks = [(expand_32(start, una), expand_32(end, una)) for start, end in segment.options.sack]
-        if ack > scoreboard.una or scoreboard.una < scoreboard.next:
+        if ack > scoreboard.una or scoreboard.una < scoreboard.next or blocks or sender.recovery.probe:
             fin_outstanding = self.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
             sender.on_ack(ack, blocks, duplicate, self._echo_age_ns(segment, now), now)
             self._upper.on_acked(now)
@@ -427,9 +428,12 @@ class Endpoint:
                 options.mptcp = mptcp
             elif not flags & RST:
                 self._upper.add_options(options, record)
-            selective = self.sender.recovery.uses_sack and len(receiver.reassembly.ranges) > 0
+            selective = self.sender.recovery.uses_sack and receiver.has_blocks
             if record is None and selective:
                 options.sack = tuple((start & MASK_32, end & MASK_32) for start, end in receiver.sack_blocks())
+                if receiver.duplicate is not None:
+                    old = receiver.duplicate[0] < receiver.next
+                    self._context.counters["TcpExtTCPDSACKOldSent" if old else "TcpExtTCPDSACKOfoSent"] += 1
         payload: Chunks = []
         length = gso_size = ect = 0
         if record is not None and record.length:

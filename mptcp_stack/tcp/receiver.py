@@ -16,12 +16,13 @@ _QUICK_ACKS = 16
 class Receiver:
     """State of RFC 9293's RCV variables. Sequence numbers are unwrapped.
 
-    ``edge``: the end of the window that was offered; ``heard_ns``: when the last acceptable segment came.
+    ``edge``: the end of the window that was offered; ``heard_ns``: when the last acceptable segment came;
+    ``duplicate``: what came twice and is to be reported.
     """
 
     __slots__ = (
-        "_config", "_delayed", "_mss", "_pending_bytes", "_quick", "ack_now", "edge", "fin", "heard_ns", "irs",
-        "last_ack_sent", "reassembly", "ts_recent",
+        "_config", "_delayed", "_mss", "_pending_bytes", "_quick", "ack_now", "duplicate", "edge", "fin", "heard_ns",
+        "irs", "last_ack_sent", "reassembly", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, irs: int, config: TcpConfig, delayed: Timer, now: int) -> None:
@@ -33,6 +34,7 @@ class Receiver:
         self.ts_recent: int | None = None
         self.last_ack_sent = irs
         self.ack_now = False
+        self.duplicate: tuple[int, int] | None = None
         self._config = config
         self._delayed = delayed
         self._mss = _DEFAULT_MSS
@@ -78,6 +80,8 @@ class Receiver:
         """Payload at ``seq``; returns what is in order now. ``segment_bytes``: payload of one wire packet of it."""
         reassembly = self.reassembly
         before = reassembly.next
+        if seq != before or reassembly.held_bytes:
+            self.note_duplicate(seq, seq + length)
         ordered = reassembly.insert(seq, chunks, length)
         if segment_bytes > self._mss:
             self._mss = segment_bytes
@@ -93,6 +97,18 @@ class Receiver:
                 self._delayed.set_earlier(now + self._config.delayed_ack_ns)
         return ordered
 
+    def note_duplicate(self, start: int, end: int) -> None:
+        """Have the next acknowledgement report the first part of what came that was there already (RFC 2883).
+
+        There is room for one report: what touches it makes it longer, anything else has to wait for a next time.
+        """
+        following = self.reassembly.next
+        again = (start, min(end, following)) if start < following else self.reassembly.ranges.first_within(start, end)
+        if self.duplicate is None:
+            self.duplicate = again
+        elif again is not None and again[0] <= self.duplicate[1] and again[1] >= self.duplicate[0]:
+            self.duplicate = min(again[0], self.duplicate[0]), max(again[1], self.duplicate[1])
+
     def take_fin(self) -> bool:
         """Whether everything up to the FIN has arrived; steps over it, once."""
         if self.fin is None or self.reassembly.next != self.fin:
@@ -101,18 +117,26 @@ class Receiver:
         self.fin = None
         return True
 
+    @property
+    def has_blocks(self) -> bool:
+        """Whether an acknowledgement has something selective to say."""
+        return self.duplicate is not None or len(self.reassembly.ranges) > 0
+
     def sack_blocks(self) -> tuple[tuple[int, int], ...]:
-        """What is held beyond the gap: the range that changed last first (RFC 2018 section 4)."""
+        """What came twice, then what is held beyond the gap: the range that changed last first (RFC 2018 section 4).
+
+        A duplicate that is held itself is followed by the range that has it (RFC 2883 section 4).
+        """
         ranges = self.reassembly.ranges
-        if not len(ranges):
-            return ()
-        latest = ranges.range_at(self.reassembly.latest)
+        reports = [] if self.duplicate is None else [self.duplicate]
+        latest = (self.duplicate and ranges.range_at(self.duplicate[0])) or ranges.range_at(self.reassembly.latest)
         others = [block for block in ranges if block != latest]
-        return tuple(([latest] if latest else []) + others[-3:])
+        return tuple(reports + ([latest] if latest else []) + others[-3:])
 
     def acknowledged(self) -> None:
         """A segment with the current acknowledgement number is on its way."""
         self.ack_now = False
+        self.duplicate = None
         self._pending_bytes = 0
         self.last_ack_sent = self.reassembly.next
         self._delayed.cancel()

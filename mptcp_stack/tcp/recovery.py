@@ -1,15 +1,17 @@
 """Finding out what is lost (RFC 8985 RACK with SACK, RFC 6582 NewReno without) and how fast to repair it (RFC 6937)."""
 
 from enum import Enum, auto
-from typing import NamedTuple
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
-from mptcp_stack.tcp.rtt import CLOCK_GRANULARITY_NS, RttEstimator
+from mptcp_stack.tcp.rtt import RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
+from mptcp_stack.tcp.undo import Undo
 from mptcp_stack.wire import SYN
 
 DUPLICATE_THRESHOLD = 3
+_PATIENT_RECOVERIES = 16
+"""For so many recoveries a reordering window stays that was too short once (RFC 8985 section 6.2.1)."""
 
 
 class Phase(Enum):
@@ -20,21 +22,16 @@ class Phase(Enum):
     LOSS = auto()
 
 
-class Before(NamedTuple):
-    """The window before a timeout, and when that was."""
-
-    cwnd: float
-    ssthresh: float
-    timeout_ns: int
-
-
 class Recovery:
-    """Loss detection and proportional rate reduction for one sender."""
+    """Loss detection and proportional rate reduction for one sender.
+
+    ``probe``: the sequence numbers of a tail loss probe nobody has judged yet.
+    """
 
     __slots__ = (
-        "_before_timeout", "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_prr_delivered",
-        "_prr_sent", "_rack_end", "_rack_rtt_ns", "_rack_sent_ns", "_reordering_seen", "_rtt", "_scoreboard",
-        "_window", "phase", "point", "uses_sack",
+        "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_patience", "_patient_recoveries",
+        "_patient_until", "_prr_delivered", "_prr_sent", "_rack_end", "_rack_rtt_ns", "_rack_sent_ns",
+        "_reordering_seen", "_rtt", "_scoreboard", "_undo", "_window", "phase", "point", "probe", "uses_sack",
     )  # fmt: skip
 
     def __init__(self, scoreboard: Scoreboard, rtt: RttEstimator, control: CongestionControl) -> None:
@@ -54,7 +51,11 @@ class Recovery:
         self._prr_sent = 0
         self._flight_at_start = 1
         self._window = 0
-        self._before_timeout: Before | None = None
+        self._patience = 1
+        self._patient_recoveries = 0
+        self._patient_until = scoreboard.una
+        self._undo = Undo(control)
+        self.probe: tuple[int, int] | None = None
 
     @property
     def window(self) -> int:
@@ -102,7 +103,26 @@ class Recovery:
             sacked_bytes = sum(end - start for start, end in self._scoreboard.sacked)
             if self.phase is not Phase.OPEN or sacked_bytes >= DUPLICATE_THRESHOLD * self._control.mss:
                 return 0
-        return min(self._rtt.minimum_ns // 4, self._rtt.srtt_ns)
+        return min(self._patience * self._rtt.minimum_ns // 4, self._rtt.srtt_ns)
+
+    def on_duplicate_report(self, start: int, end: int) -> bool:
+        """The receiver got something twice (RFC 2883); whether it can have been ours: patience grows once a round trip.
+
+        RFC 8985 section 6.2.1 steps 1 and 2.
+        """
+        if not self._undo.believes(start, end):
+            return False
+        if self._scoreboard.una >= self._patient_until:
+            self._patient_until = self._scoreboard.next
+            self._patience += 1
+            self._patient_recoveries = _PATIENT_RECOVERIES
+        return True
+
+    def _end(self) -> None:
+        self.phase = Phase.OPEN
+        self._patient_recoveries -= 1
+        if self._patient_recoveries <= 0:
+            self._patience = 1
 
     def on_duplicate(self) -> None:
         """A duplicate acknowledgement without SACK (RFC 6582): the third marks the first segment lost."""
@@ -114,7 +134,7 @@ class Recovery:
         """The cumulative acknowledgement moved; without SACK a partial one says that the next segment is lost too."""
         self._duplicates = 0
         if self.phase is not Phase.OPEN and una >= self.point:
-            self.phase = Phase.OPEN
+            self._end()
         elif self.phase is Phase.RECOVERY and not self.uses_sack:
             self.mark_first_lost()
 
@@ -136,6 +156,7 @@ class Recovery:
         self._flight_at_start = max(1, scoreboard.next - scoreboard.una)
         self._prr_delivered = 0
         self._prr_sent = 0
+        self._remember()
         self._control.on_congestion(now)
         self._window = scoreboard.in_flight + self._control.mss
         return True
@@ -162,22 +183,57 @@ class Recovery:
         """Bytes were sent or sent again."""
         self._prr_sent += size
 
-    def undo_if_spurious(self, echo_age_ns: int, now: int) -> bool:
-        """The first acknowledgement that advances after a timeout; whether it shows that nothing had been lost.
+    def on_resent(self, size: int) -> None:
+        """Bytes were sent again."""
+        self._undo.on_resent(size)
 
-        It does if its timestamp was sent before the timeout: the Eifel algorithm (RFC 3522, response as in RFC 4015).
-        """
-        before, self._before_timeout = self._before_timeout, None
-        if (
-            before is None
-            or self.phase is not Phase.LOSS
-            or echo_age_ns <= now - before.timeout_ns + CLOCK_GRANULARITY_NS
-        ):
+    def _remember(self, timeout_ns: int = NEVER) -> None:
+        """The window of before an episode, and the probe before it, which was a repetition too."""
+        start, end = self.probe or (0, 0)
+        self.probe = None
+        self._undo.remember(self._scoreboard.una, end - start, timeout_ns)
+
+    def undo_if_no_timeout(self, echo_age_ns: int, now: int) -> bool:
+        """The first acknowledgement that advances after a timeout; whether it shows that nothing had been lost."""
+        if self.phase is not Phase.LOSS or not self._undo.was_no_timeout(echo_age_ns, now):
             return False
-        self._control.cwnd = before.cwnd
-        self._control.ssthresh = before.ssthresh
-        self._scoreboard.believe_in_flight()
-        self.phase = Phase.OPEN
+        self._restore()
+        return True
+
+    def undo_if_duplicates(self) -> bool:
+        """Whether all repetitions of the last episode are known to have been duplicates: only the order was lost."""
+        if not self._undo.all_were_duplicates():
+            return False
+        self._reordering_seen = True
+        self._restore()
+        return True
+
+    def _restore(self) -> None:
+        self._undo.restore()
+        if self.phase is not Phase.OPEN:
+            self._scoreboard.believe_in_flight()
+            self._end()
+
+    def reduce_for_good(self, now: int) -> None:
+        """Congestion, but nothing to repair, and so nothing that could show that there was none."""
+        self._undo.forget()
+        self._control.on_congestion(now)
+
+    def judge_probe(self, ack: int, report: tuple[int, int] | None, bare: bool, now: int) -> bool:
+        """Whether the tail loss probe has repaired a loss, unnoticed: the window is reduced (RFC 8985 section 7.4.2).
+
+        ``report``: what the acknowledgement says came twice; ``bare``: it says nothing at all but ``ack``, again.
+        """
+        if self.probe is None or ack < self.probe[1]:
+            return False
+        end = self.probe[1]
+        needless = report is not None and report[1] == end
+        if ack == end and not needless and not bare:
+            return False
+        self.probe = None
+        if needless or bare or self.phase is not Phase.OPEN:
+            return False
+        self.reduce_for_good(now)
         return True
 
     def resend_longer_than(self, size: int) -> None:
@@ -195,7 +251,7 @@ class Recovery:
         first = self._scoreboard.first
         if first is None or not first.flags & SYN:  # a lost SYN says nothing about the window of the data after it
             if self.phase is Phase.OPEN:
-                self._before_timeout = Before(self._control.cwnd, self._control.ssthresh, now)
+                self._remember(now)
                 self._control.on_congestion(now)
             self._control.on_timeout(now)
         self.phase = Phase.LOSS

@@ -162,6 +162,7 @@ class Sender:
             scoreboard.split(record, record.seq + limit)
         scoreboard.resend(record)
         self._transmitted(record, now)
+        self.recovery.on_resent(record.end - record.seq)
         self._context.counters["TcpRetransSegs"] += -(-record.length // self.mss) or 1
         return record
 
@@ -188,14 +189,16 @@ class Sender:
         flight = scoreboard.in_flight
         outstanding = scoreboard.una < scoreboard.next
         delivered: list[Record] = []
+        report = None
         advanced = ack > scoreboard.una
         if advanced:
             scoreboard.acknowledge(ack, delivered)
             self.probing = False
-            if recovery.undo_if_spurious(echo_age_ns, now):
+            if recovery.undo_if_no_timeout(echo_age_ns, now):
                 self._context.counters["TcpExtTCPSpuriousRTOs"] += 1
         if blocks:
             scoreboard.select(blocks, delivered)
+            report = self._duplicate_report(blocks, ack)
         delivered_bytes = 0
         if delivered:
             delivered_bytes = sum(record.end - record.seq for record in delivered)
@@ -207,6 +210,10 @@ class Sender:
         if advanced:
             recovery.on_advance(ack)
             self._probed = False
+        if recovery.probe and recovery.judge_probe(ack, report, duplicate and not advanced and not blocks, now):
+            self._context.counters["TcpExtTCPLossProbeRecovery"] += 1
+        if report and recovery.undo_if_duplicates():
+            self._context.counters["TcpExtTCPDSACKUndo"] += 1
         if recovery.uses_sack and (len(scoreboard.sacked) or recovery.phase is not Phase.OPEN):
             self._look_for_losses(now)
         if recovery.enter_if_lost(now):
@@ -216,10 +223,27 @@ class Sender:
             self._arm(now)
         return delivered_bytes
 
+    def _duplicate_report(self, blocks: list[tuple[int, int]], ack: int) -> tuple[int, int] | None:
+        """The first block if it reports what came twice: below ``ack`` or within the second (RFC 2883 section 4)."""
+        start, end = blocks[0]
+        counters = self._context.counters
+        if not start < end <= self.scoreboard.next:
+            return None
+        if end <= ack:
+            counters["TcpExtTCPDSACKRecv"] += 1
+        elif len(blocks) > 1 and blocks[1][0] <= start and end <= blocks[1][1]:
+            counters["TcpExtTCPDSACKOfoRecv"] += 1
+        else:
+            return None
+        if not self.recovery.on_duplicate_report(start, end):
+            counters["TcpExtTCPDSACKIgnoredDubious"] += 1
+            return None
+        return start, end
+
     def on_congestion_echo(self, now: int) -> None:
         """The peer saw a congestion mark (RFC 3168 section 6.1.2): as a loss, but there is nothing to repair."""
         if self.recovery.phase is Phase.OPEN:
-            self.control.on_congestion(now)
+            self.recovery.reduce_for_good(now)
 
     def _measure(self, delivered: list[Record], echo_age_ns: int, now: int) -> None:
         """An RTT sample of the newest record, if none was repeated (Karn's rule, RFC 6298 section 3).
@@ -268,7 +292,9 @@ class Sender:
             return
         rto_ns = self.rtt.rto_ns
         self._expiry = Expiry.RETRANSMIT
-        if self.recovery.uses_sack and self.recovery.phase is Phase.OPEN and self.rtt.srtt_ns and not self._probed:
+        recovery = self.recovery
+        may_probe = recovery.uses_sack and recovery.phase is Phase.OPEN and recovery.probe is None and not self._probed
+        if may_probe and self.rtt.srtt_ns:
             probe_ns = max(2 * self.rtt.srtt_ns, _MINIMUM_PROBE_NS)
             if self.scoreboard.in_flight <= self.mss:
                 probe_ns += MINIMUM_RTO_NS
@@ -304,6 +330,7 @@ class Sender:
                 last = self.scoreboard.last
                 assert last is not None
             self.scoreboard.mark_lost(last)
+            self.recovery.probe = last.seq, last.end
             self._context.counters["TcpExtTCPLossProbes"] += 1
         self._arm(now)
         self._wake()

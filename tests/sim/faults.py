@@ -100,9 +100,13 @@ def second_path_dies(random: Random) -> Case:
 
 
 def first_path_dies(random: Random) -> Case:
-    """After any packet; before the second path has joined nothing can save the connection."""
+    """After any packet; before the second path has joined nothing can save the connection.
+
+    An end that only receives cannot notice a silent death, unless it asks.
+    """
     case = both()
     case.middleboxes[0] = dying(random.randrange(60))
+    case.settings = {"keep_alive": True, "keep_alive_idle_ns": 60 * SECOND, "keep_alive_interval_ns": 10 * SECOND}
     case.must_arrive = False
     return case
 

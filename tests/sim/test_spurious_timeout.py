@@ -9,10 +9,13 @@ from tests.sim.scenes import PORT, SERVER, make_scene
 PATH = LinkSpec(rate_bps=100_000_000, delay_ns=10 * MILLISECOND, queue_bytes=10_000_000)
 
 
-@pytest.mark.parametrize("timestamps", [True, False])
-def test_delay_spike(timestamps: bool) -> None:
-    """Packets that are held for 600 ms and then arrive cost a segment or two; without timestamps a window of them."""
-    run = make_scene(1, [PATH], mptcp=False, timestamps=timestamps)
+@pytest.mark.parametrize(("timestamps", "sack"), [(True, True), (True, False), (False, True), (False, False)])
+def test_delay_spike(timestamps: bool, sack: bool) -> None:
+    """Packets that are held for 600 ms and then arrive cost a segment or two; without timestamps a window of them.
+
+    The window is restored at once, or when the receiver has said that all of these came twice, if it can.
+    """
+    run = make_scene(1, [PATH], mptcp=False, timestamps=timestamps, sack=sack)
     run.server.listen(Address(b"", PORT), Sink)
     client = Source(pattern(3_000_000))
     run.client.connect(SERVER, client)
@@ -26,4 +29,5 @@ def test_delay_spike(timestamps: bool) -> None:
     assert counters["TcpExtTCPTimeouts"] >= 1
     assert counters["TcpExtTCPSpuriousRTOs"] == (1 if timestamps else 0)
     assert (counters["TcpRetransSegs"] <= 3) == timestamps
-    assert (control.cwnd >= window_before) == timestamps
+    assert counters["TcpExtTCPDSACKUndo"] == (sack and not timestamps)
+    assert (control.cwnd >= window_before) == (timestamps or sack)

@@ -1,0 +1,69 @@
+"""Taking back the reduction of a window for losses that were none (RFC 4015), with what shows that they were none."""
+
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.storage import NEVER
+from mptcp_stack.tcp.rtt import CLOCK_GRANULARITY_NS
+
+
+class Undo:
+    """The window before the last reduction, and what has been sent again since.
+
+    Two things show that nothing was lost: an acknowledgement that answers something sent before the timeout (Eifel,
+    RFC 3522), and reports of the receiver that all repetitions were duplicates (RFC 2883, RFC 3708).
+    """
+
+    __slots__ = (
+        "_all_duplicate_bytes", "_all_resent_bytes", "_control", "_cwnd", "_duplicate_bytes", "_resent_bytes",
+        "_ssthresh", "_start", "_timeout_ns",
+    )  # fmt: skip
+
+    def __init__(self, control: CongestionControl) -> None:
+        self._control = control
+        self._cwnd = 0.0
+        self._ssthresh = 0.0
+        self._start = NEVER
+        self._timeout_ns = NEVER
+        self._resent_bytes = 0
+        self._duplicate_bytes = 0
+        self._all_resent_bytes = 0
+        self._all_duplicate_bytes = 0
+
+    def remember(self, una: int, resent_bytes: int, timeout_ns: int = NEVER) -> None:
+        """The window is about to be reduced. ``resent_bytes``: beyond ``una``, already; ``timeout_ns``: the reason."""
+        self._cwnd = self._control.cwnd
+        self._ssthresh = self._control.ssthresh
+        self._start = una
+        self._timeout_ns = timeout_ns
+        self._resent_bytes = resent_bytes
+        self._duplicate_bytes = 0
+
+    def forget(self) -> None:
+        """The window stays as it is."""
+        self._start = self._timeout_ns = NEVER
+
+    def on_resent(self, size: int) -> None:
+        """So many bytes were sent again."""
+        self._resent_bytes += size
+        self._all_resent_bytes += size
+
+    def believes(self, start: int, end: int) -> bool:
+        """Whether a report of duplicates can be about our repetitions; a network that copies packets causes more."""
+        self._all_duplicate_bytes += end - start
+        if start >= self._start:
+            self._duplicate_bytes += end - start
+        return self._all_duplicate_bytes <= self._all_resent_bytes
+
+    def all_were_duplicates(self) -> bool:
+        """Whether everything that was sent again since the reduction has been reported as a duplicate."""
+        return self._start != NEVER and 0 < self._resent_bytes <= self._duplicate_bytes
+
+    def was_no_timeout(self, echo_age_ns: int, now: int) -> bool:
+        """The first acknowledgement that advances after a timeout: whether it echoes what was sent before that."""
+        timeout_ns, self._timeout_ns = self._timeout_ns, NEVER
+        return timeout_ns != NEVER and echo_age_ns > now - timeout_ns + CLOCK_GRANULARITY_NS
+
+    def restore(self) -> None:
+        """Have the window again as it was, if it has not become larger since."""
+        self._control.cwnd = max(self._control.cwnd, self._cwnd)
+        self._control.ssthresh = max(self._control.ssthresh, self._ssthresh)
+        self.forget()
