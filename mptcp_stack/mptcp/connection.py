@@ -74,7 +74,7 @@ class Connection:
         self.joins_initial_address = True
         self._flags = 0
         self.plain_base = self.local_key.idsn + 1
-        self.receiving = Receiving(host.config.receive_buffer_bytes)
+        self.receiving = Receiving(host.config.receive_buffer_bytes, host.config.receive_buffer_autotuning)
         self.sending = Sending(self, self.plain_base, host.scheduler)
         self.announcements = Announcements(self)
         self.path_manager = host.path_manager(self)
@@ -205,7 +205,7 @@ class Connection:
     @property
     def send_space(self) -> int:
         """Bytes that ``send`` takes now."""
-        return max(0, self.host.config.send_buffer_bytes - self.sending.queue.queued_bytes)
+        return max(0, self.sending.buffer.capacity_bytes - self.sending.queue.queued_bytes)
 
     @property
     def receive_ready(self) -> int:
@@ -412,7 +412,10 @@ class Connection:
 
     def data_arrived(self, now: int) -> None:
         """Bytes or the end of data may have come in order: tell the application, or abort if it does not read."""
-        unread = self.receiving.queue.length
+        receiving = self.receiving
+        if now >= receiving.round_end_ns:
+            receiving.end_round(max((one.receiver_rtt_ns for one in self.subflows), default=0), now)
+        unread = receiving.queue.length
         closing = self.closing
         if closing.detached and unread:
             closing.abort()
@@ -429,9 +432,13 @@ class Connection:
 
     def data_acked(self, now: int) -> None:
         """The peer has acknowledged more of our stream."""
-        if self._wants_room and self.send_space >= self.host.config.send_buffer_bytes // 4:
-            self._wants_room = False
-            self.host.emit(Writable(self))
+        if self._wants_room:
+            buffer, base = self.sending.buffer, self.sending.queue.base
+            if base >= buffer.next_look:
+                buffer.look(base, self.subflows)
+            if self.send_space >= buffer.capacity_bytes // 4:
+                self._wants_room = False
+                self.host.emit(Writable(self))
         self.closing.check_data(now)
 
     def subflow_fin(self, subflow: Subflow, now: int) -> None:

@@ -1,15 +1,29 @@
 """The receiving half of a connection: order by data sequence number, and the shared window."""
 
-from mptcp_stack.storage import Chunks, Reassembly, ReceiveQueue, cut
+from mptcp_stack.storage import NEVER, Chunks, Reassembly, ReceiveQueue, cut
+from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
+
+INITIAL_WINDOW_BYTES = 128 << 10
+"""Far more than a sender's initial window, so that growing keeps ahead of its slow start."""
 
 
 class Receiving:
-    """Bytes on their way to the application; positions are unwrapped data sequence numbers."""
+    """Bytes on their way to the application; positions are unwrapped data sequence numbers.
 
-    __slots__ = ("_buffer_bytes", "_edge", "_reassembly", "fin", "first", "queue")
+    ``capacity_bytes``: how far the window reaches beyond what was read. With ``autotuning`` it begins small and grows
+    up to ``buffer_bytes``; the next occasion is what arrives at ``round_end_ns`` or later.
+    """
 
-    def __init__(self, buffer_bytes: int) -> None:
-        self._buffer_bytes = buffer_bytes
+    __slots__ = (
+        "_buffer_bytes", "_edge", "_read", "_read_in_round", "_reassembly", "capacity_bytes", "fin", "first", "queue",
+        "round_end_ns",
+    )  # fmt: skip
+
+    def __init__(self, buffer_bytes: int, autotuning: bool) -> None:
+        self.resize(buffer_bytes)
+        if autotuning and buffer_bytes > INITIAL_WINDOW_BYTES:
+            self.capacity_bytes = INITIAL_WINDOW_BYTES
+            self.round_end_ns = 0
         self.queue = ReceiveQueue()
         self.fin: int | None = None
         self.start(0)
@@ -19,6 +33,26 @@ class Receiving:
         self.first = first
         self._reassembly = Reassembly(first)
         self._edge = first
+        self._read = self._read_in_round = 0
+
+    def resize(self, buffer_bytes: int) -> None:
+        """The application fixes the capacity. What was offered before stays offered."""
+        self._buffer_bytes = self.capacity_bytes = buffer_bytes
+        self.round_end_ns = NEVER
+
+    def end_round(self, rtt_ns: int, now: int) -> None:
+        """A round trip of the slowest subflow, ``rtt_ns``, is over: grow with what the application read in it.
+
+        The window is to hold two such rounds, and as a sender in slow start doubles, a round that brought more than
+        the one before promises that the next brings more again (Dynamic Right-Sizing, Fisk and Feng 2001).
+        """
+        read = self._reassembly.next - self.first - self.queue.length
+        before, self._read_in_round = self._read_in_round, read - self._read
+        self._read = read
+        growth = min(max(self._read_in_round / max(before, 1), 1), 2)
+        self.capacity_bytes = min(max(self.capacity_bytes, int(2 * growth * self._read_in_round)), self._buffer_bytes)
+        grown = self.capacity_bytes == self._buffer_bytes
+        self.round_end_ns = NEVER if grown else now + (rtt_ns or INITIAL_RTO_NS)
 
     @property
     def next(self) -> int:
@@ -33,7 +67,7 @@ class Receiving:
 
     def insert(self, dsn: int, chunks: Chunks, length: int) -> None:
         """Bytes from a subflow. What lies beyond the window or the end, where no honest peer sends, is dropped."""
-        room = self._reassembly.next + self._buffer_bytes - dsn
+        room = self._limit - dsn
         if self.fin is not None:
             room = min(room, self.fin - dsn)
         if length > room:
@@ -46,9 +80,13 @@ class Receiving:
 
     def finish_at(self, end: int) -> None:
         """The peer's DATA_FIN at ``end``, unless it contradicts what has arrived or lies beyond the window."""
-        following = self._reassembly.next
-        if not self.finished and following <= end <= following + self._buffer_bytes:
+        if not self.finished and self._reassembly.next <= end <= self._limit:
             self.fin = end
+
+    @property
+    def _limit(self) -> int:
+        """Where the farthest window ends that the peer can have been offered."""
+        return max(self._reassembly.next + self.capacity_bytes, self._edge)
 
     def finish(self) -> None:
         """The peer's end of data where TCP's FIN says it."""
@@ -57,7 +95,7 @@ class Receiving:
     def window(self) -> int:
         """Bytes the peer may send beyond ``next``; the right edge never moves back."""
         following = self._reassembly.next
-        edge = following + self._buffer_bytes - self.queue.length
+        edge = following + self.capacity_bytes - self.queue.length
         if edge > self._edge:
             self._edge = edge
         return max(0, self._edge - following)

@@ -6,6 +6,7 @@ from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.blocking import Blocking, Reinjection, outstanding
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
+from mptcp_stack.mptcp.send_buffer import SendBuffer
 from mptcp_stack.mptcp.small_writes import SmallWrites
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
@@ -24,7 +25,8 @@ class Sending:
 
     __slots__ = (
         "_backoff", "_blocking", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persist_timer",
-        "_probed_ns", "_reinjections", "_scheduler", "_unanswered_probes", "fin", "fin_sent", "queue", "small_writes",
+        "_probed_ns", "_reinjections", "_scheduler", "_unanswered_probes", "buffer", "fin", "fin_sent", "queue",
+        "small_writes",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", first: int, scheduler: type[Scheduler]) -> None:
@@ -32,6 +34,8 @@ class Sending:
         self._scheduler = scheduler(self)
         self._blocking = Blocking(connection)
         self.queue = SendQueue(first)
+        config = connection.host.config
+        self.buffer = SendBuffer(config.send_buffer_bytes, config.send_buffer_autotuning)
         self.fin: int | None = None
         """Data sequence number of our DATA_FIN, once the application has closed its side."""
         self.fin_sent = False
@@ -39,7 +43,7 @@ class Sending:
         self._reinjections: dict[int, Reinjection] = {}
         self._backoff = 0
         timers = connection.host.context.timers
-        self.small_writes = SmallWrites(connection.host.config.nodelay, timers, connection.wake)
+        self.small_writes = SmallWrites(config.nodelay, timers, connection.wake)
         self._persist_timer = timers.timer(self._persist)
         self._probed_ns = 0
         self._unanswered_probes = 0

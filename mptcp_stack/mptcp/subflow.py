@@ -7,6 +7,7 @@ from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, Pa
 from mptcp_stack.mptcp.mapping import NO_CHECKSUM, Held, Mapping, MappingTable
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State
+from mptcp_stack.tcp.rtt import EchoRtt
 from mptcp_stack.wire import SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Subflow:
     """
 
     __slots__ = (
-        "_confirm_attempts", "_confirm_timer", "_dss_seen", "_handshake", "_held", "_mappings", "backup",
+        "_confirm_attempts", "_confirm_timer", "_dss_seen", "_echo_rtt", "_handshake", "_held", "_mappings", "backup",
         "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint", "local_id", "number",
         "peer_reset", "refused", "remote_id",
     )  # fmt: skip
@@ -60,6 +61,7 @@ class Subflow:
         self._dss_seen = False
         self.peer_reset: MpTcpRst | None = None
         self.refused = False
+        self._echo_rtt = EchoRtt() if host.config.receive_buffer_autotuning else None
         self._confirm_timer = host.context.timers.timer(self._confirm_again)
         self._confirm_attempts = 0
         self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
@@ -80,6 +82,11 @@ class Subflow:
     def srtt_ns(self) -> int:
         """Smoothed round-trip time, 0 before the first sample."""
         return self.endpoint.sender.rtt.srtt_ns
+
+    @property
+    def receiver_rtt_ns(self) -> int:
+        """Round-trip time as the data that arrives shows it, or else ``srtt_ns``."""
+        return (self._echo_rtt is not None and self._echo_rtt.rtt_ns) or self.srtt_ns
 
     @property
     def rtt_variation_ns(self) -> int:
@@ -223,6 +230,8 @@ class Subflow:
         """See ``Upper``: everything that MPTCP options say, before the payload is looked at."""
         connection = self.connection
         options = segment.options
+        if self._echo_rtt is not None and segment.length:
+            self._echo_rtt.hear(options, self.endpoint.timestamp_offset, self.srtt_ns, now)
         if not connection.is_mptcp:
             if options.mptcp or options.dss is not None:
                 connection.fallback.receive(self, options, now)

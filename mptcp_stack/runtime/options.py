@@ -195,9 +195,16 @@ def _plugin(name: str) -> _Option:
     return _Option(lambda options: options.setting(name), write)
 
 
-def _buffer(name: str) -> _Option:
+def _buffer(direction: str) -> _Option:
+    """The size of a buffer, which no longer tunes itself then."""
+    name = f"{direction}_buffer_bytes"
+
     def write(options: SocketOptions, value: Any) -> None:
-        options.change({name: max(_number(value), _SMALLEST_BUFFER_BYTES)}, options.local_ips)
+        size = max(_number(value), _SMALLEST_BUFFER_BYTES)
+        options.change({name: size, f"{direction}_buffer_autotuning": False}, options.local_ips)
+        connection = options.connection
+        if connection is not None:
+            (connection.receiving if direction == "receive" else connection.sending.buffer).resize(size)
 
     return _Option(lambda options: options.setting(name), write)
 
@@ -314,8 +321,8 @@ OPTIONS: dict[tuple[int, int], _Option] = {
     (_SOCKET, socket.SO_ERROR): _Option(_read_error),
     (_SOCKET, socket.SO_LINGER): _Option(_read_linger, _write_linger),
     (_SOCKET, socket.SO_REUSEADDR): _Option(lambda options: options.reuse_address, _write_reuse),
-    (_SOCKET, socket.SO_SNDBUF): _buffer("send_buffer_bytes"),
-    (_SOCKET, socket.SO_RCVBUF): _buffer("receive_buffer_bytes"),
+    (_SOCKET, socket.SO_SNDBUF): _buffer("send"),
+    (_SOCKET, socket.SO_RCVBUF): _buffer("receive"),
     (_TCP, socket.TCP_NODELAY): _switch("nodelay"),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE): _switch("keep_alive"),
     (_TCP, socket.TCP_CORK): _Option(_read_cork, _write_cork),

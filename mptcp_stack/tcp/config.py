@@ -18,6 +18,10 @@ class TcpConfig:
     """A name in ``congestion.ALGORITHMS`` or ``module:Class``."""
     send_buffer_bytes: int = 4 << 20
     receive_buffer_bytes: int = 6 << 20
+    send_buffer_autotuning: bool = False
+    """Begin with a small send buffer that grows with the congestion windows, up to ``send_buffer_bytes``."""
+    receive_buffer_autotuning: bool = False
+    """Begin with a small window that grows with what is read in a round trip, up to ``receive_buffer_bytes``."""
     gso_max_bytes: int = MAXIMUM_SEGMENT_PAYLOAD
     """Payload of one super-segment at the most; anything below an MSS gives one wire packet a segment."""
     timestamps: bool = True

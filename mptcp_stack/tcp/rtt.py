@@ -1,11 +1,39 @@
 """Round-trip time and retransmission timeout (RFC 6298)."""
 
+from mptcp_stack.tcp.context import echo_age_ns
+from mptcp_stack.wire import Options
+
 CLOCK_GRANULARITY_NS = 1_000_000
 MINIMUM_RTO_NS = 200_000_000
 """Linux's bound. RFC 6298 asks for 1 s but lets an implementation with a finer clock go below (section 2.4)."""
 MAXIMUM_RTO_NS = 60_000_000_000
 INITIAL_RTO_NS = 1_000_000_000
 RETRIED_HANDSHAKE_RTO_NS = 3_000_000_000
+
+
+class EchoRtt:
+    """The round trip as a receiver sees it, in nanoseconds: from an acknowledgement to the first data that echo it.
+
+    ``rtt_ns``: 0 before the first sample. Needs timestamps; so Linux sizes its receive buffer, too.
+    """
+
+    __slots__ = ("_echo", "_heard_ns", "rtt_ns")
+
+    def __init__(self) -> None:
+        self._echo: int | None = None
+        self._heard_ns = 0
+        self.rtt_ns = 0
+
+    def hear(self, options: Options, timestamp_offset: int, srtt_ns: int, now: int) -> None:
+        """Data came with ``options``; ``srtt_ns`` is what our own sending has measured, or 0."""
+        idle_ns, self._heard_ns = now - self._heard_ns, now
+        if options.ts_ecr == self._echo:
+            return
+        self._echo = options.ts_ecr
+        age_ns = echo_age_ns(timestamp_offset, options, now)
+        rtt_ns = self.rtt_ns or srtt_ns or age_ns
+        if age_ns and idle_ns <= rtt_ns:  # after a longer silence it was the sender that rested
+            self.rtt_ns = rtt_ns + (age_ns - rtt_ns) // 8
 
 
 class RttEstimator:

@@ -22,6 +22,8 @@ CHOICES: dict[str, list[Any]] = {
     "syn_cookies": ["off", "overflow", "always"],
     "send_buffer_bytes": [3000, 20_000, 4 << 20],
     "receive_buffer_bytes": [3000, 20_000, 200_000, 6 << 20],
+    "send_buffer_autotuning": [True, False],
+    "receive_buffer_autotuning": [True, False],
 }
 """Field of ``StackConfig``: its values, as often as they shall be drawn."""
 
