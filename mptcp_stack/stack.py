@@ -17,6 +17,7 @@ from mptcp_stack.events import Accepted, Event, Readable
 from mptcp_stack.mptcp import mobility
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
+from mptcp_stack.mptcp.fast_close import FastCloseWait
 from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.host import Host, LocalAddress, choose_source
@@ -103,7 +104,7 @@ class Stack:
         self.path_manager = plug_path_manager(config.path_manager)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
         self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._link_mtu)
-        self._flows: dict[bytes, Endpoint | TimeWait] = {}
+        self._flows: dict[bytes, Endpoint | TimeWait | FastCloseWait] = {}
         self._listeners: dict[Address, Listener] = {}
         self._tokens: dict[int, Connection] = {}
         self._connections: dict[Connection, None] = {}
@@ -128,10 +129,8 @@ class Stack:
         return tuple(self._connections)
 
     def flow_states(self) -> Counter[str]:
-        """How many flows are in each state, by its name in RFC 9293; in TIME-WAIT too. Looks at every flow."""
-        names = (
-            State.TIME_WAIT.name if isinstance(flow, TimeWait) else flow.state.name for flow in self._flows.values()
-        )
+        """How many flows are in each state, by its name in RFC 9293; FASTCLOSE-WAIT is ours. Looks at every flow."""
+        names = (flow.state.name if isinstance(flow, Endpoint) else flow.NAME for flow in self._flows.values())
         return Counter(name.replace("_", "-") for name in names)
 
     def observe(self, observer: Observer | None) -> None:
@@ -155,7 +154,7 @@ class Stack:
                 continue
             counters["TcpInSegs"] += 1
             flow = self._flows.get(segment.flow)
-            if type(flow) is Endpoint:
+            if type(flow) is Endpoint or isinstance(flow, FastCloseWait):
                 flow.receive(segment, now)
             elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment, now)):
                 self._receive_unknown(segment, now)
@@ -331,6 +330,14 @@ class Stack:
     def add_flow(self, subflow: Subflow) -> None:
         """See ``Host``."""
         self._flows[subflow.endpoint.flow] = subflow.endpoint
+
+    def add_fast_close(self, wait: FastCloseWait) -> None:
+        """See ``Host``."""
+        self._flows[wait.flow] = wait
+
+    def remove_fast_close(self, wait: FastCloseWait) -> None:
+        """See ``Host``."""
+        self._flows.pop(wait.flow, None)
 
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
         """See ``Host``."""

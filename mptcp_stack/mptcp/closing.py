@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.events import Closed
 from mptcp_stack.mptcp import observing
+from mptcp_stack.mptcp.fast_close import FastCloseWait
 from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import State
 from mptcp_stack.tcp.errors import connection_reset
@@ -59,11 +60,21 @@ class Closing:
         self._connection.wake()
 
     def send_abort(self, now: int) -> None:
-        """Reset every subflow, and the connection with them (RFC 8684 section 3.5)."""
+        """Reset every subflow, or all but one that says so on an ACK, and the connection with them (section 3.5)."""
         connection = self._connection
-        options = (MpFastclose(connection.remote_key.value),) if connection.is_mptcp else ()
+        last: Subflow | None = None
+        options: tuple[MpFastclose, ...] = ()
+        if connection.is_mptcp:
+            by_ack = connection.host.config.fastclose == "ack" or not connection.version
+            last = connection.carrier() if by_ack else None
+            if last is None and connection.version:
+                options = (MpFastclose(connection.remote_key.value),)
         for subflow in list(connection.subflows):
-            subflow.endpoint.abort(now, *options)
+            if subflow is not last:
+                connection.host.context.counters["MPTcpExtMPFastcloseTx"] += len(options)
+                subflow.endpoint.abort(now, *options)
+        if last is not None:
+            FastCloseWait(last, now)
         self.finish(connection.error, now)
 
     def limit_wait(self, now: int) -> None:

@@ -6,9 +6,11 @@ from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
 from mptcp_stack.tcp.ecn import ECN_CHOICES
 
 SYN_COOKIES = ("off", "overflow", "always")
+FASTCLOSE = ("rst", "ack")
 CHOICES: dict[str, tuple[object, ...]] = {
     "ecn": ECN_CHOICES,
     "syn_cookies": SYN_COOKIES,
+    "fastclose": FASTCLOSE,
     "mptcp_version": (0, 1),
     "mptcp_minimum_version": (0, 1),
 }
@@ -37,6 +39,8 @@ class MptcpConfig(TcpConfig):
     """The highest version that is spoken, and offered by a client: 1 (RFC 8684) or 0 (RFC 6824)."""
     mptcp_minimum_version: int = 1
     """The lowest version that a server accepts; its answer is the highest that both speak."""
+    fastclose: str = "rst"
+    """One of ``FASTCLOSE``: what carries MP_FASTCLOSE (RFC 8684 section 3.5). Version 0 knows the ACK alone."""
     dss_checksum: bool = False
     """Ask for checksums of all data (RFC 8684 section 3.3.1); they are used as well if the peer asks."""
     allow_join_initial_address: bool = True

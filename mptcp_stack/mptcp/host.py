@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from mptcp_stack.events import Event
     from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.fast_close import FastCloseWait
     from mptcp_stack.mptcp.path_manager import PathManagerMaker
     from mptcp_stack.mptcp.scheduler import Scheduler
     from mptcp_stack.mptcp.subflow import Subflow
@@ -95,6 +96,12 @@ class Host(Protocol):
 
     def add_flow(self, subflow: "Subflow") -> None:
         """Segments of this subflow's flow are for it."""
+
+    def add_fast_close(self, wait: "FastCloseWait") -> None:
+        """Segments of its flow are for it."""
+
+    def remove_fast_close(self, wait: "FastCloseWait") -> None:
+        """It is over."""
 
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
         """The endpoint is closed or in TIME-WAIT."""

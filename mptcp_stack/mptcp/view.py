@@ -32,6 +32,8 @@ class HostView:
         self.bind = host.bind
         self.add_flow = host.add_flow
         self.remove_flow = host.remove_flow
+        self.add_fast_close = host.add_fast_close
+        self.remove_fast_close = host.remove_fast_close
         self.new_key = host.new_key
         self.token_in_use = host.token_in_use
         self.add_token = host.add_token

@@ -393,8 +393,12 @@ class Endpoint:
         if self.state in (State.CLOSED, State.TIME_WAIT):
             return
         if self.state is not State.SYN_SENT:
-            self._emit(RST | ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
+            self.send_reset(now, *mptcp)
         self._close(None, now)
+
+    def send_reset(self, now: int, *mptcp: MptcpOption) -> None:
+        """A RST, and nothing else."""
+        self._emit(RST | ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
 
     def _emit_record(self, record: Record, now: int) -> None:
         flags = record.flags
@@ -476,7 +480,7 @@ class Endpoint:
         if self.state is State.TIME_WAIT or (self.state is State.CLOSED and before is not State.CLOSED):
             if event is Event.FIN_RECEIVED or (self.state is State.TIME_WAIT and self.receiver.ack_now):
                 self.send_ack(now)
-            self._stop()
+            self.stop()
             self._upper.on_closed(self.error, now)
 
     def _close(self, error: OSError | None, now: int) -> None:
@@ -493,7 +497,8 @@ class Endpoint:
         self._context.counters["TcpExtDelayedACKs"] += 1
         self._acknowledge()
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """No timer runs any more."""
         self.sender.stop()
         self.keep_alive.stop()
         self.receiver.acknowledged()

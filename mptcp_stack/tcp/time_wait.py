@@ -1,5 +1,7 @@
 """TIME-WAIT: what remains of a connection after an active close (RFC 9293 section 3.4.2, 3.10.7.4)."""
 
+from typing import ClassVar
+
 from mptcp_stack.storage import MASK_32, Timer, expand_32
 from mptcp_stack.tcp.context import Context, timestamp
 from mptcp_stack.tcp.endpoint import Endpoint
@@ -11,6 +13,7 @@ _TIMESTAMP_HALF = 1 << 31
 class TimeWait:
     """A few numbers in place of an endpoint, until twice the maximum segment lifetime is over: then ``timer`` fires."""
 
+    NAME: ClassVar = "TIME_WAIT"
     __slots__ = ("_ack", "_context", "_seq", "_timestamp_offset", "_ts_recent", "timer")
 
     def __init__(self, context: Context, endpoint: Endpoint, timer: Timer, now: int) -> None:

@@ -19,6 +19,7 @@ CHOICES: dict[str, list[Any]] = {
     "mptcp_version": [1, 1, 1, 0],
     "mptcp_minimum_version": [0],
     "dss_checksum": [False, False, True],
+    "fastclose": ["rst", "ack"],
     "syn_cookies": ["off", "overflow", "always"],
     "send_buffer_bytes": [3000, 20_000, 4 << 20],
     "receive_buffer_bytes": [3000, 20_000, 200_000, 6 << 20],
