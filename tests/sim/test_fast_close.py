@@ -107,3 +107,17 @@ def test_resets_carry_it_unless_told_otherwise() -> None:
     assert [bool(segment.flags & RST) for segment in sent if is_fast_close(segment)] == [True, True]
     assert isinstance(server.error, ConnectionResetError)
     assert scene.client.stack.counters["MPTcpExtMPFastcloseTx"] == 2
+
+
+def test_a_connection_with_settings_of_its_own() -> None:
+    scene, _ = connected(1, fastclose="ack")
+    ours = Application()
+    connection = scene.client.stack.connect(SERVER, scene.network.clock.now_ns, nodelay=True)
+    scene.client._attach(ours, connection)
+    scene.client.settle()
+    scene.network.run_for(SECOND)
+    connection.abort()
+    scene.client.settle()
+    scene.network.run_for(SECOND)
+    assert ours.closed
+    assert scene.client.stack.counters["MPTcpExtMPFastcloseTx"] >= 1
