@@ -56,6 +56,24 @@ def dying(packets: int) -> Middlebox:
     return middlebox
 
 
+def narrowing(packets: int, limit_bytes: int) -> Middlebox:
+    """After so many packets the path loses what is longer than ``limit_bytes``, and nobody says why (RFC 2923)."""
+    passed = 0
+
+    def middlebox(packet: bytes) -> list[bytes]:
+        nonlocal passed
+        passed += 1
+        return [packet] if passed <= packets or len(packet) <= limit_bytes else []
+
+    return middlebox
+
+
+def smaller_mtu(random: Random) -> Case:
+    case = both()
+    case.middleboxes = [narrowing(random.randrange(60), random.choice([600, 1000, 1400])) for _ in case.ways]
+    return case
+
+
 def burst_loss(random: Random) -> Case:
     case = both()
     case.middleboxes = [bursts(random, 0.01, 0.3) for _ in case.ways]
@@ -138,6 +156,7 @@ FAULTS: dict[str, Callable[[Random], Case]] = {
     "corruption": lambda random: both(corrupt=random.choice([0.01, 0.1])),
     "short queue": lambda random: both(queue_bytes=random.choice([3000, 6000])),
     "blackout": blackout,
+    "smaller MTU": smaller_mtu,
     "asymmetric delay": asymmetric_delay,
     "unequal paths": unequal_paths,
     "tiny windows": tiny_windows,
