@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pytest
 import typer
 
-from testbed.cli import main, report
+from testbed.cli import main
+from testbed.cli.experiments import report
 from testbed.errors import Unsupported
 from testbed.experiment import experiment_class, experiment_names, resolve
 from testbed.progress import Lines

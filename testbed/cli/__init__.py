@@ -1,0 +1,54 @@
+"""The command line. Each command imports what it needs when it runs: help must not wait for pandas."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from testbed.cli import checks, experiments, labs
+from testbed.errors import LabError
+
+HELP = """A Multipath TCP laboratory: real packets, the kernel's stacks beside a Python one, one figure.
+
+Exit codes: 0 done and every check passed; 1 a point or a check failed; 2 wrong input, or a lab that is not as
+asked; 3 this machine lacks what was asked for; 130 interrupted (the same command goes on where it stopped).
+"""
+
+app = typer.Typer(
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (experiments, labs, checks):  # in the order of the help
+    app.add_typer(group.commands)
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend become one line and an exit code."""
+    try:
+        app(prog_name="lab")
+    except LabError as error:
+        print(f"lab: {error.message}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from testbed.provenance import version
+
+        print(f"mptcp-lab {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass

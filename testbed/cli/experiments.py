@@ -1,0 +1,209 @@
+"""Commands about experiments: run them, look at what they would do and what they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from testbed.cli.options import (
+    RESULTS,
+    Json,
+    Name,
+    Out,
+    Scale,
+    Settings,
+    Stacks,
+    duration,
+    names,
+    note,
+    print_json,
+)
+from testbed.errors import LabError
+
+if TYPE_CHECKING:
+    from testbed.runner import Plan
+
+commands = typer.Typer()
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+@commands.command()
+def run(
+    experiment: Name,
+    scale: Scale = None,
+    settings: Settings = None,
+    stacks: Stacks = "",
+    out: Out = RESULTS,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment: measure what is missing, then print the table and draw the figure."""
+    _run(_plan(experiment, scale, settings, stacks, out), as_json)
+
+
+@commands.command()
+def bench(scale: Scale = None, settings: Settings = None, out: Out = RESULTS, as_json: Json = False) -> None:
+    """Benchmark the Python stack against the kernel's: bulk transfer over unshaped links."""
+    _run(_plan("bulk-veth", scale, settings, "", out), as_json)
+
+
+@commands.command(name="list")
+def list_experiments(as_json: Json = False) -> None:
+    """List the experiments."""
+    from testbed.experiment import experiment_class, experiment_names
+
+    classes = [experiment_class(name) for name in experiment_names()]
+    if as_json:
+        print_json([{"name": c.name, "title": c.title, "scales": list(c.scales), "stacks": c.stacks} for c in classes])
+        return
+    for found in classes:
+        print(f"{found.name:<16} {found.title} (scales: {', '.join(found.scales)})")
+
+
+@commands.command()
+def plan(
+    experiment: Name,
+    scale: Scale = None,
+    settings: Settings = None,
+    stacks: Stacks = "",
+    out: Out = RESULTS,
+    as_json: Json = False,
+) -> None:
+    """Show what 'run' would measure, the parameters that --set may change, and the expected time."""
+    planned = _plan(experiment, scale, settings, stacks, out)
+    pending = planned.pending()
+    document = {
+        "experiment": planned.experiment.name,
+        "scale": planned.scale,
+        "parameters": planned.experiment.parameters.model_dump(mode="json"),
+        "stacks": planned.stacks,
+        "directory": str(planned.directory.path),
+        "points": len(planned.points),
+        "pending": [point.key for point in pending],
+        "expected_s": round(sum(planned.experiment.expected_seconds(point) for point in pending)),
+    }
+    if as_json:
+        print_json(document)
+        return
+    print(f"{planned.experiment.title}, scale {planned.scale}")
+    for key, value in document["parameters"].items():
+        print(f"  {key} = {', '.join(map(str, value)) if isinstance(value, list) else value}")
+    print(f"stacks: {', '.join(planned.stacks)}")
+    print(f"results: {planned.directory.path}")
+    print(f"points: {len(planned.points)}, of which {len(pending)} are to be measured,", end=" ")
+    print(f"in about {duration(document['expected_s'])}")
+
+
+@commands.command()
+def figures(
+    experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All when left out.")] = None,
+    out: Out = RESULTS,
+) -> None:
+    """Draw the figures of all runs, or of one experiment's, from their result files; print the paths."""
+    from testbed.experiment import experiment_class
+
+    if experiment is not None:
+        experiment_class(experiment)
+    from analysis.load import UnreadableRun, find_runs
+
+    try:
+        runs = find_runs(out, experiment)
+    except UnreadableRun as error:
+        raise LabError(str(error)) from error
+    if not runs:
+        raise LabError(f"{out}: no results{f' of {experiment}' if experiment else ''}; 'run' an experiment first")
+    for found in runs:
+        _print_paths(_draw(found, out))
+
+
+def _plan(experiment: str, scale: str | None, settings: Sequence[str] | None, stacks: str, out: Path) -> Plan:
+    """Return the plan that the options ask for. Raises LabError for whatever is wrong with them."""
+    from testbed.experiment import experiment_class, resolve
+    from testbed.runner import Plan
+    from testbed.stacks import create
+
+    found = experiment_class(experiment)
+    chosen = names(stacks)
+    for name in chosen:
+        create(name)
+    return Plan(resolve(found, scale, settings or ()), out, scale, list(dict.fromkeys(chosen)))
+
+
+def _run(planned: Plan, as_json: bool) -> None:
+    """Measure what is pending, report, and exit with the code of the outcome."""
+    pending = planned.pending()
+    reused = len(planned.points) - len(pending)
+    if reused:
+        note(f"reusing {reused} of {len(planned.points)} points in {planned.directory.path}")
+        if commits := planned.other_commits():
+            note(f"some are of other commits ({', '.join(commits)}); move them away to measure again")
+    if pending:
+        from testbed.namespace import enter
+
+        enter()
+    _measure(planned)
+    report(planned, as_json)
+
+
+def _measure(planned: Plan) -> None:
+    """Measure what is pending; on Ctrl-C say how far it came, and exit."""
+    from testbed.progress import display
+    from testbed.runner import Runner
+
+    try:
+        Runner(planned, display()).run()
+    except KeyboardInterrupt:
+        done, points = len(planned.points) - len(planned.pending()), len(planned.points)
+        note(f"interrupted; {done} of {points} points are done, the same command goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def report(planned: Plan, as_json: bool) -> None:
+    """Print the results and exit with the code of the outcome."""
+    from testbed.results import EXIT_CODES, table_row
+
+    records, outcome = planned.records(), planned.outcome()
+    whys = [f"{record['key']}: {record['outcome']}: {why}" for record in records for why in record["why"]]
+    from analysis import figures
+    from analysis.load import load_run
+
+    found = load_run(planned.directory.path)
+    drawn = [] if found.passed.empty else _draw(found, planned.directory.root)
+    if as_json:
+        document = {
+            "experiment": planned.experiment.name,
+            "directory": str(planned.directory.path),
+            "outcome": outcome,
+            "why": whys,
+            "points": [table_row(record) for record in records],
+            "figures": [str(path) for path in drawn],
+        }
+        print_json(document)
+    else:
+        from rich.console import Console
+
+        console = Console()
+        if drawn:
+            console.print(figures.table(found))
+        for why in whys:
+            console.print(why, markup=False, highlight=False)
+        print(f"results: {planned.directory.path}")
+        _print_paths(drawn)
+        print(f"outcome: {outcome}")
+    raise typer.Exit(EXIT_CODES[outcome])
+
+
+def _draw(found: Any, root: Path) -> list[Path]:
+    """Draw one run's figure below `root`."""
+    from analysis import figures
+
+    return figures.save(found, root / "figures")
+
+
+def _print_paths(paths: Sequence[Path]) -> None:
+    for path in paths:
+        print(f"figure: {path}")

@@ -1,0 +1,70 @@
+"""Commands about labs: topologies, links, this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from testbed.cli.options import Json, Settings, TopologyName, print_json
+from testbed.errors import LabError
+
+if TYPE_CHECKING:
+    from testbed.spec import Topology
+
+commands = typer.Typer()
+
+
+@commands.command()
+def calibrate(topology: TopologyName, settings: Settings = None, as_json: Json = False) -> None:
+    """Build a topology, measure every link and compare with what was asked for."""
+    rendered = topology_named(topology, settings)
+    from dataclasses import asdict
+
+    from testbed.lab import Lab
+    from testbed.namespace import enter
+
+    enter()
+    with Lab(rendered) as lab:
+        calibrations = lab.calibrate()
+    if as_json:
+        print_json([asdict(one) for one in calibrations])
+        return
+    for one in calibrations:
+        print(one)
+
+
+@commands.command()
+def shell(topology: TopologyName, settings: Settings = None) -> None:
+    """Build a topology and open Mininet's prompt on it."""
+    rendered = topology_named(topology, settings)
+    from testbed.namespace import enter
+    from testbed.shell import open_shell
+
+    enter()
+    open_shell(rendered)
+
+
+@commands.command()
+def doctor(as_json: Json = False) -> None:
+    """Show what this machine has of what the lab can use."""
+    from testbed.doctor import examine
+
+    findings = examine()
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        for finding in findings:
+            print(f"{finding.name:<22} {finding.state:<8} {finding.use}")
+    missing = [finding.name for finding in findings if finding.needed and finding.state == "missing"]
+    if missing:
+        raise LabError(f"needed and missing: {', '.join(missing)}", exit_code=3)
+
+
+def topology_named(name: str, settings: Sequence[str] | None) -> Topology:
+    """Return a topology rendered with these settings. Raises LabError for whatever is wrong with them."""
+    from testbed.experiment import parse_settings
+    from testbed.topologies import load_topology
+
+    return load_topology(name, parse_settings(settings or ()))

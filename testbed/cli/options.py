@@ -1,0 +1,48 @@
+"""What the commands share: options of one name and meaning, ways to print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of an experiment, see 'list'.")]
+TopologyName = Annotated[str, typer.Argument(metavar="TOPOLOGY", help="Name or file of a topology template.")]
+Scale = Annotated[str | None, typer.Option(help="Table of parameters: quick (default) or paper.")]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a parameter; may be repeated."),
+]
+Stacks = Annotated[
+    str,
+    typer.Option(metavar="A,B", help="Stacks under test, joined by commas, in place of the experiment's."),
+]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where results are.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
+
+RESULTS = Path("results")
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, indent=2))
+
+
+def note(text: str) -> None:
+    """Say something that is not a result."""
+    print(f"lab: {text}", file=sys.stderr)
+
+
+def names(joined: str) -> list[str]:
+    """Return what a user joined by commas."""
+    return [name.strip() for name in joined.split(",")] if joined else []
+
+
+def duration(seconds: float) -> str:
+    """Return a duration for people."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
