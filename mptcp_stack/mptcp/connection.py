@@ -174,7 +174,7 @@ class Connection:
 
     def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
         subflow = Subflow(self, handshake, local, remote, remote_id, now)
-        subflow.endpoint.keep_alive.switch(self.keep_alive)
+        subflow.endpoint.keep_alive.switch(self.keep_alive, self.host.config)
         self.subflows.append(subflow)
         self.congestion_group.append(subflow.endpoint.control)
         self.host.add_flow(subflow)
@@ -226,7 +226,7 @@ class Connection:
     def keep_alive(self, keep_alive: bool) -> None:
         self._keep_alive = keep_alive
         for subflow in self.subflows:
-            subflow.endpoint.keep_alive.switch(keep_alive)
+            subflow.endpoint.keep_alive.switch(keep_alive, self.host.config)
         self.wake()
 
     @property
@@ -266,6 +266,14 @@ class Connection:
             self.sending.queue.append(view[:taken])
             self.wake()
         return taken
+
+    def want_room(self) -> None:
+        """Have a ``Writable`` when there is room again; ``send`` asks for it when it takes less than it was given."""
+        self._wants_room = True
+
+    def peek(self, limit: int) -> Chunks:
+        """As ``receive``, but what it gives stays there."""
+        return self.receiving.queue.peek(limit)
 
     def receive(self, limit: int = 1 << 31) -> Chunks:
         """Up to ``limit`` bytes that have arrived, as views; an empty list when there are none."""

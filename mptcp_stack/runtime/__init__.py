@@ -18,6 +18,7 @@ from .options import (
 )
 from .settings import parse_settings
 from .sockets import Socket, SocketNetwork
+from .tls_sockets import TlsSocket
 
 __all__ = [
     "TCP_IS_MPTCP",
@@ -37,6 +38,7 @@ __all__ = [
     "NetworkConfig",
     "Socket",
     "SocketNetwork",
+    "TlsSocket",
     "connection_settings",
     "parse_settings",
     "run",

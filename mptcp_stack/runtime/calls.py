@@ -9,8 +9,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
 
-from mptcp_stack.stack import Connection, Listener
+from mptcp_stack.stack import Address, Connection, Listener
 
+from .doorbell import Doorbell
 from .errors import error
 from .options import SocketOptions
 
@@ -26,10 +27,11 @@ Attempt = Callable[[], Any]
 
 
 class Call:
-    """An attempt that a thread waits for."""
+    """An attempt that a thread waits for; `settle` is called before it wakes."""
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, settle: Callable[[], None]) -> None:
         self._attempt = attempt
+        self._settle = settle
         self.result: Future[Any] = Future()
 
     def retry(self) -> bool:
@@ -39,8 +41,10 @@ class Call:
         try:
             result = self._attempt()
         except Exception as problem:
+            self._settle()
             self.result.set_exception(problem)
             return True
+        self._settle()
         if result is NOT_YET:
             return False
         self.result.set_result(result)
@@ -55,13 +59,16 @@ class Call:
 class Side:
     """What the network's thread knows of one socket: the handler of its connection, and the calls that wait.
 
-    `waiting` is the network's set of those with calls that wait.
+    `waiting` is the network's set of those with calls that wait, or that are polled. `holders`: how many sockets
+    share it (`dup`). `local`: what was bound.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, options: SocketOptions, waiting: set[Side]) -> None:
         self.options = options
         self.driver = options.driver
         self.closed = False
+        self.holders = 1
+        self.local: Address | None = None
         self.connection: Connection | None = None
         self.established = False
         self.read_shut = False
@@ -72,6 +79,28 @@ class Side:
         self._loop = loop
         self._waiting = waiting
         self._calls: list[Call] = []
+        self._doorbell: Doorbell | None = None
+
+    def descriptor(self) -> int:
+        """A new descriptor that can be polled for as long as it is open."""
+        if self._doorbell is None:
+            self._doorbell = Doorbell()
+            self._waiting.add(self)
+        return self._doorbell.copy()
+
+    def ring(self) -> None:
+        """Let the descriptors show what can be done without waiting."""
+        if self._doorbell is None:
+            return
+        connection = self.connection
+        if connection is None:
+            self._doorbell.show(bool(self.arrivals), self.listener is None)
+            return
+        readable = bool(connection.receive_ready) or connection.eof or self.read_shut
+        writable = self.established and (connection.send_space > 0 or connection.sending.fin is not None)
+        if self.established and not writable:
+            connection.want_room()
+        self._doorbell.show(readable or self.ended, writable or self.ended)
 
     def submit(self, call: Call, timeout: float | None) -> None:
         """Try a call, and again on every event for `timeout` seconds (None: for ever, 0: never)."""
@@ -93,6 +122,7 @@ class Side:
         """Something happened."""
         if self._calls:
             self._calls = [call for call in self._calls if not call.retry()]
+        self.ring()
 
     def attach(self, connection: Connection) -> None:
         """It has a connection from now on."""
@@ -146,6 +176,12 @@ class Side:
         while not (self.connection.sending.finished or self.ended) and self._loop.time() < deadline:
             await asyncio.sleep(_LINGER_POLL_S)
 
+    def release(self) -> None:
+        """One of the sockets that share it is closed, and with the last of them everything."""
+        self.holders -= 1
+        if not self.holders:
+            self.close()
+
     def close(self) -> None:
         """Close everything; calls of other threads that wait fail with EBADF."""
         self.closed = True
@@ -164,7 +200,10 @@ class Side:
         self._waiting.discard(self)
 
     def expire_all(self) -> None:
-        """Let every call that waits fail with EBADF."""
+        """Let every call that waits fail with EBADF, and wake those who poll."""
+        if self._doorbell is not None:
+            self._doorbell.close()
+            self._doorbell = None
         for call in self._calls:
             call.expire(error(errno.EBADF))
         self._calls.clear()

@@ -83,13 +83,15 @@ class Network:
 
 
 def packed_address(host: str, port: int) -> Address:
-    """An IP address in text and a port as the stack wants them; an empty `host` stands for every address.
+    """An IP address in text and a port as the stack wants them; "", 0.0.0.0 and :: stand for every address.
 
     An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is the IPv4 address. Raises ValueError.
     """
     if not host:
         return Address(b"", port)
     ip = ip_address(host)
+    if ip.is_unspecified:
+        return Address(b"", port)
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
     return Address((mapped or ip).packed, port)
 

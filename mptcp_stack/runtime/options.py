@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from mptcp_stack.stack import Address, Connection, Listener
+from mptcp_stack.tcp.config import SECOND_NS
 
 from . import multipath
 from .driver import Driver
@@ -39,6 +40,9 @@ TCP_MULTIPATH_SETTING = 10008
 _SMALLEST_BUFFER_BYTES = 4096
 _SEGMENT_BYTES = range(88, 32768)
 _HEADER_BYTES = 40
+# Linux's.
+_KEEP_ALIVE_SECONDS = range(1, 32768)
+_KEEP_ALIVE_PROBES = range(1, 128)
 
 
 class SocketOptions:
@@ -180,6 +184,20 @@ def _switch(name: str) -> _Option:
         return bool(options.setting(name) if options.connection is None else getattr(options.connection, name))
 
     return _Option(read, write)
+
+
+def _keep_alive(name: str, unit: int, allowed: range) -> _Option:
+    """A number of keep-alive, in `unit` of the setting's own; a probe that is due is put off to its new time."""
+
+    def write(options: SocketOptions, value: Any) -> None:
+        number = _number(value)
+        if number not in allowed:
+            raise error(errno.EINVAL)
+        options.change({name: number * unit}, options.local_ips)
+        if options.connection is not None:
+            options.connection.keep_alive = options.connection.keep_alive
+
+    return _Option(lambda options: options.setting(name) // unit, write)
 
 
 def _plugin(name: str) -> _Option:
@@ -324,7 +342,10 @@ OPTIONS: dict[tuple[int, int], _Option] = {
     (_SOCKET, socket.SO_SNDBUF): _buffer("send"),
     (_SOCKET, socket.SO_RCVBUF): _buffer("receive"),
     (_TCP, socket.TCP_NODELAY): _switch("nodelay"),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE): _switch("keep_alive"),
+    (_SOCKET, socket.SO_KEEPALIVE): _switch("keep_alive"),
+    (_TCP, socket.TCP_KEEPIDLE): _keep_alive("keep_alive_idle_ns", SECOND_NS, _KEEP_ALIVE_SECONDS),
+    (_TCP, socket.TCP_KEEPINTVL): _keep_alive("keep_alive_interval_ns", SECOND_NS, _KEEP_ALIVE_SECONDS),
+    (_TCP, socket.TCP_KEEPCNT): _keep_alive("keep_alive_probes", 1, _KEEP_ALIVE_PROBES),
     (_TCP, socket.TCP_CORK): _Option(_read_cork, _write_cork),
     (_TCP, socket.TCP_MAXSEG): _Option(_read_segment, _write_segment),
     (_TCP, socket.TCP_CONGESTION): _plugin("congestion"),

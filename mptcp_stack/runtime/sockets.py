@@ -15,8 +15,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
+import os
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import IO, Any, Final, TypeVar
@@ -34,6 +36,8 @@ from .transports import Writable, unchanging
 Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
 _SENDFILE_BYTES = 1 << 18
+_ALWAYS_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+_RECEIVE_FLAGS = _ALWAYS_FLAGS | socket.MSG_PEEK | socket.MSG_WAITALL
 
 
 class SocketNetwork:
@@ -116,7 +120,7 @@ class Socket:
     """A TCP or MPTCP socket like `socket.socket`; a context manager. Make it with `SocketNetwork.socket`.
 
     Calls raise what the standard library's raise: OSError with its errno, TimeoutError after `settimeout`,
-    BlockingIOError when the timeout is 0. There is no file descriptor behind it.
+    BlockingIOError when the timeout is 0. Its file descriptor is for polling only.
     """
 
     type = socket.SOCK_STREAM
@@ -125,9 +129,10 @@ class Socket:
     def __init__(self, network: SocketNetwork, side: Side) -> None:
         self._network = network
         self._side = side
-        self._local: Address | None = None
         self._timeout = socket.getdefaulttimeout()
         self._closed = False
+        self._released = False
+        self._descriptor = -1
         # The names by which `socket.SocketIO` and `socket.makefile` count the files of a socket.
         self._io_refs = 0
 
@@ -141,7 +146,7 @@ class Socket:
         """Run an attempt in the network's thread and wait for it."""
         if (self._closed and not self._io_refs) or self._network.loop.is_closed():
             raise error(errno.EBADF)
-        call = Call(attempt)
+        call = Call(attempt, self._side.ring)
         self._network.loop.call_soon_threadsafe(self._side.submit, call, timeout)
         result: Result = call.result.result()
         return result
@@ -164,12 +169,12 @@ class Socket:
 
         def attempt() -> None:
             side = self._side
-            if self._local is not None or side.connection is not None or side.listener is not None:
+            if side.local is not None or side.connection is not None or side.listener is not None:
                 raise error(errno.EINVAL)
             if local.ip and all(own.ip != local.ip for own in side.options.stack.addresses):
                 raise error(errno.EADDRNOTAVAIL)
             side.options.bind(local)
-            self._local = local
+            side.local = local
 
         self._call(attempt)
 
@@ -186,7 +191,7 @@ class Socket:
                 raise error(errno.EISCONN)
             if side.connection is not None:
                 return errno.EALREADY
-            side.attach(side.driver.connect(remote, self._local, **side.options.opening()))
+            side.attach(side.driver.connect(remote, self._side.local, **side.options.opening()))
             return errno.EINPROGRESS
 
         def finish() -> NotYet | None:
@@ -195,6 +200,8 @@ class Socket:
             return None if side.established else NOT_YET
 
         pending = self._call(begin)
+        if pending == errno.EINPROGRESS and self._timeout == 0:
+            raise error(pending)
         try:
             self._call(finish, self._timeout)
         except BlockingIOError:
@@ -211,7 +218,7 @@ class Socket:
     def listen(self, backlog: int = 128) -> None:
         """Accept connections to the address of `bind`. Raises OSError (EADDRINUSE, EADDRNOTAVAIL)."""
         side = self._side
-        local = self._local or Address(b"", 0)
+        local = self._side.local or Address(b"", 0)
 
         def attempt() -> None:
             if side.listener is None:
@@ -268,38 +275,53 @@ class Socket:
 
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
         """Send a file from `offset` on, `count` bytes of it or all; how many there were."""
-        file.seek(offset)
-        sent = 0
-        while count is None or sent < count:
-            data = file.read(_SENDFILE_BYTES if count is None else min(_SENDFILE_BYTES, count - sent))
-            if not data:
-                break
-            self.sendall(data)
-            sent += len(data)
-        file.seek(offset + sent)
-        return sent
+        return send_file(self.sendall, file, offset, count)
 
     def recv(self, limit: int, flags: int = 0) -> bytes:
-        """Up to `limit` bytes, at least one; none at the end of the peer's stream."""
-        return self._call(lambda: self._take(limit, b"".join), self._patience(flags))
+        """Up to `limit` bytes, at least one; none at the end of the peer's stream.
+
+        MSG_PEEK leaves them there; MSG_WAITALL waits for all of them. Raises OSError (EOPNOTSUPP) for both together.
+        """
+        if flags & socket.MSG_WAITALL:
+            whole = bytearray(limit)
+            return bytes(whole[: self.recv_into(whole, limit, flags)])
+        return self._call(lambda: self._take(limit, flags, b"".join), self._patience(flags, _RECEIVE_FLAGS))
 
     def recv_into(self, buffer: bytearray | memoryview, limit: int = 0, flags: int = 0) -> int:
-        """Receive into `buffer`, up to `limit` bytes or its length (0); how many."""
+        """Receive into `buffer`, up to `limit` bytes or its length (0); how many. Flags as for `recv`."""
         view = memoryview(buffer).cast("B")
+        view = view[: limit or len(view)]
+        patience = self._patience(flags, _RECEIVE_FLAGS)
+        if flags & socket.MSG_WAITALL:
+            return self._fill(view, patience)
+        return self._receive_into(view, flags, patience)
 
-        def fill(chunks: list[memoryview]) -> int:
-            filled = 0
-            for chunk in chunks:
-                view[filled : filled + len(chunk)] = chunk
-                filled += len(chunk)
-            return filled
+    def _receive_into(self, view: memoryview, flags: int, patience: float | None) -> int:
+        return self._call(lambda: self._take(len(view), flags, lambda chunks: _copy(chunks, view)), patience)
 
-        return self._call(lambda: self._take(limit or len(view), fill), self._patience(flags))
+    def _fill(self, view: memoryview, patience: float | None) -> int:
+        """Receive until `view` is full, or the stream or the time has ended; only if nothing came that is an error."""
+        filled = 0
+        deadline = None if patience is None else time.monotonic() + patience
+        while filled < len(view):
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            try:
+                count = self._receive_into(view[filled:], 0, left)
+            except OSError:
+                if filled:
+                    break
+                raise
+            if not count:
+                break
+            filled += count
+        return filled
 
-    def _take(self, limit: int, use: Callable[[list[memoryview]], Result]) -> Result | NotYet:
+    def _take(self, limit: int, flags: int, use: Callable[[list[memoryview]], Result]) -> Result | NotYet:
         side = self._side
         connection = self._connected()
         if connection.receive_ready:
+            if flags & socket.MSG_PEEK:
+                return use(connection.peek(limit))
             result = use(connection.receive(limit))
             # The window opens again.
             side.driver.wake()
@@ -312,8 +334,9 @@ class Socket:
             return use([])
         return NOT_YET
 
-    def _patience(self, flags: int) -> float | None:
-        if flags & ~(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL):
+    def _patience(self, flags: int, known: int = _ALWAYS_FLAGS) -> float | None:
+        both = socket.MSG_PEEK | socket.MSG_WAITALL
+        if flags & ~known or flags & both == both:
             raise error(errno.EOPNOTSUPP)
         return 0.0 if flags & socket.MSG_DONTWAIT else self._timeout
 
@@ -340,21 +363,26 @@ class Socket:
         self._call(attempt)
 
     def close(self) -> None:
-        """Close, at once or with the last file of `makefile`; what was sent is still delivered (but see SO_LINGER).
+        """Close, at once or with its last file of `makefile`; what was sent is still delivered (but see SO_LINGER).
 
         May be called again.
         """
         self._closed = True
         if self._io_refs > 0:
             return
-        seconds = self._side.options.linger_s
+        seconds = self._side.options.linger_s if self._side.holders == 1 else 0
         if seconds and self._timeout != 0 and not self._side.closed and not self._network.loop.is_closed():
             asyncio.run_coroutine_threadsafe(self._side.linger(seconds), self._network.loop).result()
         self._release()
 
     def _release(self) -> None:
+        if self._released:
+            return
+        self._released = True
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
         if not self._side.closed and not self._network.loop.is_closed():
-            self._network.loop.call_soon_threadsafe(self._side.close)
+            self._network.loop.call_soon_threadsafe(self._side.release)
 
     def _decref_socketios(self) -> None:
         """A file of `makefile` was closed."""
@@ -373,8 +401,23 @@ class Socket:
         return family_of(self.getsockname())
 
     def fileno(self) -> int:
-        """There is no descriptor, nothing for `select`: -1."""
-        return -1
+        """A descriptor for `select` and its like, and for nothing else; -1 when it is closed."""
+        if self._released:
+            return -1
+        if self._descriptor < 0:
+            self._descriptor = self._call(self._side.descriptor)
+        return self._descriptor
+
+    def dup(self) -> Socket:
+        """Another socket over the same connection, listener and options, which live until both are closed."""
+
+        def attempt() -> None:
+            self._side.holders += 1
+
+        self._call(attempt)
+        other = Socket(self._network, self._side)
+        other._timeout = self._timeout
+        return other
 
     def setsockopt(self, level: int, optname: int, value: Any) -> None:
         """Set an option; see `SocketOptions`. Raises OSError, TypeError."""
@@ -413,13 +456,36 @@ class Socket:
 
         def attempt() -> SocketAddress:
             source = self._side.connection or self._side.listener
-            return socket_address(self._local or Address(b"", 0) if source is None else source.local)
+            return socket_address(self._side.local or Address(b"", 0) if source is None else source.local)
 
         return self._call(attempt)
 
     def mptcp_info(self) -> dict[str, object]:
         """See `network.mptcp_info`."""
         return self._call(lambda: mptcp_info(self._connected()))
+
+
+def send_file(send: Callable[[bytes], None], file: IO[bytes], offset: int, count: int | None) -> int:
+    """Give a file to `send` piece by piece, from `offset` on, `count` bytes of it or all; how many there were."""
+    file.seek(offset)
+    sent = 0
+    while count is None or sent < count:
+        data = file.read(_SENDFILE_BYTES if count is None else min(_SENDFILE_BYTES, count - sent))
+        if not data:
+            break
+        send(data)
+        sent += len(data)
+    file.seek(offset + sent)
+    return sent
+
+
+def _copy(chunks: list[memoryview], view: memoryview) -> int:
+    """Put chunks into a view that has room for them; how many bytes."""
+    filled = 0
+    for chunk in chunks:
+        view[filled : filled + len(chunk)] = chunk
+        filled += len(chunk)
+    return filled
 
 
 def _resolve(address: SocketAddress) -> Address:

@@ -74,6 +74,10 @@ class ReceiveQueue:
         self._chunks += chunks
         self.length += length_of(chunks)
 
+    def peek(self, limit: int) -> Chunks:
+        """Up to ``limit`` bytes from the head, which stay."""
+        return cut(self._chunks, 0, min(limit, self.length))
+
     def take(self, limit: int) -> Chunks:
         """Up to ``limit`` bytes from the head."""
         if limit >= self.length:

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.states import State
 
@@ -22,9 +23,10 @@ class KeepAlive:
         self._timer = context.timers.timer(self._due)
         self.wanted = self._config.keep_alive
 
-    def switch(self, wanted: bool) -> None:
-        """Ask after each ``keep_alive_idle_ns`` of silence, or do not."""
+    def switch(self, wanted: bool, config: TcpConfig) -> None:
+        """Ask after each ``keep_alive_idle_ns`` of silence, or do not; ``config`` holds from now on."""
         self.wanted = wanted
+        self._config = config
         if wanted:
             self.start()
         else:

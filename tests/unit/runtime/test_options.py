@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import struct
+import time
 from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG, TCP_NODELAY
 
 import pytest
@@ -31,6 +32,7 @@ SWITCHES = [
     (SOL_SOCKET, socket.SO_REUSEADDR),
     (IPPROTO_TCP, socket.TCP_NODELAY),
     (IPPROTO_TCP, socket.TCP_CORK),
+    (SOL_SOCKET, socket.SO_KEEPALIVE),
 ]
 
 
@@ -82,6 +84,33 @@ def test_options_reach_the_connection(networks):
             assert near.send(bytes(100_000)) == 30_000
             assert 900 < near.getsockopt(IPPROTO_TCP, TCP_MAXSEG) < 1000
             assert 900 < far.getsockopt(IPPROTO_TCP, TCP_MAXSEG) < 1000
+
+
+@pytest.mark.parametrize("number", [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT])
+def test_numbers_of_keep_alive(networks, number):
+    client, server = networks
+    with server.create_server(("", 80)) as listener, client.socket() as near:
+        listener.setsockopt(IPPROTO_TCP, number, 7)
+        near.setsockopt(IPPROTO_TCP, number, 8)
+        near.connect((SERVER, 80))
+        with listener.accept()[0] as far:
+            assert (near.getsockopt(IPPROTO_TCP, number), far.getsockopt(IPPROTO_TCP, number)) == (8, 7)
+            far.setsockopt(IPPROTO_TCP, number, 9)
+            assert far.getsockopt(IPPROTO_TCP, number) == 9
+            for wrong in (0, -1, 1 << 20):
+                with pytest.raises(OSError, match="Invalid argument"):
+                    far.setsockopt(IPPROTO_TCP, number, wrong)
+
+
+def test_keep_alive_of_a_live_connection(connected, networks):
+    """Probes come at the new time, not after two hours."""
+    near, _ = connected
+    near.setsockopt(SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    near.setsockopt(IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+    deadline = time.monotonic() + 5
+    while not networks[0].counters["TcpExtTCPKeepAlive"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_live_send_buffer(connected):
@@ -241,6 +270,8 @@ def test_the_socket_of_a_transport(pair):
         assert own.getsockname() == writer.get_extra_info("sockname")
         assert own.gettimeout() == 0
         assert own.getsockopt(IPPROTO_TCP, TCP_NODELAY) == 1
+        own.setsockopt(IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
+        assert pair.loop.network.stack.connections[0].host.config.keep_alive_idle_ns == 5 * 10**9
         own.setsockopt(IPPROTO_TCP, TCP_NODELAY, 0)
         assert not pair.loop.network.stack.connections[0].nodelay
         assert own.getsockopt(IPPROTO_TCP, TCP_MULTIPATH_CONNID) == writer.get_extra_info("mptcp")["token"]

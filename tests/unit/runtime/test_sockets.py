@@ -1,7 +1,10 @@
 import errno
 import http.client
 import os
+import select
+import selectors
 import socket
+import struct
 import threading
 import time
 import urllib.error
@@ -246,18 +249,130 @@ def test_flags(connected):
     with pytest.raises(BlockingIOError):
         near.recv(1, socket.MSG_DONTWAIT)
     with pytest.raises(OSError, match="not supported"):
-        near.recv(1, socket.MSG_PEEK)
+        near.recv(1, socket.MSG_OOB)
+    with pytest.raises(OSError, match="not supported"):
+        near.recv(1, socket.MSG_PEEK | socket.MSG_WAITALL)
+
+
+def test_looking_without_taking(connected):
+    near, far = connected
+    far.sendall(b"abcdef")
+    buffer = bytearray(4)
+    assert near.recv(3, socket.MSG_PEEK) == b"abc"
+    assert near.recv_into(buffer, 0, socket.MSG_PEEK) == 4
+    assert (buffer, near.recv(100)) == (b"abcd", b"abcdef")
+    far.close()
+    assert near.recv(1, socket.MSG_PEEK) == b""
+
+
+def test_waiting_for_all(connected):
+    """More than the receive buffer holds; and what there is, when the stream or the time ends before."""
+    near, far = connected
+    data = bytes(range(250)) * 2000
+    thread = threading.Thread(target=far.sendall, args=(data,))
+    thread.start()
+    assert near.recv(len(data), socket.MSG_WAITALL) == data
+    thread.join()
+    near.settimeout(0.05)
+    with pytest.raises(TimeoutError):
+        near.recv(2, socket.MSG_WAITALL)
+    far.sendall(b"x")
+    assert near.recv(2, socket.MSG_WAITALL) == b"x"
+    far.sendall(b"yz")
+    far.close()
+    near.settimeout(None)
+    assert near.recv(3, socket.MSG_WAITALL) == b"yz"
+
+
+def test_select(connected):
+    """Readable with data and at the end, writable while there is room in the send buffer."""
+    near, far = connected
+    assert select.select([near], [near], [near], 0) == ([], [near], [])
+    with selectors.DefaultSelector() as selector:
+        selector.register(near, selectors.EVENT_READ)
+        far.sendall(b"abc")
+        assert [key.fileobj for key, _ in selector.select(5)] == [near]
+    near.recv(2)
+    assert select.select([near], [], [], 0)[0] == [near]
+    near.recv(1)
+    assert select.select([near], [], [], 0)[0] == []
+    near.setblocking(False)
+    while select.select([], [near], [], 0)[1]:
+        near.send(bytes(70_000))
+    far.recv(50_000, socket.MSG_WAITALL)
+    assert select.select([], [near], [], 5)[1] == [near]
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+    assert select.select([near], [], [], 5)[0] == [near]
+    assert select.select([], [near], [], 0)[1] == [near]
+
+
+def test_select_while_connecting(networks):
+    client, server = networks
+    with server.create_server(("", 80)) as listener, client.socket() as near, client.socket() as refused:
+        assert select.select([listener], [], [], 0)[0] == []
+        for one, port in ((near, 80), (refused, 81)):
+            one.setblocking(False)
+            assert one.connect_ex((SERVER, port)) == errno.EINPROGRESS
+            assert select.select([], [one], [], 5)[1] == [one]
+        assert near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+        assert refused.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+        assert select.select([listener], [], [], 5)[0] == [listener]
+        listener.accept()[0].close()
+        assert select.select([listener], [], [], 0)[0] == []
+
+
+@pytest.mark.parametrize("what", ["socket", "network"])
+def test_closing_wakes_who_polls(connected, networks, what):
+    near, _ = connected
+    descriptor = os.dup(near.fileno())
+    (near if what == "socket" else networks[0]).close()
+    assert select.select([descriptor], [], [], 5)[0] == [descriptor]
+    os.close(descriptor)
+    near.close()
+    assert near.fileno() == -1
+
+
+def test_duplicates(connected):
+    """Two sockets over one connection, which ends with the last of them; options are shared, timeouts are not."""
+    near, far = connected
+    near.settimeout(5)
+    twin = near.dup()
+    assert (twin.getpeername(), twin.gettimeout()) == (near.getpeername(), 5)
+    assert twin.fileno() != near.fileno()
+    twin.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    assert near.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    near.close()
+    near.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        near.recv(1)
+    twin.sendall(b"still there")
+    assert far.recv(100) == b"still there"
+    far.sendall(b"so am I")
+    assert select.select([twin], [], [], 5)[0] == [twin]
+    assert twin.recv(100) == b"so am I"
+    twin.close()
+    assert far.recv(1) == b""
 
 
 def test_binding(networks):
     with networks[0].socket() as near:
         assert near.getsockname() == ("0.0.0.0", 0)
         near.bind((CLIENT, 0))
-        assert (near.family, near.type, near.proto, near.fileno()) == (socket.AF_INET, socket.SOCK_STREAM, 6, -1)
+        assert (near.family, near.type, near.proto) == (socket.AF_INET, socket.SOCK_STREAM, 6)
         with pytest.raises(OSError, match="Invalid argument"):
             near.bind((CLIENT, 0))
     with networks[0].socket() as near, pytest.raises(OSError, match="Cannot assign"):
         near.bind(("10.0.0.9", 1))
+
+
+@pytest.mark.parametrize("every", ["", "0.0.0.0", "::"])
+def test_every_address(networks, every):
+    client, server = networks
+    with server.create_server((every, 80)) as listener, client.create_connection((SERVER, 80)) as near:
+        assert listener.accept()[1] == near.getsockname()
+        with client.socket() as nowhere, pytest.raises(OSError, match="unreachable"):
+            nowhere.connect((every, 80))
 
 
 def test_names_are_looked_up(networks):

@@ -1,8 +1,12 @@
 import asyncio
+import socket
 import ssl
+import threading
+import urllib.request
 
 import pytest
 
+from mptcp_stack.runtime import TlsSocket
 from mptcp_stack.runtime.streams import Tls
 
 from .conftest import SERVER, write_certificate
@@ -68,3 +72,97 @@ def test_a_certificate_that_is_not_trusted(pair, contexts):
 
     pair.run(main())
     pair.problems.clear()
+
+
+@pytest.fixture
+def blocking(contexts):
+    """The contexts for blocking sockets."""
+    for context in contexts:
+        context.sslsocket_class = TlsSocket
+    yield contexts
+    for context in contexts:
+        context.sslsocket_class = ssl.SSLSocket
+
+
+def in_thread(target, *args):
+    thread = threading.Thread(target=target, args=args)
+    thread.start()
+    return thread
+
+
+def test_tls_over_blocking_sockets(connected, blocking):
+    """Both directions at once, each more than the buffers hold; then without TLS."""
+    near, far = connected
+    data = bytes(range(250)) * 4000
+
+    def serve():
+        with blocking[1].wrap_socket(far, server_side=True) as secure:
+            sender = in_thread(secure.sendall, data)
+            with secure.makefile("rb") as received:
+                assert received.read(len(data)) == data
+            sender.join()
+            secure.unwrap().sendall(b"in the clear")
+
+    server = in_thread(serve)
+    secure = blocking[0].wrap_socket(near, server_hostname=SERVER)
+    assert secure.getpeercert()["subjectAltName"] == (("IP Address", SERVER),)
+    assert secure.getpeername() == (SERVER, 80)
+    sender = in_thread(secure.sendall, data)
+    buffer = bytearray(len(data))
+    with secure.makefile("rb") as received:
+        assert received.readinto(buffer) == len(data)
+    assert buffer == data
+    sender.join()
+    assert secure.unwrap().recv(100) == b"in the clear"
+    server.join(5)
+    secure.close()
+
+
+def test_tls_without_waiting(connected, blocking):
+    near, far = connected
+    server = in_thread(lambda: blocking[1].wrap_socket(far, server_side=True).sendall(b"abc"))
+    secure = blocking[0].wrap_socket(near, server_hostname=SERVER)
+    server.join()
+    secure.settimeout(0)
+    received = b""
+    while not received:
+        try:
+            received = secure.recv(10)
+        except ssl.SSLWantReadError:
+            assert not received
+    assert received == b"abc"
+    with pytest.raises(ssl.SSLWantReadError):
+        secure.recv(10)
+    secure.close()
+
+
+def test_https_of_the_standard_library(networks, blocking, monkeypatch):
+    client, server = networks
+    monkeypatch.setattr(socket, "create_connection", client.create_connection)
+    monkeypatch.setenv("no_proxy", "*")
+    with server.create_server(("", 443)) as listener:
+
+        def serve():
+            with blocking[1].wrap_socket(listener.accept()[0], server_side=True) as secure:
+                secure.recv(1000)
+                secure.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + bytes(100_000))
+
+        thread = in_thread(serve)
+        with urllib.request.urlopen(f"https://{SERVER}/", timeout=10, context=blocking[0]) as answer:
+            assert len(answer.read()) == 100_000
+        thread.join(5)
+
+
+def test_a_blocking_client_that_does_not_trust(connected, blocking):
+    near, far = connected
+
+    def serve():
+        with pytest.raises(ssl.SSLError):
+            blocking[1].wrap_socket(far, server_side=True)
+
+    server = in_thread(serve)
+    distrustful = ssl.create_default_context()
+    distrustful.sslsocket_class = TlsSocket
+    with pytest.raises(ssl.SSLCertVerificationError):
+        distrustful.wrap_socket(near, server_hostname=SERVER)
+    server.join(5)
