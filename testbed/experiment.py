@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import BeforeValidator, Field
 
+from testbed.collectors.collection import NOTHING, Wanted
 from testbed.errors import LabError
 from testbed.topologies import load_topology
 from testbed.validation import Frozen, unknown, validate
@@ -80,6 +81,7 @@ class Bench:
 
     `directory` takes raw files. `seed` is this point's own, derived from the experiment's. `placement` says
     which processors the programs are pinned to. `progress` is told the share of the point that is done, 0 to 1.
+    `collect` names the collectors that watch the load.
     """
 
     lab: Lab
@@ -88,10 +90,14 @@ class Bench:
     seed: int
     placement: Placement
     progress: Callable[[float], None]
+    collect: Wanted = NOTHING
 
     def measure(self, measuring: Callable[..., Measurement], load: Any) -> Measurement:
         """Return what `measuring` (a function of testbed.stacks.measure) gives for `load` on this bench."""
-        return measuring(self.lab, self.stack, load, self.directory, placement=self.placement, progress=self.progress)
+        return measuring(
+            self.lab, self.stack, load, self.directory,
+            placement=self.placement, progress=self.progress, collect=self.collect,
+        )  # fmt: skip
 
 
 class Experiment(ABC, Generic[P]):
@@ -107,6 +113,8 @@ class Experiment(ABC, Generic[P]):
     """Name of the module in analysis.figures that draws the results."""
     scales: ClassVar[Mapping[str, Parameters]]
     """Values of all parameters by name of the scale; the first one is the default."""
+    collectors: ClassVar[tuple[str, ...]] = ()
+    """Collectors that every point needs: it does not pass without them (see testbed.collectors)."""
 
     def __init__(self, parameters: P) -> None:
         self.parameters = parameters

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testbed.collectors.collection import Wanted
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Experiment, Point
 from testbed.provenance import git, provenance
@@ -50,16 +51,26 @@ class Environment:
 
 
 class Plan:
-    """The points of an experiment on the chosen stacks, and which of them are still to be measured."""
+    """The points of an experiment on the chosen stacks, and which of them are still to be measured.
+
+    `collect`: collectors besides the experiment's own. A run with them has a directory of its own: they cost time.
+    """
 
     def __init__(
-        self, experiment: Experiment[Any], root: Path, scale: str | None = None, stacks: Sequence[str] = ()
+        self,
+        experiment: Experiment[Any],
+        root: Path,
+        scale: str | None = None,
+        stacks: Sequence[str] = (),
+        collect: Sequence[str] = (),
     ) -> None:
         self.experiment = experiment
         self.scale = scale or next(iter(experiment.scales))
         self.stacks = tuple(stacks) or experiment.stacks
         self.points = experiment.points(self.stacks)
-        self.directory = RunDirectory(root, experiment.name, experiment.specification())
+        self.collect = Wanted(experiment.collectors, tuple(collect))
+        watched = {"collectors": list(collect)} if collect else {}
+        self.directory = RunDirectory(root, experiment.name, experiment.specification() | watched)
 
     def records(self) -> list[dict[str, Any]]:
         """Return the records of all points measured so far, of other stacks too, in order."""
@@ -133,6 +144,7 @@ class Runner:
             "hash": plan.directory.hash,
             "specification": plan.directory.specification,
             "stacks": list(dict.fromkeys((*earlier.get("stacks", ()), *plan.stacks))),
+            "collectors": asdict(plan.collect),
             "sessions": [*earlier.get("sessions", ()), self._session],
             "labs": list(earlier.get("labs", ())),
         }
@@ -151,6 +163,7 @@ class Runner:
             record["key"]: {
                 name: record[name] for name in ("outcome", "why", "began", "seconds", "seed", "session", "lab")
             }
+            | {"collectors": _collected(record)}
             for record in records
         }
         self._manifest |= {"outcome": self._plan.outcome(), "why": whys, "points": points}
@@ -199,6 +212,7 @@ class Runner:
                 experiment.point_seed(point),
                 Placement(experiment.parameters.server_cpus, experiment.parameters.client_cpus),
                 self._display.point_progress,
+                self._plan.collect,
             )
             verdict = self._attempt(bench, point, refusal)
             record = {
@@ -244,6 +258,7 @@ class Runner:
             measurement.paths,
             measurement.stacks,
             measurement.links,
+            measurement.collectors,
         )
 
 
@@ -258,6 +273,15 @@ class _Verdict:
     paths: Mapping[str, Any] = field(default_factory=dict)
     stacks: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, Any] = field(default_factory=dict)
+    collectors: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _collected(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what came of each collector of a point, in short."""
+    return {
+        name: {what: one[what] for what in ("outcome", "why", "cpu_s")}
+        for name, one in record.get("collectors", {}).items()
+    }
 
 
 def _now() -> str:

@@ -10,6 +10,7 @@ import typer
 
 from testbed.cli.options import (
     RESULTS,
+    Collect,
     Json,
     Name,
     Out,
@@ -38,17 +39,18 @@ def run(
     scale: Scale = None,
     settings: Settings = None,
     stacks: Stacks = "",
+    collect: Collect = "",
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: measure what is missing, then print the table and draw the figure."""
-    _run(_plan(experiment, scale, settings, stacks, out), as_json)
+    _run(_plan(experiment, scale, settings, stacks, collect, out), as_json)
 
 
 @commands.command()
 def bench(scale: Scale = None, settings: Settings = None, out: Out = RESULTS, as_json: Json = False) -> None:
     """Benchmark the Python stack against the kernel's: bulk transfer over unshaped links."""
-    _run(_plan("bulk-veth", scale, settings, "", out), as_json)
+    _run(_plan("bulk-veth", scale, settings, "", "", out), as_json)
 
 
 @commands.command(name="list")
@@ -70,17 +72,19 @@ def plan(
     scale: Scale = None,
     settings: Settings = None,
     stacks: Stacks = "",
+    collect: Collect = "",
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
     """Show what 'run' would measure, the parameters that --set may change, and the expected time."""
-    planned = _plan(experiment, scale, settings, stacks, out)
+    planned = _plan(experiment, scale, settings, stacks, collect, out)
     pending = planned.pending()
     document = {
         "experiment": planned.experiment.name,
         "scale": planned.scale,
         "parameters": planned.experiment.parameters.model_dump(mode="json"),
         "stacks": planned.stacks,
+        "collectors": [*planned.collect.required, *planned.collect.added],
         "directory": str(planned.directory.path),
         "points": len(planned.points),
         "pending": [point.key for point in pending],
@@ -93,6 +97,8 @@ def plan(
     for key, value in document["parameters"].items():
         print(f"  {key} = {', '.join(map(str, value)) if isinstance(value, list) else value}")
     print(f"stacks: {', '.join(planned.stacks)}")
+    if document["collectors"]:
+        print(f"collectors: {', '.join(document['collectors'])}")
     print(f"results: {planned.directory.path}")
     print(f"points: {len(planned.points)}, of which {len(pending)} are to be measured,", end=" ")
     print(f"in about {duration(document['expected_s'])}")
@@ -120,8 +126,11 @@ def figures(
         _print_paths(_draw(found, out))
 
 
-def _plan(experiment: str, scale: str | None, settings: Sequence[str] | None, stacks: str, out: Path) -> Plan:
+def _plan(
+    experiment: str, scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path
+) -> Plan:
     """Return the plan that the options ask for. Raises LabError for whatever is wrong with them."""
+    from testbed.collectors import expand
     from testbed.experiment import experiment_class, resolve
     from testbed.runner import Plan
     from testbed.stacks import create
@@ -130,7 +139,8 @@ def _plan(experiment: str, scale: str | None, settings: Sequence[str] | None, st
     chosen = names(stacks)
     for name in chosen:
         create(name)
-    return Plan(resolve(found, scale, settings or ()), out, scale, list(dict.fromkeys(chosen)))
+    collectors = expand(names(collect))
+    return Plan(resolve(found, scale, settings or ()), out, scale, list(dict.fromkeys(chosen)), collectors)
 
 
 def _run(planned: Plan, as_json: bool) -> None:

@@ -20,6 +20,12 @@ Stacks = Annotated[
     str,
     typer.Option(metavar="A,B", help="Stacks under test, joined by commas, in place of the experiment's."),
 ]
+Collect = Annotated[
+    str,
+    typer.Option(
+        metavar="A,B", help="Collectors that watch the load, joined by commas, or 'all'; a wrong name lists them."
+    ),
+]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where results are.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
 

@@ -87,6 +87,10 @@ class StackUnderTest(ABC):
     def module_options(self, lab: Lab, host: str) -> list[str]:
         """Return the options that make our generators use this stack in ``host``."""
 
+    def runs_our_stack(self, host: str) -> bool:
+        """Tell whether the programs in ``host`` use our own stack and not the kernel's."""
+        return False
+
     def command(self, lab: Lab, host: str, module: str, *arguments: str) -> list[str]:
         """Return the command that runs one of our modules over this stack in ``host``."""
         # As the launcher does, -P: a directory called testbed where the user happens to be is not ours.

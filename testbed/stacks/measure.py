@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed import namespace
+from testbed.collectors.base import Site
+from testbed.collectors.collection import NOTHING, Collection, Wanted
 from testbed.errors import LabError
 from testbed.loadgen import apache as real_apache
 from testbed.loadgen.client import FAILURES
@@ -100,7 +102,7 @@ class Measurement:
 
     ``counters`` by host and kernel MIB name and ``paths`` by host and interface: what was counted during the
     run. ``stacks`` by host: what our own stack reported, ``None`` when the kernel's was used. ``links`` by link
-    and direction: what the links delivered and dropped.
+    and direction: what the links delivered and dropped. ``collectors`` by name: what came of each, and its cost.
     """
 
     result: dict[str, Any]
@@ -109,6 +111,7 @@ class Measurement:
     paths: dict[str, dict[str, dict[str, int]]]
     stacks: dict[str, dict[str, Any] | None]
     links: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
+    collectors: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 Share = Callable[[Program, float], float]
@@ -171,27 +174,28 @@ def _measure(
     directory: Path,
     placement: Placement,
     progress: Progress | None,
+    collect: Wanted,
 ) -> Measurement:
-    commands = {
-        host: ["taskset", "-c", cpus, *command] if cpus else command
-        for host, cpus, command in (
-            (SERVER, placement.server_cpus, trial.server),
-            (CLIENT, placement.client_cpus, trial.client),
-        )
-    }
     watch = _Watch(lab, stack, progress)
-    before, links_before = counters.read(lab), lab.link_counters()
-    result, reports = _run(lab, trial, commands, directory, watch)
-    counted = counters.difference(before, counters.read(lab))
-    links = counters.link_difference(links_before, lab.link_counters())
+    with Collection(collect, Site(lab, stack, directory)) as collection:
+        commands = _commands(trial, placement, collection)
+        before, links_before = counters.read(lab), lab.link_counters()
+        with collection.workload():
+            result, reports = _run(lab, trial, commands, directory, watch)
+        counted = counters.difference(before, counters.read(lab))
+        links = counters.link_difference(links_before, lab.link_counters())
     evidence = Evidence(trial.connections, trial.long_lived, watch.congestion_seen, reports)
     measurement = Measurement(
         result,
-        failure_problems(result) + stack.verify(lab, counted, evidence) + counters.link_problems(links),
+        failure_problems(result)
+        + stack.verify(lab, counted, evidence)
+        + counters.link_problems(links)
+        + collection.problems,
         {host: numbers.protocols for host, numbers in counted.items()},
         {host: dict(numbers.interfaces) for host, numbers in counted.items()},
         {host: reports.get(host) for host in (CLIENT, SERVER)},
         links,
+        collection.records,
     )
     raw = {
         "commands": commands,
@@ -200,6 +204,18 @@ def _measure(
     }
     (directory / "measurement.json").write_text(json.dumps(raw, indent=2) + "\n")
     return measurement
+
+
+def _commands(trial: _Trial, placement: Placement, collection: Collection) -> dict[str, list[str]]:
+    """Return by host what is run: pinned, and with what the collectors want to know."""
+    commands = {}
+    for host, cpus, command in (
+        (SERVER, placement.server_cpus, trial.server),
+        (CLIENT, placement.client_cpus, trial.client),
+    ):
+        pinned = ["taskset", "-c", cpus, *command] if cpus else command
+        commands[host] = [*pinned, *collection.program_options(host)]
+    return commands
 
 
 def failure_problems(result: Mapping[str, Any]) -> list[str]:
@@ -230,7 +246,7 @@ def _read_own(server: Program, client: Program) -> tuple[dict[str, Any], Reports
 
 def http(
     lab: Lab, stack: StackUnderTest, load: HttpLoad, directory: Path,
-    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None, collect: Wanted = NOTHING,
 ) -> Measurement:  # fmt: skip
     """Measure our HTTP generator. Raises :class:`Unsupported`, or :class:`LabError` if a program fails."""
     stack.require("http")
@@ -255,12 +271,12 @@ def http(
         share=share,
         read=_read_own,
     )  # fmt: skip
-    return _measure(lab, stack, trial, directory, placement, progress)
+    return _measure(lab, stack, trial, directory, placement, progress, collect)
 
 
 def apache(
     lab: Lab, stack: StackUnderTest, load: HttpLoad, directory: Path,
-    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None, collect: Wanted = NOTHING,
 ) -> Measurement:  # fmt: skip
     """Measure the real ApacheBench against the real apache2. Raises as :func:`http` does."""
     stack.require("ab")
@@ -295,7 +311,7 @@ def apache(
             read=read,
         )  # fmt: skip
         try:
-            return _measure(lab, stack, trial, directory, placement, progress)
+            return _measure(lab, stack, trial, directory, placement, progress, collect)
         finally:
             for file in (configuration, home / real_apache.ERROR_LOG):
                 if file.exists():
@@ -323,7 +339,7 @@ def _read_bulk(server: Program, client: Program) -> tuple[dict[str, Any], Report
 
 def bulk(
     lab: Lab, stack: StackUnderTest, load: BulkLoad, directory: Path,
-    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None, collect: Wanted = NOTHING,
 ) -> Measurement:  # fmt: skip
     """Measure one transfer of our own generator. Raises as :func:`http` does."""
     stack.require("bulk")
@@ -343,12 +359,12 @@ def bulk(
         share=_share_of_time(load),
         read=_read_bulk,
     )  # fmt: skip
-    return _measure(lab, stack, trial, directory, placement, progress)
+    return _measure(lab, stack, trial, directory, placement, progress, collect)
 
 
 def iperf3(
     lab: Lab, stack: StackUnderTest, load: BulkLoad, directory: Path,
-    *, placement: Placement = ANYWHERE, progress: Progress | None = None,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None, collect: Wanted = NOTHING,
 ) -> Measurement:  # fmt: skip
     """Measure one iperf3 transfer of ``load.limit_seconds`` (whole seconds). Raises as :func:`http` does."""
     stack.require("iperf3")
@@ -364,4 +380,4 @@ def iperf3(
         share=_share_of_time(load),
         read=lambda _, client: (iperf.parse_result(client.stdout.read_text(), load.direction), {}),
     )
-    return _measure(lab, stack, trial, directory, placement, progress)
+    return _measure(lab, stack, trial, directory, placement, progress, collect)

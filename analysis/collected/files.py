@@ -1,0 +1,124 @@
+"""The files that collectors leave: `collectors.json`, and lines of JSON with one reading each.
+
+`collectors.json` beside the raw files says for each collector its `outcome`, `files`, `commands` and cost; `workload`
+has the load's `began_ns` and `ended_ns`, `clocks` two moments on CLOCK_MONOTONIC and on the wall clock. A sampled
+collector's file has one document a line: `time_ns` (CLOCK_MONOTONIC), `host` (empty: the whole machine), `source`, and
+one of `text`, `base64` and `value`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+FORMAT = 1
+"""The layout that is read here (collectors.json says which one it has)."""
+
+DIRECTORY, SIDECAR = "collected", "collectors.json"
+
+
+class UnreadableFile(Exception):
+    """Files of a collector that are missing or not as expected; the message is one line."""
+
+
+class Reading(NamedTuple):
+    """One reading of one source. `content` is text, bytes or a JSON value."""
+
+    time_s: float
+    host: str
+    source: str
+    content: Any
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one collector left."""
+
+    directory: Path
+    name: str
+    sidecar: dict[str, Any]
+
+    @classmethod
+    def open(cls, directory: Path, name: str) -> Collected:
+        """Find the files of a collector in a point's directory. Raises UnreadableFile, with why it did not run."""
+        if not (directory / SIDECAR).exists():
+            directory = directory / DIRECTORY
+        path = directory / SIDECAR
+        try:
+            sidecar = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UnreadableFile(f"{path}: not a record of collectors ({error})") from error
+        if sidecar.get("format") != FORMAT:
+            raise UnreadableFile(f"{path}: format {sidecar.get('format')}, expected {FORMAT}")
+        if name not in sidecar["collectors"]:
+            raise UnreadableFile(f"{path}: no collector '{name}'; there are {', '.join(sidecar['collectors'])}")
+        record = sidecar["collectors"][name]
+        if not record["files"]:
+            raise UnreadableFile(f"{path}: collector {name} left no files: {record['outcome']}: {record['why']}")
+        return cls(directory, name, sidecar)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What collectors.json says of it."""
+        record: dict[str, Any] = self.sidecar["collectors"][self.name]
+        return record
+
+    @property
+    def paths(self) -> list[Path]:
+        """Its files."""
+        return [self.directory / file for file in self.record["files"]]
+
+    def seconds(self, time_ns: int) -> float:
+        """Return a time of CLOCK_MONOTONIC as seconds since the load began."""
+        return (time_ns - self.sidecar["workload"]["began_ns"]) / 1e9
+
+    def wall_seconds(self, wall_s: float) -> float:
+        """Return a time of day, in seconds since the epoch, as seconds since the load began."""
+        clock = self.sidecar["clocks"][0]
+        return self.seconds(round(wall_s * 1e9) - clock["wall_ns"] + clock["monotonic_ns"])
+
+    def readings(self) -> Iterator[Reading]:
+        """Read the lines of a sampled collector's file. Raises UnreadableFile for one that is none."""
+        for path in self.paths:
+            with path.open() as lines:
+                for number, line in enumerate(lines, 1):
+                    try:
+                        document = json.loads(line)
+                        time_s = self.seconds(document["time_ns"])
+                        yield Reading(time_s, document["host"], document["source"], _content(document))
+                    except (ValueError, KeyError) as error:
+                        raise UnreadableFile(f"{path}:{number}: not a reading ({error})") from error
+
+    def frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
+        """Return rows as a frame. Raises UnreadableFile when there are none."""
+        if not rows:
+            raise UnreadableFile(f"{self.directory}: collector {self.name} saw nothing")
+        return pd.DataFrame(rows)
+
+
+def _content(document: dict[str, Any]) -> Any:
+    if "base64" in document:
+        return base64.b64decode(document["base64"])
+    return document["text"] if "text" in document else document["value"]
+
+
+def collected_directories(run: Path) -> list[Path]:
+    """Return the directories of raw files of collectors in a run directory, by point."""
+    return sorted(path.parent for path in run.glob(f"points/*/{DIRECTORY}*/{SIDECAR}"))
+
+
+def deltas(frame: pd.DataFrame, by: list[str], columns: list[str]) -> pd.DataFrame:
+    """Return `frame` with counters in `columns` as what was added since the sample before, first samples left out.
+
+    `by` names the columns that tell the counters' owners apart; `interval_s` is the time between the samples.
+    """
+    frame = frame.sort_values([*by, "time_s"], kind="stable")
+    changes = frame.groupby(by, sort=False)[["time_s", *columns]].diff()
+    result = frame.assign(interval_s=changes["time_s"], **{name: changes[name] for name in columns})
+    return result.dropna(subset=["interval_s"]).reset_index(drop=True)

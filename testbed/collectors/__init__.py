@@ -1,0 +1,68 @@
+"""Collectors: what is watched while a load runs, each one small file.
+
+A collector is named on the command line by a name of :data:`COLLECTORS`, or as ``module:Class`` for a user's own.
+Settings follow behind ``+``: ``interfaces+interval=20ms``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from testbed.errors import LabError
+
+if TYPE_CHECKING:
+    from testbed.collectors.base import Collector
+
+COLLECTORS = {
+    "interfaces": "testbed.collectors.interfaces:Interfaces",
+    "nstat": "testbed.collectors.nstat:Nstat",
+    "softnet": "testbed.collectors.softnet:Softnet",
+}
+"""Collectors by name; more classes of the same interface may be named directly."""
+
+ALL = "all"
+"""Stands for every collector of the table."""
+
+
+def create(text: str) -> Collector:
+    """Return the collector ``name[+key=value...]``. Raises :class:`LabError` with the allowed values."""
+    from testbed.collectors.base import Collector
+
+    name, *pairs = text.split("+")
+    place = COLLECTORS.get(name, name)
+    module_name, separator, class_name = place.partition(":")
+    if not separator:
+        from testbed.validation import unknown
+
+        raise LabError(unknown("collector", name, [*COLLECTORS, ALL, "module:Class"]))
+    try:
+        found = getattr(import_module(module_name), class_name)
+    except ModuleNotFoundError as error:
+        raise LabError(f"collector '{name}': {error} (is its directory in PYTHONPATH?)") from error
+    except (ImportError, AttributeError, ValueError) as error:
+        raise LabError(f"collector '{name}': {error}") from error
+    if not (isinstance(found, type) and issubclass(found, Collector)):
+        raise LabError(f"collector '{name}': {class_name} is not a Collector")
+    settings = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise LabError(f"collector '{name}': {pair}: must be key=value")
+        settings[key] = value
+    return found(settings)
+
+
+def expand(texts: Iterable[str]) -> list[str]:
+    """Return the collectors that a user named, ``all`` as the whole table, each once, all of them valid.
+
+    One with settings takes the place of the same one without. Raises :class:`LabError`.
+    """
+    chosen: dict[str, str] = {}
+    for text in texts:
+        for one in COLLECTORS if text == ALL else [text]:
+            name = create(one).name
+            if text != ALL or name not in chosen:
+                chosen[name] = one
+    return list(chosen.values())
