@@ -409,19 +409,21 @@ class Stack:
         flags = segment.flags
         join = find(segment.options, MpJoinSyn) if flags & (SYN | ACK | FIN | RST) == SYN else None
         if join is not None:
-            answered = self._receive_join(segment, join, now)
-        else:
-            listener = self._listener(segment)
-            answered = listener is not None and listener.receive(segment, now)
+            refusal = self._receive_join(segment, join, now)
+            if refusal is not None:
+                self._refuse(segment, (refusal,))
+            return
+        listener = self._listener(segment)
+        answered = listener is not None and listener.receive(segment, now)
         if not answered and not flags & RST:
-            self._refuse(segment, () if join is None else (MpTcpRst(0, ResetReason.MPTCP),))
+            self._refuse(segment, ())
 
-    def _receive_join(self, syn: Segment, join: MpJoinSyn, now: int) -> bool:
+    def _receive_join(self, syn: Segment, join: MpJoinSyn, now: int) -> MpTcpRst | None:
         connection = self._tokens.get(join.token)
         if connection is not None:
             return connection.accept_join(syn, join, now)
         self.context.counters["MPTcpExtMPJoinNoTokenFound"] += 1
-        return False
+        return MpTcpRst(0, ResetReason.MPTCP)
 
     def _listener(self, segment: Segment) -> Listener | None:
         if all(address.ip != segment.dst for address in self.addresses):

@@ -32,10 +32,13 @@ from mptcp_stack.tcp.errors import broken_pipe
 from mptcp_stack.wire import (
     CHECKSUM_REQUIRED,
     NO_JOIN_TO_INITIAL_ADDRESS,
+    TRANSIENT,
     Buffer,
     MpCapable,
     MpJoinSyn,
     MpPrio,
+    MpTcpRst,
+    ResetReason,
     Segment,
 )
 
@@ -115,32 +118,40 @@ class Connection:
         self.mode = Mode.PLAIN
         return Plain(self)
 
-    def accept_join(self, syn: Segment, option: MpJoinSyn, now: int) -> bool:
-        """Answer a SYN with MP_JOIN and our token; False: no further subflow is wanted."""
+    def accept_join(self, syn: Segment, option: MpJoinSyn, now: int) -> MpTcpRst | None:
+        """Answer a SYN with MP_JOIN and our token; if no further subflow is wanted, why (section 3.6)."""
         self.count("MPTcpExtMPJoinSynRx")
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
-        if not self.is_mptcp or self.closing.data_closed or not self._allows_join(local):
+        refusal = self._refusal(local)
+        if refusal is not None:
             self.count("MPTcpExtMPJoinRejected")
-            return False
+            return refusal
         if local.port != self.local.port:
             if local not in self.announcements.sent.values():
                 self.count("MPTcpExtMismatchPortSynRx")
-                return False
+                return MpTcpRst(0, ResetReason.PROHIBITED)
             self.count("MPTcpExtMPJoinPortSynRx")
         if option.backup:
             self.count("MPTcpExtMPJoinSynBackupRx")
-        handshake = PassiveJoin(self, option)
+        backup = any(address.backup for address in self.host.addresses if address.ip == local.ip)
+        handshake = PassiveJoin(self, option, backup)
         subflow = self._add_subflow(handshake, local, remote, option.address_id, now)
-        subflow.backup = option.backup
+        subflow.backup = backup or option.backup
         subflow.endpoint.open_passive(syn, now)
-        return True
+        return None
 
-    def _allows_join(self, local: Address) -> bool:
-        """Whether the application's settings let the peer open a further subflow to ``local``."""
+    def _refusal(self, local: Address) -> MpTcpRst | None:
+        """Why the peer may not open a further subflow to ``local``."""
         config = self.host.config
-        if len(self.subflows) >= config.max_subflows or all(address.ip != local.ip for address in self.host.addresses):
-            return False
-        return local != self.local or config.allow_join_initial_address
+        if not self.is_mptcp or self.closing.data_closed:
+            return MpTcpRst(0, ResetReason.MPTCP)
+        if all(address.ip != local.ip for address in self.host.addresses):
+            return MpTcpRst(0, ResetReason.PROHIBITED)
+        if local == self.local and not config.allow_join_initial_address:
+            return MpTcpRst(0, ResetReason.PROHIBITED)
+        if len(self.subflows) >= config.max_subflows:
+            return MpTcpRst(TRANSIENT, ResetReason.LACK_OF_RESOURCES)
+        return None
 
     def open_subflow(
         self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False

@@ -161,6 +161,7 @@ class ActiveJoin(Handshake):
         super().__init__(connection)
         self._nonce = connection.host.random.randbytes(NONCE_BYTES)
         self._peer_nonce = b""
+        self.peer_backup = False
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         self._count["MPTcpExtMPJoinSynTx"] += subflow.syn_transmissions == 1
@@ -170,12 +171,15 @@ class ActiveJoin(Handshake):
         option = find(segment.options, MpJoinSynAck)
         if option is None:
             return False
+        self.peer_backup = option.backup
         self._count["MPTcpExtMPJoinSynAckRx"] += 1
         expected = join_hmac(self.connection.remote_key, self.connection.local_key, option.nonce, self._nonce)
         if not same(option.hmac, expected[:8]):
             self._count["MPTcpExtMPJoinSynAckHMacFailure"] += 1
             return False
         self._peer_nonce = option.nonce
+        if option.backup:
+            self._count["MPTcpExtMPJoinSynAckBackupRx"] += 1
         return True
 
     def until_confirmed(self) -> tuple[MptcpOption, ...]:
@@ -184,16 +188,17 @@ class ActiveJoin(Handshake):
 
 
 class PassiveJoin(Handshake):
-    """The peer adds a subflow."""
+    """The peer adds a subflow to an address of ours, which may be a ``backup``."""
 
-    def __init__(self, connection: "Connection", option: MpJoinSyn) -> None:
+    def __init__(self, connection: "Connection", option: MpJoinSyn, backup: bool) -> None:
         super().__init__(connection)
+        self._backup = backup
         self._peer_nonce = option.nonce
         self._nonce = connection.host.random.randbytes(NONCE_BYTES)
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         digest = join_hmac(self.connection.local_key, self.connection.remote_key, self._nonce, self._peer_nonce)
-        return (MpJoinSynAck(False, subflow.local_id, digest[:8], self._nonce),)
+        return (MpJoinSynAck(self._backup, subflow.local_id, digest[:8], self._nonce),)
 
     def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpJoinAck)

@@ -217,6 +217,7 @@ class Subflow:
                 scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
                 self.connection.sending.offer(segment.window << scale)
             elif isinstance(self._handshake, ActiveJoin):
+                self.backup |= self._handshake.peer_backup
                 self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True
@@ -310,7 +311,7 @@ class Subflow:
         """The third ACK of a join is sent until the peer answers it (section 3.2)."""
         self._confirm_attempts += 1
         if self._confirm_attempts > _CONFIRM_ATTEMPTS:
-            self.reject(ResetReason.MPTCP, now)
+            self.reject(ResetReason.MPTCP, now, transient=True)
             return
         self.endpoint.send_ack(now)
         self._confirm_timer.set(now + (self.connection.host.config.join_confirm_timeout_ns << self._confirm_attempts))
@@ -371,12 +372,15 @@ class Subflow:
 
     # --- the end
 
-    def reject(self, reason: ResetReason, now: int, *options: MptcpOption) -> Literal[False]:
-        """Reset the subflow and say why (section 3.6; version 0 has no words for it)."""
-        self.refused = True
+    def reject(self, reason: ResetReason, now: int, *options: MptcpOption, transient: bool = False) -> Literal[False]:
+        """Reset the subflow and say why (section 3.6; version 0 has no words for it).
+
+        ``transient``: the reason may have gone when the peer tries again.
+        """
+        self.refused = not transient
         if self.connection.version > 0:
             self.connection.count("MPTcpExtMPRstTx")
-            options += (MpTcpRst(0, reason),)
+            options += (MpTcpRst(TRANSIENT if transient else 0, reason),)
         self.endpoint.abort(now, *options)
         return False
 
