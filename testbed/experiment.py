@@ -111,6 +111,8 @@ class Experiment(ABC, Generic[P]):
     """The stacks under test, in the order in which they are shown."""
     figure: ClassVar[str]
     """Name of the module in analysis.figures that draws the results."""
+    limits: ClassVar[str] = ""
+    """What the laboratory cannot reach of the setting that is repeated, and what was scaled; for the report."""
     scales: ClassVar[Mapping[str, Parameters]]
     """Values of all parameters by name of the scale; the first one is the default."""
     collectors: ClassVar[tuple[str, ...]] = ()
@@ -141,6 +143,10 @@ class Experiment(ABC, Generic[P]):
     def expected_seconds(self, point: Point) -> float:
         """Return roughly how long `point` takes, for the estimate of the remaining time."""
         return 5.0
+
+    def method(self) -> str:
+        """Return how it is measured, for the report: what the experiment's file says at its top."""
+        return inspect.getdoc(inspect.getmodule(type(self))) or ""
 
     def specification(self) -> dict[str, Any]:
         """Return what names the run directory: everything that was asked, as JSON values.

@@ -111,7 +111,7 @@ class Lab:
             "topology": self.topology.model_dump(mode="json"),
             "links": [cable.describe(link, self.hosts) for link in self.topology.links],
             "emulator": self._emulation and {"real_time": self._emulation.real_time},
-            "calibration": [asdict(result) | {"ok": result.ok} for result in self._calibration],
+            "calibration": [asdict(result) | {"ok": result.ok, "text": str(result)} for result in self._calibration],
             "bond": self._bond.describe() if self._bond else None,
             "sysctls": {name: _sysctls(host) for name, host in self.hosts.items()},
         }

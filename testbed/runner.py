@@ -139,6 +139,8 @@ class Runner:
             "format": FORMAT,
             "experiment": plan.experiment.name,
             "title": plan.experiment.title,
+            "method": plan.experiment.method(),
+            "limits": plan.experiment.limits,
             "figure": plan.experiment.figure,
             "scale": plan.scale,
             "hash": plan.directory.hash,

@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
+from matplotlib.figure import Figure
 from rich.table import Table
 
 from analysis import style
@@ -18,10 +19,16 @@ def table(run: Run) -> Table:
     return result
 
 
+def draw(run: Run) -> Figure:
+    """Return the figure of `run`, in the style that was applied last."""
+    figure: Figure = _module(run).draw(run)
+    return figure
+
+
 def save(run: Run, directory: Path) -> list[Path]:
     """Draw `run` to PNG and PDF in `directory`; return the paths."""
     style.apply()
-    figure = _module(run).draw(run)
+    figure = draw(run)
     directory.mkdir(parents=True, exist_ok=True)
     paths = [directory / f"{run.name}.{kind}" for kind in ("png", "pdf")]
     for path in paths:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -32,6 +33,9 @@ commands = typer.Typer()
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
+_MEANINGS = {0: "passed", 1: "failed", 2: "not as asked", 3: "unsupported here", INTERRUPTED: "interrupted"}
+_WORST_FIRST = (INTERRUPTED, 2, 1, 3)
+
 
 @commands.command()
 def run(
@@ -43,7 +47,9 @@ def run(
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment: measure what is missing, then print the table and draw the figure."""
+    """Run an experiment, or `all` of them: measure what is missing, then print the table and draw the figure."""
+    if experiment == "all":
+        _run_all(scale, settings, stacks, collect, out)
     _run(_plan(experiment, scale, settings, stacks, collect, out), as_json)
 
 
@@ -126,6 +132,22 @@ def figures(
         _print_paths(_draw(found, out))
 
 
+@commands.command(name="report")
+def write_report(out: Out = RESULTS) -> None:
+    """Write one document of all results, report.html and report.pdf, from the latest run of each experiment."""
+    from analysis.load import UnreadableRun, find_runs
+    from analysis.report import build
+
+    try:
+        runs = find_runs(out)
+    except UnreadableRun as error:
+        raise LabError(str(error)) from error
+    if not runs:
+        raise LabError(f"{out}: no results; 'run' an experiment first")
+    for path in build(runs, out / "report"):
+        print(f"report: {path}")
+
+
 def _plan(
     experiment: str, scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path
 ) -> Plan:
@@ -157,6 +179,30 @@ def _run(planned: Plan, as_json: bool) -> None:
         enter()
     _measure(planned)
     report(planned, as_json)
+
+
+def _run_all(scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path) -> NoReturn:
+    """Run one experiment after the other, whatever becomes of each; exit with the code of the worst."""
+    from testbed.experiment import experiment_names
+
+    if settings or stacks:
+        raise LabError("run all: --set and --stacks are for one experiment")
+    codes = {}
+    for name in experiment_names():
+        print(f"\n=== {name}", flush=True)
+        try:
+            _run(_plan(name, scale, None, "", collect, out), as_json=False)
+        except typer.Exit as ended:
+            codes[name] = ended.exit_code
+        except LabError as error:
+            print(f"lab: {error.message}", file=sys.stderr)
+            codes[name] = error.exit_code
+        if codes[name] == INTERRUPTED:
+            break
+    print()
+    for name, code in codes.items():
+        print(f"{name:<20} {_MEANINGS.get(code, f'exit code {code}')}")
+    raise typer.Exit(next((code for code in _WORST_FIRST if code in codes.values()), 0))
 
 
 def _measure(planned: Plan) -> None:
