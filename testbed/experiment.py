@@ -21,13 +21,14 @@ from pydantic import BeforeValidator, Field
 
 from testbed.collectors.collection import NOTHING, Wanted
 from testbed.errors import LabError
+from testbed.placement import Placement
 from testbed.topologies import load_topology
 from testbed.validation import Frozen, unknown, validate
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
     from testbed.stacks import StackUnderTest
-    from testbed.stacks.measure import Measurement, Placement
+    from testbed.stacks.measure import Measurement
 
 Scalar = str | int | float
 
@@ -40,17 +41,15 @@ PositiveInts = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidato
 """A list of positive integers; on the command line joined by commas."""
 
 
-CpuList = Annotated[str, Field(pattern=r"^(\d+(-\d+)?(,\d+(-\d+)?)*)?$")]
-"""Processors as `taskset -c` takes them, "0" or "0,2-3"; empty for any."""
-
-
-class Parameters(Frozen):
-    """The parameters every experiment has; an experiment adds its own in a subclass."""
+class Repetition(Frozen):
+    """How often every point is measured, and where its dice begin."""
 
     repetitions: int = Field(ge=1)
     seed: int = Field(default=1, ge=0)
-    server_cpus: CpuList = ""
-    client_cpus: CpuList = ""
+
+
+class Parameters(Placement, Repetition):
+    """The parameters every experiment has; an experiment adds its own in a subclass."""
 
 
 P = TypeVar("P", bound=Parameters)
@@ -135,6 +134,10 @@ class Experiment(ABC, Generic[P]):
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the parameters that the topology's template is rendered with."""
         return {}
+
+    def placement(self, point: Point) -> Placement:
+        """Return which cores do what while `point` is measured; by default what the parameters say."""
+        return Placement(**{field: getattr(self.parameters, field) for field in Placement.model_fields})
 
     def checks(self, point: Point, measurement: Measurement) -> list[str]:
         """Return what makes `measurement` invalid, in the user's words; by default what the stack found."""

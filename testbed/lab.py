@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from types import TracebackType
 from typing import Any
@@ -14,6 +15,8 @@ from testbed.links import cable
 from testbed.links.bond import Bond
 from testbed.links.emulator.control import Counters, Emulation
 from testbed.mininet_backend import MininetBackend
+from testbed.placement import Placement
+from testbed.placement.apply import placed
 from testbed.spec import Topology
 
 
@@ -63,6 +66,14 @@ class Lab:
         """Measure every shaped link both ways; LabError when one is not as asked (see `testbed.calibrate`)."""
         self._calibration = calibrate.calibrate(self.topology.links, self.hosts)
         return self._calibration
+
+    def placed(self, placement: Placement) -> AbstractContextManager[dict[str, Any]]:
+        """Have packets and the emulator processed where `placement` says, for a block (see `testbed.placement`).
+
+        Gives what was read back (JSON); what was there before is put back.
+        """
+        emulator_pid = self._emulation.pid if self._emulation is not None else None
+        return placed(placement, self.hosts, self._namespace.machine, emulator_pid)
 
     def seed_links(self, seed: int) -> None:
         """Begin the dice of emulated links anew: the same seed and the same packets give the same losses."""

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from testbed.placement.cpus import governors
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 _PACKAGES = ("mininet", "pydantic", "httptools", "pyroute2", "jinja2", "pandas", "matplotlib")
@@ -51,8 +53,9 @@ def _output(*argv: str) -> str:
 
 
 def _processors() -> dict[str, Any]:
-    """Return model, the processors this process may use, and the core and package of each."""
+    """Return model, the processors this process may use, and core, package and frequency governor of each."""
     topology = Path("/sys/devices/system/cpu")
+    governed_by = governors()
     usable = sorted(os.sched_getaffinity(0))
     return {
         "model": _cpu_model(),
@@ -62,6 +65,7 @@ def _processors() -> dict[str, Any]:
                 "cpu": cpu,
                 "core": _number(topology / f"cpu{cpu}/topology/core_id"),
                 "package": _number(topology / f"cpu{cpu}/topology/physical_package_id"),
+                "governor": governed_by.get(cpu),
             }
             for cpu in usable
         ],

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from testbed.collectors.collection import Wanted
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Experiment, Point
+from testbed.placement.apply import check_cpus
 from testbed.provenance import git, provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.stacks import StackUnderTest, create
-from testbed.stacks.measure import Placement
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -120,6 +120,8 @@ class Runner:
                 self._manifest = plan.directory.manifest()
                 self._write()
                 return plan.outcome()
+            for placement in {plan.experiment.placement(point) for point in pending}:
+                check_cpus(placement)
             self._begin()
             expected_s = sum(plan.experiment.expected_seconds(point) for point in pending)
             self._display.begin(len(pending), expected_s)
@@ -163,7 +165,8 @@ class Runner:
         whys = [f"{record['key']}: {why}" for record in records for why in record["why"]]
         points = {
             record["key"]: {
-                name: record[name] for name in ("outcome", "why", "began", "seconds", "seed", "session", "lab")
+                name: record[name]
+                for name in ("outcome", "why", "began", "seconds", "seed", "session", "lab", "placement")
             }
             | {"collectors": _collected(record)}
             for record in records
@@ -212,7 +215,7 @@ class Runner:
                 stack,
                 directory,
                 experiment.point_seed(point),
-                Placement(experiment.parameters.server_cpus, experiment.parameters.client_cpus),
+                experiment.placement(point),
                 self._display.point_progress,
                 self._plan.collect,
             )
@@ -241,7 +244,8 @@ class Runner:
             if refusal is not None:
                 raise refusal
             bench.lab.seed_links(bench.seed)
-            measurement = experiment.run_point(bench, point)
+            with bench.lab.placed(bench.placement) as placement:
+                measurement = experiment.run_point(bench, point)
             problems = experiment.checks(point, measurement)
         except Unsupported as error:
             return _Verdict(UNSUPPORTED, [error.message])
@@ -261,6 +265,7 @@ class Runner:
             measurement.stacks,
             measurement.links,
             measurement.collectors,
+            placement,
         )
 
 
@@ -276,6 +281,7 @@ class _Verdict:
     stacks: Mapping[str, Any] = field(default_factory=dict)
     links: Mapping[str, Any] = field(default_factory=dict)
     collectors: Mapping[str, Any] = field(default_factory=dict)
+    placement: Mapping[str, Any] = field(default_factory=dict)
 
 
 def _collected(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,11 +100,16 @@ class Ledger:
         """Make a list-valued setting contain `word`; two runs may add different words."""
         self._change(name, lambda old: " ".join(dict.fromkeys([*old.split(), word])))
 
-    def release(self) -> None:
-        """Let go of everything this run holds; also repairs what dead runs left."""
+    def raise_to(self, name: str, value: str) -> None:
+        """Make a number at least `value`; of several runs the one that needs most has its way."""
+        self._change(name, lambda old: str(max(int(old), int(value))))
+
+    def release(self, only: str | None = None) -> None:
+        """Let go of `only`, or of everything this run holds; also repairs what dead runs left."""
         with self._open() as entries:
-            for entry in entries.values():
-                entry["holders"] = [h for h in entry["holders"] if h != self._holder and is_alive(h)]
+            for name, entry in entries.items():
+                mine = only in (None, name)
+                entry["holders"] = [h for h in entry["holders"] if is_alive(h) and not (mine and h == self._holder)]
             for name in [name for name, entry in entries.items() if not entry["holders"]]:
                 self._sysctls.set_sysctl(name, entries.pop(name)["original"])
             self._save(entries)
@@ -178,6 +183,8 @@ def guard(connection: socket.socket, identity: str) -> None:
         "read": LocalSysctls().sysctl,
         "set": ledger.set,
         "include": ledger.include,
+        "raise_to": ledger.raise_to,
+        "release": ledger.release,
     }
     try:
         while request := connection.recv(4096):
@@ -191,7 +198,7 @@ def _answer(actions: dict[str, Action], action: str, *arguments: str) -> dict[st
     try:
         return {"value": actions[action](*arguments)}
     except LabError as error:
-        return {"error": error.message}
+        return {"error": error.message, "kind": type(error).__name__}
 
 
 class Machine:
@@ -212,6 +219,14 @@ class Machine:
         """Add `word` to a list-valued setting until the end of the run; LabError when refused."""
         self._ask("include", name, word)
 
+    def raise_to(self, name: str, value: int) -> None:
+        """Make a number at least `value` until `release` or the end of the run; LabError when refused."""
+        self._ask("raise_to", name, str(value))
+
+    def release(self, name: str) -> None:
+        """Let go of a setting before the end of the run: it goes back unless another run holds it."""
+        self._ask("release", name)
+
     def _ask(self, *request: str) -> object:
         self._guardian.send(json.dumps(request).encode())
         answer = self._guardian.recv(4096)
@@ -219,5 +234,5 @@ class Machine:
             raise LabError("the guardian of machine-wide settings is gone: they cannot be changed safely", 1)
         reply = json.loads(answer)
         if "error" in reply:
-            raise LabError(reply["error"])
+            raise (Unsupported if reply["kind"] == Unsupported.__name__ else LabError)(reply["error"])
         return reply["value"]

@@ -23,6 +23,8 @@ from testbed.errors import LabError
 from testbed.loadgen import apache as real_apache
 from testbed.loadgen.client import FAILURES
 from testbed.loadgen.options import Endpoint
+from testbed.placement import ANYWHERE, Placement
+from testbed.placement.processes import await_pin, pinned
 from testbed.stacks import counters, iperf
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest
 from testbed.stacks.process import Program, announced_ready, running, tail
@@ -86,17 +88,6 @@ class BulkLoad:
 
 
 @dataclass(frozen=True)
-class Placement:
-    """CPU lists that the programs are pinned to, such as ``"0"`` or ``"0,2-3"``; empty for any CPU."""
-
-    server_cpus: str = ""
-    client_cpus: str = ""
-
-
-ANYWHERE = Placement()
-
-
-@dataclass(frozen=True)
 class Measurement:
     """What a load gave. ``problems`` in the user's words; the run is valid when there are none.
 
@@ -154,12 +145,14 @@ class _Watch:
             self.congestion_seen += self.stack.observe(self.lab)
 
 
-def _run(lab: Lab, trial: _Trial, commands: Mapping[str, list[str]], directory: Path, watch: _Watch) -> tuple[
-    dict[str, Any], Reports
-]:  # fmt: skip
+def _run(
+    lab: Lab, trial: _Trial, commands: Mapping[str, list[str]], placement: Placement, directory: Path, watch: _Watch
+) -> tuple[dict[str, Any], Reports]:
     with running(lab.hosts[SERVER], commands[SERVER], directory, "server") as server:
         server.await_start(trial.ready)
+        await_pin(SERVER, server.process, placement.cpus(SERVER))
         with running(lab.hosts[CLIENT], commands[CLIENT], directory, "client") as client:
+            await_pin(CLIENT, client.process, placement.cpus(CLIENT))
             client.wait(
                 trial.limit_s + EXTRA_LIMIT_S,
                 lambda elapsed_s: watch(trial.share(client, elapsed_s), elapsed_s),
@@ -181,7 +174,7 @@ def _measure(
         commands = _commands(trial, placement, collection)
         before, links_before = counters.read(lab), lab.link_counters()
         with collection.workload():
-            result, reports = _run(lab, trial, commands, directory, watch)
+            result, reports = _run(lab, trial, commands, placement, directory, watch)
         counted = counters.difference(before, counters.read(lab))
         links = counters.link_difference(links_before, lab.link_counters())
     evidence = Evidence(trial.connections, trial.long_lived, watch.congestion_seen, reports)
@@ -208,14 +201,10 @@ def _measure(
 
 def _commands(trial: _Trial, placement: Placement, collection: Collection) -> dict[str, list[str]]:
     """Return by host what is run: pinned, and with what the collectors want to know."""
-    commands = {}
-    for host, cpus, command in (
-        (SERVER, placement.server_cpus, trial.server),
-        (CLIENT, placement.client_cpus, trial.client),
-    ):
-        pinned = ["taskset", "-c", cpus, *command] if cpus else command
-        commands[host] = [*pinned, *collection.program_options(host)]
-    return commands
+    return {
+        host: pinned([*command, *collection.program_options(host)], placement.cpus(host))
+        for host, command in ((SERVER, trial.server), (CLIENT, trial.client))
+    }
 
 
 def failure_problems(result: Mapping[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 from analysis.load import load_run
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Point, resolve
+from testbed.placement import ANYWHERE
 from testbed.progress import Lines
 from testbed.results import RunDirectory, table_row, write_json
 from testbed.runner import Plan, Runner
@@ -221,7 +222,7 @@ def test_manifest_says_where_results_come_from(tmp_path: Path) -> None:
     run(toy(), tmp_path)
     written = manifest(tmp_path)
     assert written["specification"]["parameters"] == {
-        "repetitions": 2, "seed": 1, "server_cpus": "", "client_cpus": "", "sizes": [10, 20]
+        "repetitions": 2, "seed": 1, "sizes": [10, 20], **ANYWHERE.model_dump()
     }  # fmt: skip
     assert written["specification"]["topologies"][0]["links"][0]["name"] == "path1"
     (session,) = written["sessions"]
@@ -236,6 +237,7 @@ def test_manifest_says_where_results_come_from(tmp_path: Path) -> None:
     point = written["points"]["python-tcp.size_bytes-20.r1"]
     assert point["outcome"] == "passed"
     assert point["lab"] == 1
+    assert point["placement"] == {"asked": ANYWHERE.model_dump()}
     assert isinstance(point["seed"], int)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from testbed.calibrate import Calibration
 from testbed.experiment import Bench, Experiment, Parameters, Point
+from testbed.placement import Placement
 from testbed.runner import Environment
 from testbed.stacks import create
 from testbed.stacks.base import StackUnderTest
@@ -58,6 +59,10 @@ def toy() -> Toy:
 class PretendedLab:
     def calibrate(self) -> list[Calibration]:
         return [Calibration("path1", "client->server", 50_000_000, 49_900_000, 0.05)]
+
+    @contextmanager
+    def placed(self, placement: Placement) -> Iterator[dict[str, Any]]:
+        yield {"asked": placement.model_dump()}
 
     def seed_links(self, seed: int) -> None:
         pass

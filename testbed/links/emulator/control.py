@@ -61,6 +61,11 @@ class Emulation:
             self.stop()
             raise
 
+    @property
+    def pid(self) -> int:
+        """The emulator's process."""
+        return self._process.pid
+
     def seed(self, seed: int) -> None:
         """Begin the dice of all links anew."""
         self._ask({"seed": seed})
