@@ -4,6 +4,7 @@ Everything is counted in bytes, so that a super-segment counts as what it carrie
 """
 
 from abc import ABC, abstractmethod
+from typing import Any, ClassVar
 
 from mptcp_stack.congestion.hystart import HyStart
 
@@ -24,6 +25,8 @@ class CongestionControl(ABC):
     """
 
     name = ""
+    remembered: ClassVar[tuple[str, ...]] = ("_hystart",)
+    """Attributes that a reduction changes, beside the window, and that go back to what they were if it was in vain."""
     uses_hystart = True
     """Leave the first slow start when the round-trip time grows (RFC 9406)."""
 
@@ -81,6 +84,17 @@ class CongestionControl(ABC):
         self._hystart = None
         self.ssthresh = max(self.decrease(now), MINIMUM_WINDOW_SEGMENTS * self.mss)
         self.cwnd = self.ssthresh
+
+    def memory(self) -> dict[str, Any]:
+        """What ``restore`` wants; to be asked before ``on_congestion``."""
+        return {name: getattr(self, name) for name in ("cwnd", "ssthresh", *self.remembered)}
+
+    def restore(self, memory: dict[str, Any]) -> None:
+        """There was no loss: go on as before, with the larger window of then and now (RFC 4015, RFC 9438 4.9)."""
+        cwnd, ssthresh = self.cwnd, self.ssthresh
+        for name, value in memory.items():
+            setattr(self, name, value)
+        self.cwnd, self.ssthresh = max(self.cwnd, cwnd), max(self.ssthresh, ssthresh)
 
     def penalise(self) -> None:
         """The subflow is too slow for the window of its connection: halve, without a loss (NSDI 2012 section 4.2)."""

@@ -11,6 +11,9 @@ class Cubic(CongestionControl):
     """RFC 9438 with fast convergence and the Reno-friendly region; windows in segments inside, as in the RFC."""
 
     name = "cubic"
+    remembered = (
+        *CongestionControl.remembered, "_w_max", "_cwnd_prior", "_epoch_start_ns", "_increased_ns", "_k", "_w_est",
+    )  # fmt: skip
 
     def __init__(self, mss: int, group: list[CongestionControl]) -> None:
         super().__init__(mss, group)

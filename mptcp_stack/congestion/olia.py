@@ -8,6 +8,7 @@ class Olia(Coupled):
     """Optimal balance (the first term) and responsiveness (``alpha``, which moves window to the best paths)."""
 
     name = "olia"
+    remembered = (*Coupled.remembered, "_since_loss_bytes", "_between_losses_bytes")
 
     def __init__(self, mss: int, group: list[CongestionControl]) -> None:
         super().__init__(mss, group)

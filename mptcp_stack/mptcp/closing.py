@@ -77,9 +77,17 @@ class Closing:
             FastCloseWait(last, now)
         self.finish(connection.error, now)
 
+    def retries(self) -> int:
+        """How many timeouts in a row mean that the peer is gone."""
+        config = self._connection.host.config
+        return min(config.data_retries, config.orphan_retries) if self.detached else config.data_retries
+
     def limit_wait(self, now: int) -> None:
-        """Nobody is there to read any more: wait for the peer's end of data, but not for ever."""
+        """Nobody is there any more: wait for the peer's acknowledgements and its end of data, but not for ever."""
         connection = self._connection
+        for subflow in connection.subflows:
+            sender = subflow.endpoint.sender
+            sender.retries = min(sender.retries, self.retries())
         waiting = not connection.receiving.finished and connection.sending.finished
         if waiting and not self._timer.armed:
             self._timer.set(now + connection.host.config.fin_timeout_ns)

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow import Subflow
 
 
+_MOST_ANSWERS = 8
+"""MP_FAIL may be lost, and comes again; but two ends that both think the other one asks would go on for ever."""
+
+
 class Fallback:
     """What a connection whose only subflow is the first one does when MPTCP does not get through.
 
@@ -18,10 +22,11 @@ class Fallback:
     ``infinite_due``: the next new data carry the infinite mapping.
     """
 
-    __slots__ = ("_connection", "_failed_dsn", "contiguous", "infinite_due")
+    __slots__ = ("_answers", "_connection", "_failed_dsn", "contiguous", "infinite_due")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
+        self._answers = 0
         self._failed_dsn: int | None = None
         self.contiguous = True
         self.infinite_due = False
@@ -36,14 +41,19 @@ class Fallback:
         """Data or their acknowledgement came without a DSS. False: this subflow must be reset."""
         connection = self._connection
         speaks = segment.length or segment.flags & FIN
-        acked = subflow.endpoint.sender.scoreboard.una > subflow.endpoint.iss + 1
-        if not speaks and not (acked and (connection.active or subflow.confirmed)):
+        if not speaks and not (self._acknowledges_more(subflow) and (connection.active or subflow.confirmed)):
             return True
         if not self._allowed(subflow):
             return not speaks or subflow.reject(ResetReason.MIDDLEBOX, now)
         connection.count("MPTcpExtMPCapableDataFallback")
         self._become_plain(subflow, now)
         return True
+
+    def _acknowledges_more(self, subflow: "Subflow") -> bool:
+        """Whether TCP has acknowledged bytes of the stream that no DATA_ACK has; before that nothing is amiss."""
+        endpoint, sending = subflow.endpoint, self._connection.sending
+        acked = self._connection.plain_base + endpoint.sender.scoreboard.una - endpoint.iss - 1
+        return min(acked, sending.queue.next) > sending.queue.base
 
     def checksum_failed(self, subflow: "Subflow", mapping: Mapping, now: int) -> bool:
         """A mapping's bytes are not what the peer sent. False: the subflow was reset, another one repeats them."""
@@ -69,6 +79,9 @@ class Fallback:
                 subflow.reject(ResetReason.MIDDLEBOX, now)
                 return
             self._become_plain(subflow, now)
+        if self._answers == _MOST_ANSWERS:
+            return
+        self._answers += 1
         connection.count("MPTcpExtMPFailTx")
         subflow.endpoint.send_ack(now, MpFail(option.dsn))
 

@@ -358,7 +358,7 @@ class Sending:
         only_fin = self.fin_sent and self.queue.base == self.fin
         if connection.is_mptcp and not self.finished and (only_fin or self._idle()):
             self._backoff += 1
-            if self._backoff > connection.host.config.data_retries:
+            if self._backoff > connection.closing.retries():
                 connection.closing.fail(timed_out(), now)
                 return
             queue = self.queue

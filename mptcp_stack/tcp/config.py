@@ -36,6 +36,9 @@ class TcpConfig:
     """How long a closed connection waits for its peer's end of data."""
     syn_retries: int = 6
     data_retries: int = 15
+    """Timeouts in a row, after which a peer is given up."""
+    orphan_retries: int = 8
+    """The same once the application has closed, and only what it left is still to be delivered."""
     orphan_timeout_ns: int = 600 * SECOND_NS
     """How long a peer may keep its window closed after the application has closed."""
     keep_alive: bool = False

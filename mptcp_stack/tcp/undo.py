@@ -1,26 +1,27 @@
 """Taking back the reduction of a window for losses that were none (RFC 4015), with what shows that they were none."""
 
+from typing import Any
+
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp.rtt import CLOCK_GRANULARITY_NS
 
 
 class Undo:
-    """The window before the last reduction, and what has been sent again since.
+    """The window and its control's state before the last reduction, and what has been sent again since.
 
     Two things show that nothing was lost: an acknowledgement that answers something sent before the timeout (Eifel,
     RFC 3522), and reports of the receiver that all repetitions were duplicates (RFC 2883, RFC 3708).
     """
 
     __slots__ = (
-        "_all_duplicate_bytes", "_all_resent_bytes", "_control", "_cwnd", "_duplicate_bytes", "_resent_bytes",
-        "_ssthresh", "_start", "_timeout_ns",
+        "_all_duplicate_bytes", "_all_resent_bytes", "_control", "_duplicate_bytes", "_memory", "_resent_bytes",
+        "_start", "_timeout_ns",
     )  # fmt: skip
 
     def __init__(self, control: CongestionControl) -> None:
         self._control = control
-        self._cwnd = 0.0
-        self._ssthresh = 0.0
+        self._memory: dict[str, Any] = {}
         self._start = NEVER
         self._timeout_ns = NEVER
         self._resent_bytes = 0
@@ -30,8 +31,7 @@ class Undo:
 
     def remember(self, una: int, resent_bytes: int, timeout_ns: int = NEVER) -> None:
         """The window is about to be reduced. ``resent_bytes``: beyond ``una``, already; ``timeout_ns``: the reason."""
-        self._cwnd = self._control.cwnd
-        self._ssthresh = self._control.ssthresh
+        self._memory = self._control.memory()
         self._start = una
         self._timeout_ns = timeout_ns
         self._resent_bytes = resent_bytes
@@ -63,7 +63,6 @@ class Undo:
         return timeout_ns != NEVER and echo_age_ns > now - timeout_ns + CLOCK_GRANULARITY_NS
 
     def restore(self) -> None:
-        """Have the window again as it was, if it has not become larger since."""
-        self._control.cwnd = max(self._control.cwnd, self._cwnd)
-        self._control.ssthresh = max(self._control.ssthresh, self._ssthresh)
+        """Have the window again as it was, if it has not become larger since, and what goes with it."""
+        self._control.restore(self._memory)
         self.forget()

@@ -24,11 +24,14 @@ from mptcp_stack.storage import Reassembly
 from mptcp_stack.tcp import Address, Endpoint
 from mptcp_stack.wire import Packet, WireError, decode
 from mptcp_stack.wire.checksum import checksum
-from tests.sim.scenes import PORT, SERVER, Scene, check_received, come_to_rest, impaired, make_scene
+from tests.icmp import icmp_quoting
+from tests.sim.scenes import PORT, Scene, check_received, come_to_rest, impaired, make_scene
 from tests.sim.settings import random_settings
 
-IP_BYTES, TCP_BYTES, PROTOCOL_TCP = 20, 20, 6
+TCP_BYTES, PROTOCOL_TCP = 20, 6
 STEP_NS = 2 * MILLISECOND
+ICMP_SHARE = 0.03
+ICMP_ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
 BURST = 3
 """Hostile packets in each step of virtual time."""
 LARGE_BURST = 20
@@ -44,15 +47,34 @@ Mutation = Callable[[bytearray, Random], None]
 """Changes a packet in place."""
 
 
+def ip_bytes(packet: bytes | bytearray) -> int:
+    """Length of the IP header."""
+    return 20 if packet[0] >> 4 == 4 else 40
+
+
+def destination(packet: bytes | bytearray) -> bytes:
+    return bytes(packet[16:20] if packet[0] >> 4 == 4 else packet[24:40])
+
+
+def source(packet: bytes | bytearray) -> bytes:
+    return bytes(packet[12:16] if packet[0] >> 4 == 4 else packet[8:24])
+
+
 def repair(packet: bytearray) -> bytes:
     """Make lengths and checksums right, so that a change is not noticed by them."""
-    packet[2:4] = len(packet).to_bytes(2, "big")
-    packet[10:12] = bytes(2)
-    packet[10:12] = checksum([packet[:IP_BYTES]]).to_bytes(2, "big")
-    if len(packet) >= IP_BYTES + TCP_BYTES:
-        segment = memoryview(packet)[IP_BYTES:]
+    start = ip_bytes(packet)
+    if start == 20:
+        packet[2:4] = len(packet).to_bytes(2, "big")
+        packet[10:12] = bytes(2)
+        packet[10:12] = checksum([packet[:start]]).to_bytes(2, "big")
+    else:
+        packet[4:6] = (len(packet) - start).to_bytes(2, "big")
+    if len(packet) >= start + TCP_BYTES:
+        segment = memoryview(packet)[start:]
         segment[16:18] = bytes(2)
-        pseudo = bytes(packet[12:20]) + PROTOCOL_TCP.to_bytes(2, "big") + len(segment).to_bytes(2, "big")
+        pseudo = (
+            source(packet) + destination(packet) + PROTOCOL_TCP.to_bytes(2, "big") + len(segment).to_bytes(2, "big")
+        )
         segment[16:18] = checksum([pseudo, segment]).to_bytes(2, "big")
     return bytes(packet)
 
@@ -62,16 +84,16 @@ def repair(packet: bytearray) -> bytes:
 
 def flip_bits(packet: bytearray, random: Random) -> None:
     for _ in range(random.choice((1, 1, 2, 8))):
-        packet[random.randrange(IP_BYTES, len(packet))] ^= 1 << random.randrange(8)
+        packet[random.randrange(ip_bytes(packet), len(packet))] ^= 1 << random.randrange(8)
 
 
 def flip_header_bits(packet: bytearray, random: Random) -> None:
     for _ in range(random.choice((1, 2, 4))):
-        packet[random.randrange(IP_BYTES, header_end(packet))] ^= 1 << random.randrange(8)
+        packet[random.randrange(ip_bytes(packet), header_end(packet))] ^= 1 << random.randrange(8)
 
 
 def truncate(packet: bytearray, random: Random) -> None:
-    del packet[random.randrange(IP_BYTES, len(packet)) :]
+    del packet[random.randrange(ip_bytes(packet), len(packet)) :]
 
 
 def lie_about_options(packet: bytearray, random: Random) -> None:
@@ -89,14 +111,14 @@ def duplicate_option(packet: bytearray, random: Random) -> None:
     option = packet[start : start + packet[start + 1]]
     option += bytes([1]) * (-len(option) % 4)
     end = header_end(packet)
-    words = (packet[IP_BYTES + 12] >> 4) + len(option) // 4
+    words = (packet[ip_bytes(packet) + 12] >> 4) + len(option) // 4
     if words < 16:
         packet[end:end] = option
-        packet[IP_BYTES + 12] = words << 4
+        packet[ip_bytes(packet) + 12] = words << 4
 
 
 def set_flags(packet: bytearray, random: Random) -> None:
-    packet[IP_BYTES + 13] = random.randrange(256)
+    packet[ip_bytes(packet) + 13] = random.randrange(256)
 
 
 def set_sequence(packet: bytearray, random: Random) -> None:
@@ -108,20 +130,22 @@ def set_acknowledgement(packet: bytearray, random: Random) -> None:
 
 
 def set_window(packet: bytearray, random: Random) -> None:
-    packet[IP_BYTES + 14 : IP_BYTES + 16] = random.choice((b"\0\0", b"\xff\xff", b"\0\1", random.randbytes(2)))
+    packet[ip_bytes(packet) + 14 : ip_bytes(packet) + 16] = random.choice(
+        (b"\0\0", b"\xff\xff", b"\0\1", random.randbytes(2))
+    )
 
 
 def set_port(packet: bytearray, random: Random) -> None:
-    packet[IP_BYTES : IP_BYTES + 2] = random.randbytes(2)
+    packet[ip_bytes(packet) : ip_bytes(packet) + 2] = random.randbytes(2)
 
 
 def fill_options(packet: bytearray, random: Random) -> None:
     """Bytes without a meaning, or MPTCP options that are not whole, in place of the options."""
     end = header_end(packet)
-    noise = random.randbytes(end - IP_BYTES - TCP_BYTES)
+    noise = random.randbytes(end - ip_bytes(packet) - TCP_BYTES)
     if random.random() < 0.7 and len(noise) > 4:
         noise = bytes((30, random.choice((4, 8, 12, 20, len(noise))), random.randrange(9) << 4)) + noise[3:]
-    packet[IP_BYTES + TCP_BYTES : end] = noise
+    packet[ip_bytes(packet) + TCP_BYTES : end] = noise
 
 
 def change_nothing(packet: bytearray, random: Random) -> None:
@@ -131,7 +155,7 @@ def change_nothing(packet: bytearray, random: Random) -> None:
 def several(packet: bytearray, random: Random) -> None:
     for _ in range(3):
         random.choice(MUTATIONS[:-1])(packet, random)
-        if len(packet) < IP_BYTES + TCP_BYTES:
+        if len(packet) < ip_bytes(packet) + TCP_BYTES:
             return
 
 
@@ -143,19 +167,19 @@ MUTATIONS: list[Mutation] = [
 
 def move(packet: bytearray, at: int, random: Random) -> None:
     """Change a sequence number a little or a lot."""
-    field = slice(IP_BYTES + at, IP_BYTES + at + 4)
+    field = slice(ip_bytes(packet) + at, ip_bytes(packet) + at + 4)
     distance = random.choice((1, 1400, 1 << 14, 1 << 17, 1 << 31, random.randrange(1 << 32))) * random.choice((1, -1))
     packet[field] = ((int.from_bytes(packet[field], "big") + distance) % (1 << 32)).to_bytes(4, "big")
 
 
 def header_end(packet: bytearray) -> int:
-    return min(IP_BYTES + max((packet[IP_BYTES + 12] >> 4) * 4, TCP_BYTES), len(packet))
+    return min(ip_bytes(packet) + max((packet[ip_bytes(packet) + 12] >> 4) * 4, TCP_BYTES), len(packet))
 
 
 def option_starts(packet: bytearray) -> list[int]:
     """Where options longer than a byte begin, as far as they make sense."""
     starts = []
-    at, end = IP_BYTES + TCP_BYTES, header_end(packet)
+    at, end = ip_bytes(packet) + TCP_BYTES, header_end(packet)
     while at + 1 < end:
         if packet[at] < 2:
             at += 1
@@ -187,9 +211,28 @@ class Attacker:
         changed = bytearray(packet)
         self._random.choice(MUTATIONS)(changed, self._random)
         hostile = repair(changed)
-        host = self._scene.client if packet[19] == 101 else self._scene.server
-        self.sent += 1
         self.malformed += not is_well_formed(hostile)
+        if self._random.random() < ICMP_SHARE:
+            self._hand(self._error_about(packet))
+        self._hand(hostile)
+
+    def _error_about(self, packet: bytes) -> bytes:
+        """What a router might say about a packet to its sender, changed a little or not."""
+        kinds = ICMP_ERRORS[packet[0] >> 4]
+        there = source(packet)
+        quoted = self._random.choice((None, 0, 7, 8, 20, 60))
+        rest = self._random.choice((0, 68, 576, 1280, 1400, self._random.randrange(1 << 32)))
+        error = icmp_quoting(destination(packet), packet, self._random.choice(kinds), self._random.randrange(16), rest,
+                             quoted, there)  # fmt: skip
+        if self._random.random() < 0.5:
+            return error
+        changed = bytearray(error)
+        changed[self._random.randrange(ip_bytes(changed) + 8, len(changed))] ^= 1 << self._random.randrange(8)
+        return bytes(changed)
+
+    def _hand(self, hostile: bytes) -> None:
+        self.sent += 1
+        host = self._scene.client if destination(hostile)[-1] == 101 else self._scene.server
         host.stack.receive([Packet([hostile])], self._scene.network.clock.now_ns)
         host.settle()
 
@@ -255,16 +298,26 @@ SCENES: dict[str, dict[str, Any]] = {
     "checksums": {"mptcp": True, "dss_checksum": True},
     "version 0, cookies": {"mptcp": True, "mptcp_version": 0, "mptcp_minimum_version": 0, "syn_cookies": "always"},
 }
-SEEDS = [1, 2]
+FAMILIES: dict[str, tuple[int, ...]] = {"v4": (4, 4), "v6": (6, 6), "v4+v6": (4, 6), "v6+v4": (6, 4)}
+"""The version of IP on either path."""
+CASES = [
+    (kind, family, seed)
+    for seed, families in ((1, ("v4", "v6+v4")), (2, ("v6", "v4+v6")))
+    for kind, family in zip(SCENES, families * len(SCENES), strict=False)
+]  # fmt: skip
 
 
-def attacked_scene(settings: dict[str, Any], seed: int) -> Scene:
+def attacked_scene(settings: dict[str, Any], versions: tuple[int, ...], seed: int) -> Scene:
     path = impaired(loss=0.01, reorder=0.05, reorder_extra_ns=5 * MILLISECOND)
     bounds = {
         "receive_buffer_bytes": BUFFER_BYTES, "send_buffer_bytes": BUFFER_BYTES, "time_wait_ns": SECOND,
         "fin_timeout_ns": SECOND, "syn_retries": 2, "data_retries": 4,
     }  # fmt: skip
-    return make_scene(seed, [path] * 2, **{**settings, **bounds})
+    return make_scene(seed, [path] * 2, versions=versions, **{**settings, **bounds})
+
+
+def server_of(scene: Scene) -> Address:
+    return Address(scene.server.stack.addresses[0].ip, PORT)
 
 
 def attack(scene: Scene, seed: int, burst: int = BURST) -> Attacker:
@@ -275,7 +328,7 @@ def attack(scene: Scene, seed: int, burst: int = BURST) -> Attacker:
     while attacker.sent < PACKETS:
         if clock.now_ns >= started * CONVERSATION_NS:
             started += 1
-            scene.client.connect(SERVER, StubbornSource(pattern(40_000, started)))
+            scene.client.connect(server_of(scene), StubbornSource(pattern(40_000, started)))
         scene.network.run_for(STEP_NS)
         attacker.strike()
         for host in (scene.client, scene.server):
@@ -283,10 +336,9 @@ def attack(scene: Scene, seed: int, burst: int = BURST) -> Attacker:
     return attacker
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("kind", SCENES)
-def test_stacks_withstand_an_attacker_on_the_path(kind: str, seed: int) -> None:
-    scene = attacked_scene(SCENES[kind], seed)
+@pytest.mark.parametrize(("kind", "family", "seed"), CASES)
+def test_stacks_withstand_an_attacker_on_the_path(kind: str, family: str, seed: int) -> None:
+    scene = attacked_scene(SCENES[kind], FAMILIES[family], seed)
     scene.server.listen(Address(b"", PORT), StubbornEcho, backlog=BACKLOG)
     attacker = attack(scene, seed)
     assert attacker.sent >= PACKETS
@@ -297,7 +349,7 @@ def test_stacks_withstand_an_attacker_on_the_path(kind: str, seed: int) -> None:
     scene.network.run_for(60 * SECOND)  # half-open connections come to their end
     assert len(scene.network.trace) - before < 5000  # no two ends answer each other for ever
     fresh = Source(pattern(100_000, seed))
-    scene.client.connect(SERVER, fresh)
+    scene.client.connect(server_of(scene), fresh)
     limit_ns = scene.network.clock.now_ns + 30 * SECOND
     scene.network.run_until(lambda: fresh.closed, limit_ns)
     assert fresh.error is None
@@ -316,14 +368,15 @@ def main() -> None:
     sent = failed = 0
     while sent < packets:
         settings = random_settings(Random(seed))
-        scene = attacked_scene(settings, seed)
+        family = list(FAMILIES)[seed % len(FAMILIES)]
+        scene = attacked_scene(settings, FAMILIES[family], seed)
         scene.server.listen(Address(b"", PORT), StubbornEcho, backlog=BACKLOG)
         try:
             attacker = attack(scene, seed, LARGE_BURST)
             sent += attacker.sent
         except Exception:
             failed += 1
-            print(f"seed {seed}: {settings}", flush=True)
+            print(f"seed {seed}, {family}: {settings}", flush=True)
             traceback.print_exc(limit=-4)
         seed += 1
     peak_megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -26,12 +26,17 @@ PATH = LinkSpec(rate_bps=10_000_000, delay_ns=10 * MILLISECOND, queue_bytes=50_0
 SYN, RST = 2, 4
 
 
-def client_ip(path: int) -> bytes:
-    return bytes((10, 0, path, 101))
+def client_ip(path: int, version: int = 4) -> bytes:
+    return host_ip(path, 101, version)
 
 
-def server_ip(path: int) -> bytes:
-    return bytes((10, 0, path, 102))
+def server_ip(path: int, version: int = 4) -> bytes:
+    return host_ip(path, 102, version)
+
+
+def host_ip(path: int, host: int, version: int) -> bytes:
+    """10.0.PATH.HOST, or fd00:PATH::HOST."""
+    return bytes((10, 0, path, host)) if version == 4 else bytes((0xFD, 0, 0, path, *bytes(11), host))
 
 
 SERVER = Address(server_ip(1), PORT)
@@ -65,18 +70,23 @@ def make_scene(
     *,
     middlebox: Middlebox | Sequence[Middlebox | None] | None = None,
     coalesce_ns: int = 0,
+    versions: Sequence[int] = (),
     client: dict[str, Any] | None = None,
     server: dict[str, Any] | None = None,
     **both: Any,
 ) -> Scene:
     """A scene with a path for each of `specs`: of both directions, or of each. A `middlebox` for all or each.
 
-    `client`, `server` and `both` are fields of StackConfig.
+    `versions`: of IP on each path, 4 where none is given. `client`, `server` and `both` are fields of StackConfig.
     """
     network = Network(seed)
 
-    def host(name: str, address: Callable[[int], bytes], own: dict[str, Any] | None) -> Host:
-        addresses = tuple(LocalAddress(address(path), 24) for path in range(1, len(specs) + 1))
+    def version(path: int) -> int:
+        return versions[path - 1] if path <= len(versions) else 4
+
+    def host(name: str, address: Callable[[int, int], bytes], own: dict[str, Any] | None) -> Host:
+        ips = [address(path, version(path)) for path in range(1, len(specs) + 1)]
+        addresses = tuple(LocalAddress(ip, 24 if len(ip) == 4 else 64) for ip in ips)
         config = StackConfig(addresses=addresses, **{**both, **(own or {})})
         return network.add_host(name, config, coalesce_ns)
 
@@ -84,7 +94,8 @@ def make_scene(
     for path, spec in enumerate(specs, 1):
         there, back = spec if isinstance(spec, tuple) else (spec, None)
         box = middlebox[path - 1] if isinstance(middlebox, Sequence) else middlebox
-        made.paths.append(network.add_path(client_ip(path), server_ip(path), there, back, middlebox=box))
+        ends = client_ip(path, version(path)), server_ip(path, version(path))
+        made.paths.append(network.add_path(*ends, there, back, middlebox=box))
     return made
 
 

@@ -312,3 +312,22 @@ def test_a_fin_and_the_acknowledgement_of_ours_in_one_batch():
     (answer,) = [decode(packet) for packet in scene.client.stack.transmit(scene.network.clock.now_ns)]
     assert answer.ack == (seq + 1) % 2**32
     assert endpoint.state is State.TIME_WAIT
+
+
+@pytest.mark.parametrize("paths", PATHS)
+@pytest.mark.parametrize(("closing", "least_s", "most_s"), [(False, 500, 1500), (True, 50, 250)])
+def test_what_was_left_is_not_sent_for_ever(closing: bool, least_s: int, most_s: int, paths: int) -> None:
+    """Who has closed is given up after fewer timeouts than who waits (Linux's tcp_orphan_retries)."""
+    scene = make_scene(1, [PATH] * paths, mptcp=paths > 1)
+    client = Application()
+    scene.server.listen(Address(b"", PORT), Application)
+    scene.client.connect(SERVER, client)
+    scene.network.run_for(SECOND)
+    for link in (link for path in scene.paths for link in path):
+        link.middlebox = lambda packet: []
+    client.write(UPLOAD)
+    if closing:
+        client.connection.close()
+    scene.client.settle()
+    scene.network.run_until(lambda: not scene.client.stack.connections, 3600 * SECOND)
+    assert least_s * SECOND < scene.network.clock.now_ns < most_s * SECOND

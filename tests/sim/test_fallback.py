@@ -4,7 +4,7 @@ import pytest
 
 from mptcp_stack.sim import pattern
 from mptcp_stack.wire import MpJoinSyn, Segment
-from tests.sim.scenes import DOWNLOAD, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
+from tests.sim.scenes import DOWNLOAD, PORT, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
 
 SEEDS = [1, 2, 3]
 ACK = 16
@@ -64,6 +64,27 @@ def test_short_exchanges_fall_back(change, upload: int, download: int) -> None:
     """The end of data may have been sent as a DATA_FIN already."""
     run = make_scene(1, middlebox=rewrite(change))
     exchange(run, pattern(upload, 1), pattern(download, 2))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("loss", [0.0, 0.05])
+@pytest.mark.parametrize("after", [10, 50, 200])
+@pytest.mark.parametrize("both", [False, True])
+def test_path_loses_mptcp_in_the_middle(both: bool, after: int, loss: float, seed: int) -> None:
+    """From some segment on there are no options any more, on the way to the server or on both ways."""
+    count = 0
+
+    def strip(segment: Segment) -> bool:
+        nonlocal count
+        count += 1
+        if count > after and (both or segment.dport == PORT):
+            without_mptcp(segment)
+        return True
+
+    run = make_scene(seed, [impaired(loss=loss)], middlebox=rewrite(strip))
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert not client.connection.is_mptcp
+    assert not server.connection.is_mptcp
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -4,7 +4,7 @@ import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Sink, Source, pattern
 from mptcp_stack.tcp import Address
-from tests.sim.scenes import PORT, SERVER, make_scene
+from tests.sim.scenes import PORT, SERVER, losing, make_scene
 
 PATH = LinkSpec(rate_bps=100_000_000, delay_ns=10 * MILLISECOND, queue_bytes=10_000_000)
 
@@ -31,3 +31,20 @@ def test_delay_spike(timestamps: bool, sack: bool) -> None:
     assert (counters["TcpRetransSegs"] <= 3) == timestamps
     assert counters["TcpExtTCPDSACKUndo"] == (sack and not timestamps)
     assert (control.cwnd >= window_before) == (timestamps or sack)
+
+
+def test_cubic_goes_on_where_it_was() -> None:
+    """RFC 9438 section 4.9.1: what the curve is drawn from comes back with the window."""
+    run = make_scene(1, [PATH], middlebox=losing(200), mptcp=False, congestion="cubic")
+    run.server.listen(Address(b"", PORT), Sink)
+    client = Source(pattern(30_000_000))
+    run.client.connect(SERVER, client)
+    control = client.connection.subflows[0].endpoint.control
+    counters = run.client.stack.counters
+    run.network.run_until(lambda: control._w_max > 0 and control._epoch_start_ns is not None, 10 * SECOND)
+    run.network.run_for(100 * MILLISECOND)
+    w_max, w_prior, epoch = control._w_max, control._cwnd_prior, control._epoch_start_ns
+    run.paths[0][0].hold_until(run.network.clock.now_ns + 600 * MILLISECOND)
+    run.network.run_until(lambda: counters["TcpExtTCPSpuriousRTOs"] == 1, 10 * SECOND)
+    assert (control._w_max, control._cwnd_prior) == (w_max, w_prior)
+    assert control._epoch_start_ns >= epoch

@@ -161,3 +161,16 @@ def test_many_small_mappings_are_bounded(scene: Scene) -> None:
         strike(scene, scene.server, forge(subflow, dss=Dss(dsn=number * 1000, ssn=2 + 2 * number, length=1)))
     assert len(subflow._mappings) <= 65536
     still_works(scene)
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_acknowledgement_without_dss_of_what_is_acknowledged(side: str) -> None:
+    """It is no sign that the path has lost MPTCP (RFC 8684 section 3.7): a blind attacker can send it."""
+    scene = connected(1)
+    still_works(scene)
+    victim = scene.client if side == "client" else scene.server
+    (subflow,) = victim_of(victim).subflows
+    strike(scene, victim, *[forge(subflow, seq=subflow.endpoint.receiver.next - behind) for behind in (0, 0, 1)])
+    assert victim_of(victim).is_mptcp
+    still_works(scene)
+    assert victim_of(victim).is_mptcp

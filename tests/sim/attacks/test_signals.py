@@ -5,6 +5,7 @@ Who can do that knows sequence numbers, so is on the path; what it must not get 
 
 import pytest
 
+from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.keys import add_addr_hmac
 from mptcp_stack.sim import SECOND
 from mptcp_stack.wire import ACK, RST, SYN, AddAddr, MpFail, MpFastclose, MpPrio, RemoveAddr
@@ -136,4 +137,16 @@ def test_failure_is_not_believed_while_there_are_other_subflows(scene: Scene) ->
     strike(scene, scene.server, forge(subflow, b"", MpFail(dsn)))
     scene.network.run_for(SECOND)
     assert victim_of(scene.server).is_mptcp
+    still_works(scene)
+
+
+def test_failures_are_not_answered_for_ever() -> None:
+    """Each end thinks that the other one asks, and answers: an answer must not bring an answer."""
+    scene = connected(1)
+    for host in (scene.client, scene.server):
+        (subflow,) = victim_of(host).subflows
+        strike(scene, host, forge(subflow, b"", MpFail(1)))
+    scene.network.run_for(10 * SECOND)
+    failures = [segment for _, segment in scene.segments() if find(segment.options, MpFail) is not None]
+    assert 2 <= len(failures) < 30
     still_works(scene)

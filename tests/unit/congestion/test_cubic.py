@@ -68,3 +68,24 @@ def test_after_a_timeout_the_old_maximum_is_forgotten() -> None:
     control.cwnd = control.ssthresh
     run(control, SECOND, RTT_NS)
     assert control._k == 0
+
+
+def test_a_loss_that_was_none_is_forgotten() -> None:
+    """Section 4.9.1: the curve goes on where it was, and slow start under the eyes of HyStart++."""
+    lucky, other = after_loss(100, previous=200), after_loss(100, previous=200)
+    now = run(lucky, 0, 3 * SECOND)
+    run(other, 0, 3 * SECOND)
+    memory = lucky.memory()
+    lucky.on_congestion(now)
+    lucky.on_timeout(now)
+    lucky.restore(memory)
+    assert vars(lucky) == vars(other)
+    run(lucky, now, 5 * SECOND)
+    run(other, now, 5 * SECOND)
+    assert lucky.cwnd == other.cwnd
+    young = Cubic(MSS, [])
+    memory = young.memory()
+    young.on_congestion(now)
+    young.restore(memory)
+    assert young.in_slow_start
+    assert young._hystart is not None
