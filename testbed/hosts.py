@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from testbed.commands import finish
 from testbed.errors import LabError, Unsupported
+from testbed.routing import Route
 from testbed.spec import End, Place
 from testbed.sysctls import normalise, sysctl_path
 
@@ -130,6 +131,12 @@ class Host:
         for version, numbered in self._places():
             routed = [(table, place) for table, _, place in numbered if place.gateway]
             self._ip_batch(version, [f"rule add from {place.address.ip} lookup {table}" for table, place in routed])
+
+    def configure_routes(self, routes: Sequence[Route]) -> None:
+        """The ways to subnets that the host is not on itself, in its main table."""
+        for version in (4, 6):
+            of_version = [route for route in routes if route.subnet.version == version]
+            self._ip_batch(version, [f"route replace {route}" for route in of_version])
 
     def _places(self) -> Iterator[tuple[int, list[tuple[int, str, Place]]]]:
         """By IP version: routing table, interface and addresses of each interface that has any."""

@@ -18,6 +18,8 @@ from testbed.commands import run
 from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.links import wire_ends
+from testbed.routing import routes
+from testbed.spec import Host as HostSpec
 from testbed.spec import Topology
 from testbed.sysctls import sysctl_path
 
@@ -27,6 +29,8 @@ _HOST_SYSCTLS = {
     "net.ipv4.conf.all.rp_filter": "0",
     "net.ipv4.conf.default.rp_filter": "0",
 }
+# Flows between the same two addresses may take different ways, each keeps to its own.
+_ROUTER_SYSCTLS = {"net.ipv4.fib_multipath_hash_policy": "1"}
 # Without IPv6 addresses in a topology its neighbour discovery is only noise on the links.
 _WITHOUT_IPV6 = [("net.ipv6.conf.all.disable_ipv6", "1"), ("net.ipv6.conf.default.disable_ipv6", "1")]
 
@@ -39,6 +43,7 @@ def _with_ipv6(interfaces: list[str], forward: bool) -> list[tuple[str, str]]:
         *((f"net.ipv6.conf.{name}.accept_ra", "0") for name in interfaces),
         ("net.ipv6.conf.all.disable_ipv6", "0"),
         ("net.ipv6.conf.all.forwarding", str(int(forward))),
+        *([("net.ipv6.fib_multipath_hash_policy", "1")] if forward else []),
     ]
 
 
@@ -64,18 +69,23 @@ class MininetBackend:
             raise LabError(f"{self._topology.name}: Mininet cannot start: {error}", 1) from None
         except Exception as error:  # Mininet raises plain Exception for failed commands
             raise LabError(f"{self._topology.name}: {' '.join(str(error).split())}", 1) from error
+        ways = routes(self._topology)
         for spec in self._topology.hosts:
             host = self.hosts[spec.name]
-            settings = list(_HOST_SYSCTLS.items())
-            if self._topology.dual_stack:
-                settings += _with_ipv6(host.interfaces, spec.forward)
-            elif os.path.exists(sysctl_path("net.ipv6")):  # a kernel may be built without IPv6
-                settings += _WITHOUT_IPV6
-            for name, value in settings:
+            for name, value in self._settings(spec):
                 host.set_sysctl(name, value)
-            host.set_sysctl("net.ipv4.ip_forward", str(int(spec.forward)))
             host.configure_addresses()
             host.configure_source_rules()
+            host.configure_routes(ways.get(spec.name, []))
+
+    def _settings(self, spec: HostSpec) -> list[tuple[str, str]]:
+        settings = [*_HOST_SYSCTLS.items(), ("net.ipv4.ip_forward", str(int(spec.forward)))]
+        settings += _ROUTER_SYSCTLS.items() if spec.forward else []
+        if self._topology.dual_stack:
+            settings += _with_ipv6(self.hosts[spec.name].interfaces, spec.forward)
+        elif os.path.exists(sysctl_path("net.ipv6")):  # a kernel may be built without IPv6
+            settings += _WITHOUT_IPV6
+        return settings
 
     def _make_nodes(self) -> None:
         for host in self._topology.hosts:

@@ -1,17 +1,20 @@
 """Topology templates: `topologies/NAME.yaml.j2` and parameters in, a validated `Topology` out.
 
-A template starts with a Jinja comment that holds, as YAML, a `summary` and its `parameters`: what may be set.
+A template starts with a Jinja comment that holds, as YAML, a `summary` and its `parameters`: what may be set. One that
+extends another has the other's parameters too, and may give them other defaults. `topology` is the name of its file.
 """
 
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Mapping
 from math import inf
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
+import jinja2.nodes
 import yaml
 from pydantic import Field
 
@@ -37,9 +40,10 @@ class Parameter(Frozen):
 
 
 class TemplateHeader(Frozen):
-    """The documentation block at the top of a template."""
+    """The documentation block at the top of a template. `layout`: how `lab show` draws it."""
 
     summary: str
+    layout: Literal["left-to-right", "tiers"] = "left-to-right"
     parameters: dict[str, Parameter] = Field(default_factory=dict)
 
 
@@ -50,8 +54,7 @@ def topology_names() -> list[str]:
 
 def template_header(name_or_path: str) -> TemplateHeader:
     """Summary and parameters of a template; LabError when it is unknown or its header is wrong."""
-    path = _find(name_or_path)
-    return _header(path.read_text(), _label(path))
+    return _Template(_find(name_or_path)).header
 
 
 def load_topology(name_or_path: str, parameters: Mapping[str, object] | None = None) -> Topology:
@@ -60,11 +63,8 @@ def load_topology(name_or_path: str, parameters: Mapping[str, object] | None = N
     Values may be strings as typed on a command line. LabError (one line: file, field, allowed values) for an
     unknown topology or parameter and for anything in the rendered text that is not a valid topology.
     """
-    path = _find(name_or_path)
-    label = _label(path)
-    text = path.read_text()
-    values = _resolve(_header(text, label).parameters, parameters or {}, label)
-    return validate(Topology, _render(text, values, label), label)
+    template = _Template(_find(name_or_path))
+    return validate(Topology, template.render(parameters or {}), template.label)
 
 
 def _find(name_or_path: str) -> Path:
@@ -83,11 +83,68 @@ def _label(path: Path) -> str:
     return f"topologies/{resolved.name}" if resolved.parent == DIRECTORY else str(path)
 
 
-def _header(text: str, label: str) -> TemplateHeader:
-    match = _HEADER.match(text)
-    if match is None:
-        raise LabError(f"{label}: must start with a comment {{# summary: ... parameters: ... #}}")
-    return validate(TemplateHeader, _parse_yaml(match.group(1).strip(), f"{label}: header"), f"{label}: header")
+class _Template:
+    """One template file, and the environment in which it finds others: beside it, then the lab's own."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.label = _label(path)
+        folders = [jinja2.FileSystemLoader(folder) for folder in (path.parent, DIRECTORY)]
+        self._environment = jinja2.Environment(
+            loader=jinja2.ChoiceLoader(folders), undefined=jinja2.StrictUndefined, autoescape=False
+        )
+        self.header = self._header()
+
+    def _header(self) -> TemplateHeader:
+        text = self.path.read_text()
+        match = _HEADER.match(text)
+        if match is None:
+            raise LabError(f"{self.label}: must start with a comment {{# summary: ... parameters: ... #}}")
+        where = f"{self.label}: header"
+        own = validate(TemplateHeader, _parse_yaml(match.group(1).strip(), where), where)
+        parent = self._parent(text)
+        return own.model_copy(update={"parameters": parent.parameters | own.parameters}) if parent else own
+
+    def _parent(self, text: str) -> TemplateHeader | None:
+        """The header of the template that this one extends."""
+        try:
+            extends = next(self._environment.parse(text).find_all(jinja2.nodes.Extends), None)
+        except jinja2.TemplateSyntaxError:  # told with its line when it is rendered
+            return None
+        if extends is None or not isinstance(extends.template, jinja2.nodes.Const):
+            return None
+        name = str(extends.template.value)
+        found = next((path for folder in (self.path.parent, DIRECTORY) if (path := folder / name).is_file()), None)
+        if found is None:
+            raise LabError(f"{self.label}: extends {name!r}, which is neither beside it nor in topologies/")
+        return _Template(found).header
+
+    def render(self, parameters: Mapping[str, object]) -> Any:
+        """The template's YAML as data."""
+        values = _resolve(self.header.parameters, parameters, self.label)
+        given = {"topology": self.path.name.removesuffix(_SUFFIX), **values}
+        try:
+            text = self._environment.get_template(self.path.name).render(given)
+        except jinja2.TemplateSyntaxError as error:
+            raise LabError(f"{self._place(error.name, error.lineno)}: {error.message}") from None
+        except jinja2.TemplateNotFound as error:
+            raise LabError(f"{self.label}: no file {error.name!r} beside it or in topologies/") from None
+        except jinja2.UndefinedError as error:
+            known = ", ".join(values) or "none"
+            raise LabError(f"{self._where(error)}: {error.message} (parameters: {known})") from None
+        except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise LabError(f"{self._where(error)}: {error}") from None
+        return _parse_yaml(text, f"{self.label}: when rendered")
+
+    def _where(self, error: Exception) -> str:
+        """File and line of a template in which `error` was raised: Jinja puts them into the traceback."""
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
+        return self._place(Path(frames[-1].filename).name, frames[-1].lineno) if frames else self.label
+
+    def _place(self, name: str | None, line: int | None) -> str:
+        if name in (None, self.path.name):
+            return f"{self.label}: line {line}"
+        return f"{self.label}: {name}: line {line}"
 
 
 def _resolve(known: Mapping[str, Parameter], given: Mapping[str, object], label: str) -> dict[str, Value]:
@@ -120,17 +177,6 @@ def _convert(parameter: Parameter, value: Any, label: str) -> Value:
 
 
 _KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-
-
-def _render(text: str, values: Mapping[str, Value], label: str) -> Any:
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, autoescape=False)
-    try:
-        rendered = environment.from_string(text).render(values)
-    except jinja2.TemplateSyntaxError as error:
-        raise LabError(f"{label}: line {error.lineno}: {error.message}") from None
-    except jinja2.UndefinedError as error:
-        raise LabError(f"{label}: {error.message} (parameters: {', '.join(values) or 'none'})") from None
-    return _parse_yaml(rendered, label)
 
 
 def _parse_yaml(text: str, label: str) -> Any:

@@ -2,12 +2,14 @@
 
 Addresses live on the ends of links: every end is one interface. An interface may carry two addresses of its
 subnet: the host kernel's own and one for the Python stack (`stack_address`), so that both can be compared
-on the same links; and two of an IPv6 subnet beside them.
+on the same links; two of an IPv6 subnet beside them; and more of the same IPv4 subnet, so that a connection may
+have several subflows by one interface.
 """
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from itertools import zip_longest
 from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, StringConstraints, model_validator
@@ -60,7 +62,8 @@ class End(Frozen):
 
     `address` is the host kernel's, `stack_address` the Python stack's on the same subnet. `gateway` is the
     router that leads beyond the subnet, for packets that come *from* these addresses (per-source routing).
-    The fields that end in 6 are the same for IPv6.
+    `more_addresses` and `more_stack_addresses` are further ones of the same subnet. The fields that end in 6 are
+    the same for IPv6.
     """
 
     host: str
@@ -68,6 +71,8 @@ class End(Frozen):
     address: HostAddress
     stack_address: HostAddress | None = None
     gateway: IPv4Address | None = None
+    more_addresses: tuple[HostAddress, ...] = ()
+    more_stack_addresses: tuple[HostAddress, ...] = ()
     address6: HostAddress6 | None = None
     stack_address6: HostAddress6 | None = None
     gateway6: IPv6Address | None = None
@@ -78,7 +83,13 @@ class End(Frozen):
             for field in ("stack_address6", "gateway6"):
                 if getattr(self, field) is not None:
                     raise FieldError(field, "needs address6, the host's own on the same subnet")
-        for place, version in zip(self.places, ("", "6"), strict=False):
+        if len(self.more_stack_addresses) not in (0, len(self.more_addresses)):
+            raise FieldError("more_stack_addresses", "must be as many as more_addresses, or none")
+        for field in ("more_addresses", "more_stack_addresses"):
+            for address in getattr(self, field):
+                if address.network != self.address.network:
+                    raise FieldError(field, f"{address} is not on the subnet {self.address.network} of `address`")
+        for place, version in zip(self._main_places(), ("", "6"), strict=False):
             network = place.address.network
             if place.stack_address is not None and place.stack_address.network != network:
                 raise FieldError(
@@ -93,7 +104,11 @@ class End(Frozen):
 
     @property
     def places(self) -> list[Place]:
-        """What it has of IPv4 and, if anything, of IPv6."""
+        """What it has of IPv4 and, if anything, of IPv6; then its further addresses."""
+        more = zip_longest(self.more_addresses, self.more_stack_addresses)
+        return self._main_places() + [Place(address, of_stack, self.gateway) for address, of_stack in more]
+
+    def _main_places(self) -> list[Place]:
         found = [Place(self.address, self.stack_address, self.gateway)]
         if self.address6 is not None:
             found.append(Place(self.address6, self.stack_address6, self.gateway6))
@@ -106,5 +121,5 @@ class End(Frozen):
 
     @property
     def networks(self) -> list[IPv4Network | IPv6Network]:
-        """The subnets of its addresses."""
-        return [place.address.network for place in self.places]
+        """The subnets of its addresses, IPv4 first."""
+        return [place.address.network for place in self._main_places()]

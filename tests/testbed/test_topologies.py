@@ -1,5 +1,7 @@
 """Topologies: what the templates give, and that whatever is wrong becomes one line that says where and why."""
 
+from math import isfinite
+
 import pytest
 import yaml
 
@@ -41,14 +43,29 @@ def second_link(client="10.0.2.1/24", server="10.0.2.2/24", **changes):
 # --- what is right -------------------------------------------------------------------------------------------
 
 
+def extremes(parameter):
+    """Values at the ends of what a parameter may be."""
+    ends = [end for end in (parameter.minimum, parameter.maximum) if isfinite(end)]
+    return [*parameter.choices, *map(int, ends)]
+
+
 @pytest.mark.parametrize("name", topology_names())
-@pytest.mark.parametrize("paths", [1, 2, 8])
-@pytest.mark.parametrize("rate", ["1 Gbit/s", "none"])
-def test_every_topology_renders_with_its_parameters(name, paths, rate):
-    topology = load_topology(name, {"paths": str(paths), "rate": rate})
-    assert len(topology.interfaces("client")) == paths
-    assert len(topology.interfaces("server")) == (1 if name == "shared-bottleneck" else paths)
-    assert {link.rate_bps for link in topology.links} - {None} == (set() if rate == "none" else {10**9})
+def test_every_topology_renders_with_its_parameters(name):
+    for parameter, about in template_header(name).parameters.items():
+        for value in extremes(about):
+            given = {parameter: value} | ({"rate": "none"} if parameter == "wire" else {})
+            topology = load_topology(name, given)
+            assert topology.name == name
+            if parameter == "paths":
+                assert len(topology.interfaces("client")) == value
+
+
+@pytest.mark.parametrize("name", [name for name in topology_names() if name != "wifi-3g"])
+@pytest.mark.parametrize(("rate", "bps"), [("1 Gbit/s", 10**9), ("none", None)])
+def test_a_rate_is_that_of_links(name, rate, bps):
+    rates = {link.rate_bps for link in load_topology(name, {"rate": rate}).links}
+    assert bps in rates
+    assert rates <= {bps, None} | ({100_000_000} if name == "proxy-chain" else set())
 
 
 def test_the_direct_topology_follows_the_address_plan():
@@ -70,6 +87,26 @@ def test_a_template_of_the_users_own(tmp_path):
     path.write_text(HEADER + yaml.safe_dump(two_hosts(rate="RATE")).replace("RATE", "{{ rate }}"))
     assert load_topology(str(path)).links[0].rate_bps == 5_000_000
     assert load_topology(str(path), {"rate": 7_000_000}).links[0].rate_bps == 7_000_000
+
+
+def test_a_template_elsewhere_builds_on_the_labs_own(tmp_path):
+    path = tmp_path / "slow.yaml.j2"
+    path.write_text(
+        "{# {summary: x, parameters: {rate: {default: 1 Mbit/s, help: r}}} #}{% extends 'two-paths.yaml.j2' %}"
+    )
+    topology = load_topology(str(path), {"paths": 3})
+    assert (topology.name, len(topology.links), topology.links[0].rate_bps) == ("slow", 3, 1_000_000)
+    path = tmp_path / "own.yaml.j2"
+    path.write_text(
+        """{# summary: x #}{% import "macros.j2" as lab %}{% import "own.j2" as own %}
+name: own
+hosts: [{name: client}, {name: server}]
+links:
+{{- lab.link(own.name, lab.host("client", 1, "10.0.1", 1, false), lab.host("server", 1, "10.0.1", 2, false)) }}
+"""
+    )
+    (tmp_path / "own.j2").write_text("{% set name = 'wire' %}")
+    assert [link.name for link in load_topology(str(path)).links] == ["wire"]
 
 
 def test_a_topology_cannot_be_changed():
@@ -233,6 +270,14 @@ WRONG_LINKS = {
         {"ends": [CLIENT | {"address6": "fd00:1::1"}, SERVER]},
         'links[0].ends[0].address6: must name its subnet, e.g. "fd00:1::1/64"',
     ),
+    "further address elsewhere": (
+        {"ends": [CLIENT | {"more_addresses": ["10.0.9.1/24"]}, SERVER]},
+        "links[0].ends[0].more_addresses: 10.0.9.1/24 is not on the subnet 10.0.1.0/24",
+    ),
+    "further addresses of the stack alone": (
+        {"ends": [CLIENT | {"more_stack_addresses": ["10.0.1.9/24"]}, SERVER]},
+        "links[0].ends[0].more_stack_addresses: must be as many as more_addresses, or none",
+    ),
     "gateway elsewhere": (
         {"ends": [CLIENT | {"gateway": "10.0.9.254"}, SERVER]},
         "links[0].ends[0].gateway: 10.0.9.254 is not on 10.0.1.0/24",
@@ -279,8 +324,8 @@ def test_a_wrong_topology_is_one_line_with_its_place(changes, message):
 WRONG_CALLS = {
     "unknown topology": (
         ("two-path", {}),
-        "unknown topology 'two-path', did you mean two-paths? allowed: dual-stack, shared-bottleneck, two-paths,"
-        " two-paths-routed",
+        "unknown topology 'two-path', did you mean two-paths? allowed: cross-traffic, dual-stack, dumbbell, fat-tree,"
+        " n-paths, proxy-chain, router-mesh, shared-bottleneck, two-paths, two-paths-routed, wifi-3g",
     ),
     "unknown file": (("./none.yaml.j2", {}), "none.yaml.j2: no such topology file"),
     "unknown parameter": (
@@ -313,7 +358,16 @@ WRONG_FILES = {
     "no header": ("name: x\n", "must start with a comment {# summary: ... parameters: ... #}"),
     "header field": ("{# summary: x\nparam: {} #}", "header: param: unknown field 'param', did you mean param"),
     "header yaml": ("{# summary: [ #}", "header: line 1: "),
-    "undefined": (HEADER + "name: {{ speed }}", "'speed' is undefined (parameters: rate)"),
+    "undefined": (HEADER + "name: {{ speed }}", "line 4: 'speed' is undefined (parameters: rate)"),
+    "operation": (HEADER + "\nname: {{ rate / 2 }}", "line 5: unsupported operand"),
+    "import": (HEADER + '{% import "none.j2" as x %}', "no file 'none.j2' beside it or in topologies/"),
+    "extends": (HEADER + '{% extends "none.j2" %}', "extends 'none.j2', which is neither beside it nor in topologies/"),
+    "wrong use of a macro": (
+        HEADER + '{% import "macros.j2" as lab %}\nname: {{ lab.host("client") }}',
+        "macros.j2: line",
+    ),
+    "unknown macro": (HEADER + '{% import "macros.j2" as lab %}\nname: {{ lab.hose() }}', "line 5: "),
+    "layout": ("{# {summary: x, layout: round} #}", "header: layout: must be one of 'left-to-right' or 'tiers'"),
     "template syntax": (HEADER + "name: {{ rate", "line 4: unexpected end of template"),
     "yaml": (HEADER + "name: [1", "line "),
     "not a mapping": (HEADER + "just words", "input should be a valid dictionary"),
