@@ -1,4 +1,7 @@
-"""HTTP load in the manner of ApacheBench: a closed loop of N requests, C at once, each on its own connection.
+"""HTTP load in the manner of ApacheBench: N requests, each on its own connection.
+
+A closed loop keeps C of them at once. An open loop (``--rate``) makes them when they arrive, whether those before are
+answered or not, C of them at the most; what must wait for one of the C is late from when it was due.
 
 Every response is compared with the known content, byte for byte. Progress goes to standard error as JSON
 lines ``{"done", "failed", "requests", "elapsed_s"}``, the result to standard output as one JSON document.
@@ -17,11 +20,14 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from random import Random
 from typing import Any, NamedTuple
 
 import httptools
 
 from testbed.loadgen import content
+from testbed.loadgen.arrivals import PROCESSES, Arrivals
 from testbed.loadgen.options import (
     Endpoint,
     Parser,
@@ -30,6 +36,7 @@ from testbed.loadgen.options import (
     event_loop,
     natural_int,
     positive_int,
+    positive_number,
     positive_seconds,
     report_error,
     stack_report,
@@ -54,8 +61,12 @@ FAILURES = {
 
 
 class Timing(NamedTuple):
-    """One request; times in ns since the first request, 0 for what did not happen."""
+    """One request; times in ns since the run began, 0 for what did not happen.
 
+    ``due_ns`` is when it was to be made: later than that in an open loop that is behind.
+    """
+
+    due_ns: int
     start_ns: int
     connected_ns: int
     end_ns: int
@@ -72,6 +83,8 @@ class Load:
     concurrency: int
     request_timeout_s: float = 60.0
     time_limit_s: float = 600.0
+    arrivals: Arrivals | None = None
+    seed: int = 1
 
     def request_bytes(self) -> bytes:
         """Return the request, with the header fields that ApacheBench sends."""
@@ -162,7 +175,7 @@ class Exchange(asyncio.Protocol):
 
 @dataclass
 class Run:
-    """A closed loop in progress, and afterwards its result."""
+    """A run in progress, and afterwards its result."""
 
     load: Load
     started: int = 0
@@ -180,9 +193,12 @@ class Run:
         self._zero_ns = time.monotonic_ns()
         progress = asyncio.create_task(self._report_progress())
         try:
-            async with asyncio.timeout(self.load.time_limit_s), asyncio.TaskGroup() as slots:
-                for _ in range(min(self.load.concurrency, self.load.requests)):
-                    slots.create_task(self._repeat())
+            async with asyncio.timeout(self.load.time_limit_s), asyncio.TaskGroup() as requests:
+                if self.load.arrivals is None:
+                    for _ in range(min(self.load.concurrency, self.load.requests)):
+                        requests.create_task(self._repeat())
+                else:
+                    await self._arrive(self.load.arrivals, requests)
         except TimeoutError:
             pass
         finally:
@@ -192,9 +208,21 @@ class Run:
     async def _repeat(self) -> None:
         while self.started < self.load.requests:
             self.started += 1
-            await self._request()
+            await self._request(time.monotonic_ns())
 
-    async def _request(self) -> None:
+    async def _arrive(self, arrivals: Arrivals, requests: asyncio.TaskGroup) -> None:
+        """Start every request when it arrives, or when there is room for it."""
+        room = asyncio.Semaphore(self.load.concurrency)
+        due_ns = self._zero_ns
+        for gap_ns in islice(arrivals.gaps_ns(Random(self.load.seed)), self.load.requests):
+            due_ns += gap_ns
+            while (wait_ns := due_ns - time.monotonic_ns()) > 0:
+                await asyncio.sleep(wait_ns / 1e9)
+            await room.acquire()
+            self.started += 1
+            requests.create_task(self._request(due_ns)).add_done_callback(lambda _: room.release())
+
+    async def _request(self, due_ns: int) -> None:
         loop = asyncio.get_running_loop()
         exchange = Exchange(self._request_bytes, self.load.size_bytes, loop.create_future())
         start_ns = time.monotonic_ns()
@@ -215,13 +243,13 @@ class Run:
         finally:
             if exchange.transport is not None and not exchange.finished.done():
                 exchange.transport.abort()
-            self._record(exchange, start_ns, outcome)
+            self._record(exchange, due_ns, start_ns, outcome)
 
-    def _record(self, exchange: Exchange, start_ns: int, outcome: str) -> None:
+    def _record(self, exchange: Exchange, due_ns: int, start_ns: int, outcome: str) -> None:
         zero = self._zero_ns
         connected = exchange.connected_ns - zero if exchange.connected_ns else 0
         end_ns = exchange.end_ns or time.monotonic_ns()
-        self.timings.append(Timing(start_ns - zero, connected, end_ns - zero, outcome))
+        self.timings.append(Timing(due_ns - zero, start_ns - zero, connected, end_ns - zero, outcome))
         self.received_bytes += exchange.received_bytes
         if outcome != OK:
             self.failures[outcome] += 1
@@ -249,6 +277,7 @@ class Run:
             "generator": "loadgen",
             "size_bytes": self.load.size_bytes,
             "concurrency": self.load.concurrency,
+            "arrivals": self.load.arrivals._asdict() if self.load.arrivals else None,
             "requests": self.load.requests,
             "succeeded": len(good),
             "failed": self.failures.total(),
@@ -260,12 +289,12 @@ class Run:
             "transfer_bps": round(self.received_bytes * 8 * rate),
             "latency_ms": {
                 "connect": describe_ms([timing.connected_ns - timing.start_ns for timing in good]),
-                "total": describe_ms([timing.end_ns - timing.start_ns for timing in good]),
+                "total": describe_ms([timing.end_ns - timing.due_ns for timing in good]),
             },
         }
 
     def write_raw(self, path: str) -> None:
-        """Write one CSV row a request: start, connection made and end in ns since the run began, outcome."""
+        """Write one CSV row a request, the fields of :class:`Timing`."""
         with open(path, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(Timing._fields)
@@ -284,6 +313,9 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--size-bytes", type=natural_int, required=True, help="length of each body")
     parser.add_argument("-n", "--requests", type=positive_int, required=True)
     parser.add_argument("-c", "--concurrency", type=positive_int, required=True, help="requests at once")
+    parser.add_argument("--rate", type=positive_number, metavar="PER_S", help="arrivals a second: an open loop")
+    parser.add_argument("--arrivals", choices=tuple(PROCESSES), default="poisson", help="how they arrive")
+    parser.add_argument("--seed", type=natural_int, default=1, help="of the arrivals")
     parser.add_argument("--request-timeout-s", type=positive_seconds, default=60.0, help="of one request")
     parser.add_argument("--time-limit-s", type=positive_seconds, default=600.0, help="of the whole run")
     parser.add_argument("--raw", metavar="FILE", help="write every request's times to this CSV file")
@@ -301,6 +333,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         concurrency=arguments.concurrency,
         request_timeout_s=arguments.request_timeout_s,
         time_limit_s=arguments.time_limit_s,
+        arrivals=Arrivals(arguments.arrivals, arguments.rate) if arguments.rate else None,
+        seed=arguments.seed,
     )
     try:
         with asyncio.Runner(loop_factory=lambda: event_loop(arguments)) as runner:

@@ -53,15 +53,20 @@ def natural_int(text: str) -> int:
     return int(text)
 
 
+def positive_number(text: str, what: str = "number") -> float:
+    """Read a finite number above zero."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {what} above zero")
+    return number
+
+
 def positive_seconds(text: str) -> float:
     """Read a finite time in seconds above zero."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above zero")
-    return seconds
+    return positive_number(text, "number of seconds")
 
 
 def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
