@@ -20,6 +20,7 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -145,28 +146,33 @@ _TROUBLE = (OSError, Malformed, EOFError, BaseExceptionGroup)
 
 
 class Server:
-    """Serves any number of connections; ``accounts`` says what came of each."""
+    """Serves any number of connections."""
 
     def __init__(self, raw: Path | None) -> None:
         self._raw = raw
-        self.accounts: list[dict[str, Any]] = []
+        self._accounts: list[tuple[Log, dict[str, Any]]] = []
+
+    @property
+    def accounts(self) -> list[dict[str, Any]]:
+        """What came of each connection so far, also of those that have not ended."""
+        return [{**account, "received": log.result()} for log, account in self._accounts]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection to its end."""
-        log = Log()
-        sent, failure = 0, None
         try:
             order = Order.from_line(await reader.readline())
-            part = _answer if order.direction == "dialogue" else lambda *ends: _exchange("server", *ends)
-            sent = await part(order, reader, writer, log)
-        except ValueError:
+        except (ValueError, OSError):
             writer.transport.abort()
             return
+        log, account = Log(), {**vars(order), "sent_frames": 0, "failure": "unfinished"}
+        self._accounts.append((log, account))
+        try:
+            part = _answer if order.direction == "dialogue" else partial(_exchange, "server")
+            account.update(sent_frames=await part(order, reader, writer, log), failure=None)
         except _TROUBLE as error:
-            failure = _failure(error)
+            account["failure"] = _failure(error)
         finally:
             writer.close()
-        self.accounts.append({**vars(order), "sent_frames": sent, "received": log.result(), "failure": failure})
         if self._raw is not None and log.frames and order.direction != "dialogue":
             log.write(self._raw / "frames-upload.csv")
 

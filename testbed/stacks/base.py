@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 CLIENT, SERVER = "client", "server"
 """The hosts that a load runs between."""
 
-FEATURES = ("http", "bulk", "ab", "iperf3")
+FEATURES = ("http", "bulk", "ab", "curl", "iperf3")
 """Kinds of load; a stack says which it can carry."""
 
 

@@ -11,7 +11,8 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from testbed.collectors.base import Site
 from testbed.collectors.collection import NOTHING, Collection, Wanted
 from testbed.errors import LabError
 from testbed.loadgen import apache as real_apache
+from testbed.loadgen import curl as real_curl
 from testbed.loadgen.client import FAILURES
 from testbed.loadgen.options import Endpoint
 from testbed.placement import ANYWHERE, Placement
@@ -54,13 +56,20 @@ EXTRA_LIMIT_S = 20.0
 
 @dataclass(frozen=True)
 class HttpLoad:
-    """A closed loop of requests for ``size_bytes`` each, ``concurrency`` at once."""
+    """Requests for ``size_bytes`` each, ``concurrency`` at once: a closed loop.
+
+    With ``rate_per_s`` an open one: requests arrive at this rate by a process of ``testbed.loadgen.arrivals``, drawn
+    from ``seed``, and ``concurrency`` is their limit.
+    """
 
     size_bytes: int
     requests: int
     concurrency: int
     request_timeout_s: float = 60.0
     time_limit_s: float = 600.0
+    rate_per_s: float | None = None
+    arrivals: str = "poisson"
+    seed: int = 1
 
     @property
     def long_lived(self) -> bool:
@@ -110,7 +119,7 @@ Reports = Mapping[str, dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
-class _Trial:
+class Trial:
     """One load as programs: how they are started, watched and read.
 
     ``share`` tells from the client and the time so far how much is done. ``read`` returns the result and
@@ -146,7 +155,7 @@ class _Watch:
 
 
 def _run(
-    lab: Lab, trial: _Trial, commands: Mapping[str, list[str]], placement: Placement, directory: Path, watch: _Watch
+    lab: Lab, trial: Trial, commands: Mapping[str, list[str]], placement: Placement, directory: Path, watch: _Watch
 ) -> tuple[dict[str, Any], Reports]:
     with running(lab.hosts[SERVER], commands[SERVER], directory, "server") as server:
         server.await_start(trial.ready)
@@ -160,15 +169,16 @@ def _run(
     return trial.read(server, client)
 
 
-def _measure(
+def measure_trial(
     lab: Lab,
     stack: StackUnderTest,
-    trial: _Trial,
+    trial: Trial,
     directory: Path,
     placement: Placement,
     progress: Progress | None,
     collect: Wanted,
 ) -> Measurement:
+    """Run ``trial`` in ``lab`` over ``stack`` with what is to be collected beside it, and judge it."""
     watch = _Watch(lab, stack, progress)
     with Collection(collect, Site(lab, stack, directory)) as collection:
         commands = _commands(trial, placement, collection)
@@ -199,7 +209,7 @@ def _measure(
     return measurement
 
 
-def _commands(trial: _Trial, placement: Placement, collection: Collection) -> dict[str, list[str]]:
+def _commands(trial: Trial, placement: Placement, collection: Collection) -> dict[str, list[str]]:
     """Return by host what is run: pinned, and with what the collectors want to know."""
     return {
         host: pinned([*command, *collection.program_options(host)], placement.cpus(host))
@@ -220,16 +230,17 @@ def failure_problems(result: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _last_document(program: Program) -> dict[str, Any]:
+def last_document(program: Program) -> dict[str, Any]:
+    """Return the result that a program printed last; raises :class:`LabError` when it gave none."""
     documents = program.documents()
     if not documents:
         raise LabError(f"{program.name} gave no result: {program.last_words()}", exit_code=1)
     return documents[-1]
 
 
-def _read_own(server: Program, client: Program) -> tuple[dict[str, Any], Reports]:
+def read_own(server: Program, client: Program) -> tuple[dict[str, Any], Reports]:
     """Read the results of our own generators."""
-    result, served = _last_document(client), _last_document(server)
+    result, served = last_document(client), last_document(server)
     return result, {CLIENT: result.pop("stack"), SERVER: served.get("stack")}
 
 
@@ -244,7 +255,7 @@ def http(
         lines = [line for line in tail(client.stderr).splitlines() if line.startswith("{") and line.endswith("}")]
         return float(json.loads(lines[-1])["done"]) / load.requests if lines else 0.0
 
-    trial = _Trial(
+    trial = Trial(
         server=stack.command(lab, SERVER, "testbed.loadgen.server", "--listen", f"{ANY}:{HTTP_PORT}"),
         client=stack.command(
             lab, CLIENT, "testbed.loadgen.client",
@@ -252,15 +263,22 @@ def http(
             "--size-bytes", str(load.size_bytes), "--requests", str(load.requests),
             "--concurrency", str(load.concurrency), "--request-timeout-s", str(load.request_timeout_s),
             "--time-limit-s", str(load.time_limit_s), "--raw", str(directory / "requests.csv"),
+            *_open_loop(load),
         ),
         ready=announced_ready,
         limit_s=load.time_limit_s,
         connections=load.requests,
         long_lived=load.long_lived,
         share=share,
-        read=_read_own,
+        read=read_own,
     )  # fmt: skip
-    return _measure(lab, stack, trial, directory, placement, progress, collect)
+    return measure_trial(lab, stack, trial, directory, placement, progress, collect)
+
+
+def _open_loop(load: HttpLoad) -> list[str]:
+    if load.rate_per_s is None:
+        return []
+    return ["--rate", str(load.rate_per_s), "--arrivals", load.arrivals, "--seed", str(load.seed)]
 
 
 def apache(
@@ -278,33 +296,69 @@ def apache(
         except (ValueError, OSError) as error:
             raise LabError(f"ab gave no result: {client.last_words()} ({error})", exit_code=1) from error
 
+    client = real_apache.client_command(
+        Endpoint(stack.server_address(lab), HTTP_PORT), load.size_bytes, load.requests,
+        load.concurrency, load.request_timeout_s, percentiles,
+    )  # fmt: skip
+    with _web_server(load, directory) as (server, ready):
+        trial = _web_trial(
+            stack, load, server, ready, client, lambda client, _: real_apache.parse_progress(tail(client.stderr)), read
+        )
+        return measure_trial(lab, stack, trial, directory, placement, progress, collect)
+
+
+def curl(
+    lab: Lab, stack: StackUnderTest, load: HttpLoad, directory: Path,
+    *, placement: Placement = ANYWHERE, progress: Progress | None = None, collect: Wanted = NOTHING,
+) -> Measurement:  # fmt: skip
+    """Measure the real curl against the real apache2, one request after the other. Raises as :func:`http` does."""
+    stack.require("curl")
+    if load.concurrency != 1 or load.rate_per_s is not None:
+        raise LabError("curl makes one request at a time: concurrency must be 1, without a rate", 1)
+    client = real_curl.command(
+        Endpoint(stack.server_address(lab), HTTP_PORT), load.size_bytes, load.requests, load.request_timeout_s
+    )
+    with _web_server(load, directory) as (server, ready):
+        trial = _web_trial(
+            stack, load, server, ready, client,
+            lambda client, _: client.stdout.read_bytes().count(b"\n"),
+            lambda _, client: (real_curl.parse_result(client.stdout.read_text(), load.size_bytes, load.requests), {}),
+        )  # fmt: skip
+        return measure_trial(lab, stack, trial, directory, placement, progress, collect)
+
+
+@contextmanager
+def _web_server(load: HttpLoad, directory: Path) -> Iterator[tuple[list[str], Callable[[Program], bool]]]:
+    """Give the command of an apache2 with the load's document, and how to tell that it listens; keep its logs."""
     # Not in the results' directory: the server's user may not be able to reach it.
     with tempfile.TemporaryDirectory(prefix="apache-", dir=namespace.current().scratch) as name:
         home = Path(name)
         home.chmod(0o755)
         listen = Endpoint(ANY, HTTP_PORT)
         configuration = real_apache.write_server_files(home, listen, [load.size_bytes], load.concurrency)
-        trial = _Trial(
-            server=stack.program(real_apache.server_command(configuration)),
-            client=stack.program(
-                real_apache.client_command(
-                    Endpoint(stack.server_address(lab), HTTP_PORT), load.size_bytes, load.requests,
-                    load.concurrency, load.request_timeout_s, percentiles,
-                )
-            ),
-            ready=lambda _: (home / real_apache.PID_FILE).exists(),
-            limit_s=load.time_limit_s,
-            connections=load.requests,
-            long_lived=load.long_lived,
-            share=lambda client, _: real_apache.parse_progress(tail(client.stderr)) / load.requests,
-            read=read,
-        )  # fmt: skip
         try:
-            return _measure(lab, stack, trial, directory, placement, progress, collect)
+            yield real_apache.server_command(configuration), lambda _: (home / real_apache.PID_FILE).exists()
         finally:
             for file in (configuration, home / real_apache.ERROR_LOG):
                 if file.exists():
                     shutil.copy(file, directory / f"apache2-{file.name}")
+
+
+def _web_trial(
+    stack: StackUnderTest, load: HttpLoad, server: list[str], ready: Callable[[Program], bool], client: list[str],
+    done: Callable[[Program, float], float], read: Callable[[Program, Program], tuple[dict[str, Any], Reports]],
+) -> Trial:  # fmt: skip
+    """Return the trial of real programs; ``done`` counts the requests so far."""
+    return Trial(
+        server=stack.program(server),
+        client=stack.program(client),
+        ready=ready,
+        limit_s=load.time_limit_s,
+        connections=load.requests,
+        long_lived=load.long_lived,
+        share=lambda program, elapsed_s: done(program, elapsed_s) / load.requests,
+        read=read,
+    )
 
 
 def _share_of_time(load: BulkLoad) -> Share:
@@ -314,8 +368,8 @@ def _share_of_time(load: BulkLoad) -> Share:
 
 def _read_bulk(server: Program, client: Program) -> tuple[dict[str, Any], Reports]:
     """Read the result of a transfer; what the server sent must be what a download received."""
-    result, reports = _read_own(server, client)
-    transfers = _last_document(server)["transfers"]
+    result, reports = read_own(server, client)
+    transfers = last_document(server)["transfers"]
     if transfers and result["direction"] == "download":
         result["sent_sha256"] = transfers[-1]["sent_sha256"]
     sent_bytes = transfers[-1]["sent_bytes"] if transfers else 0
@@ -333,7 +387,7 @@ def bulk(
     """Measure one transfer of our own generator. Raises as :func:`http` does."""
     stack.require("bulk")
     limit = ["--seconds", str(load.limit_seconds)] if load.limit_bytes is None else ["--bytes", str(load.limit_bytes)]
-    trial = _Trial(
+    trial = Trial(
         server=stack.command(lab, SERVER, "testbed.loadgen.bulk", "server", "--listen", f"{ANY}:{BULK_PORT}"),
         client=stack.command(
             lab, CLIENT, "testbed.loadgen.bulk", "client",
@@ -348,7 +402,7 @@ def bulk(
         share=_share_of_time(load),
         read=_read_bulk,
     )  # fmt: skip
-    return _measure(lab, stack, trial, directory, placement, progress, collect)
+    return measure_trial(lab, stack, trial, directory, placement, progress, collect)
 
 
 def iperf3(
@@ -358,7 +412,7 @@ def iperf3(
     """Measure one iperf3 transfer of ``load.limit_seconds`` (whole seconds). Raises as :func:`http` does."""
     stack.require("iperf3")
     seconds = load.limit_seconds or 1.0
-    trial = _Trial(
+    trial = Trial(
         server=stack.program(iperf.server_command(BULK_PORT)),
         client=stack.program(iperf.client_command(stack.server_address(lab), BULK_PORT, load.direction, seconds)),
         ready=lambda server: "listening" in tail(server.stdout),
@@ -369,4 +423,4 @@ def iperf3(
         share=_share_of_time(load),
         read=lambda _, client: (iperf.parse_result(client.stdout.read_text(), load.direction), {}),
     )
-    return _measure(lab, stack, trial, directory, placement, progress, collect)
+    return measure_trial(lab, stack, trial, directory, placement, progress, collect)
