@@ -8,14 +8,15 @@ import sys
 import threading
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
 from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 
 from .config import ConfigError, NetworkConfig
-from .event_loop import run
+from .event_loop import EventLoop, run
+from .path_control import CommandError, PathControl, ask, watch
 from .settings import parse_settings
 
 CHUNK_BYTES = 1 << 16
@@ -41,6 +42,10 @@ Settings = Annotated[
 ]
 Pcap = Annotated[Path | None, typer.Option(help="Write all packets to this file.")]
 Events = Annotated[Path | None, typer.Option(help="Write a line of JSON to this file for all that happens inside.")]
+PathCommands = Annotated[
+    Path | None,
+    typer.Option(metavar="SOCKET", help="Take path commands at this Unix socket (path manager userspace)."),
+]
 Trace = Annotated[bool, typer.Option("--trace", help="Print a line about every packet to standard error.")]
 Summary = Annotated[bool, typer.Option("--summary", help="Print the subflows at the end to standard error.")]
 
@@ -74,20 +79,21 @@ def connect(
     settings: Settings = None,
     pcap: Pcap = None,
     events: Events = None,
+    path_commands: PathCommands = None,
     trace: Trace = False,
     summary: Summary = False,
 ) -> None:
     """Connect to a port of a host."""
 
     config = _config(
-        address, settings, no_mptcp, trace,
+        address, settings, no_mptcp, trace, path_commands,
         congestion=congestion, scheduler=scheduler, path_manager=path_manager, pcap=pcap, events=events,
     )  # fmt: skip
 
     async def session() -> None:
         await _talk(*await asyncio.open_connection(host, port), summary)
 
-    _run(session(), config)
+    _run(session(), config, path_commands)
 
 
 @app.command()
@@ -101,13 +107,14 @@ def serve(
     settings: Settings = None,
     pcap: Pcap = None,
     events: Events = None,
+    path_commands: PathCommands = None,
     trace: Trace = False,
     summary: Summary = False,
 ) -> None:
     """Wait for one connection to a port."""
 
     config = _config(
-        address, settings, no_mptcp, trace,
+        address, settings, no_mptcp, trace, path_commands,
         congestion=congestion, scheduler=scheduler, path_manager=path_manager, pcap=pcap, events=events,
     )  # fmt: skip
 
@@ -126,7 +133,7 @@ def serve(
         server.close()
         await _talk(reader, writer, summary)
 
-    _run(session(), config)
+    _run(session(), config, path_commands)
 
 
 @app.command("script")
@@ -144,18 +151,59 @@ def play_scripts(files: Annotated[list[Path], typer.Argument(help="Scripts of pa
         sys.exit(1)
 
 
-def _run(session: Coroutine[Any, Any, None], config: NetworkConfig) -> None:
+@app.command("paths")
+def command_paths(
+    socket: Annotated[Path, typer.Argument(help="What --path-commands named.")],
+    command: Annotated[list[str], typer.Argument(help="list, monitor, announce, remove, create, destroy or prio.")],
+) -> None:
+    """Give a path command to a running connect or serve (docs/stack.md)."""
     try:
-        run(session, config)
+        if command == ["monitor"]:
+            watch(socket, lambda line: print(line, flush=True))
+        else:
+            for line in ask(socket, " ".join(command)):
+                print(line)
+    except CommandError as error:
+        _fail(error, 2)
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        _fail(f"{socket}: {error.strerror}", 1)
+
+
+def _run(session: Coroutine[Any, Any, None], config: NetworkConfig, path_commands: Path | None) -> None:
+    async def main() -> None:
+        if path_commands is None:
+            await session
+            return
+        loop = cast(EventLoop, asyncio.get_running_loop())
+        server = await PathControl(loop.driver).serve(path_commands)
+        try:
+            await session
+        finally:
+            server.close()
+            path_commands.unlink(missing_ok=True)
+
+    try:
+        run(main(), config)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        session.close()
 
 
 def _config(
-    addresses: list[str], settings: list[str] | None, no_mptcp: bool, trace: bool, **named: Any
+    addresses: list[str],
+    settings: list[str] | None,
+    no_mptcp: bool,
+    trace: bool,
+    path_commands: Path | None,
+    **named: Any,
 ) -> NetworkConfig:
     """What the options say; one with a name of its own counts more than `--set`."""
     given = parse_settings(settings or ()) | {name: value for name, value in named.items() if value is not None}
+    if path_commands is not None:
+        given.setdefault("path_manager", "userspace")
     if no_mptcp:
         given["mptcp"] = False
     if trace:

@@ -345,7 +345,8 @@ def talk(first: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         pcap = Path(directory) / "serve.pcap"
         server = subprocess.Popen(
-            [*command, "serve", "80", *far, "--pcap", str(pcap), "--trace"],
+            [*command, "serve", "80", *far, "--pcap", str(pcap), "--trace",
+             "--path-manager", "fullmesh", "--path-commands", directory + "/paths"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         refused = [*command, "connect", remote, "81", *near]
@@ -354,6 +355,8 @@ def talk(first: int) -> None:
             time.sleep(0.02)
         result = subprocess.run(refused, input=b"", capture_output=True, check=False)
         assert (result.returncode, result.stderr) == (1, b"mptcp_stack: Connection refused\n"), result
+        listed = subprocess.run([*command, "paths", directory + "/paths", "list"], capture_output=True, check=False)
+        assert (listed.returncode, listed.stdout, listed.stderr) == (0, b"", b"")
         client = subprocess.Popen(
             [*command, "connect", remote, "80", *near, "--summary"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -365,6 +368,7 @@ def talk(first: int) -> None:
         assert (client.returncode, server.returncode) == (0, 0), (report, trace)
         assert (output, received) == (b"short answer", data)
         assert pcap.stat().st_size > len(data)
+        assert not (Path(directory) / "paths").exists()
     lines = report.decode().splitlines()
     assert lines[0] == "MPTCP"
     assert sorted(line.partition(" - ")[0].rpartition(":")[0] for line in lines[1:]) == [ADDRESS, ADDRESS_6]

@@ -1,0 +1,108 @@
+"""Path commands over a Unix socket, to two stacks with two paths between them."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from ipaddress import ip_address
+
+import pytest
+
+from mptcp_stack.phy import memory_pair
+from mptcp_stack.runtime import Network, SocketNetwork
+from mptcp_stack.runtime.path_control import CommandError, PathControl, ask, watch
+from mptcp_stack.stack import LocalAddress, StackConfig
+
+from .test_cli import REPOSITORY
+from .test_multipath import FAR, NEAR
+
+
+@pytest.fixture
+def sockets(tmp_path):
+    """The control sockets of a client and a server that are connected."""
+    cable = memory_pair()
+    networks, paths = [], []
+    for ips, device in zip((NEAR, FAR), cable, strict=True):
+        addresses = tuple(LocalAddress(ip_address(ip).packed, 24) for ip in ips)
+        config = StackConfig(addresses=addresses, path_manager="userspace", time_wait_ns=10**6)
+        networks.append(SocketNetwork(Network(config, device, linger_s=0.2)))
+        paths.append(tmp_path / ips[0])
+    with networks[0] as client, networks[1] as server:
+        for network, path in zip(networks, paths, strict=True):
+            control = PathControl(network.loop.driver)
+            asyncio.run_coroutine_threadsafe(control.serve(path), network.loop).result()
+        with (
+            server.create_server(("", 80)) as listener,
+            client.create_connection((FAR[0], 80)) as near,
+            listener.accept()[0] as far,
+        ):
+            near.sendall(b"hello")
+            assert far.recv(5) == b"hello"
+            yield paths
+
+
+def until(path, *wanted):
+    """Wait until `list` has lines with these words; those lines."""
+    deadline = time.monotonic() + 5
+    while True:
+        found = [line for line in ask(path, "list") if all(word in line for word in wanted)]
+        if found:
+            return found
+        assert time.monotonic() < deadline, ask(path, "list")
+        time.sleep(0.01)
+
+
+def test_a_path_is_announced_used_and_given_up(sockets):
+    client, server = sockets
+    told = []
+    watcher = threading.Thread(target=watch, args=(client, told.append), daemon=True)
+    watcher.start()
+    assert until(client, "connection")[0].startswith(f"connection {NEAR[0]}:")
+    assert ask(server, f"announce {FAR[1]}") == []
+    until(client, "remote id 2", f"{FAR[1]}:80")
+    ask(client, f"create {NEAR[1]} 2 backup")
+    until(client, "subflow 1", NEAR[1], f"{FAR[1]}:80", "ESTABLISHED backup")
+    until(server, "subflow 1", "backup")
+    ask(client, "prio 1 regular")
+    until(server, "subflow 1", "ESTABLISHED rtt")
+    ask(client, "destroy 1")
+    ask(server, f"remove {FAR[1]}")
+    while not any(line.startswith("withdrawn id 2") for line in told):
+        time.sleep(0.01)
+    kinds = [line.split()[0] for line in told]
+    assert kinds[-4:] == ["announced", "subflow_opened", "subflow_closed", "withdrawn"]
+    assert len({line.split("token ")[1] for line in told}) == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "reason"),
+    [
+        ("", "no command ''; there are list, monitor, announce, remove, create, destroy, prio"),
+        ("create 10.0.1.1", "usage: create ADDRESS ID [backup] [token TOKEN]"),
+        (f"create {NEAR[1]} 7", "the peer has no address 7; there are 0"),
+        (f"create {NEAR[1]} 0 spare", "'spare': must be backup"),
+        ("create 10.9.9.9 0", "Cannot assign requested address"),
+        ("announce nothing", "'nothing' does not appear to be an IPv4 or IPv6 address"),
+        ("destroy 5", "no subflow 5; there are 0"),
+        ("prio x backup", "the subflow must be a number, not 'x'"),
+        ("prio 0 some", "'some': must be backup or regular"),
+        ("destroy 0 token 1", "which connection? token must be one of: 0x"),
+    ],
+)
+def test_mistakes(sockets, command, reason):
+    with pytest.raises(CommandError) as caught:
+        ask(sockets[0], command)
+    assert str(caught.value).startswith(reason)
+
+
+def test_from_the_command_line(sockets, tmp_path):
+    def call(*arguments):
+        command = [sys.executable, "-m", "mptcp_stack", "paths", *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    code, output, _ = call(sockets[0], "list")
+    assert (code, output.splitlines()) == (0, ask(sockets[0], "list"))
+    assert call(sockets[0], "destroy", "9") == (2, "", "mptcp_stack: no subflow 9; there are 0\n")
+    assert call(tmp_path / "none", "list")[::2] == (1, f"mptcp_stack: {tmp_path / 'none'}: No such file or directory\n")
