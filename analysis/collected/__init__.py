@@ -18,9 +18,17 @@ from analysis.collected.files import Collected, UnreadableFile, collected_direct
 __all__ = ["PARSERS", "Collected", "UnreadableFile", "collected_directories", "load"]
 
 PARSERS = {
+    "cpu": "analysis.collected.cpu:parse",
+    "events": "analysis.collected.events:parse",
     "interfaces": "analysis.collected.interfaces:parse",
+    "mptcp-monitor": "analysis.collected.mptcp_monitor:parse",
     "nstat": "analysis.collected.nstat:parse",
+    "pcap": "analysis.collected.pcap:parse",
+    "perf": "analysis.collected.perf:parse",
+    "socket-states": "analysis.collected.socket_states:parse",
+    "sockets": "analysis.collected.sockets:parse",
     "softnet": "analysis.collected.softnet:parse",
+    "tracepoints": "analysis.collected.tracepoints:parse",
 }
 """Parsers by name of the collector; each takes a :class:`Collected` and gives a frame."""
 

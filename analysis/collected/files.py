@@ -76,12 +76,12 @@ class Collected:
 
     def seconds(self, time_ns: int) -> float:
         """Return a time of CLOCK_MONOTONIC as seconds since the load began."""
-        return (time_ns - self.sidecar["workload"]["began_ns"]) / 1e9
+        return float(time_ns - self.sidecar["workload"]["began_ns"]) / 1e9
 
-    def wall_seconds(self, wall_s: float) -> float:
-        """Return a time of day, in seconds since the epoch, as seconds since the load began."""
+    def wall_seconds(self, wall_ns: int) -> float:
+        """Return a time of day, in ns since the epoch, as seconds since the load began."""
         clock = self.sidecar["clocks"][0]
-        return self.seconds(round(wall_s * 1e9) - clock["wall_ns"] + clock["monotonic_ns"])
+        return self.seconds(wall_ns - clock["wall_ns"] + clock["monotonic_ns"])
 
     def readings(self) -> Iterator[Reading]:
         """Read the lines of a sampled collector's file. Raises UnreadableFile for one that is none."""
@@ -95,8 +95,8 @@ class Collected:
                     except (ValueError, KeyError) as error:
                         raise UnreadableFile(f"{path}:{number}: not a reading ({error})") from error
 
-    def frame(self, rows: list[dict[str, Any]]) -> pd.DataFrame:
-        """Return rows as a frame. Raises UnreadableFile when there are none."""
+    def frame(self, rows: list[dict[str, Any]] | dict[str, Any]) -> pd.DataFrame:
+        """Return rows, or columns, as a frame. Raises UnreadableFile when there are none."""
         if not rows:
             raise UnreadableFile(f"{self.directory}: collector {self.name} saw nothing")
         return pd.DataFrame(rows)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pandas as pd
 
@@ -10,16 +11,17 @@ from analysis.collected.files import Collected
 
 
 def parse(collected: Collected) -> pd.DataFrame:
-    """Return one row a sample and counter: `time_s`, `host`, `counter`, `value`, cumulative; zeros are left out.
+    """Return one row a sample and counter: `time_s`, `host`, `stack`, `counter`, `value`, cumulative, zeros left out.
 
+    `stack` is "kernel" or "ours". A host whose programs use our stack has both: its kernel forwards the packets.
     What a load added to a counter is its last value minus its first. Gauges such as TcpCurrEstab are states.
     """
-    rows = [
-        {"time_s": reading.time_s, "host": reading.host, "counter": counter, "value": value}
-        for reading in collected.readings()
-        for counter, value in (_single(reading.content) if reading.source == "snmp6" else _pairs(reading.content))
-        if value
-    ]
+    rows = []
+    for reading in collected.readings():
+        stack = "ours" if reading.source == "stack" else "kernel"
+        at = {"time_s": reading.time_s, "host": reading.host, "stack": stack}
+        counted = _READERS[reading.source](reading.content)
+        rows += [at | {"counter": counter, "value": value} for counter, value in counted if value]
     return collected.frame(rows)
 
 
@@ -35,3 +37,12 @@ def _single(text: str) -> Iterator[tuple[str, int]]:
     for line in text.splitlines():
         name, value = line.split()
         yield name, int(value)
+
+
+_READERS: dict[str, Callable[[Any], Iterable[tuple[str, int]]]] = {
+    "snmp": _pairs,
+    "netstat": _pairs,
+    "snmp6": _single,
+    "stack": dict[str, int].items,
+}
+"""By source."""

@@ -77,6 +77,10 @@ class Network:
         """Counts of what happened, under the names of the kernel's MIB where it has one."""
         return self.stack.counters
 
+    def connections(self) -> list[dict[str, object]]:
+        """What `mptcp_info` says of every connection that is not over yet."""
+        return [mptcp_info(connection) for connection in self.stack.connections]
+
     def close(self) -> None:
         """Close the device, and undo what `open` did to the host. May be called again."""
         self._resources.close()
@@ -122,6 +126,7 @@ def mptcp_info(connection: Connection) -> dict[str, object]:
                 "backup": subflow.backup,
                 "srtt_ns": subflow.srtt_ns,
                 "cwnd_bytes": subflow.cwnd_bytes,
+                "in_flight_bytes": subflow.in_flight_bytes,
                 "bytes_sent": subflow.bytes_sent,
                 "bytes_received": subflow.bytes_received,
             }

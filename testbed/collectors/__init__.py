@@ -16,9 +16,17 @@ if TYPE_CHECKING:
     from testbed.collectors.base import Collector
 
 COLLECTORS = {
+    "cpu": "testbed.collectors.cpu:Cpu",
+    "events": "testbed.collectors.events:Events",
     "interfaces": "testbed.collectors.interfaces:Interfaces",
+    "mptcp-monitor": "testbed.collectors.mptcp_monitor:MptcpMonitor",
     "nstat": "testbed.collectors.nstat:Nstat",
+    "pcap": "testbed.collectors.pcap:Pcap",
+    "perf": "testbed.collectors.perf:Perf",
+    "socket-states": "testbed.collectors.socket_states:SocketStates",
+    "sockets": "testbed.collectors.sockets:Sockets",
     "softnet": "testbed.collectors.softnet:Softnet",
+    "tracepoints": "testbed.collectors.tracepoints:Tracepoints",
 }
 """Collectors by name; more classes of the same interface may be named directly."""
 

@@ -92,6 +92,10 @@ class Collector(ABC):
         """Return further options for our generator that runs in `host`, a host that uses our stack."""
         return []
 
+    def program_file(self, host: str) -> str | None:
+        """Return the name of the file that such options make the generator in `host` write, None for none."""
+        return None
+
 
 class RunningCollector(Collector):
     """A collector that runs something of its own from `start` to `stop`."""
@@ -131,6 +135,8 @@ class SampledCollector(Collector):
     """
 
     settings_type: ClassVar[type[Settings]] = Sampling
+    stack_samples: ClassVar[str | None] = None
+    """What our generators sample of our stack, where that runs: a name of `testbed.loadgen.samples.KINDS`."""
 
     @property
     def file(self) -> str:
@@ -138,8 +144,21 @@ class SampledCollector(Collector):
         return f"{self.name}.jsonl"
 
     def places(self, site: Site) -> list[Place]:
-        """Return the hosts that are watched."""
-        return site.places
+        """Return the hosts whose kernel is watched; by default not those where our stack is asked instead."""
+        return [place for place in site.places if self.stack_samples is None or not site.ours(place.name)]
+
+    def program_options(self, site: Site, host: str) -> list[str]:
+        if self.stack_samples is None:
+            return []
+        interval_s = self.settings.interval / 1e9
+        return ["--sample", f"{self.stack_samples},{host},{interval_s:g},{site.directory / self.stack_file(host)}"]
+
+    def program_file(self, host: str) -> str | None:
+        return None if self.stack_samples is None else self.stack_file(host)
+
+    def stack_file(self, host: str) -> str:
+        """Return the name of the file that has our stack's own samples."""
+        return f"{self.name}-{host}.jsonl"
 
     @abstractmethod
     def sources(self, places: Iterable[Place]) -> Iterable[Source]:

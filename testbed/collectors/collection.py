@@ -149,7 +149,11 @@ class Collection:
                     member.collector.start(self._site)
                 except LabError as error:
                     self._fail(member, FAILED, error.message)
-        sampled = [member.collector for member in members if isinstance(member.collector, SampledCollector)]
+        sampled = [
+            collector
+            for collector in (member.collector for member in members)
+            if isinstance(collector, SampledCollector) and collector.places(self._site)
+        ]
         for name, why in self._sampler.start(sampled).items():
             self._fail(self._members[name], UNSUPPORTED, why)
 
@@ -173,6 +177,8 @@ class Collection:
             member.report = report
             if report.failure and member.outcome == RAN:
                 member.end(FAILED, report.failure)
+        for member in self._members.values():
+            self._add_program_files(member)
         self._clocks.append(_clock())
         document = {
             "format": FORMAT,
@@ -187,6 +193,13 @@ class Collection:
             "collectors": self.records,
         }
         (self._site.directory / SIDECAR).write_text(json.dumps(document, indent=2) + "\n")
+
+    def _add_program_files(self, member: _Member) -> None:
+        """Note what our generators wrote for a collector."""
+        for host in filter(self._site.ours, (place.name for place in self._site.places)):
+            file = member.collector.program_file(host)
+            if file is not None and (self._site.directory / file).exists():
+                member.report.files.append(file)
 
 
 def _clock() -> dict[str, int]:

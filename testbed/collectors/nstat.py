@@ -1,4 +1,4 @@
-"""The kernel's protocol counters over time (MIB, MPTCP's among them): what `nstat` prints, without its history."""
+"""Protocol counters over time (MIB, MPTCP's among them): what `nstat` prints, without its history."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import ClassVar
 
-from testbed.collectors.base import Place, SampledCollector, Sampling, Settings, Source
+from testbed.collectors.base import Place, SampledCollector, Sampling, Settings, Site, Source
 from testbed.units import TimeNs
 
 FILES = ("snmp", "netstat", "snmp6")
@@ -22,8 +22,13 @@ class Nstat(SampledCollector):
     """``/proc/net/snmp``, ``netstat`` and, with IPv6, ``snmp6`` of every host."""
 
     name = "nstat"
-    summary = "the kernel's IP, TCP and MPTCP counters of every host"
+    summary = "IP, TCP and MPTCP counters of every host, the kernel's and our stack's"
     settings_type: ClassVar[type[Settings]] = NstatSettings
+    stack_samples = "counters"
+
+    def places(self, site: Site) -> list[Place]:
+        """Return all hosts: where our stack runs, the kernel forwards its packets."""
+        return site.places
 
     def sources(self, places: Iterable[Place]) -> Iterable[Source]:
         """Return each host's tables."""

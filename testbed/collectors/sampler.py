@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from testbed.collectors.base import Place, SampledCollector, Source
+from testbed.errors import LabError
 
 
 @dataclass
@@ -105,6 +106,8 @@ def _open(order: Order, directory: Path, resources: ExitStack) -> Sampled | str:
     collector: SampledCollector = getattr(import_module(module), name)(order.settings)
     try:
         sources = list(collector.sources(order.places))
+    except LabError as error:
+        return error.message
     except OSError as error:
         return str(error)
     file = resources.enter_context((directory / order.file).open("w"))

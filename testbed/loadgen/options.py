@@ -9,6 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from testbed.loadgen import samples
+
 STACK_LOOPS = ("asyncio", "mptcp_stack")
 """Event loops that carry the connections: the kernel's sockets, or this project's own stack."""
 
@@ -82,6 +84,9 @@ def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--set", action="append", default=[], dest="settings", metavar="NAME=VALUE",
                        help="any setting of our stack; a wrong name lists them all")  # fmt: skip
     group.add_argument("--pcap", type=Path, help="write what our stack sends and receives to this file")
+    group.add_argument("--events", type=Path, help="write a line of JSON to this file for all that happens inside")
+    group.add_argument("--sample", action="append", default=[], type=samples.order, dest="samples",
+                       metavar="KIND,LABEL,SECONDS,FILE", help="write what our stack says of itself")  # fmt: skip
 
 
 def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
@@ -90,11 +95,14 @@ def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
         return asyncio.SelectorEventLoop()
     from mptcp_stack.runtime import EventLoop, NetworkConfig, parse_settings
 
-    names = ("congestion", "scheduler", "path_manager", "pcap")
+    names = ("congestion", "scheduler", "path_manager", "pcap", "events")
     named = {name: value for name in names if (value := getattr(arguments, name)) is not None}
     if arguments.no_mptcp:
         named["mptcp"] = False
-    return EventLoop(NetworkConfig(addresses=tuple(arguments.address), **parse_settings(arguments.settings) | named))
+    loop = EventLoop(NetworkConfig(addresses=tuple(arguments.address), **parse_settings(arguments.settings) | named))
+    for order in arguments.samples:
+        samples.start(loop, order)
+    return loop
 
 
 def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:

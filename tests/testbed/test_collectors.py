@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis.collected import UnreadableFile, load
+from analysis.collected import PARSERS, UnreadableFile, load
 from testbed.collectors import COLLECTORS, create, expand
 from testbed.collectors.base import NotApplicable, Report, RunningCollector, SampledCollector, Site, Source
 from testbed.collectors.collection import Collection, Wanted
@@ -117,6 +117,10 @@ def test_every_collector_says_what_it_collects() -> None:
         collector = create(name)
         assert collector.name == name
         assert collector.summary
+
+
+def test_every_collector_has_a_parser() -> None:
+    assert set(PARSERS) == set(COLLECTORS)
 
 
 def test_sampling_process_reads_at_the_beginning_and_the_end(site: Site) -> None:
