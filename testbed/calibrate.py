@@ -26,8 +26,8 @@ from testbed.links.shaping import burst_bytes
 from testbed.spec import End, Impairments, Link
 from testbed.units import format_rate
 
-# Offered beyond the asked rate, in tolerances: keeps the queue full, and shows a link that is too fast.
-_EXCESS = 3
+# Offered beyond the asked rate: keeps the queue full, and shows a link that is too fast.
+_EXCESS = 0.15
 # More than this at once would measure the machine, not its links.
 _MAX_TOTAL_BPS = 1_000_000_000
 _SETTLE_S = 0.05
@@ -38,7 +38,6 @@ _MIN_PACKETS, _FRAME_BYTES = 200, 1514
 _MAX_BURST = 16  # packets
 _PROBES, _MORE_PROBES = 400, 1000
 _PROBE_GAP_US = 1000
-_DELAY_TOLERANCE_NS = 500_000
 # How many standard deviations the number of lost packets may be away: by chance one link in some thousands.
 _LOSS_DEVIATIONS = 3.7
 _SECOND = 1_000_000_000
@@ -120,16 +119,16 @@ class _Direction:
 
     @property
     def rate_bps(self) -> int:
-        return self.asked.rate_bps or 0
+        return self.asked.capacity_bps or 0
 
     @property
     def queue_bytes(self) -> int:
-        return self.asked.queue_bytes or 0
+        return self.asked.queue_bytes or (self.asked.queue_packets or 0) * self.link.frame_bytes
 
     def begin(self) -> Calibration:
         """A result to be filled."""
         name = f"{self.sender.host}->{self.receiver.host}"
-        return Calibration(self.link.name, name, self.rate_bps, 0.0, self.link.tolerance)
+        return Calibration(self.link.name, name, self.rate_bps, 0.0, self.link.tolerance.rate)
 
 
 _Measure = Callable[[Sequence[_Direction], Mapping[str, Host], bool], list[Calibration]]
@@ -145,7 +144,7 @@ def calibrate(links: Sequence[Link], hosts: Mapping[str, Host]) -> list[Calibrat
     directions = [
         _Direction(link, asked, link.ends[i], link.ends[1 - i])
         for link in links
-        if link.kind != "veth"
+        if link.kind != "direct"
         for i, asked in enumerate(link.directions)
     ]
     rates = _attempt([one for one in directions if one.rate_bps], hosts, _measure_rates)
@@ -218,7 +217,7 @@ def _received(direction: _Direction, hosts: Mapping[str, Host]) -> tuple[int, in
 def _sending(directions: Sequence[_Direction], hosts: Mapping[str, Host]) -> Iterator[None]:
     flows = defaultdict(list)
     for one in directions:
-        offered_bps = round(one.rate_bps * (1 + _EXCESS * one.link.tolerance))
+        offered_bps = round(one.rate_bps * (1 + _EXCESS))
         burst = max(1, min(_MAX_BURST, one.queue_bytes // 2 // _FRAME_BYTES))
         first = (one.queue_bytes + burst_bytes(one.rate_bps)) // _FRAME_BYTES
         flows[one.sender.host].append(f"{one.receiver.address.ip}={offered_bps}={burst}={first}")
@@ -303,7 +302,7 @@ def _delivery(direction: _Direction, sent: int, arrived: Sequence[Any]) -> Deliv
         asked_loss=asked.mean_loss,
         loss_spread=_loss_spread(asked, sent),
         # Of packets close together jitter delays some to keep their order.
-        tolerance_ms=(_DELAY_TOLERANCE_NS + direction.link.tolerance * asked_ns + asked.jitter_ns) / 1e6,
+        tolerance_ms=(direction.link.tolerance.delay_ns + asked.jitter_ns) / 1e6,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from types import TracebackType
@@ -11,7 +12,7 @@ from testbed import calibrate, kernel_mptcp, namespace
 from testbed.calibrate import Calibration
 from testbed.congestion import set_congestion_control
 from testbed.hosts import Host
-from testbed.links import cable
+from testbed.links import backends, cable
 from testbed.links.bond import Bond
 from testbed.links.emulator.control import Counters, Emulation
 from testbed.mininet_backend import MininetBackend
@@ -23,13 +24,15 @@ from testbed.spec import Topology
 class Lab:
     """Hosts and links of a topology, from `with` to the end of its block.
 
-    Entering raises LabError when anything is not as the topology says; leaving ends every program in the hosts.
+    Making one raises Unsupported when this kernel cannot realise a link. Entering raises LabError when anything is
+    not as the topology says; leaving ends every program in the hosts.
     """
 
     def __init__(self, topology: Topology) -> None:
-        self.topology = topology
         self._namespace = namespace.current()
-        self._backend = MininetBackend(topology)
+        self._asked = topology
+        self.topology, self._moved = backends.resolve(topology)
+        self._backend = MininetBackend(self.topology)
         self._bond: Bond | None = None
         self._emulation: Emulation | None = None
         self._calibration: list[Calibration] = []
@@ -76,9 +79,18 @@ class Lab:
         return placed(placement, self.hosts, self._namespace.machine, emulator_pid)
 
     def seed_links(self, seed: int) -> None:
-        """Begin the dice of emulated links anew: the same seed and the same packets give the same losses."""
+        """Put emulated links into their first state, with new dice: the same seed and packets give the same losses."""
         if self._emulation is not None:
             self._emulation.seed(seed)
+
+    def start_schedules(self) -> int:
+        """Begin the schedules and traces of links; when that was, in ns of the monotonic clock.
+
+        To be called when a workload starts; again, they begin anew.
+        """
+        if self._emulation is not None:
+            return self._emulation.start_schedules()
+        return time.monotonic_ns()
 
     def link_counters(self) -> Counters:
         """What every link but bare ones delivered and dropped so far; LabError when the emulator has failed."""
@@ -119,8 +131,10 @@ class Lab:
     def describe(self) -> dict[str, Any]:
         """The lab as the system says it is, for a run's manifest (JSON)."""
         return {
-            "topology": self.topology.model_dump(mode="json"),
-            "links": [cable.describe(link, self.hosts) for link in self.topology.links],
+            "topology": self._asked.model_dump(mode="json"),
+            "links": [
+                cable.describe(link, self.hosts) | {"moved": self._moved.get(link.name)} for link in self.topology.links
+            ],
             "emulator": self._emulation and {"real_time": self._emulation.real_time},
             "calibration": [asdict(result) | {"ok": result.ok, "text": str(result)} for result in self._calibration],
             "bond": self._bond.describe() if self._bond else None,

@@ -94,7 +94,7 @@ class MininetBackend:
         for link in self._topology.links:
             first, second = link.ends
             names = {"intfName1": first.interface, "intfName2": second.interface}
-            kind = {"cls": WiredLink, "wire_ends": wire_ends(link)} if link.kind != "veth" else {}
+            kind = {"cls": WiredLink, "wire_ends": wire_ends(link)} if link.kind != "direct" else {}
             self._net.addLink(first.host, second.host, **names, **kind)
         self._net.build()
 

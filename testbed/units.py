@@ -37,6 +37,22 @@ def parse_size_bytes(value: Any) -> int:
     return _parse(value, _SIZE_UNITS, "100 kB")
 
 
+def parse_queue(value: Any) -> tuple[float, str]:
+    """Amount and unit ("bytes", "packets" or "bdp") of "100 kB", "60 packets" or "1.5 bdp"; ValueError otherwise."""
+    example = 'must look like "100 kB", "60 packets" or "1.5 bdp" (bandwidth x delay)'
+    match = _QUANTITY.fullmatch(str(value).strip())
+    unit = match.group(2) if match else ""
+    if match and unit in ("packet", "packets", "bdp"):
+        amount = float(match.group(1))
+        if amount <= 0 or (unit != "bdp" and not amount.is_integer()):
+            raise ValueError(example)
+        return amount, "bdp" if unit == "bdp" else "packets"
+    try:
+        return parse_size_bytes(value), "bytes"
+    except ValueError as error:
+        raise ValueError(f"{example}: {error}" if match and unit in ("", *_SIZE_UNITS) else example) from None
+
+
 def parse_time_ns(value: Any) -> int:
     """Nanoseconds of "10 ms" or of a plain number of nanoseconds, zero allowed; ValueError otherwise."""
     return _parse(value, _TIME_UNITS, "10 ms", least=0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from testbed.commands import run
 from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.links import wire_ends
@@ -15,10 +16,14 @@ from testbed.links.shaping import counters as shaper_counters
 from testbed.links.shaping import read_back, redirect, shape
 from testbed.spec import Link
 
+_USUAL_MTU = 1500
+
 
 def set_up(link: Link, hosts: Mapping[str, Host]) -> None:
     """Set a link's hosts' offloads and shape what the kernel shapes; LabError that names it when refused."""
     try:
+        if link.mtu != _USUAL_MTU:
+            _set_mtu(link, hosts)
         for end in link.ends:
             set_offloads(hosts[end.host], end.interface, link.wire)
         if link.kind == "tc":
@@ -26,11 +31,16 @@ def set_up(link: Link, hosts: Mapping[str, Host]) -> None:
             redirect(first, second)
             redirect(second, first)
             for wire_end, direction in zip((first, second), reversed(link.directions), strict=True):
-                assert direction.rate_bps
-                assert direction.queue_bytes
-                shape(wire_end, direction.rate_bps, direction.queue_bytes)
+                shape(wire_end, direction, link.frame_bytes)
     except LabError as error:
         raise type(error)(f"link {link.name}: {error.message}", error.exit_code) from None
+
+
+def _set_mtu(link: Link, hosts: Mapping[str, Host]) -> None:
+    for end in link.ends:
+        hosts[end.host].run(f"ip link set {end.interface} mtu {link.mtu}".split())
+    for wire_end in wire_ends(link) if link.kind != "direct" else ():
+        run(f"ip link set {wire_end} mtu {link.mtu}".split())
 
 
 def counters(link: Link) -> dict[str, dict[str, int]]:
@@ -49,6 +59,7 @@ def describe(link: Link, hosts: Mapping[str, Host]) -> dict[str, Any]:
     return {
         "name": link.name,
         "kind": link.kind,
+        "mtu": link.mtu,
         "shaping": shaping,
         "offloads": {end.interface: read_offloads(hosts[end.host], end.interface) for end in link.ends},
     }

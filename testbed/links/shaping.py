@@ -1,23 +1,29 @@
-"""Rate and queue of the far end of a wire: one token bucket filter with a drop-tail queue in bytes.
+"""What the kernel's shapers do at the far end of a wire: rate and queue by a token bucket filter, the rest by netem.
 
-TBF rather than HTB: one qdisc says it all, its `limit` is a bfifo, and the two measure alike here (47.7 Mbit/s of
-TCP payload at 50). Whatever the kernel refuses is an error; whatever it accepts is read back and compared.
+TBF rather than HTB: one qdisc says it all, its `limit` is a bfifo, and the two measure alike (47.7 Mbit/s of TCP
+payload at 50). With netem, TBF is its child: packets are delayed and lost first, then queued; so what waits is TBF's
+queue alone and not what is on its way. Whatever the kernel refuses is an error; whatever TBF accepts is read back and
+compared, netem's delay and loss are measured by the calibration.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from testbed.commands import run
 from testbed.errors import LabError, Unsupported
+from testbed.spec import Impairments
 
 # How much may pass at once after a pause: a timer that fires late by less than this costs no throughput.
 _BURST_NS = 1_000_000
-_MIN_BURST_BYTES = 10 * 1514
+_MIN_BURST_PACKETS = 10
 # The kernel keeps rate and burst in units of its own; they come back up to this much different.
 _ROUNDING = 0.01
+# Packets on their way in netem: a second of a Gigabit of full packets.
+_NETEM_LIMIT = 100_000
 
 
 @dataclass(frozen=True)
@@ -29,27 +35,79 @@ class Shaping:
     burst_bytes: int
 
 
-def burst_bytes(rate_bps: int) -> int:
+def burst_bytes(rate_bps: int, frame_bytes: int = 1514) -> int:
     """The bucket's depth at a rate: a millisecond's worth, but at least ten packets."""
-    return max(_MIN_BURST_BYTES, rate_bps * _BURST_NS // 8 // 10**9)
+    return max(_MIN_BURST_PACKETS * frame_bytes, rate_bps * _BURST_NS // 8 // 10**9)
 
 
-def shape(interface: str, rate_bps: int, queue_bytes: int) -> None:
-    """Shape what leaves by `interface`; Unsupported or LabError when it is not exactly so afterwards."""
-    burst = burst_bytes(rate_bps)
-    result = run(
-        f"tc qdisc replace dev {interface} root tbf rate {rate_bps}bit burst {burst} limit {queue_bytes}".split(),
-        check=False,
-    )
+def shaping(asked: Impairments, frame_bytes: int) -> Shaping | None:
+    """What the token bucket filter has to do for a direction; None without a rate."""
+    if not asked.rate_bps:
+        return None
+    queue = asked.queue_bytes or (asked.queue_packets or 0) * frame_bytes
+    return Shaping(asked.rate_bps, queue, burst_bytes(asked.rate_bps, frame_bytes))
+
+
+def commands(interface: str, asked: Impairments, frame_bytes: int) -> list[str]:
+    """The commands of `tc` that make `interface` do to what leaves by it what is asked."""
+    parent, handle = "root", "1:"
+    lines = []
+    if asked.beyond_shaping:
+        lines.append(
+            f"qdisc replace dev {interface} root handle 1: netem limit {_NETEM_LIMIT} {' '.join(_netem(asked))}"
+        )
+        parent, handle = "parent 1:1", "2:"
+    filter_ = shaping(asked, frame_bytes)
+    if filter_:
+        lines.append(
+            f"qdisc replace dev {interface} {parent} handle {handle} tbf rate {filter_.rate_bps}bit "
+            f"burst {filter_.burst_bytes} limit {filter_.queue_bytes}"
+        )
+        if asked.queue_packets:
+            lines.append(f"qdisc replace dev {interface} parent {handle}1 pfifo limit {asked.queue_packets}")
+    return lines
+
+
+def _netem(asked: Impairments) -> list[str]:
+    """Arguments of netem, see tc-netem(8)."""
+    words = []
+    if asked.delay_ns:
+        words.append(f"delay {asked.delay_ns}ns")
+    if asked.burst_loss:
+        bursts = asked.burst_loss
+        in_bad = 1 - (1 - bursts.lost) * (1 - asked.loss)
+        shares = (bursts.enter, bursts.leave, in_bad, asked.loss)
+        words.append("loss gemodel " + " ".join(_percent(share) for share in shares))
+    elif asked.loss:
+        words.append(f"loss {_percent(asked.loss)}")
+    if asked.duplicate:
+        words.append(f"duplicate {_percent(asked.duplicate)}")
+    return words
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:g}%"
+
+
+def shape(interface: str, asked: Impairments, frame_bytes: int) -> None:
+    """Do to what leaves by `interface` what is asked; Unsupported or LabError when it is not so afterwards."""
+    for line in commands(interface, asked, frame_bytes):
+        _tc(f"{interface}: this kernel cannot shape links with", line.split())
+    filter_ = shaping(asked, frame_bytes)
+    if filter_:
+        verify(interface, filter_)
+
+
+def _tc(refusal: str, argv: Sequence[str]) -> None:
+    result = run(["tc", *argv], check=False)
     if result.returncode != 0:
-        reason = " ".join(result.stderr.split())
-        raise Unsupported(f"{interface}: this kernel cannot shape links with tbf: {reason}")
-    verify(interface, Shaping(rate_bps, queue_bytes, burst))
+        kind = next((word for word in argv if word in ("tbf", "netem", "pfifo")), argv[0])
+        raise Unsupported(f"{refusal} {kind}: {' '.join(result.stderr.split())}")
 
 
 def read_back(interface: str) -> Shaping | None:
-    """What the kernel says it does to packets leaving by `interface`; None when it does not shape them."""
-    qdisc = _tbf(interface)
+    """The rate and queue that the kernel says it gives what leaves by `interface`; None when it does not shape it."""
+    qdisc = _qdiscs(interface).get("tbf")
     if qdisc is None:
         return None
     options = qdisc["options"]
@@ -57,16 +115,21 @@ def read_back(interface: str) -> Shaping | None:
 
 
 def counters(interface: str) -> dict[str, int]:
-    """What the shaper of `interface` delivered and dropped so far; empty when there is none."""
-    qdisc = _tbf(interface)
-    if qdisc is None:
+    """What the shapers of `interface` delivered and dropped so far; empty when there are none."""
+    qdiscs = _qdiscs(interface)
+    netem, filter_ = qdiscs.get("netem"), qdiscs.get("tbf")
+    last = filter_ or netem
+    if last is None:
         return {}
-    return {"delivered": qdisc["packets"], "delivered_bytes": qdisc["bytes"], "queue_dropped": qdisc["drops"]}
+    dropped = filter_["drops"] if filter_ else 0
+    counted = {"delivered": last["packets"], "delivered_bytes": last["bytes"], "queue_dropped": dropped}
+    # netem counts what its child drops as well.
+    return counted | ({"lost": netem["drops"] - dropped} if netem else {})
 
 
-def _tbf(interface: str) -> dict[str, Any] | None:
+def _qdiscs(interface: str) -> dict[str, Any]:
     qdiscs = json.loads(run(["tc", "-s", "-j", "-r", "qdisc", "show", "dev", interface]).stdout)
-    return next((qdisc for qdisc in qdiscs if qdisc["kind"] == "tbf"), None)
+    return {qdisc["kind"]: qdisc for qdisc in qdiscs}
 
 
 def verify(interface: str, asked: Shaping) -> None:

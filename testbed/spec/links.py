@@ -1,147 +1,157 @@
-"""Links and what they do to packets."""
+"""Links: a cable between two interfaces, what it does to packets, and what realises it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from testbed.spec.hosts import End, LinkName
-from testbed.units import Probability, RateBps, SizeBytes, TimeNs
+from testbed.spec.impairments import FRAME_OVERHEAD_BYTES, Changes, Impairments
+from testbed.spec.schedule import Change, Moment, timeline
+from testbed.units import Probability, TimeNs
 from testbed.validation import FieldError, Frozen
 
+Wire = Literal["mtu", "super-segments"]
+LinkKind = Literal["direct", "tc", "emulator"]
+Backend = Literal["auto", "direct", "tc", "emulator"]
 
-class BurstLoss(Frozen):
-    """Losses that come in bursts (Gilbert and Elliott's model): a state of loss that packets enter and leave.
+_SHAPING = ("rate", "queue")
+# Not jitter and reordering: netem's jitter changes the order of packets, its reordering takes the delay away.
+_NETEM = ("delay", "loss", "burst_loss", "duplicate")
+_EMULATED = (*_SHAPING, *_NETEM, "jitter", "reorder", "reorder_extra", "trace", "schedule")
+ABILITIES: Mapping[LinkKind, Mapping[str, str]] = {
+    "direct": {"super-segments": ""},
+    "tc": dict.fromkeys(_SHAPING, "tbf") | dict.fromkeys(_NETEM, "netem"),
+    "emulator": dict.fromkeys(_EMULATED, ""),
+}
+"""What each kind of link can do, by field; behind it the queueing discipline that the kernel must have for it."""
 
-    Each packet may change the state (`enter` and `leave` are probabilities); in the bad state it is lost with
-    probability `lost`.
+# The least that IPv4 and IPv6 work with (RFC 791, RFC 8200).
+_MIN_MTU, _MIN_MTU6, _MAX_MTU = 68, 1280, 65535
+
+
+class Tolerance(Frozen):
+    """How far what is measured may be from what is asked; beyond it the run fails.
+
+    `rate` and `queue` are shares, `delay_ns` is that of the mean, `p99_ns` how much above the largest delay asked for
+    one packet of a hundred may be. Loss is judged by chance alone.
     """
 
-    enter: Probability
-    leave: Probability
-    lost: Probability = 1.0
-
-    @property
-    def mean(self) -> float:
-        """The share of packets lost in the long run."""
-        turns = self.enter + self.leave
-        return self.lost * self.enter / turns if turns else 0.0
-
-
-class Impairments(Frozen):
-    """What one direction of a link does to packets.
-
-    `rate_bps` None leaves it at the machine's own speed. `queue_bytes` is the drop-tail limit on what waits or is
-    being sent before a shaped link. `delay_ns` is the time of propagation; `jitter_ns` moves it by at most that
-    much, evenly, without changing the order of packets. Probabilities are per packet; a reordered packet arrives
-    `reorder_extra_ns` later, so that others overtake it.
-    """
-
-    rate_bps: RateBps | None = Field(default=None, alias="rate")
-    queue_bytes: SizeBytes | None = Field(default=None, alias="queue")
-    delay_ns: TimeNs = Field(default=0, alias="delay")
-    jitter_ns: TimeNs = Field(default=0, alias="jitter")
-    loss: Probability = 0.0
-    burst_loss: BurstLoss | None = None
-    reorder: Probability = 0.0
-    reorder_extra_ns: TimeNs = Field(default=0, alias="reorder_extra")
-    duplicate: Probability = 0.0
+    rate: Probability = 0.02
+    delay_ns: TimeNs = Field(default=500_000, alias="delay")
+    p99_ns: TimeNs = Field(default=3_000_000, alias="p99")
+    queue: Probability = 0.05
 
     @model_validator(mode="before")
     @classmethod
-    def _none_is_unshaped(cls, data: Any) -> Any:
-        """In a template `rate: none` is a word; it means the machine's own speed."""
-        if isinstance(data, dict):
-            return {key: None if key in ("rate", "queue") and value == "none" else value for key, value in data.items()}
-        return data
-
-    @property
-    def mean_loss(self) -> float:
-        """The share of packets lost in the long run, not counting the queue's drops."""
-        bursts = self.burst_loss.mean if self.burst_loss else 0.0
-        return 1 - (1 - self.loss) * (1 - bursts)
-
-    @property
-    def beyond_shaping(self) -> list[str]:
-        """The names of what is asked for beside rate and queue."""
-        shaping = {"rate_bps", "queue_bytes"}
-        fields = {field.alias or name: name for name, field in Impairments.model_fields.items() if name not in shaping}
-        return [alias for alias, name in fields.items() if getattr(self, name)]
-
-    def check(self, place: str = "") -> None:
-        """FieldError when the fields do not fit together; `place` goes before their names."""
-        if self.rate_bps is not None and self.queue_bytes is None:
-            raise FieldError(f"{place}queue", 'a shaped link needs the size of its queue, e.g. "100 kB"')
-        if self.rate_bps is None and self.queue_bytes is not None:
-            raise FieldError(f"{place}queue", "an unshaped link (no rate) has no queue: leave it out or give a rate")
-        if self.jitter_ns > self.delay_ns:
-            raise FieldError(f"{place}jitter", "must not exceed the delay: no packet arrives before it was sent")
-        if bool(self.reorder) != bool(self.reorder_extra_ns):
-            raise FieldError(f"{place}reorder", "and reorder_extra belong together: how often, and how much later")
-
-
-Wire = Literal["mtu", "super-segments"]
-Backend = Literal["auto", "tc", "emulator"]
-LinkKind = Literal["veth", "tc", "emulator"]
+    def _of_the_rate(cls, data: Any) -> Any:
+        """A single number is that of the rate."""
+        return data if isinstance(data, dict | Tolerance) else {"rate": data}
 
 
 class Link(Impairments):
     """A cable between two interfaces.
 
     What it does to packets holds for both directions; `reverse` names what is different from its second end to its
-    first. `backend` realises it: `tc` (rate and queue, in the kernel) or `emulator` (everything, in user space);
-    `auto` takes tc where that is enough. `wire` says what crosses it: packets of at most the MTU, or super-segments of
-    up to 64 KB as veth can pass them (links that do nothing to packets only). `tolerance` is how far the measured
-    rate may be from the asked one.
+    first, `schedule` what changes over time. `mtu` is that of the IP packets in bytes. `backend` realises it:
+    `direct` (nothing but two interfaces), `tc` (the kernel's shapers) or `emulator` (everything, in user space); `auto`
+    takes the first that can do it without netem. What `backend` or this kernel cannot do is refused, or left to
+    `fallback`. `wire` says what crosses it: packets of at most the MTU, or super-segments of up to 64 KB as veth can
+    pass them (links that do nothing to packets only).
     """
 
     name: LinkName
     ends: tuple[End, End]
-    reverse: Impairments | None = None
+    reverse: Changes | None = None
+    schedule: tuple[Change, ...] = ()
+    mtu: int = Field(default=1500, ge=_MIN_MTU, le=_MAX_MTU)
     backend: Backend = "auto"
+    fallback: Literal["none", "emulator"] = "none"
     wire: Wire = "mtu"
-    tolerance: float = Field(default=0.05, gt=0, lt=1)
+    tolerance: Tolerance = Tolerance()
+
+    @property
+    def frame_bytes(self) -> int:
+        """The length of an Ethernet frame with a packet of the MTU."""
+        return self.mtu + FRAME_OVERHEAD_BYTES
 
     @property
     def directions(self) -> tuple[Impairments, Impairments]:
         """What happens to packets from the first end to the second, and from the second to the first."""
-        forward = {name: getattr(self, name) for name in Impairments.model_fields}
-        changes = {name: getattr(self.reverse, name) for name in self.reverse.model_fields_set} if self.reverse else {}
-        return Impairments.model_construct(**forward), Impairments.model_construct(**forward | changes)
+        forward = Impairments.model_construct(**{name: getattr(self, name) for name in Impairments.model_fields})
+        back = forward.changed(self.reverse) if self.reverse else forward
+        round_trip_ns = forward.delay_ns + back.delay_ns
+        return (
+            forward.resolved(round_trip_ns, self.frame_bytes, ""),
+            back.resolved(round_trip_ns, self.frame_bytes, "reverse."),
+        )
+
+    @property
+    def timelines(self) -> tuple[list[Moment], list[Moment]]:
+        """What becomes of both directions over time."""
+        first, second = self.directions
+        return timeline(first, self.schedule, "forward"), timeline(second, self.schedule, "reverse")
+
+    @property
+    def asked_of_backend(self) -> list[str]:
+        """The names of what it asks for, as `ABILITIES` has them."""
+        first, second = self.directions
+        names = dict.fromkeys([*first.asked, *second.asked])
+        more = {"schedule": bool(self.schedule), "super-segments": self.wire == "super-segments"}
+        return [*names, *(name for name, is_asked in more.items() if is_asked)]
+
+    @property
+    def beyond_backend(self) -> list[str]:
+        """What it asks for and the backend that it names can never do."""
+        if self.backend == "auto":
+            return []
+        return [name for name in self.asked_of_backend if name not in ABILITIES[self.backend]]
 
     @property
     def kind(self) -> LinkKind:
-        """How the link is realised; veth is a bare pair of interfaces."""
+        """How the link is realised."""
         if self.backend != "auto":
-            return self.backend
-        first, second = self.directions
-        if not any(one.rate_bps or one.beyond_shaping for one in (first, second)):
-            return "veth"
-        tc_can = first.rate_bps and second.rate_bps and not first.beyond_shaping + second.beyond_shaping
-        return "tc" if tc_can else "emulator"
+            return "emulator" if self.beyond_backend and self.fallback == "emulator" else self.backend
+        asked, first, second = set(self.asked_of_backend), *self.directions
+        if asked <= {"super-segments"}:
+            return "direct"
+        return "tc" if asked == set(_SHAPING) and first.rate_bps and second.rate_bps else "emulator"
 
     @model_validator(mode="after")
-    def _shaping_is_whole(self) -> Link:
-        for place, direction in zip(("", "reverse."), self.directions, strict=True):
+    def _is_whole(self) -> Link:
+        for place, direction in zip(("", "reverse."), self._unresolved(), strict=True):
             direction.check(place)
         self._check_backend()
+        self._check_schedule()
         first, second = self.ends
         if first.host == second.host:
             raise FieldError("ends", f"both are on the host '{first.host}'; a link joins two hosts")
         if first.networks != second.networks:
             subnets = (", ".join(map(str, end.networks)) for end in self.ends)
             raise FieldError("ends", f"are on different subnets: {' and '.join(subnets)}")
+        if self.mtu < _MIN_MTU6 and first.address6 is not None:
+            raise FieldError("mtu", f"IPv6 needs at least {_MIN_MTU6} bytes")
         return self
 
+    def _unresolved(self) -> tuple[Impairments, Impairments]:
+        return self, self.changed(self.reverse) if self.reverse else self
+
+    def _check_schedule(self) -> None:
+        _ = self.timelines
+        hosts = [end.host for end in self.ends]
+        for index, change in enumerate(self.schedule):
+            if isinstance(change.carrier, str) and change.carrier not in hosts:
+                raise FieldError(f"schedule[{index}].carrier", f"must be true, false, {hosts[0]} or {hosts[1]}")
+
     def _check_backend(self) -> None:
-        if self.kind != "veth" and self.wire == "super-segments":
+        kind = self.kind
+        if kind != "direct" and self.wire == "super-segments":
             raise FieldError("wire", "a shaped link carries single packets: use mtu, or leave out the rate")
-        if self.kind != "tc":
-            return
-        for direction in self.directions:
-            if direction.beyond_shaping:
-                refused = ", ".join(direction.beyond_shaping)
-                raise FieldError("backend", f"tc shapes rate and queue, it cannot do {refused}: use emulator or auto")
-            if direction.rate_bps is None:
-                raise FieldError("backend", "tc shapes both directions or none: use emulator or auto")
+        beyond = [name for name in self.asked_of_backend if name not in ABILITIES[kind]]
+        if beyond:
+            able = [name for name, can in ABILITIES.items() if set(self.asked_of_backend) <= set(can)]
+            raise FieldError("backend", f"{kind} cannot do {', '.join(beyond)}: use {', '.join(able)} or auto")
+        if kind == "tc" and not self.asked_of_backend:
+            raise FieldError("backend", "tc has nothing to do without a rate or a delay: use direct or auto")

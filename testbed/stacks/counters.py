@@ -87,7 +87,7 @@ LinkCounters = dict[str, dict[str, Numbers]]
 """What links delivered and dropped: by link, direction and name (see :mod:`testbed.links.emulator`)."""
 
 EMULATION_FAULTS = {
-    "oversized": "super-segments that nobody had split",
+    "malformed": "super-segments that could not be split",
     "overrun": "frames lost because the emulator came too late",
     "refused": "frames that the receiving interface did not take",
 }

@@ -160,6 +160,7 @@ def _run(
     with running(lab.hosts[SERVER], commands[SERVER], directory, "server") as server:
         server.await_start(trial.ready)
         await_pin(SERVER, server.process, placement.cpus(SERVER))
+        lab.start_schedules()
         with running(lab.hosts[CLIENT], commands[CLIENT], directory, "client") as client:
             await_pin(CLIENT, client.process, placement.cpus(CLIENT))
             client.wait(

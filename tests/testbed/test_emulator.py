@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from testbed.links.emulator.direction import Direction
-from testbed.spec import Impairments
+from testbed.spec import Change, Impairments
+from testbed.spec.schedule import timeline
 
 MS, SECOND = 10**6, 10**9
 FRAME = 1514
@@ -103,3 +104,132 @@ def test_duplicated_frames_arrive_twice():
     twice = [arrivals for arrivals in fates(one, 2000) if len(arrivals) == 2]
     assert len(twice) == one.counters.duplicated == pytest.approx(200, abs=50)
     assert all(first == second for first, second in twice)
+
+
+# --- queues in packets, schedules, traces ---
+
+ON_THE_WIRE_NS = FRAME * 8 * MS // 1000  # ns at 1 Mbit/s
+
+
+def changing(*schedule, trace=None, seed="1", **fields):
+    """A direction with a schedule, as a link would give it; it begins at 0."""
+    first = Impairments.model_validate(fields)
+    moments = timeline(first, [Change.model_validate(one) for one in schedule], "forward")
+    steps = [{"at_ns": at_ns, "up": up, **state.model_dump(mode="json")} for at_ns, state, up in moments]
+    one = Direction(first.model_dump(mode="json"), seed, steps, trace)
+    one.start(0)
+    return one
+
+
+def test_the_queue_holds_so_many_packets_and_no_more():
+    one = direction(rate="1 Mbit/s", queue="10 packets")
+    assert [bool(one.offer(length, 0)) for length in [60, FRAME] * 6] == [True] * 10 + [False] * 2
+    assert one.counters.queue_dropped == 2
+    assert one.offer(FRAME, 60 * 8 * 1000)
+
+
+def test_a_rate_that_changes_holds_for_what_waits_already():
+    one = changing({"at": "5 ms", "set": {"rate": "2 Mbit/s"}}, rate="1 Mbit/s", queue="100 kB")
+    first, second = (one.offer(FRAME, 0)[0] for _ in range(2))
+    # 5000 of 12112 bits at 1 Mbit/s, the others at 2.
+    assert first == 5 * MS + (FRAME * 8 - 5000) * 500
+    assert second == first + FRAME * 8 * 500
+
+
+def test_a_ramp_passes_the_mean_of_its_rates():
+    one = changing({"at": 0, "set": {"rate": "3 Mbit/s"}, "over": "1 s"}, rate="1 Mbit/s", queue="20 kB")
+    passed = sum(bool(one.offer(FRAME, now)) for now in range(0, SECOND, MS))
+    assert passed * FRAME * 8 == pytest.approx(2_000_000 + 20_000 * 8, rel=0.02)
+
+
+def test_delay_and_loss_change_at_their_time():
+    one = changing({"at": "1 s", "set": {"delay": "50 ms"}}, {"at": "2 s", "set": {"loss": 1}}, delay="10 ms")
+    assert one.offer(FRAME, SECOND - 1) == (SECOND - 1 + 10 * MS,)
+    assert one.offer(FRAME, SECOND) == (SECOND + 50 * MS,)
+    assert one.offer(FRAME, 2 * SECOND) == ()
+
+
+def test_a_delay_that_shrinks_does_not_reorder():
+    one = changing({"at": "1 s", "set": {"delay": "10 ms"}}, delay="50 ms")
+    before, after = one.offer(FRAME, SECOND - 1), one.offer(FRAME, SECOND)
+    assert before == after == (SECOND - 1 + 50 * MS,)
+
+
+def test_a_link_that_goes_down_loses_its_queue_and_what_it_is_given():
+    one = changing(
+        {"at": "30 ms", "state": "down"},
+        {"at": "1 s", "state": "up"},
+        rate="1 Mbit/s",
+        queue="3 packets",
+        delay="99 ms",
+    )
+    # Two are sent in time, and arrive; the third still waits; there is no room for a fourth.
+    assert [len(one.offer(FRAME, 0)) for _ in range(4)] == [1, 1, 0, 0]
+    assert (one.counters.down, one.counters.queue_dropped) == (1, 1)
+    assert one.offer(FRAME, 29 * MS) == ()
+    assert one.offer(FRAME, 500 * MS) == ()
+    assert one.offer(FRAME, SECOND) == (SECOND + ON_THE_WIRE_NS + 99 * MS,)
+    assert one.counters.down == 3
+
+
+def test_nothing_changes_before_the_start_and_a_seed_ends_it():
+    one = changing({"at": 0, "state": "down"}, delay="1 ms")
+    assert one.offer(FRAME, 0) == ()
+    one.seed("1")
+    assert one.offer(FRAME, SECOND) == (SECOND + MS,)
+    one.start(2 * SECOND)
+    assert one.offer(FRAME, 2 * SECOND - 1)
+    assert not one.offer(FRAME, 2 * SECOND)
+
+
+def test_the_same_seed_and_schedule_give_the_same_fates():
+    schedule = [{"at": "100 ms", "set": {"loss": "50 %", "delay": "9 ms"}, "over": "1 s"}]
+
+    def run(seed):
+        return fates(changing(*schedule, seed=seed, rate="10 Mbit/s", queue="9 kB", delay="5 ms", jitter="4 ms"), 2000)
+
+    assert run("3") == run("3") != run("4")
+
+
+TRACE = {"opportunities_ms": [2, 2, 5, 10], "packet_bytes": FRAME}
+
+
+def traced(**fields):
+    return changing(trace=TRACE, queue="100 kB", **fields)
+
+
+def test_a_trace_delivers_a_packet_at_each_opportunity_and_begins_anew():
+    one = traced()
+    times = [one.offer(FRAME, 0)[0] / MS for _ in range(9)]
+    assert times == [2, 2, 5, 10, 12, 12, 15, 20, 22]
+
+
+def test_small_packets_share_an_opportunity_and_long_ones_take_several():
+    one = traced()
+    assert [one.offer(length, 0)[0] // MS for length in (500, 1000, 14, 14, 2 * FRAME)] == [2, 2, 2, 2, 10]
+
+
+def test_opportunities_that_find_nothing_are_gone():
+    one = traced()
+    assert one.offer(FRAME, 3 * MS) == (5 * MS,)
+    assert one.offer(FRAME, 10 * MS) == (10 * MS,)
+    assert one.offer(FRAME, 10 * MS) == (12 * MS,)
+    assert one.offer(100, 12 * MS) == (12 * MS,)
+    assert one.offer(100, 17 * MS) == (20 * MS,)
+
+
+def test_before_it_starts_a_trace_has_its_mean_rate():
+    one = traced()
+    one.seed("1")
+    assert one.offer(FRAME, SECOND) == (SECOND + 2_500_000,)
+
+
+def test_a_trace_under_load_delivers_all_it_can():
+    one = traced()
+    passed = sum(bool(one.offer(FRAME, now)) for now in range(0, SECOND, MS))
+    assert passed == pytest.approx(400 + 100_000 // FRAME, abs=2)
+
+
+def test_an_outage_does_not_hold_the_trace():
+    one = changing({"at": "1 ms", "state": "down"}, {"at": "4 ms", "state": "up"}, trace=TRACE, queue="100 kB")
+    assert [one.offer(FRAME, now * MS) for now in (0, 0, 4)] == [(), (), (5 * MS,)]

@@ -145,7 +145,7 @@ def test_a_refusal_of_the_kernel_stops_the_start_and_names_the_link():
         from testbed.errors import LabError
         from testbed.links import shaping
         run = shaping.run
-        for old, new in (("root tbf", "root none-such"), ("burst", "mtu 1 burst")):
+        for old, new in (("tbf rate", "none-such rate"), ("burst", "mtu 1 burst")):
             shaping.run = lambda argv, **options: run(" ".join(argv).replace(old, new).split(), **options)
             try:
                 with Lab(load_topology("two-paths")):

@@ -120,7 +120,7 @@ def kind(**changes):
 
 def test_the_backend_is_the_simplest_that_can_do_the_link():
     assert kind() == "tc"
-    assert kind(rate="none", queue="none") == "veth"
+    assert kind(rate="none", queue="none") == "direct"
     assert kind(delay="1 ms") == kind(reverse={"loss": "1 %"}) == kind(backend="emulator") == "emulator"
     assert kind(reverse={"rate": "none", "queue": "none"}) == "emulator"
 
@@ -175,7 +175,7 @@ WRONG_LINKS = {
     "unit of rate": ({"rate": "5 Mbps"}, 'must look like "50 Mbit/s"; units are bit/s, kbit/s, Mbit/s, Gbit/s'),
     "rate of another kind": ({"rate": [1]}, 'links[0].rate: must look like "50 Mbit/s"'),
     "rate as truth": ({"rate": True}, 'links[0].rate: must look like "50 Mbit/s"'),
-    "unit of queue": ({"queue": "3 packets"}, 'links[0].queue: must look like "100 kB"; units are B, kB, MB'),
+    "unit of queue": ({"queue": "3 boxes"}, 'links[0].queue: must look like "100 kB", "60 packets" or "1.5 bdp"'),
     "rate without queue": ({"queue": "none"}, "links[0].queue: a shaped link needs the size of its queue"),
     "queue without rate": ({"rate": "none"}, "links[0].queue: an unshaped link (no rate) has no queue"),
     "shaped super-segments": ({"wire": "super-segments"}, "links[0].wire: a shaped link carries single packets"),
@@ -195,23 +195,27 @@ WRONG_LINKS = {
         "links[0].reverse.rat: unknown field 'rat', did you mean rate? allowed: rate, queue, delay, jitter, loss,",
     ),
     "part of a burst loss": ({"burst_loss": {"enter": "1 %"}}, "links[0].burst_loss.leave: is required"),
-    "tc with loss": (
-        {"backend": "tc", "loss": "1 %", "delay": "5 ms"},
-        "links[0].backend: tc shapes rate and queue, it cannot do delay, loss: use emulator or auto",
+    "tc with jitter": (
+        {"backend": "tc", "delay": "5 ms", "jitter": "1 ms", "reorder": "1 %", "reorder_extra": "1 ms"},
+        "links[0].backend: tc cannot do jitter, reorder, reorder_extra: use emulator or auto",
     ),
-    "tc with loss one way": (
-        {"backend": "tc", "reverse": {"loss": "1 %"}},
-        "links[0].backend: tc shapes rate and queue, it cannot do loss: use emulator or auto",
+    "tc with jitter one way": (
+        {"backend": "tc", "reverse": {"delay": "5 ms", "jitter": "1 ms"}},
+        "links[0].backend: tc cannot do jitter: use emulator or auto",
+    ),
+    "direct with a rate": (
+        {"backend": "direct"},
+        "links[0].backend: direct cannot do rate, queue: use tc, emulator or auto",
     ),
     "tc without a rate": (
         {"backend": "tc", "rate": "none", "queue": "none"},
-        "links[0].backend: tc shapes both directions or none: use emulator or auto",
+        "links[0].backend: tc has nothing to do without a rate or a delay: use direct or auto",
     ),
     "delayed super-segments": (
         {"rate": "none", "queue": "none", "delay": "5 ms", "wire": "super-segments"},
         "links[0].wire: a shaped link carries single packets",
     ),
-    "tolerance": ({"tolerance": 2}, "links[0].tolerance: input should be less than 1 (got 2)"),
+    "tolerance": ({"tolerance": 2}, "links[0].tolerance.rate: must be a probability"),
     "long name": ({"name": "a-very-long-name"}, "links[0].name: string should have at most 13 characters"),
     "one end": ({"ends": [CLIENT]}, "links[0].ends[1]: is required"),
     "both ends on one host": (

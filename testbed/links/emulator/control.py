@@ -15,6 +15,7 @@ from typing import Any
 from testbed.errors import LabError
 from testbed.links import wire_ends
 from testbed.spec import Link
+from testbed.spec.trace import PACKET_BYTES as TRACE_PACKET_BYTES
 
 Counters = dict[str, dict[str, dict[str, int]]]
 """By link, by direction (`client->server`), by name: frames, but for `delivered_bytes`."""
@@ -30,6 +31,42 @@ def direction_names(link: Link) -> tuple[str, str]:
     return f"{first}->{second}", f"{second}->{first}"
 
 
+def _order(link: Link) -> dict[str, Any]:
+    """A link as the emulator's process reads it."""
+    return {
+        "name": link.name,
+        "interfaces": wire_ends(link),
+        "carriers": _carriers(link),
+        "directions": {
+            name: {
+                "settings": first.model_dump(mode="json"),
+                "schedule": [
+                    {"at_ns": at_ns, "up": up, **impairments.model_dump(mode="json")}
+                    for at_ns, impairments, up in moments
+                ],
+                "trace": first.trace
+                and {"opportunities_ms": first.trace.opportunities_ms, "packet_bytes": TRACE_PACKET_BYTES},
+            }
+            for name, first, moments in zip(direction_names(link), link.directions, link.timelines, strict=True)
+        },
+    }
+
+
+def _carriers(link: Link) -> list[tuple[int, str, bool]]:
+    """When which end of the wire goes down (an interface of a host loses its carrier) or up again."""
+    changes: list[tuple[int, str, bool]] = []
+    without: list[str] = []
+    for change in link.schedule:
+        if change.state == "up":
+            changes += [(change.at_ns, wire_end, True) for wire_end in without]
+            without = []
+        elif change.carrier:
+            ends = zip(link.ends, wire_ends(link), strict=True)
+            without = [wire_end for end, wire_end in ends if change.carrier in (True, end.host)]
+            changes += [(change.at_ns, wire_end, False) for wire_end in without]
+    return changes
+
+
 class Emulation:
     """The running emulator; LabError when it does not start, and from every method once it has ended by itself."""
 
@@ -41,20 +78,7 @@ class Emulation:
             env={**os.environ, "PYTHONPATH": str(_ROOT)},
             start_new_session=True,  # out of reach of the terminal's Ctrl-C: the lab ends it
         )  # fmt: skip
-        order = {
-            "seed": seed,
-            "links": [
-                {
-                    "name": link.name,
-                    "interfaces": wire_ends(link),
-                    "directions": {
-                        name: one.model_dump(mode="json")
-                        for name, one in zip(direction_names(link), link.directions, strict=True)
-                    },
-                }
-                for link in links
-            ],
-        }
+        order = {"seed": seed, "links": [_order(link) for link in links]}
         try:
             self.real_time: bool = self._ask(order)["real_time"]
         except LabError:
@@ -67,8 +91,13 @@ class Emulation:
         return self._process.pid
 
     def seed(self, seed: int) -> None:
-        """Begin the dice of all links anew."""
+        """Put all links into their first state and begin their dice anew."""
         self._ask({"seed": seed})
+
+    def start_schedules(self) -> int:
+        """Begin schedules and traces; returns when that was, in ns of the monotonic clock."""
+        zero_ns: int = self._ask({"start": True})
+        return zero_ns
 
     def counters(self) -> Counters:
         """What became of the frames so far."""

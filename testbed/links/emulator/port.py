@@ -10,9 +10,7 @@ import os
 import socket
 from struct import Struct
 
-HEADER_BYTES = 10
-GSO_TYPE = 1
-"""Where in the header a super-segment is marked as such; 0 means a packet of the wire."""
+from testbed.links.emulator.segments import HEADER_BYTES
 
 _ETH_P_ALL = 0x0003
 _SOL_PACKET = 263

@@ -1,8 +1,9 @@
 """The emulator's process: frames in, frames out when they are due, commands in between.
 
-Standard input: a line with the links (`Wiring.from_json`), then commands, one JSON line each, answered by one line on
-standard output: `{"seed": N}` begins the dice of all links anew, `{"counters": true}` asks for the counters. It ends
-with its standard input.
+Standard input: a line with the links (`control` writes it), then commands, one JSON line each, answered by one line on
+standard output: `{"seed": N}` puts all links into their first state and begins their dice anew, `{"start": true}`
+begins their schedules and traces (the answer is the time), `{"counters": true}` asks for the counters. It ends with its
+standard input.
 
 A real-time priority keeps it on time beside busy programs; without that right it runs at the normal one and says so.
 """
@@ -10,20 +11,22 @@ A real-time priority keeps it on time beside busy programs; without that right i
 from __future__ import annotations
 
 import ctypes
+import errno
 import gc
 import json
 import os
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from heapq import heappop, heappush
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from heapq import heapify, heappop, heappush
 from select import select
 from typing import Any
 
+from testbed.links.emulator.carrier import set_carrier
 from testbed.links.emulator.direction import Direction
-from testbed.links.emulator.port import GSO_TYPE, HEADER_BYTES, Port
+from testbed.links.emulator.port import Port
+from testbed.links.emulator.segments import HEADER_BYTES, MalformedSegment, is_super_segment, split
 
 COMMANDS = 0
 """File descriptor of the commands."""
@@ -36,84 +39,163 @@ _LATE_NS = 1_000_000
 # Frames taken from one port before the others and what is due get their turn.
 _BATCH_FRAMES = 32
 
+Action = Callable[[int, Any], None]
+"""What is done when it is due: is told when that was, and what it is to be done with."""
 
-@dataclass(frozen=True, slots=True)
+
+class Agenda:
+    """What is to be done at which time, in that order; of two things due at once the first noted goes first."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[int, int, Action, Any]] = []
+        self._number = 0
+
+    def note(self, due_ns: int, action: Action, subject: Any) -> None:
+        """Do `action(due_ns, subject)` at `due_ns`."""
+        self._number += 1
+        heappush(self._due, (due_ns, self._number, action, subject))
+
+    def forget(self, action: Action) -> None:
+        """Do nothing any more of what is noted for `action`."""
+        self._due = [entry for entry in self._due if entry[2] != action]
+        heapify(self._due)
+
+    def wait_s(self) -> float | None:
+        """How long until something is due; None when nothing is noted."""
+        return max(0.0, (self._due[0][0] - _EARLY_NS - time.monotonic_ns()) / 1e9) if self._due else None
+
+    def work(self) -> None:
+        """Do what is due."""
+        clock = time.monotonic_ns
+        while self._due and self._due[0][0] <= clock() + _EARLY_NS:
+            due_ns, _, action, subject = heappop(self._due)
+            action(due_ns, subject)
+
+
 class Wiring:
     """One direction of one link: where its frames come in and go out, and what happens to them in between."""
 
-    link: str
-    name: str
-    source: Port
-    target: Port
-    direction: Direction
+    def __init__(self, link: str, name: str, ports: tuple[Port, Port], direction: Direction, agenda: Agenda) -> None:
+        self.link, self.name = link, name
+        self.source, self._target = ports
+        self.direction = direction
+        self._agenda = agenda
+
+    def take(self) -> None:
+        """Read what has come in and let it enter."""
+        read, clock = self.source.read, time.monotonic_ns
+        try:
+            for _ in range(_BATCH_FRAMES):
+                frame = read()
+                if is_super_segment(frame):
+                    self._enter_split(frame, clock())
+                else:
+                    self.enter(frame, clock())
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno != errno.ENETDOWN:  # told once when the interface goes down
+                raise
+
+    def enter(self, frame: bytes, now_ns: int) -> None:
+        """One packet, behind its virtio header, enters the link: note when it will be due at the other end."""
+        for due_ns in self.direction.offer(len(frame) - HEADER_BYTES, now_ns):
+            self._agenda.note(due_ns, self._deliver, frame)
+
+    def _enter_split(self, frame: bytes, now_ns: int) -> None:
+        counters = self.direction.counters
+        try:
+            packets = split(frame)
+        except MalformedSegment:
+            counters.malformed += 1
+            return
+        counters.split += 1
+        for packet in packets:
+            self.enter(packet, now_ns)
+
+    def _deliver(self, due_ns: int, frame: bytes) -> None:
+        counters = self.direction.counters
+        try:
+            os.write(self._target.fileno(), frame)
+        except OSError as error:
+            if error.errno == errno.ENETDOWN:  # its carrier was taken while the frame was on its way
+                counters.down += 1
+            else:  # the other end's ring is full
+                counters.refused += 1
+            return
+        counters.delivered += 1
+        counters.delivered_bytes += len(frame) - HEADER_BYTES
+        if time.monotonic_ns() - due_ns > _LATE_NS:
+            counters.late += 1
 
 
 class Emulator:
     """All links of a lab. `links` as `control` writes them; raises OSError when an interface cannot be opened."""
 
     def __init__(self, links: list[Mapping[str, Any]], seed: int) -> None:
+        self._agenda = Agenda()
         self._wirings: list[Wiring] = []
+        self._carriers: list[tuple[int, str, bool]] = []
+        self._without_carrier: set[str] = set()
         for link in links:
-            ports = [Port(interface) for interface in link["interfaces"]]
-            for index, (name, settings) in enumerate(link["directions"].items()):
-                direction = Direction(settings, self._seed(seed, link["name"], name))
-                self._wirings.append(Wiring(link["name"], name, ports[index], ports[1 - index], direction))
+            first, second = (Port(interface) for interface in link["interfaces"])
+            self._carriers += map(tuple, link["carriers"])
+            for ports, (name, asked) in zip(
+                ((first, second), (second, first)), link["directions"].items(), strict=True
+            ):
+                direction = Direction(
+                    asked["settings"], self._seed(seed, link["name"], name), asked["schedule"], asked["trace"]
+                )
+                self._wirings.append(Wiring(link["name"], name, ports, direction, self._agenda))
         self._by_descriptor = {wiring.source.fileno(): wiring for wiring in self._wirings}
-        self._due: list[tuple[int, int, int, bytes, Direction]] = []
-        self._number = 0
         self._commands = b""
 
     def run(self) -> None:
         """Carry frames and answer commands until there are none any more."""
-        descriptors, due, clock = [COMMANDS, *self._by_descriptor], self._due, time.monotonic_ns
+        descriptors, agenda = [COMMANDS, *self._by_descriptor], self._agenda
         while True:
-            wait_s = max(0.0, (due[0][0] - _EARLY_NS - clock()) / 1e9) if due else None
-            for descriptor in select(descriptors, (), (), wait_s)[0]:
+            for descriptor in select(descriptors, (), (), agenda.wait_s())[0]:
                 if descriptor != COMMANDS:
-                    self._take(self._by_descriptor[descriptor])
+                    self._by_descriptor[descriptor].take()
                 elif not self._obey():
                     return
-            while due and due[0][0] <= clock() + _EARLY_NS:
-                self._deliver()
-
-    def _take(self, wiring: Wiring) -> None:
-        """Read what has come in, and note when it will be due."""
-        read, offer, clock = wiring.source.read, wiring.direction.offer, time.monotonic_ns
-        target, direction, due = wiring.target.fileno(), wiring.direction, self._due
-        with suppress(BlockingIOError):
-            for _ in range(_BATCH_FRAMES):
-                frame = read()
-                if frame[GSO_TYPE]:
-                    direction.counters.oversized += 1
-                    continue
-                for due_ns in offer(len(frame) - HEADER_BYTES, clock()):
-                    self._number += 1  # of two frames due at once the first goes first
-                    heappush(due, (due_ns, self._number, target, frame, direction))
-
-    def _deliver(self) -> None:
-        due_ns, _, target, frame, direction = heappop(self._due)
-        try:
-            os.write(target, frame)
-        except OSError:  # the other end's ring is full, or its interface is down
-            direction.counters.refused += 1
-            return
-        counters = direction.counters
-        counters.delivered += 1
-        counters.delivered_bytes += len(frame) - HEADER_BYTES
-        if time.monotonic_ns() - due_ns > _LATE_NS:
-            counters.late += 1
+            agenda.work()
 
     def _obey(self) -> bool:
         """Answer the commands that have come in; False at their end."""
         data = os.read(COMMANDS, 65536)
         *lines, self._commands = (self._commands + data).split(b"\n")
         for line in lines:
-            command = json.loads(line)
-            if "seed" in command:
-                for wiring in self._wirings:
-                    wiring.direction.seed(self._seed(command["seed"], wiring.link, wiring.name))
-            print(json.dumps(self._counters()), flush=True)
+            print(json.dumps(self._answer(json.loads(line))), flush=True)
         return bool(data)
+
+    def _answer(self, command: Mapping[str, Any]) -> Any:
+        if "seed" in command:
+            self._restore_carriers()
+            for wiring in self._wirings:
+                wiring.direction.seed(self._seed(command["seed"], wiring.link, wiring.name))
+        if "start" in command:
+            self._restore_carriers()
+            return self._start(time.monotonic_ns())
+        return self._counters()
+
+    def _start(self, zero_ns: int) -> int:
+        for wiring in self._wirings:
+            wiring.direction.start(zero_ns)
+        for at_ns, interface, up in self._carriers:
+            self._agenda.note(zero_ns + at_ns, self._change_carrier, (interface, up))
+        return zero_ns
+
+    def _change_carrier(self, _: int, change: tuple[str, bool]) -> None:
+        interface, up = change
+        (self._without_carrier.discard if up else self._without_carrier.add)(interface)
+        set_carrier(interface, up)
+
+    def _restore_carriers(self) -> None:
+        self._agenda.forget(self._change_carrier)
+        for interface in list(self._without_carrier):
+            set_carrier(interface, True).join()
+        self._without_carrier.clear()
 
     def _counters(self) -> dict[str, dict[str, dict[str, int]]]:
         counters: dict[str, dict[str, dict[str, int]]] = {}
