@@ -11,6 +11,7 @@ from typing import Any
 
 from testbed.errors import LabError
 from testbed.interop.features import SCENARIOS
+from testbed.interop.features.mixed import over
 from testbed.interop.judge import Verdict, judge
 from testbed.interop.play import play, save
 from testbed.interop.scenario import FAMILIES, ROLES, Cell
@@ -29,14 +30,14 @@ def select(features: Sequence[str], families: Sequence[str], roles: Sequence[str
     wanted_families = _known("family", families, FAMILIES)
     wanted_roles = _known("role", roles, ROLES)
     cells = [
-        Cell(SCENARIOS[name], role, FAMILIES[family])
+        Cell(over(SCENARIOS[name], FAMILIES[family]), role, FAMILIES[family])
         for name in chosen
         for role in wanted_roles
         for family in wanted_families
-        if role in SCENARIOS[name].roles and family in SCENARIOS[name].families
+        if role in SCENARIOS[name].roles
     ]
     if not cells:
-        raise LabError("none of these features is played in this role and family")
+        raise LabError("none of these features is played in this role")
     return cells
 
 

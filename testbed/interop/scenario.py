@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from testbed.stacks.base import CLIENT, SERVER
 
@@ -27,8 +27,6 @@ FAMILIES = {
     family.name: family
     for family in (Family("v4", 4, 4), Family("v6", 6, 6), Family("v4+v6", 4, 6), Family("v6+v4", 6, 4))
 }
-SINGLE = ("v4", "v6")
-"""Families of a scenario that needs one path."""
 
 
 class Lacking(NamedTuple):
@@ -58,7 +56,8 @@ class Scenario:
     `mptcp`: whether the connection must be MPTCP at its end. `intact`: whether all data must arrive as sent and both
     sides come to an orderly end; otherwise the checks say it all.
     `altered`: the router alters packets, whose checksums nobody computes before the end.
-    `lacking`: how to see that the kernel does not have the feature.
+    `lacking`: how to see that the kernel does not have the feature. `mixed`: fields that are different where the
+    connection begins over one IP version and is joined over the other (see `features.mixed`).
     """
 
     name: str
@@ -79,11 +78,7 @@ class Scenario:
     altered: bool = False
     roles: tuple[str, ...] = ROLES
     lacking: Lacking | None = None
-
-    @property
-    def families(self) -> tuple[str, ...]:
-        """Names of the families it is played over: addresses of another version must be told to the client."""
-        return tuple(FAMILIES) if "signal" in self.second.get(SERVER, "") else SINGLE
+    mixed: Mapping[str, Any] = field(default_factory=dict)
 
     def steps(self, role: str) -> tuple[str, ...]:
         """The steps of a side."""

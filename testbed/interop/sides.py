@@ -70,7 +70,10 @@ class KernelSide:
         return []
 
     def make_backup(self) -> None:
-        _output("ip", "mptcp", "endpoint", "change", "id", str(SECOND), "backup")
+        shown = _output("ip", "mptcp", "endpoint", "show", "id", str(SECOND))
+        # A flag that is not said again is taken away, and with `fullmesh` the subflows go.
+        kept = ["fullmesh"] if "fullmesh" in shown else []
+        _output("ip", "mptcp", "endpoint", "change", "id", str(SECOND), "backup", *kept)
 
     def withdraw(self) -> None:
         _output("ip", "mptcp", "endpoint", "delete", "id", str(SECOND))

@@ -44,7 +44,7 @@ WRONG = {
     ("--features", "mp-jion"): "unknown feature 'mp-jion', did you mean mp-join? allowed: mp-capable, ",
     ("--family", "v5"): "unknown family 'v5'; allowed: v4, v6, v4+v6, v6+v4",
     ("--role", "router"): "unknown role 'router'; allowed: client, server",
-    ("--features", "mp-capable", "--family", "v4+v6"): "none of these features is played in this role and family",
+    ("--features", "our-cookies", "--role", "client"): "none of these features is played in this role",
 }
 
 

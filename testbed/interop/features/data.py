@@ -96,6 +96,8 @@ SCENARIOS = (
             Ended(CLIENT, None),
             Ended(SERVER, None),
         ),
+        # It stays the only path.
+        mixed={"limits": (8, 0), "ours": (*ASK, "max_addresses_accepted=0")},
     ),
     Scenario(
         name="version-0",
