@@ -11,6 +11,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "ecn": ECN_CHOICES,
     "syn_cookies": SYN_COOKIES,
     "fastclose": FASTCLOSE,
+    "dsn_bits": (32, 64),
     "mptcp_version": (0, 1),
     "mptcp_minimum_version": (0, 1),
 }
@@ -43,6 +44,9 @@ class MptcpConfig(TcpConfig):
     """One of ``FASTCLOSE``: what carries MP_FASTCLOSE (RFC 8684 section 3.5). Version 0 knows the ACK alone."""
     dss_checksum: bool = False
     """Ask for checksums of all data (RFC 8684 section 3.3.1); they are used as well if the peer asks."""
+    dsn_bits: int = 64
+    """Of the data sequence numbers and acknowledgements that are sent, 32 or 64 (RFC 8684 section 3.3.1): 32
+    where 2**32 bytes take longer than a segment may live. Both are always understood."""
     allow_join_initial_address: bool = True
     """False: ask the peer for no further subflows to the address that the connection began with (flag C)."""
     mptcp_syn_attempts: int = 3

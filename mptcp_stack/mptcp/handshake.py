@@ -173,6 +173,7 @@ class ActiveJoin(Handshake):
             return False
         self.peer_backup = option.backup
         self._count["MPTcpExtMPJoinSynAckRx"] += 1
+        self._count["MPTcpExtMPJoinPortSynAckRx"] += segment.sport != self.connection.remote.port
         expected = join_hmac(self.connection.remote_key, self.connection.local_key, option.nonce, self._nonce)
         if not same(option.hmac, expected[:8]):
             self._count["MPTcpExtMPJoinSynAckHMacFailure"] += 1
@@ -207,6 +208,7 @@ class PassiveJoin(Handshake):
             self._count["MPTcpExtMPJoinAckHMacFailure"] += 1
             return False
         self._count["MPTcpExtMPJoinAckRx"] += 1
+        self._count["MPTcpExtMPJoinPortAckRx"] += segment.dport != self.connection.local.port
         return True
 
 

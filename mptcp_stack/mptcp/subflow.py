@@ -29,9 +29,9 @@ class Subflow:
     """
 
     __slots__ = (
-        "_confirm_attempts", "_confirm_timer", "_dss_seen", "_echo_rtt", "_handshake", "_held", "_mappings", "backup",
-        "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint", "local_id", "number",
-        "peer_reset", "refused", "remote_id",
+        "_confirm_attempts", "_confirm_timer", "_dsn_64", "_dss_seen", "_echo_rtt", "_handshake", "_held", "_mappings",
+        "backup", "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint", "local_id",
+        "number", "peer_reset", "refused", "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +59,7 @@ class Subflow:
         self._mappings = MappingTable()
         self._held: Held | None = None
         self._dss_seen = False
+        self._dsn_64 = host.config.dsn_bits == 64
         self.peer_reset: MpTcpRst | None = None
         self.refused = False
         self._echo_rtt = EchoRtt() if host.config.receive_buffer_autotuning else None
@@ -177,8 +178,9 @@ class Subflow:
                 options.mptcp = self._handshake.until_confirmed()
                 if options.mptcp:
                     return
-        dss = Dss(data_ack=connection.receiving.next & MASK_64)
+        dss = Dss(connection.receiving.next & MASK_64, self._dsn_64)
         if mapping is not None:
+            dss.dsn_64 = self._dsn_64
             dss.dsn = mapping.dsn & MASK_64
             dss.ssn = mapping.ssn & MASK_32
             dss.length = mapping.length + mapping.data_fin

@@ -15,6 +15,7 @@ it. A step is one of
     router COMMAND  run a command in the router
     backup          make the subflow of our second address a backup
     withdraw        withdraw our second address
+    reset           reset the subflow of our second address
 """
 
 from __future__ import annotations
@@ -163,6 +164,10 @@ class End:
     async def withdraw(self) -> None:
         """Withdraw the second address."""
         self._player.side.withdraw()
+
+    async def reset(self) -> None:
+        """Reset the second address's subflow."""
+        self._player.side.reset()
 
 
 class Player:

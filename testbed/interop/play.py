@@ -124,15 +124,16 @@ def _command(cell: Cell, lab: Lab, role: str, *arguments: str) -> list[str]:
 
 
 def _own_addresses(cell: Cell, host: Host) -> list[str]:
-    """Our stack's addresses in `host`, the first one first, with interface and gateway."""
+    """Our stack's addresses in `host`, the first one first, with interface, gateway and flags."""
     first, second = cell.family.first, cell.family.second
-    chosen = [(first, 0)]
-    if host.name in cell.scenario.second:
-        chosen.append((second, 1))
+    addresses = [_stack_addresses(host, first)[0]]
+    if flags := cell.scenario.second.get(host.name):
+        words = flags.replace("port ", "port=").split()
+        addresses.append(",".join((_stack_addresses(host, second)[1], *words)))
     elif first != second:
         # What is announced to us in the other IP version needs an address to join from.
-        chosen.append((second, 0))
-    return [_stack_addresses(host, version)[index] for version, index in chosen]
+        addresses.append(_stack_addresses(host, second)[0])
+    return addresses
 
 
 def _stack_addresses(host: Host, version: int) -> list[str]:

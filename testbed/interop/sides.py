@@ -14,6 +14,8 @@ from testbed.stacks.counters import read_process
 SOL_MPTCP, MPTCP_INFO = 284, 1
 SECOND = 2
 """Identifier of the second address, in the kernel's endpoints and in our stack."""
+UNACCEPTABLE_PERFORMANCE = 5
+"""A reason of MP_TCPRST (RFC 8684 section 3.6)."""
 
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _BACKLOG = 256
@@ -43,6 +45,9 @@ class Side(Protocol):
     def withdraw(self) -> None:
         """Withdraw the second address."""
 
+    def reset(self) -> None:
+        """Reset the subflow of the second address."""
+
 
 class KernelSide:
     """The kernel's sockets of this host."""
@@ -70,13 +75,19 @@ class KernelSide:
         return []
 
     def make_backup(self) -> None:
-        shown = _output("ip", "mptcp", "endpoint", "show", "id", str(SECOND))
         # A flag that is not said again is taken away, and with `fullmesh` the subflows go.
-        kept = ["fullmesh"] if "fullmesh" in shown else []
+        kept = [flag for flag in self._second_endpoint() if flag == "fullmesh"]
         _output("ip", "mptcp", "endpoint", "change", "id", str(SECOND), "backup", *kept)
 
     def withdraw(self) -> None:
         _output("ip", "mptcp", "endpoint", "delete", "id", str(SECOND))
+
+    def reset(self) -> None:
+        _output("ss", "-tK", "src", f"[{self._second_endpoint()[0]}]")
+
+    def _second_endpoint(self) -> list[str]:
+        """Address and flags as the kernel shows them."""
+        return _output("ip", "mptcp", "endpoint", "show", "id", str(SECOND)).split()
 
 
 class OwnSide:
@@ -114,6 +125,11 @@ class OwnSide:
         for connection, subflow in self._second_subflows():
             connection.announcements.withdraw([SECOND])
             subflow.endpoint.abort(round(self._loop.time() * 1e9))
+        self._driver.wake()
+
+    def reset(self) -> None:
+        for _, subflow in self._second_subflows():
+            subflow.reject(UNACCEPTABLE_PERFORMANCE, round(self._loop.time() * 1e9))
         self._driver.wake()
 
     def _second_subflows(self) -> list[tuple[Any, Any]]:

@@ -3,12 +3,13 @@
 import pytest
 
 from mptcp_stack.mptcp.connection import Connection
+from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.mptcp.keys import add_addr_hmac
 from mptcp_stack.sim import MILLISECOND, Application, Sink
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import AddAddr, MpJoinSyn, MpPrio, MptcpOption, RemoveAddr
-from tests.sim.scenes import PATH, PORT, SERVER, Scene, make_scene, server_ip
+from mptcp_stack.wire import AddAddr, MpJoinSyn, MpJoinSynAck, MpPrio, MptcpOption, RemoveAddr, Segment
+from tests.sim.scenes import PATH, PORT, SERVER, UPLOAD, Scene, exchange, make_scene, rewrite, server_ip
 
 OTHER_PORT = 8080
 
@@ -84,7 +85,9 @@ def test_port_of_its_own_is_joined(run: Scene) -> None:
     assert joined.local_id == 5
     assert [subflow.remote_id for subflow in client.subflows if subflow.remote.port == OTHER_PORT] == [5]
     assert run.client.stack.counters["MPTcpExtPortAdd"] == 1
-    assert run.server.stack.counters["MPTcpExtMPJoinPortSynRx"] >= 1
+    assert run.server.stack.counters["MPTcpExtMPJoinPortSynRx"] == 1
+    assert run.client.stack.counters["MPTcpExtMPJoinPortSynAckRx"] == 1
+    assert run.server.stack.counters["MPTcpExtMPJoinPortAckRx"] == 1
 
 
 def test_port_that_was_not_announced_is_refused(run: Scene) -> None:
@@ -127,3 +130,19 @@ def test_join_says_that_it_is_a_backup(run: Scene) -> None:
     go_on(run)
     assert sent(run, "client", MpJoinSyn)[-1].backup
     assert server.subflows[-1].backup
+
+
+def test_server_says_that_a_join_is_a_backup() -> None:
+    """Flag B in the SYN/ACK: the client sends nothing there as long as it has another subflow."""
+
+    def flag(segment: Segment) -> bool:
+        if (option := find(segment.options, MpJoinSynAck)) is not None:
+            option.backup = True
+        return True
+
+    run = make_scene(1, [PATH, PATH], middlebox=rewrite(flag))
+    exchange(run, UPLOAD, b"")
+    assert run.client.stack.counters["MPTcpExtMPJoinSynAckBackupRx"] == 1
+    payloads = [(segment.sport, segment.length) for _, segment in run.segments("client") if segment.length]
+    assert len({port for port, _ in payloads}) == 1
+    assert sum(length for _, length in payloads) >= len(UPLOAD)

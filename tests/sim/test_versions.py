@@ -157,14 +157,9 @@ def test_data_sequence_numbers_wrap(edge: int, seed: int, monkeypatch: pytest.Mo
     assert client.connection.sending.queue.base > edge
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_numbers_of_32_bits_wrap(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same where the path shows each side the short forms of DSN and DATA_ACK."""
-
-    def shorten(segment: Segment) -> bool:
-        if (dss := segment.options.dss) is not None:
-            dss.dsn_64 = dss.data_ack_64 = False
-        return True
+@pytest.mark.parametrize(("bits", "seed"), list(product([(32, 32), (32, 64), (64, 32)], SEEDS)))
+def test_numbers_of_32_bits_wrap(bits: tuple[int, int], seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same where one side or both send the short forms of DSN and DATA_ACK."""
 
     class Digest:
         def __init__(self, value: bytes) -> None:
@@ -174,7 +169,7 @@ def test_numbers_of_32_bits_wrap(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
             return hashlib.sha256(self.value).digest()[:24] + ((7 << 32) - 30_000).to_bytes(8, "big")
 
     monkeypatch.setitem(keys.HASHES, 1, Digest)
-    run = make_scene(seed, [PATH], middlebox=rewrite(shorten))
+    run = make_scene(seed, [PATH], client={"dsn_bits": bits[0]}, server={"dsn_bits": bits[1]})
     run.server.listen(Address(b"", PORT), lambda: Sink())
     application = Application()
     run.client.connect(SERVER, application)
@@ -185,6 +180,10 @@ def test_numbers_of_32_bits_wrap(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
     (server,) = run.server.stack.connections
     assert server.is_mptcp
     assert server.receiving.next - server.receiving.first == len(UPLOAD)
+    for host, own in zip(("client", "server"), bits, strict=True):
+        signals = [segment.options.dss for _, segment in run.segments(host) if segment.options.dss is not None]
+        assert {signal.data_ack_64 for signal in signals} == {own == 64}
+        assert {signal.dsn_64 for signal in signals if signal.dsn is not None} <= {own == 64}
 
 
 @pytest.mark.parametrize("seed", SEEDS)

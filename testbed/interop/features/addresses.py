@@ -1,6 +1,6 @@
 """Addresses told to the peer and taken back, priorities of subflows (RFC 8684 sections 3.3.8, 3.4)."""
 
-from testbed.interop.checks import KERNEL, Count, Seen, exactly, on_first
+from testbed.interop.checks import Count, Seen, exactly, on_first
 from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE
 from testbed.interop.scenario import JOIN_PORT, Lacking, Scenario
 from testbed.stacks.base import CLIENT, SERVER
@@ -8,6 +8,9 @@ from testbed.stacks.base import CLIENT, SERVER
 ADD_ADDR = "RFC 8684 section 3.4.1"
 REMOVE_ADDR = "RFC 8684 section 3.4.2"
 MP_PRIO = "RFC 8684 section 3.3.8"
+ON_A_PORT = {SERVER: f"signal port {JOIN_PORT}"}
+PORT_JOINED = (*JOINED, Seen(SERVER, "ADD_ADDR", where={"port": str(JOIN_PORT)}), Count(SERVER, "MPJoinPortAckRx"))
+HEED_FLAGS = ("path_manager=default",)
 
 SCENARIOS = (
     Scenario(
@@ -40,14 +43,25 @@ SCENARIOS = (
         name="add-addr-port",
         title="ADD_ADDR with a port of its own, joined there",
         section=ADD_ADDR,
-        second={SERVER: f"signal port {JOIN_PORT}"},
+        second=ON_A_PORT,
+        ours=HEED_FLAGS,
         client=AFTER_JOIN[CLIENT],
         server=AFTER_JOIN[SERVER],
-        roles=(CLIENT,),
-        checks=(*JOINED, Seen(SERVER, "ADD_ADDR", where={"port": str(JOIN_PORT)}), Count(SERVER, "MPJoinPortAckRx")),
+        checks=PORT_JOINED,
         lacking=Lacking(
-            Count(KERNEL, "AddAddrTxDrop"), "no room beside timestamps for an address of IPv6 (MPTcpExtAddAddrTxDrop)"
+            Count(SERVER, "AddAddrTxDrop"), "no room beside timestamps for an address of IPv6 (MPTcpExtAddAddrTxDrop)"
         ),
+    ),
+    Scenario(
+        name="add-addr-port-long",
+        title="ADD_ADDR with a port of its own where timestamps leave room for IPv6",
+        section=ADD_ADDR,
+        second=ON_A_PORT,
+        ours=(*HEED_FLAGS, "timestamps=false"),
+        kernel={"net.ipv4.tcp_timestamps": "0"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        checks=PORT_JOINED,
     ),
     Scenario(
         name="add-addr-limit-kernel",

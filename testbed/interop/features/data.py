@@ -11,6 +11,7 @@ def has_checksum(options: str) -> bool:
     return "1e1c2" in options
 
 
+NUMBERS = "RFC 8684 sections 3.3.1, 3.3.2"
 CHECKSUMS = "RFC 8684 section 3.3.1"
 FAILURE = "RFC 8684 section 3.7"
 ASKED = {"net.mptcp.checksum_enabled": "1"}
@@ -21,6 +22,25 @@ ALTER = "meta length > 500 {} @ih,800,8 set 0x00"
 """One byte of the payload, of packets that the rest selects; the first, short mapping arrives as it was."""
 
 SCENARIOS = (
+    *(
+        Scenario(
+            name=f"dsn-{bits}",
+            title=f"DSN and DATA_ACK of {bits} bits, two subflows: Linux acknowledges as we number",
+            section=NUMBERS,
+            ours=(f"dsn_bits={bits}",),
+            second={CLIENT: "subflow"},
+            client=AFTER_JOIN[CLIENT],
+            server=AFTER_JOIN[SERVER],
+            checks=(
+                *JOINED,
+                on_both(OURS),
+                Seen(OURS, "DSS", where={"datalvllen": bool, "dseqn8.flag": flag}),
+                Seen(KERNEL, "DSS", where={"datalvllen": bool, "dseqn8.flag": "1"}),
+                *(Seen(side, "DSS", where={"datalvllen": bool, "dataack8.flag": flag}) for side in (OURS, KERNEL)),
+            ),
+        )
+        for bits, flag in ((64, "1"), (32, "0"))
+    ),
     Scenario(
         name="checksum",
         kernel=ASKED,

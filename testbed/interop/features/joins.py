@@ -1,18 +1,28 @@
 """Further subflows: MP_JOIN, backups, refusals, limits, death (RFC 8684 section 3.2)."""
 
-from testbed.interop.checks import KERNEL, Count, Seen, exactly, on_both, on_first
+from testbed.interop.checks import KERNEL, Check, Count, Seen, exactly, on_both, on_first
 from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE, OTHERS, SYN, SYN_ACK
 from testbed.interop.scenario import Scenario
 from testbed.stacks.base import CLIENT, SERVER
 
 SECTION = "RFC 8684 section 3.2"
+RESET = "RFC 8684 section 3.6"
 PATH_2_DIES = (
     "router nft add rule inet middlebox way iifname router-eth2 drop",
     "router nft add rule inet middlebox way oifname router-eth2 drop",
 )
 
-REFUSED = (exactly(SERVER, "MPJoinAckRx", 0), Seen(SERVER, "MP_TCPRST"), on_first(CLIENT))
+NOT_JOINED = (exactly(SERVER, "MPJoinAckRx", 0), on_first(CLIENT))
+# Linux says PROHIBITED where section 3.2 has the usual reason.
+MPTCP_ERROR, PROHIBITED = ({"rst_reason": f"0x{number:02x}"} for number in (1, 3))
+REFUSED = (*NOT_JOINED, Seen(SERVER, "MP_TCPRST", where=MPTCP_ERROR))
 FORBIDDEN = Seen(SERVER, "MP_CAPABLE", where={"nomoresubflows.flag": "1"})
+
+
+def reset_by(one: str, other: str) -> tuple[Check, ...]:
+    """One side's MP_TCPRST arrives at the other's."""
+    return (Seen(one, "MP_TCPRST"), Count(one, "MPRstTx"), Count(other, "MPRstRx"))
+
 
 SCENARIOS = (
     Scenario(
@@ -29,6 +39,25 @@ SCENARIOS = (
             on_both(CLIENT),
             on_both(SERVER),
         ),
+    ),
+    Scenario(
+        name="join-backup-client",
+        title="The client joins with a backup (flag B in its SYN)",
+        section=SECTION,
+        second={CLIENT: "subflow backup"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        checks=(*JOINED, Seen(CLIENT, "MP_JOIN", where={"backup.flag": "1"}), on_first(CLIENT), on_first(SERVER)),
+    ),
+    Scenario(
+        name="join-backup-server",
+        title="The server announces a backup and says so when it is joined (flag B in its SYN/ACK)",
+        section=SECTION,
+        second={SERVER: "signal backup"},
+        roles=(CLIENT,),
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        checks=(*JOINED, Seen(SERVER, "MP_JOIN", where={"backup.flag": "1"}), on_first(CLIENT), on_first(SERVER)),
     ),
     Scenario(
         name="join-ack-lost",
@@ -62,9 +91,8 @@ SCENARIOS = (
         altered=True,
         checks=(
             exactly(CLIENT, "MPJoinSynAckHMacFailure", 1),
-            exactly(SERVER, "MPJoinAckRx", 0),
-            Seen(CLIENT, "MP_TCPRST"),
-            on_first(CLIENT),
+            *NOT_JOINED,
+            Seen(CLIENT, "MP_TCPRST", where=MPTCP_ERROR),
         ),
     ),
     Scenario(
@@ -87,7 +115,7 @@ SCENARIOS = (
         roles=(CLIENT,),
         client=("until MPJoinSynTx 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
         server=("until MPJoinSynRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
-        checks=(*REFUSED, Count(KERNEL, "MPJoinRejected")),
+        checks=(*NOT_JOINED, Seen(KERNEL, "MP_TCPRST", where=PROHIBITED), Count(KERNEL, "MPJoinRejected")),
     ),
     Scenario(
         name="join-limit-ours",
@@ -110,6 +138,24 @@ SCENARIOS = (
         checks=(FORBIDDEN, exactly(SERVER, "MPJoinSynRx", 0)),
         # The address that is announced is another one.
         mixed={"client": AFTER_JOIN[CLIENT], "server": AFTER_JOIN[SERVER], "checks": (FORBIDDEN, *JOINED)},
+    ),
+    Scenario(
+        name="reset-client",
+        title="The client resets the second subflow and says why (MP_TCPRST): its data go over the other",
+        section=RESET,
+        second={CLIENT: "subflow"},
+        client=("until MPJoinSynAckRx 1", f"send {MUCH}", "reset", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", "until MPRstRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(*JOINED, *reset_by(CLIENT, SERVER), on_first(SERVER)),
+    ),
+    Scenario(
+        name="reset-server",
+        title="The server resets the second subflow and says why (MP_TCPRST): its data go over the other",
+        section=RESET,
+        second={SERVER: "signal"},
+        client=("until MPJoinSynAckRx 1", f"send {MUCH}", "until MPRstRx 1", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", f"read {MUCH}", "reset", f"send {MUCH}", "observe", "read", "close"),
+        checks=(*JOINED, *reset_by(SERVER, CLIENT), on_first(SERVER)),
     ),
     Scenario(
         name="path-dies",
