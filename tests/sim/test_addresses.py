@@ -3,13 +3,12 @@
 import pytest
 
 from mptcp_stack.mptcp.connection import Connection
-from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.mptcp.keys import add_addr_hmac
 from mptcp_stack.sim import MILLISECOND, Application, Sink
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import AddAddr, MpJoinSyn, MpJoinSynAck, MpPrio, MptcpOption, RemoveAddr, Segment
-from tests.sim.scenes import PATH, PORT, SERVER, UPLOAD, Scene, exchange, make_scene, rewrite, server_ip
+from mptcp_stack.wire import AddAddr, MpJoinSyn, MpPrio, MptcpOption, RemoveAddr
+from tests.sim.scenes import PATH, PORT, SERVER, Scene, make_scene, server_ip
 
 OTHER_PORT = 8080
 
@@ -130,19 +129,3 @@ def test_join_says_that_it_is_a_backup(run: Scene) -> None:
     go_on(run)
     assert sent(run, "client", MpJoinSyn)[-1].backup
     assert server.subflows[-1].backup
-
-
-def test_server_says_that_a_join_is_a_backup() -> None:
-    """Flag B in the SYN/ACK: the client sends nothing there as long as it has another subflow."""
-
-    def flag(segment: Segment) -> bool:
-        if (option := find(segment.options, MpJoinSynAck)) is not None:
-            option.backup = True
-        return True
-
-    run = make_scene(1, [PATH, PATH], middlebox=rewrite(flag))
-    exchange(run, UPLOAD, b"")
-    assert run.client.stack.counters["MPTcpExtMPJoinSynAckBackupRx"] == 1
-    payloads = [(segment.sport, segment.length) for _, segment in run.segments("client") if segment.length]
-    assert len({port for port, _ in payloads}) == 1
-    assert sum(length for _, length in payloads) >= len(UPLOAD)

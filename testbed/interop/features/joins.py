@@ -54,7 +54,6 @@ SCENARIOS = (
         title="The server announces a backup and says so when it is joined (flag B in its SYN/ACK)",
         section=SECTION,
         second={SERVER: "signal backup"},
-        roles=(CLIENT,),
         client=AFTER_JOIN[CLIENT],
         server=AFTER_JOIN[SERVER],
         checks=(*JOINED, Seen(SERVER, "MP_JOIN", where={"backup.flag": "1"}), on_first(CLIENT), on_first(SERVER)),
