@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from types import TracebackType
@@ -11,14 +12,17 @@ from typing import Any
 from testbed import calibrate, kernel_mptcp, namespace
 from testbed.calibrate import Calibration
 from testbed.congestion import set_congestion_control
+from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.links import backends, cable
 from testbed.links.bond import Bond
 from testbed.links.emulator.control import Counters, Emulation
+from testbed.middleboxes.registry import validated
 from testbed.mininet_backend import MininetBackend
 from testbed.placement import Placement
 from testbed.placement.apply import placed
 from testbed.spec import Topology
+from testbed.validation import FieldError
 
 
 class Lab:
@@ -67,7 +71,12 @@ class Lab:
 
     def calibrate(self) -> list[Calibration]:
         """Measure every shaped link both ways; LabError when one is not as asked (see `testbed.calibrate`)."""
+        boxed = [link for link in self.topology.links if link.middleboxes]
+        for link in boxed:  # what is measured is the link
+            self.set_middleboxes(link.name, ())
         self._calibration = calibrate.calibrate(self.topology.links, self.hosts)
+        for link in boxed:
+            self.set_middleboxes(link.name, link.middleboxes)
         return self._calibration
 
     def placed(self, placement: Placement) -> AbstractContextManager[dict[str, Any]]:
@@ -91,6 +100,20 @@ class Lab:
         if self._emulation is not None:
             return self._emulation.start_schedules()
         return time.monotonic_ns()
+
+    def set_middleboxes(self, link: str, middleboxes: Sequence[Mapping[str, Any]]) -> None:
+        """Put other middleboxes, that know nothing of what has passed, on an emulated link of a running lab.
+
+        Each is `{"kind": NAME, PARAMETER: VALUE, ...}`. LabError for one that is not valid, and for any other link.
+        """
+        emulated = [one.name for one in self.topology.links if one.kind == "emulator"]
+        if self._emulation is None or link not in emulated:
+            raise LabError(f"link {link}: has no place for middleboxes, it is not emulated (give it a delay)")
+        try:
+            checked = [validated(one) for one in middleboxes]
+        except FieldError as error:
+            raise LabError(f"link {link}: middleboxes: {error.field}: {error}") from None
+        self._emulation.set_middleboxes(link, checked)
 
     def link_counters(self) -> Counters:
         """What every link but bare ones delivered and dropped so far; LabError when the emulator has failed."""

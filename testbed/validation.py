@@ -44,15 +44,20 @@ def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
     return f"unknown {kind} '{name}'{guess} allowed: {', '.join(names) or 'none'}"
 
 
-def _explain(model: type[BaseModel], failure: ValidationError, source: str) -> str:
+def first_error(model: type[BaseModel], failure: ValidationError) -> tuple[str, str]:
+    """The field of the first thing that does not fit `model` (empty for the whole), and what is wrong with it."""
     first = failure.errors(include_url=False)[0]
     location = tuple(first["loc"])
     cause = first.get("ctx", {}).get("error")
     path = format_path(location)
     if isinstance(cause, FieldError):
         path = f"{path}.{cause.field}".strip(".")
-    where = f"{source}: {path}" if path else source
-    return f"{where}: {_message(model, first, location)}"
+    return path, _message(model, first, location)
+
+
+def _explain(model: type[BaseModel], failure: ValidationError, source: str) -> str:
+    path, message = first_error(model, failure)
+    return f"{source}: {path}: {message}" if path else f"{source}: {message}"
 
 
 def format_path(location: Iterable[int | str]) -> str:

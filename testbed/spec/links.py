@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from testbed.middleboxes.registry import Specification
 from testbed.spec.hosts import End, LinkName
 from testbed.spec.impairments import FRAME_OVERHEAD_BYTES, Changes, Impairments
 from testbed.spec.schedule import Change, Moment, timeline
@@ -20,7 +21,7 @@ Backend = Literal["auto", "direct", "tc", "emulator"]
 _SHAPING = ("rate", "queue")
 # Not jitter and reordering: netem's jitter changes the order of packets, its reordering takes the delay away.
 _NETEM = ("delay", "loss", "burst_loss", "duplicate")
-_EMULATED = (*_SHAPING, *_NETEM, "jitter", "reorder", "reorder_extra", "trace", "schedule")
+_EMULATED = (*_SHAPING, *_NETEM, "jitter", "reorder", "reorder_extra", "trace", "schedule", "middleboxes")
 ABILITIES: Mapping[LinkKind, Mapping[str, str]] = {
     "direct": {"super-segments": ""},
     "tc": dict.fromkeys(_SHAPING, "tbf") | dict.fromkeys(_NETEM, "netem"),
@@ -59,7 +60,7 @@ class Link(Impairments):
     `direct` (nothing but two interfaces), `tc` (the kernel's shapers) or `emulator` (everything, in user space); `auto`
     takes the first that can do it without netem. What `backend` or this kernel cannot do is refused, or left to
     `fallback`. `wire` says what crosses it: packets of at most the MTU, or super-segments of up to 64 KB as veth can
-    pass them (links that do nothing to packets only).
+    pass them (links that do nothing to packets only). `middleboxes` stand at the first end (`testbed.middleboxes`).
     """
 
     name: LinkName
@@ -71,6 +72,7 @@ class Link(Impairments):
     fallback: Literal["none", "emulator"] = "none"
     wire: Wire = "mtu"
     tolerance: Tolerance = Tolerance()
+    middleboxes: tuple[Specification, ...] = ()
 
     @property
     def frame_bytes(self) -> int:
@@ -99,7 +101,11 @@ class Link(Impairments):
         """The names of what it asks for, as `ABILITIES` has them."""
         first, second = self.directions
         names = dict.fromkeys([*first.asked, *second.asked])
-        more = {"schedule": bool(self.schedule), "super-segments": self.wire == "super-segments"}
+        more = {
+            "schedule": bool(self.schedule),
+            "middleboxes": bool(self.middleboxes),
+            "super-segments": self.wire == "super-segments",
+        }
         return [*names, *(name for name, is_asked in more.items() if is_asked)]
 
     @property

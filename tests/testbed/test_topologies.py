@@ -335,7 +335,7 @@ WRONG_CALLS = {
     "unknown parameter": (
         ("two-paths", {"rat": 1}),
         "topologies/two-paths.yaml.j2: unknown parameter 'rat', did you mean rate? allowed: paths, rate, queue,"
-        " delay, loss, backend, wire",
+        " delay, loss, backend, wire, middleboxes, boxed",
     ),
     "parameter of another kind": (
         ("two-paths", {"paths": "many"}),

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from select import select
@@ -37,6 +37,8 @@ def _order(link: Link) -> dict[str, Any]:
         "name": link.name,
         "interfaces": wire_ends(link),
         "carriers": _carriers(link),
+        "mtu": link.mtu,
+        "middleboxes": link.middleboxes,
         "directions": {
             name: {
                 "settings": first.model_dump(mode="json"),
@@ -67,6 +69,12 @@ def _carriers(link: Link) -> list[tuple[int, str, bool]]:
     return changes
 
 
+def _python_path() -> list[str]:
+    """Where the user's own middleboxes are."""
+    given = os.environ.get("PYTHONPATH")
+    return [given] if given else []
+
+
 class Emulation:
     """The running emulator; LabError when it does not start, and from every method once it has ended by itself."""
 
@@ -75,7 +83,7 @@ class Emulation:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "testbed.links.emulator"],
             stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1,
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT), *_python_path()])},
             start_new_session=True,  # out of reach of the terminal's Ctrl-C: the lab ends it
         )  # fmt: skip
         order = {"seed": seed, "links": [_order(link) for link in links]}
@@ -99,8 +107,12 @@ class Emulation:
         zero_ns: int = self._ask({"start": True})
         return zero_ns
 
+    def set_middleboxes(self, link: str, middleboxes: Sequence[Mapping[str, Any]]) -> None:
+        """Put other middleboxes on a link: new ones that know nothing of what has passed."""
+        self._ask({"middleboxes": list(middleboxes), "link": link})
+
     def counters(self) -> Counters:
-        """What became of the frames so far."""
+        """What became of the frames so far; beside the directions of a link its middleboxes."""
         counters: Counters = self._ask({"counters": True})
         return counters
 

@@ -2,8 +2,8 @@
 
 Standard input: a line with the links (`control` writes it), then commands, one JSON line each, answered by one line on
 standard output: `{"seed": N}` puts all links into their first state and begins their dice anew, `{"start": true}`
-begins their schedules and traces (the answer is the time), `{"counters": true}` asks for the counters. It ends with its
-standard input.
+begins their schedules and traces (answer: the time), `{"middleboxes": [...], "link": NAME}` puts others on a link,
+`{"counters": true}` asks for the counters. It ends with its standard input.
 
 A real-time priority keeps it on time beside busy programs; without that right it runs at the normal one and says so.
 """
@@ -17,59 +17,27 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
-from heapq import heapify, heappop, heappush
 from select import select
 from typing import Any
 
+from testbed.links.emulator.agenda import Agenda
 from testbed.links.emulator.carrier import set_carrier
 from testbed.links.emulator.direction import Direction
 from testbed.links.emulator.port import Port
 from testbed.links.emulator.segments import HEADER_BYTES, MalformedSegment, is_super_segment, split
+from testbed.links.emulator.station import Station
+from testbed.middleboxes import BACKWARD, FORWARD
 
 COMMANDS = 0
 """File descriptor of the commands."""
 
 _PR_SET_TIMERSLACK = 29
 _PRIORITY = 10
-# How long waking up takes: frames go out this much before they are due, so that on average they are on time.
-_EARLY_NS = 50_000
 _LATE_NS = 1_000_000
 # Frames taken from one port before the others and what is due get their turn.
 _BATCH_FRAMES = 32
-
-Action = Callable[[int, Any], None]
-"""What is done when it is due: is told when that was, and what it is to be done with."""
-
-
-class Agenda:
-    """What is to be done at which time, in that order; of two things due at once the first noted goes first."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[int, int, Action, Any]] = []
-        self._number = 0
-
-    def note(self, due_ns: int, action: Action, subject: Any) -> None:
-        """Do `action(due_ns, subject)` at `due_ns`."""
-        self._number += 1
-        heappush(self._due, (due_ns, self._number, action, subject))
-
-    def forget(self, action: Action) -> None:
-        """Do nothing any more of what is noted for `action`."""
-        self._due = [entry for entry in self._due if entry[2] != action]
-        heapify(self._due)
-
-    def wait_s(self) -> float | None:
-        """How long until something is due; None when nothing is noted."""
-        return max(0.0, (self._due[0][0] - _EARLY_NS - time.monotonic_ns()) / 1e9) if self._due else None
-
-    def work(self) -> None:
-        """Do what is due."""
-        clock = time.monotonic_ns
-        while self._due and self._due[0][0] <= clock() + _EARLY_NS:
-            due_ns, _, action, subject = heappop(self._due)
-            action(due_ns, subject)
 
 
 class Wiring:
@@ -80,6 +48,8 @@ class Wiring:
         self.source, self._target = ports
         self.direction = direction
         self._agenda = agenda
+        self.station_before: Station | None = None
+        self.station_behind: Station | None = None
 
     def take(self) -> None:
         """Read what has come in and let it enter."""
@@ -98,9 +68,14 @@ class Wiring:
                 raise
 
     def enter(self, frame: bytes, now_ns: int) -> None:
-        """One packet, behind its virtio header, enters the link: note when it will be due at the other end."""
+        """One packet, behind its virtio header, has come."""
+        if self.station_before is None or not self.station_before.take(frame, FORWARD, now_ns):
+            self.cross(frame, now_ns)
+
+    def cross(self, frame: bytes, now_ns: int) -> None:
+        """Have a packet enter the link: note when it will be due at the other end."""
         for due_ns in self.direction.offer(len(frame) - HEADER_BYTES, now_ns):
-            self._agenda.note(due_ns, self._deliver, frame)
+            self._agenda.note(due_ns, self._arrive, frame)
 
     def _enter_split(self, frame: bytes, now_ns: int) -> None:
         counters = self.direction.counters
@@ -113,7 +88,12 @@ class Wiring:
         for packet in packets:
             self.enter(packet, now_ns)
 
-    def _deliver(self, due_ns: int, frame: bytes) -> None:
+    def _arrive(self, due_ns: int, frame: bytes) -> None:
+        if self.station_behind is None or not self.station_behind.take(frame, BACKWARD, due_ns):
+            self.deliver(frame, due_ns)
+
+    def deliver(self, frame: bytes, due_ns: int) -> None:
+        """Write a packet to the other end."""
         counters = self.direction.counters
         try:
             os.write(self._target.fileno(), frame)
@@ -137,6 +117,8 @@ class Emulator:
         self._wirings: list[Wiring] = []
         self._carriers: list[tuple[int, str, bool]] = []
         self._without_carrier: set[str] = set()
+        self._stations: dict[str, Station] = {}
+        self._dice = seed
         for link in links:
             first, second = (Port(interface) for interface in link["interfaces"])
             self._carriers += map(tuple, link["carriers"])
@@ -147,6 +129,7 @@ class Emulator:
                     asked["settings"], self._seed(seed, link["name"], name), asked["schedule"], asked["trace"]
                 )
                 self._wirings.append(Wiring(link["name"], name, ports, direction, self._agenda))
+            self._add_station(link, *self._wirings[-2:])
         self._by_descriptor = {wiring.source.fileno(): wiring for wiring in self._wirings}
         self._commands = b""
 
@@ -172,12 +155,26 @@ class Emulator:
     def _answer(self, command: Mapping[str, Any]) -> Any:
         if "seed" in command:
             self._restore_carriers()
-            for wiring in self._wirings:
-                wiring.direction.seed(self._seed(command["seed"], wiring.link, wiring.name))
+            self._begin_dice(command["seed"])
+        if "middleboxes" in command:
+            link = command["link"]
+            self._stations[link].set_middleboxes(command["middleboxes"], self._seed(self._dice, link, ""))
         if "start" in command:
             self._restore_carriers()
             return self._start(time.monotonic_ns())
         return self._counters()
+
+    def _add_station(self, link: Mapping[str, Any], forward: Wiring, backward: Wiring) -> None:
+        station = Station(forward.cross, backward.deliver, link["mtu"], self._agenda)
+        forward.station_before = backward.station_behind = self._stations[link["name"]] = station
+        station.set_middleboxes(link["middleboxes"], self._seed(self._dice, link["name"], ""))
+
+    def _begin_dice(self, seed: int) -> None:
+        self._dice = seed
+        for wiring in self._wirings:
+            wiring.direction.seed(self._seed(seed, wiring.link, wiring.name))
+        for link, station in self._stations.items():
+            station.seed(self._seed(seed, link, ""))
 
     def _start(self, zero_ns: int) -> int:
         for wiring in self._wirings:
@@ -202,6 +199,8 @@ class Emulator:
         for wiring in self._wirings:
             numbers = asdict(wiring.direction.counters) | {"overrun": wiring.source.lost_frames()}
             counters.setdefault(wiring.link, {})[wiring.name] = numbers
+        for link, station in self._stations.items():
+            counters[link] |= station.counters()
         return counters
 
     @staticmethod

@@ -1,0 +1,1 @@
+"""One file, one middlebox: the file `strip_option.py` is the middlebox `strip-option`."""

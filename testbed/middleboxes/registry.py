@@ -1,0 +1,75 @@
+"""Middleboxes by name: `nat` is the class in `boxes/nat.py`, `module:Class` a user's own."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Mapping, Sequence
+from random import Random
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationError
+
+from testbed.middleboxes import boxes
+from testbed.middleboxes.base import Middlebox
+from testbed.middleboxes.chain import Chain
+from testbed.validation import FieldError, first_error, unknown
+
+KIND = "kind"
+"""Where in its specification the name of a middlebox is; beside it are its parameters."""
+
+
+def names() -> list[str]:
+    """Return the names of the middleboxes that come with the lab."""
+    return sorted(module.name.replace("_", "-") for module in pkgutil.iter_modules(boxes.__path__))
+
+
+def middlebox_class(name: str) -> type[Middlebox[Any]]:
+    """Return the class called `name`. Raises FieldError with what is allowed."""
+    module_name, separator, class_name = name.partition(":")
+    if not separator:
+        if name not in names():
+            raise FieldError(KIND, unknown("middlebox", name, [*names(), "module:Class"]))
+        module = importlib.import_module(f"{boxes.__name__}.{name.replace('-', '_')}")
+        (found,) = (
+            member
+            for _, member in inspect.getmembers(module, inspect.isclass)
+            if issubclass(member, Middlebox) and member.__module__ == module.__name__
+        )
+        return found
+    try:
+        found = getattr(importlib.import_module(module_name), class_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise FieldError(KIND, f"middlebox '{name}': {error} (is its directory in PYTHONPATH?)") from error
+    if not (isinstance(found, type) and issubclass(found, Middlebox)):
+        raise FieldError(KIND, f"middlebox '{name}': is not a Middlebox")
+    return found
+
+
+def validated(data: Any) -> dict[str, Any]:
+    """Return a middlebox's specification with all its parameters, as JSON values. Raises FieldError."""
+    if not isinstance(data, Mapping) or not isinstance(data.get(KIND), str):
+        raise FieldError(KIND, f"is required: a name and parameters, e.g. {{kind: nat, timeout: 30 s}} (got {data!r})")
+    model = middlebox_class(data[KIND]).parameters_model
+    try:
+        parameters = model.model_validate({name: value for name, value in data.items() if name != KIND})
+    except ValidationError as error:
+        raise FieldError(*first_error(model, error)) from None
+    return {KIND: data[KIND], **parameters.model_dump(mode="json", by_alias=True)}
+
+
+Specification = Annotated[dict[str, Any], BeforeValidator(validated)]
+"""A middlebox in a specification: `{kind: NAME, PARAMETER: VALUE, ...}`."""
+
+
+def build(specifications: Sequence[Mapping[str, Any]], seed: str, mtu_bytes: int) -> Chain:
+    """Return the middleboxes of a link, as specified, with the dice of `seed`. Raises FieldError."""
+    made = []
+    for specification in map(validated, specifications):
+        found = middlebox_class(specification[KIND])
+        values = {name: value for name, value in specification.items() if name != KIND}
+        made.append((specification[KIND], found(found.parameters_model.model_validate(values), Random(), mtu_bytes)))
+    chain = Chain(made)
+    chain.seed(seed)
+    return chain
