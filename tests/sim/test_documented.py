@@ -1,35 +1,90 @@
-"""The path manager that docs/stack.md shows, run as it stands there."""
+"""The scheduler, the congestion control and the path manager that docs/stack.md shows, run as they stand there."""
 
 import re
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from mptcp_stack.sim import MILLISECOND, SECOND, Sink, Source
+from mptcp_stack.mptcp.scheduler import Scheduler
+from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink, Source
 from mptcp_stack.tcp import Address
-from tests.sim.scenes import PORT, UPLOAD, client_ip, server_ip
+from tests.sim.scenes import PATH, PORT, SERVER, UPLOAD, Scene, client_ip, impaired, make_scene, server_ip
 from tests.sim.test_routed import ACCESS, routed
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "stack.md"
+MOST_LINES = 20
 
 
-def example(name: str) -> str:
-    """The block of Python that defines the class `name`."""
-    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
-    (block,) = [block for block in blocks if f"class {name}(" in block]
-    return block
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """Makes the module `mine` of the block of Python that defines a class; how a user names the class."""
+
+    def make(name: str) -> str:
+        blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+        (code,) = [block for block in blocks if f"class {name}(" in block]
+        assert len([line for line in code.splitlines() if line.strip()]) <= MOST_LINES
+        module = ModuleType("mine")
+        exec(code, vars(module))
+        monkeypatch.setitem(sys.modules, "mine", module)
+        return f"mine:{name}"
+
+    return make
 
 
-def test_path_manager(monkeypatch: pytest.MonkeyPatch) -> None:
-    code = example("Spare")
-    assert len([line for line in code.splitlines() if line.strip()]) <= 20
-    module = ModuleType("mine")
-    exec(code, vars(module))
-    monkeypatch.setitem(sys.modules, "mine", module)
-    network = routed(1, replace(ACCESS, rate_bps=1_000_000), path_manager="mine:Spare")
+def upload(scene: Scene, size: int) -> Source:
+    """Send so many bytes to the server, and check what arrives."""
+    client, server = Source((UPLOAD * 50)[:size]), Sink()
+    scene.server.listen(Address(b"", PORT), lambda: server)
+    scene.client.connect(SERVER, client)
+    scene.network.run_until(lambda: client.closed and server.closed, 120 * SECOND)
+    assert bytes(server.received) == client.payload
+    return client
+
+
+def test_scheduler(example: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two subflows with room it takes the one with the larger window."""
+    scheduler = example("LargestWindow")
+    kind = sys.modules["mine"].LargestWindow
+    select, choices = kind.select, set()
+
+    def watched(self: Scheduler, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow:
+        chosen: Subflow = select(self, subflows, burst_bytes)
+        assert chosen.cwnd_bytes == max(subflow.cwnd_bytes for subflow in subflows)
+        choices.add(len({subflow.cwnd_bytes for subflow in subflows}))
+        return chosen
+
+    monkeypatch.setattr(kind, "select", watched)
+    slow = impaired(delay_ns=60 * MILLISECOND, rate_bps=40_000_000, queue_bytes=1_000_000)
+    scene = make_scene(1, [impaired(queue_bytes=20_000), slow], scheduler=scheduler)
+    client, server = Application(), Application()
+    scene.server.listen(Address(b"", PORT), lambda: server)
+    scene.client.connect(SERVER, client)
+    for piece in (UPLOAD, *[UPLOAD[:3000]] * 5):
+        client.write(piece)
+        scene.client.settle()
+        scene.network.run_for(2 * SECOND)
+    assert len(server.received) == len(UPLOAD) + 5 * 3000
+    assert choices == {1, 2}, "both had room, and different windows"
+
+
+def test_congestion_control(example: Callable[[str], str]) -> None:
+    """Losses that have nothing to do with the rate hurt it less than reno."""
+    path = replace(PATH, rate_bps=50_000_000, delay_ns=25 * MILLISECOND, loss=0.002, queue_bytes=400_000)
+    times_ns = {}
+    for congestion in ("reno", example("Scalable")):
+        scene = make_scene(1, [path], mptcp=False, congestion=congestion)
+        upload(scene, 8_000_000)
+        times_ns[congestion] = scene.network.clock.now_ns
+    assert times_ns["mine:Scalable"] < 0.8 * times_ns["reno"]
+
+
+def test_path_manager(example: Callable[[str], str]) -> None:
+    network = routed(1, replace(ACCESS, rate_bps=1_000_000), path_manager=example("Spare"))
     client, server = Source(UPLOAD * 5), Sink()
     network.hosts["server"].listen(Address(b"", PORT), lambda: server)
     network.hosts["client"].connect(Address(server_ip(1), PORT), client)
