@@ -30,7 +30,8 @@ class HostNetwork:
     when the kernel refuses. After an error nothing is left behind. Two of them in one namespace should not share an
     interface, nor IPv6 before Linux 6.17: the first that is closed puts back the settings that it found.
 
-    `presence` tells which addresses have gone with their interface, and come again.
+    `presence` tells which addresses have gone with their interface, and come again. One whose interface is down from
+    the beginning is waited for.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -61,11 +62,11 @@ class HostNetwork:
         self._undo.callback(tun.close)
         plumbing = Plumbing(route, tun, config.mtu)
         self._undo.callback(plumbing.close)
+        self.presence = self._undo.enter_context(Presence(route, plumbing, config.host_addresses))
         try:
-            plumbing.set_up(config.host_addresses)
+            plumbing.set_up(config.host_addresses, self.presence.absent)
         except NetlinkError as error:
             raise OSError(error.code, f"the kernel refuses to set up the stack's addresses: {error.args[1]}") from error
-        self.presence = self._undo.enter_context(Presence(route, plumbing, config.host_addresses))
         return tun
 
 

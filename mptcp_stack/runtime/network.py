@@ -69,6 +69,8 @@ class Network:
                 lines = resources.enter_context(config.events.open("w"))
                 network.stack.observe(lambda observation: print(as_json(observation), file=lines))
             network.presence = host.presence
+            for address in host.presence.absent:
+                network.stack.remove_address(address.ip.packed, now=0)
             network._resources.push(resources.pop_all())
         return network
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from socket import AF_INET, AF_INET6
@@ -53,8 +53,8 @@ class Plumbing:
         self._tables: dict[HostAddress, int] = {}
         (self._tun_index,) = route.link_lookup(ifname=tun.name)
 
-    def set_up(self, addresses: Sequence[HostAddress]) -> None:
-        """Make every address reachable, and its packets leave by its own device."""
+    def set_up(self, addresses: Sequence[HostAddress], absent: Container[HostAddress]) -> None:
+        """Make every address reachable, and its packets leave by its own device, those that are `absent` later."""
         versions = {address.ip.version for address in addresses}
         self._set_up_tun(with_ipv6=6 in versions)
         self._drop_stale_rules()
@@ -65,7 +65,8 @@ class Plumbing:
             if address.device is not None:
                 # An index is never used twice in a namespace: no two stacks have a table in common.
                 self._tables[address] = _FIRST_TABLE + self._tun_index * 256 + index
-                self.attach(address)
+                if address not in absent:
+                    self.attach(address)
 
     def attach(self, address: HostAddress) -> None:
         """Let packets come and go by the address's device, which is up; also again, when the device has been away."""

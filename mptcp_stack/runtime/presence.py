@@ -37,18 +37,17 @@ class Presence:
 
     An address is there while its interface is up and has a carrier, and while the kernel has not lost its own address
     on the subnet, if it had one. The kernel's IPv6 addresses go with an interface that goes down, and stay away: for
-    them that counts only while the interface is up.
+    them that counts only while the interface is up. `absent`: those that are not there.
     """
 
     def __init__(self, route: IPRoute, plumbing: Plumbing, addresses: Sequence[HostAddress]) -> None:
         self._route = route
         self._plumbing = plumbing
         self._watched = [address for address in addresses if address.device is not None]
-        self._absent: set[HostAddress] = set()
         self._anchored: set[HostAddress] = set()
         self._notes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
         self._notes.bind((0, _GROUP_LINK | _GROUP_IPV4_ADDRESS | _GROUP_IPV6_ADDRESS))
-        self._look()
+        self.absent = set(self._watched) - self._look()
 
     def __enter__(self) -> Presence:
         return self
@@ -80,14 +79,14 @@ class Presence:
         from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
         there = self._look()
-        gone = [address for address in self._watched if address not in there and address not in self._absent]
+        gone = [address for address in self._watched if address not in there and address not in self.absent]
         come = []
-        for address in there & self._absent:
+        for address in there & self.absent:
             # An interface that is going again, or not quite ready, is looked at with the next note.
             with suppress(NetlinkError, OSError, ValueError):
                 self._plumbing.attach(address)
                 come.append(address)
-        self._absent = self._absent - set(come) | set(gone)
+        self.absent = self.absent - set(come) | set(gone)
         return Change(gone, come)
 
     def _look(self) -> set[HostAddress]:

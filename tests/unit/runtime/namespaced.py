@@ -172,7 +172,10 @@ def check_old_kernel() -> None:
 
 
 async def transfer_while_paths_go(server: str) -> None:
-    """To a peer behind e1 and f1, a kernel with MPTCP or our own stack: each path goes once, and comes again."""
+    """To a peer behind e1 and f1, a kernel with MPTCP or our own stack: each path goes once, and comes again.
+
+    That of f1 is not there at the beginning.
+    """
     loop = asyncio.get_running_loop()
     assert isinstance(loop, EventLoop)
     reader, writer = await asyncio.open_connection(server, 4000)
@@ -190,6 +193,8 @@ async def transfer_while_paths_go(server: str) -> None:
     async def send() -> None:
         for piece in range(0, len(data), len(data) // 8 + 1):
             if piece == len(data) // 8 + 1:
+                await until({ADDRESS})
+                shell("ip link set f1 up")
                 await until({ADDRESS, "10.0.2.101"})
                 shell("ip link set e1 down")
                 await until({"10.0.2.101"})
@@ -225,6 +230,7 @@ def check_mobility() -> None:
     assert echo_server.stdout is not None
     echo_server.stdout.readline()
     config = NetworkConfig(addresses=[f"{ADDRESS}/24@e1", "10.0.2.101/24@f1"])
+    shell("ip link set f1 down")
     run(asyncio.wait_for(transfer_while_paths_go(PEER), 30), config)
     assert snapshot() == before
     echo_server.kill()
