@@ -426,7 +426,7 @@ class Stack:
         return MpTcpRst(0, ResetReason.MPTCP)
 
     def _listener(self, segment: Segment) -> Listener | None:
-        if all(address.ip != segment.dst for address in self.addresses):
+        if not self.config.transparent and all(address.ip != segment.dst for address in self.addresses):
             return None
         listeners = self._listeners
         return listeners.get(Address(segment.dst, segment.dport)) or listeners.get(Address(b"", segment.dport))

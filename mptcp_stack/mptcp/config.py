@@ -49,6 +49,8 @@ class MptcpConfig(TcpConfig):
     where 2**32 bytes take longer than a segment may live. Both are always understood."""
     allow_join_initial_address: bool = True
     """False: ask the peer for no further subflows to the address that the connection began with (flag C)."""
+    transparent: bool = False
+    """Answer for every address, not only our own: a proxy on the way to them."""
     mptcp_syn_attempts: int = 3
     """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1)."""
     add_addr_retries: int = 3

@@ -145,7 +145,8 @@ class Connection:
         config = self.host.config
         if not self.is_mptcp or self.closing.data_closed:
             return MpTcpRst(0, ResetReason.MPTCP)
-        if all(address.ip != local.ip for address in self.host.addresses):
+        ours = any(address.ip == local.ip for address in self.host.addresses)
+        if not ours and not (config.transparent and local == self.local):
             return MpTcpRst(0, ResetReason.PROHIBITED)
         if local == self.local and not config.allow_join_initial_address:
             return MpTcpRst(0, ResetReason.PROHIBITED)
