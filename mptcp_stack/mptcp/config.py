@@ -50,7 +50,7 @@ class MptcpConfig(TcpConfig):
     allow_join_initial_address: bool = True
     """False: ask the peer for no further subflows to the address that the connection began with (flag C)."""
     transparent: bool = False
-    """Answer for every address, not only our own: a proxy on the way to them."""
+    """Answer for every address, not only our own: for TCP that comes through this host (a proxy on the way)."""
     mptcp_syn_attempts: int = 3
     """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1)."""
     add_addr_retries: int = 3

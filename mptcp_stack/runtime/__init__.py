@@ -16,11 +16,14 @@ from .options import (
     TCP_MULTIPATH_SUBFLOWS,
     connection_settings,
 )
+from .proxy import MODES as PROXY_MODES
+from .proxy import Proxy, Target
 from .settings import parse_settings
 from .sockets import Socket, SocketNetwork
 from .tls_sockets import TlsSocket
 
 __all__ = [
+    "PROXY_MODES",
     "TCP_IS_MPTCP",
     "TCP_MULTIPATH_ADD",
     "TCP_MULTIPATH_CONNID",
@@ -36,8 +39,10 @@ __all__ = [
     "HostNetwork",
     "Network",
     "NetworkConfig",
+    "Proxy",
     "Socket",
     "SocketNetwork",
+    "Target",
     "TlsSocket",
     "connection_settings",
     "parse_settings",

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Coroutine
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -17,6 +18,7 @@ from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 from .config import ConfigError, NetworkConfig
 from .event_loop import EventLoop, run
 from .path_control import CommandError, PathControl, ask, watch
+from .proxy import MODES, Proxy, Target
 from .settings import parse_settings
 
 CHUNK_BYTES = 1 << 16
@@ -134,6 +136,48 @@ def serve(
         await _talk(reader, writer, summary)
 
     _run(session(), config, path_commands)
+
+
+@app.command()
+def proxy(
+    port: Port,
+    address: Addresses,
+    mode: Annotated[str, typer.Option(help=f"How it knows where to: {', '.join(MODES)}.")] = "forward",
+    to: Annotated[str, typer.Option(metavar="IP:PORT", help="The server, in the mode forward.")] = "",
+    no_mptcp: NoMptcp = False,
+    congestion: Plugin = None,
+    scheduler: Plugin = None,
+    path_manager: Plugin = None,
+    settings: Settings = None,
+    pcap: Pcap = None,
+    events: Events = None,
+    trace: Trace = False,
+) -> None:
+    """Relay connections to a port, from here on over the host kernel's TCP, until interrupted."""
+    try:
+        relaying = Proxy(mode, _target(to) if to else None)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    if mode == "transparent":
+        settings = [*(settings or ()), "transparent=on"]
+    config = _config(
+        address, settings, no_mptcp, trace, None,
+        congestion=congestion, scheduler=scheduler, path_manager=path_manager, pcap=pcap, events=events,
+    )  # fmt: skip
+
+    async def session() -> None:
+        server = await asyncio.start_server(relaying.handle, None, port)
+        await server.serve_forever()
+
+    _run(session(), config, None)
+
+
+def _target(text: str) -> Target:
+    host, _, port = text.rpartition(":")
+    try:
+        return Target(ip_address(host.strip("[]")), int(port))
+    except ValueError:
+        raise ConfigError(f"--to {text!r}: must be IP:PORT") from None
 
 
 @app.command("script")

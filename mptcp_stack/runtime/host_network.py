@@ -60,7 +60,7 @@ class HostNetwork:
         _check(route, config)
         tun = _open_tun(config)
         self._undo.callback(tun.close)
-        plumbing = Plumbing(route, tun, config.mtu)
+        plumbing = Plumbing(route, tun, config.mtu, config.transparent)
         self._undo.callback(plumbing.close)
         self.presence = self._undo.enter_context(Presence(route, plumbing, config.host_addresses))
         try:

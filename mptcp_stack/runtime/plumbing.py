@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from socket import AF_INET, AF_INET6
+from socket import AF_INET, AF_INET6, IPPROTO_TCP
 from typing import TYPE_CHECKING, Any
 
 from .config import HostAddress
@@ -19,6 +19,7 @@ SYSCTLS = Path("/proc/sys/net")
 
 _RULE_PRIORITY = 1000
 _FIRST_TABLE = 1 << 20
+_INTERCEPT_TABLE = 255
 _NTF_PROXY = 0x08
 _IFF_UP, _IFF_MULTICAST = 0x1, 0x1000
 _ADDRESSES_BY_HAND = 1
@@ -44,10 +45,11 @@ _FORWARDING, _FORCE_FORWARDING = "ipv6/conf/{}/forwarding", "ipv6/conf/{}/force_
 class Plumbing:
     """The steps of setting up; what they change is put back by `close`."""
 
-    def __init__(self, route: IPRoute, tun: Tun, mtu: int) -> None:
+    def __init__(self, route: IPRoute, tun: Tun, mtu: int, transparent: bool = False) -> None:
         self._route = route
         self._tun = tun
         self._mtu = mtu
+        self._transparent = transparent
         self._settings: dict[Path, str] = {}
         self._attached: dict[HostAddress, ExitStack] = {}
         self._tables: dict[HostAddress, int] = {}
@@ -77,6 +79,8 @@ class Plumbing:
         (device_index,) = self._route.link_lookup(ifname=address.device)
         self._answer_for(address, device_index)
         self._route_from(address, device_index)
+        if self._transparent:
+            self._intercept(address)
 
     def close(self) -> None:
         """Put back what was changed, in reverse order. May be called again."""
@@ -141,6 +145,21 @@ class Plumbing:
             "src": str(address.ip),
             "src_len": address.ip.max_prefixlen,
             "iifname": self._tun.name,
+            "table": table,
+            "priority": _RULE_PRIORITY,
+        }
+        self._route.rule("add", **rule)
+        self._later(address, lambda: self._route.rule("del", **rule))
+
+    def _intercept(self, address: HostAddress) -> None:
+        """TCP that comes in by the address's device on its way through this host goes to the stack."""
+        version = address.ip.version
+        table = _FIRST_TABLE + self._tun_index * 256 + _INTERCEPT_TABLE
+        self._route.route("replace", dst=_EVERYTHING[version], oif=self._tun_index, table=table)
+        rule = {
+            "family": _FAMILIES[version],
+            "iifname": address.device,
+            "ip_proto": IPPROTO_TCP,
             "table": table,
             "priority": _RULE_PRIORITY,
         }

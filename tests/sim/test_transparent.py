@@ -1,0 +1,31 @@
+"""A stack on the way to others answers for them when it is told to (the setting `transparent`)."""
+
+from random import Random
+
+import pytest
+
+from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.stack import Address, Stack, StackConfig
+from mptcp_stack.wire import ACK, RST, SYN, Options, Segment, decode, encode
+
+CLIENT, PROXY, SERVER = (bytes((10, 0, 0, number)) for number in (1, 2, 3))
+
+
+def answer_to_syn(destination: bytes, **settings: bool) -> Segment:
+    stack = Stack(StackConfig(addresses=(LocalAddress(PROXY, 24),), **settings), Random(1))
+    stack.listen(Address(b"", 80), 0)
+    syn = Segment(CLIENT, destination, 40000, 80, 1000, 0, SYN, 65535, Options(mss=1460))
+    stack.receive([encode(syn, 1)], 0)
+    (packet,) = stack.transmit(0)
+    return decode(packet)
+
+
+@pytest.mark.parametrize("destination", [PROXY, SERVER])
+def test_a_transparent_stack_answers_for_every_address(destination: bytes) -> None:
+    answer = answer_to_syn(destination, transparent=True)
+    assert answer.flags == SYN | ACK
+    assert (answer.src, answer.dst) == (destination, CLIENT)
+
+
+def test_others_reset_what_is_not_for_them() -> None:
+    assert answer_to_syn(SERVER).flags & RST
