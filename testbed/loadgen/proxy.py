@@ -1,7 +1,7 @@
 """The proxy from MPTCP to TCP, as a program in a host of the lab (see ``mptcp_stack.runtime.proxy``).
 
 ``proxy --listen ADDRESS:PORT --mode forward --to ADDRESS:PORT`` prints ``{"ready": ...}`` and relays until SIGTERM;
-then it prints what it relayed. Clients reach it over our stack with ``--stack-loop mptcp_stack``, else over the kernel's.
+then it prints what it relayed. Clients reach it over our stack with ``--stack-loop mptcp_stack``, else the kernel's.
 """
 
 from __future__ import annotations
