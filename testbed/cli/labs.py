@@ -11,6 +11,7 @@ from testbed.cli.options import Json, Settings, TopologyName, print_json
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
+    from testbed.doctor import Finding
     from testbed.spec import Topology
 
 commands = typer.Typer()
@@ -48,18 +49,32 @@ def shell(topology: TopologyName, settings: Settings = None) -> None:
 
 @commands.command()
 def doctor(as_json: Json = False) -> None:
-    """Show what this machine has of what the lab can use."""
+    """Show what this machine has of what the lab can use, what a missing thing costs, and the remedy."""
     from testbed.doctor import examine
 
     findings = examine()
     if as_json:
         print_json([finding._asdict() for finding in findings])
     else:
-        for finding in findings:
-            print(f"{finding.name:<22} {finding.state:<8} {finding.use}")
+        _print_findings(findings)
     missing = [finding.name for finding in findings if finding.needed and finding.state == "missing"]
     if missing:
         raise LabError(f"needed and missing: {', '.join(missing)}", exit_code=3)
+
+
+def _print_findings(findings: Sequence[Finding]) -> None:
+    """Print a table; of what is there only what it is for."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in ("what", "state", "for", "without it", "remedy"):
+        table.add_column(heading, no_wrap=heading in ("what", "state"), overflow="fold")
+    for one in findings:
+        lost = ("", "") if one.state == "have" else (one.without, one.remedy)
+        table.add_row(one.name, one.state, f"{one.use} ({one.detail})" if one.detail else one.use, *lost)
+    Console().print(table, markup=False)
 
 
 def topology_named(name: str, settings: Sequence[str] | None) -> Topology:

@@ -48,6 +48,27 @@ RUNS = {
         ),
         "Python MPTCP, reno          12.60         6.30  0.900 ± 0.000  2",
     ),
+    "flow_affinity": (
+        {"seconds": 2, "paths": 2},
+        rows(
+            *(
+                {
+                    "stack": "kernel-mptcp",
+                    "steering": steering,
+                    "throughput_bps": 4e9,
+                    "cpu_s_per_gbyte": 2.5,
+                    "home_share": share,
+                    "home_shares_client-eth1": share,
+                    "home_shares_client-eth2": share - 0.02,
+                    "programs_client_voluntary_switches": 90,
+                    "programs_client_involuntary_switches": 10,
+                    "programs_client_migrations": 1,
+                }
+                for steering, share in (("none", 0.2), ("rps", 0.55), ("rfs", 0.97), ("mptcp-aware", 1.0))
+            )
+        ),
+        "kernel MPTCP  RFS            97±0  4.00±0.00  2.50±0.00       100      1  2",
+    ),
     "time_wait": (
         {"requests": 1000},
         rows(

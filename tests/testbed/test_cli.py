@@ -166,3 +166,16 @@ def test_doctor_says_what_is_there(lab: Lab) -> None:
     findings = {entry["name"]: entry for entry in json.loads(lab("doctor", "--json").stdout)}
     assert findings["kernel: MPTCP"]["state"] in ("have", "missing")
     assert findings["program: tc"]["needed"]
+    assert findings["program: ab"]["remedy"] == "apt-get install apache2-utils"
+    for name, finding in findings.items():
+        assert finding["use"], name
+        assert finding["without"], name
+        assert finding["remedy"], name
+
+
+def test_doctor_is_a_table_with_what_a_missing_thing_costs(lab: Lab) -> None:
+    findings = json.loads(lab("doctor", "--json").stdout)
+    printed = lab("doctor").stdout
+    assert all(finding["name"] in printed for finding in findings)
+    first_words = {finding["without"].split()[0] for finding in findings if finding["state"] != "have"}
+    assert all(word in printed for word in first_words)

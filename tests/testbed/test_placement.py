@@ -1,5 +1,6 @@
 """Placement: how it is asked for, and what a lab makes of it."""
 
+import json
 import os
 import signal
 from dataclasses import dataclass
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from testbed.doctor import rfs_follows_mptcp
 from testbed.errors import LabError, Unsupported
-from testbed.experiment import resolve
-from testbed.placement import Placement
+from testbed.experiment import experiment_class, resolve
+from testbed.placement import Placement, observe
 from testbed.placement.apply import Knob, check_cpus, knobs_of
 from testbed.placement.cpus import format_mask, governors, online_cpus, parse_cpus, parse_mask
 from testbed.placement.spec import by_interface, parse_by_host
@@ -154,3 +156,112 @@ def test_a_killed_run_gives_the_table_of_flows_back(number: int) -> None:
         assert wait_until(lambda: RFS_TABLE.read_text() == before)
     finally:
         end(process)
+
+
+# --- what the counters show ----------------------------------------------------------------------------------
+
+
+def sample(source: str, host: str = "", **content: object) -> str:
+    return json.dumps({"time_ns": 1, "host": host, "source": source, **content}) + "\n"
+
+
+def test_counts_are_what_was_added_between_the_first_and_the_last_sample(tmp_path: Path) -> None:
+    event = "net:netif_receive_skb client-eth1"
+    lines = [sample(event, "client", value={"0": zero, "1": one}) for zero, one in ((5, 1), (6, 2), (10, 4))]
+    (tmp_path / "tracepoints.jsonl").write_text("".join(lines))
+    assert observe.received_packets(tmp_path) == {("client", "client-eth1"): {0: 5, 1: 3}}
+    softnet = "0 0 0 0 0 0 0 0 0 {:x} 0 0 0\n0 0 0 0 0 0 0 0 0 {:x} 0 0 3\n"
+    lines = [sample("softnet_stat", text=softnet.format(*counts)) for counts in ((1, 16), (3, 48))]
+    (tmp_path / "softnet.jsonl").write_text("".join(lines))
+    assert observe.steered_packets(tmp_path) == {0: 2, 3: 32}
+
+
+def test_what_cores_and_programs_needed(tmp_path: Path) -> None:
+    cores = "cpu 9 9 9 9\ncpu0 {} 0 0 50 7 0 1 0 0 0\nticks_per_second 100\n"
+    processes = {"7": {"host": "client", "command": ["python", "-m", "testbed.loadgen.bulk"]}}
+    processes |= {"8": {"host": "client", "command": ["ss"]}, "9": {"host": "", "command": ["testbed.loadgen"]}}
+    lines = [
+        sample("cores", text=cores.format(100)),
+        sample("processes", value=processes),
+        sample("threads", value=[[7, 7, 0, 1, 1, 100.0, 1, 2, 0], [8, 8, 0, 1, 1, 9.0, 1, 1, 1]]),
+        sample("threads", value=[[7, 7, 0, 1, 1, 500.0, 3, 4, 1], [7, 70, 0, 1, 1, None, None, None, None]]),
+        sample("cores", text=cores.format(300)),
+    ]
+    (tmp_path / "cpu.jsonl").write_text("".join(lines))
+    assert observe.busy_seconds(tmp_path) == {0: 2.0}
+    assert observe.usage(tmp_path, "testbed.loadgen") == {"client": observe.Usage(0.5, 3, 4, 1)}
+    assert observe.hardware_events(tmp_path) == {}
+    lines = [sample("cache-misses", value={"0": [count, 1, 1], "1": [2 * count, 1, 1]}) for count in (10, 30)]
+    (tmp_path / "perf.jsonl").write_text("".join(lines))
+    assert observe.hardware_events(tmp_path) == {"cache-misses": 60}
+
+
+def test_each_kind_of_steering_is_a_placement() -> None:
+    experiment = resolve(experiment_class("flow-affinity"), None, ["process_cpus=client:1,server:0", "rps_cpus=0-1"])
+    none, rps, rfs, aware = (experiment.placement(point) for point in experiment.points(["kernel-mptcp"])[:4])
+    assert (none.rps_cpus, none.rfs_entries) == ("", 0)
+    assert (rps.rps_cpus, rps.rfs_entries) == ("0-1", 0)
+    assert (rfs.rps_cpus, rfs.rfs_entries) == ("0-1", 4096)
+    assert (aware.rps_cpus, aware.rfs_entries) == ("client:1,server:0", 0)
+    with pytest.raises(LabError, match="process_cpus: must pin client and server"):
+        resolve(experiment_class("flow-affinity"), None, ["process_cpus=client:1"])
+
+
+# Interfaces of names of their own: the kernel traces the whole machine, other labs too.
+TOPOLOGY = """{#- summary: two paths #}
+name: affinity
+hosts:
+  - name: client
+  - name: server
+links:
+{%- for i in (1, 2) %}
+  - name: path{{ i }}
+    ends:
+      - {host: client, interface: NAME-c{{ i }}, address: 10.0.{{ i }}.1/24}
+      - {host: server, interface: NAME-s{{ i }}, address: 10.0.{{ i }}.2/24}
+{%- endfor %}
+"""
+
+
+@pytest.mark.root
+@pytest.mark.kernel
+@pytest.mark.skipif(len(online_cpus()) < 2, reason="needs two processors")
+def test_flow_steering_takes_both_subflows_to_the_applications_core(tmp_path: Path) -> None:
+    before = RFS_TABLE.read_text()
+    unique, (home, away) = f"n{os.getpid()}", online_cpus()[:2]
+    (tmp_path / "affinity.yaml.j2").write_text(TOPOLOGY.replace("NAME", unique))
+    said = run_inside(f"""
+        from pathlib import Path
+        from testbed.collectors.collection import Wanted
+        from testbed.placement import Placement, observe
+        from testbed.stacks import create
+        from testbed.stacks.measure import BulkLoad, bulk
+        watch = Wanted(("tracepoints+events=net:netif_receive_skb",))
+        # Packets go to the core that the application is not on, unless RFS knows better.
+        cores, wrong = "client:{home},server:{away}", "client:{away},server:{home}"
+        kinds = {{
+            "without": {{"rps_cpus": wrong}},
+            "rfs": {{"rps_cpus": wrong, "rfs_entries": 4096}},
+            "aware": {{"rps_cpus": cores}},
+        }}
+        with Lab(load_topology("{tmp_path}/affinity.yaml.j2", {{}})) as lab:
+            stack = create("kernel-mptcp")
+            stack.prepare(lab)
+            for kind, steering in kinds.items():
+                place = Placement(process_cpus=cores, **steering)
+                directory = Path("{tmp_path}") / kind
+                directory.mkdir()
+                with lab.placed(place):
+                    load = BulkLoad("download", limit_bytes=300_000_000)
+                    measured = bulk(lab, stack, load, directory, placement=place, collect=watch)
+                packets = observe.received_packets(directory / "collected")
+                counts = [packets["client", f"{unique}-c{{path}}"] for path in (1, 2)]
+                say([measured.problems, [count[{home}] / sum(count.values()) for count in counts]])
+    """)
+    assert [problems for problems, _ in said] == [[], [], []]
+    without, rfs, aware = (shares for _, shares in said)
+    assert max(without) < 0.1
+    assert min(aware) > 0.9
+    if rfs_follows_mptcp():
+        assert min(rfs) > 0.9
+    assert RFS_TABLE.read_text() == before

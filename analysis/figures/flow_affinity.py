@@ -1,0 +1,107 @@
+"""Packets processed on the application's core, goodput and processor time, for each kind of steering."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from analysis.load import Run
+from analysis.metrics import summarise
+from analysis.style import COLUMN_WIDTH_IN, look
+
+STEERING = {"none": "none", "rps": "RPS", "rfs": "RFS", "mptcp-aware": "MPTCP-aware"}
+"""The factor's values, and what they are called."""
+
+PANELS = {
+    "home_percent": "packets on the\napplication's core (%)",
+    "goodput_gbps": "goodput\n(Gbit/s)",
+    "cpu_s_per_gbyte": "processor time\n(s per GB)",
+}
+_PATHS = "home_shares_"
+_ROW_IN = 0.17
+
+
+def points(run: Run) -> pd.DataFrame:
+    """Return the points that passed, in the units of the figure."""
+    passed = run.passed
+    return passed.assign(home_percent=100 * passed["home_share"], goodput_gbps=passed["throughput_bps"] / 1e9)
+
+
+def summary(run: Run, value: str) -> pd.DataFrame:
+    """Return n, mean and spread of one of :data:`PANELS` by stack and steering."""
+    return summarise(points(run), ["stack", "steering"], value)
+
+
+def draw(run: Run) -> Figure:
+    """Return the figure: a bar a stack and kind of steering, a dot a repetition (of each path, where packets are)."""
+    rows = [(stack, steering) for stack in run.stacks for steering in STEERING]
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + _ROW_IN * (len(rows) + len(run.stacks))))
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    places = {row: number + 0.7 * run.stacks.index(row[0]) for number, row in enumerate(rows)}
+    for axes, (value, label) in zip(panels, PANELS.items(), strict=True):
+        _draw_panel(axes, run, value, places)
+        axes.set_xlabel(label, fontsize=7)
+        axes.grid(visible=False, axis="y")
+        axes.margins(y=0.01)
+    panels[0].set_xlim(0, 104)
+    panels[0].set_xticks((0, 50, 100))
+    panels[0].set_yticks(list(places.values()), [STEERING[steering] for _, steering in places], fontsize=6.5)
+    panels[0].invert_yaxis()
+    n = int(summary(run, "home_percent")["n"].min())
+    caption = f"bars: mean, dots: n = {n} (left: of each path); "
+    caption += f"{run.parameters['seconds']:g} s, {run.parameters['paths']} paths"
+    figure.supxlabel(caption, fontsize=6.5, color="#444444")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.0, fontsize=6.5)
+    return figure
+
+
+def _draw_panel(axes: Axes, run: Run, value: str, places: dict[tuple[str, str], float]) -> None:
+    measured = points(run)
+    for stack in run.stacks:
+        means = summary(run, value).query("stack == @stack")
+        bars = [places[stack, steering] for steering in means["steering"]]
+        axes.barh(bars, means["mean"], 0.8, color=look(stack).color, alpha=0.7, label=look(stack).label)
+    for (stack, steering), place in places.items():
+        same = measured[(measured["stack"] == stack) & (measured["steering"] == steering)]
+        values = _dots(same, value)
+        axes.plot(values, [place] * len(values), ".", color="#222222", markersize=2.5)
+
+
+def _dots(measured: pd.DataFrame, value: str) -> list[float]:
+    """The single values behind a bar."""
+    if value != "home_percent":
+        return list(measured[value].dropna())
+    paths = [column for column in measured if column.startswith(_PATHS)]
+    return [100 * share for column in paths for share in measured[column].dropna()]
+
+
+def table(run: Run) -> Table:
+    """Return the means by stack and steering, with migrations and switches of the client's program."""
+    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in ("stack", "steering", "home %", "Gbit/s", "s/GB", "switches", "migr.", "n"):
+        result.add_column(heading, justify="left" if heading in ("stack", "steering") else "right", no_wrap=True)
+    means = {value: summary(run, value).set_index(["stack", "steering"]) for value in PANELS}
+    measured = points(run)
+    switches = measured["programs_client_voluntary_switches"] + measured["programs_client_involuntary_switches"]
+    measured = measured.assign(switches=switches)
+    keys = ["stack", "steering"]
+    counts = measured.groupby(keys, sort=False)[["switches", "programs_client_migrations"]].mean()
+    for stack in run.stacks:
+        for steering, label in STEERING.items():
+            if (stack, steering) in counts.index:
+                cells = [_cell(means[value].loc[(stack, steering)], value) for value in PANELS]
+                row = counts.loc[(stack, steering)]
+                n = means["home_percent"].loc[(stack, steering)]["n"]
+                result.add_row(look(stack).label, label, *cells, *(f"{number:.0f}" for number in row), f"{n:.0f}")
+    return result
+
+
+def _cell(row: Any, value: str) -> str:
+    digits = 0 if value == "home_percent" else 2
+    return f"{row['mean']:.{digits}f}±{row['sd']:.{digits}f}"
