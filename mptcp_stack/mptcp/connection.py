@@ -119,7 +119,7 @@ class Connection:
         return Plain(self)
 
     def accept_join(self, syn: Segment, option: MpJoinSyn, now: int) -> MpTcpRst | None:
-        """Answer a SYN with MP_JOIN and our token; if no further subflow is wanted, why (section 3.6)."""
+        """Answer a SYN with MP_JOIN and our token; if none is wanted, what the reset says (section 3.2)."""
         self.count("MPTcpExtMPJoinSynRx")
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
         refusal = self._refusal(local)
@@ -129,7 +129,7 @@ class Connection:
         if local.port != self.local.port:
             if local not in self.announcements.sent.values():
                 self.count("MPTcpExtMismatchPortSynRx")
-                return MpTcpRst(0, ResetReason.PROHIBITED)
+                return MpTcpRst(0, ResetReason.MPTCP)
             self.count("MPTcpExtMPJoinPortSynRx")
         if option.backup:
             self.count("MPTcpExtMPJoinSynBackupRx")
@@ -141,17 +141,14 @@ class Connection:
         return None
 
     def _refusal(self, local: Address) -> MpTcpRst | None:
-        """Why the peer may not open a further subflow to ``local``."""
+        """Whether the peer may not open a further subflow to ``local``, for good or for now."""
         config = self.host.config
-        if not self.is_mptcp or self.closing.data_closed:
-            return MpTcpRst(0, ResetReason.MPTCP)
         ours = any(address.ip == local.ip for address in self.host.addresses)
-        if not ours and not (config.transparent and local == self.local):
-            return MpTcpRst(0, ResetReason.PROHIBITED)
-        if local == self.local and not config.allow_join_initial_address:
-            return MpTcpRst(0, ResetReason.PROHIBITED)
+        open_address = local != self.local or config.allow_join_initial_address
+        if not (self.is_mptcp and ours and open_address) or self.closing.data_closed:
+            return MpTcpRst(0, ResetReason.MPTCP)
         if len(self.subflows) >= config.max_subflows:
-            return MpTcpRst(TRANSIENT, ResetReason.LACK_OF_RESOURCES)
+            return MpTcpRst(TRANSIENT, ResetReason.MPTCP)
         return None
 
     def open_subflow(

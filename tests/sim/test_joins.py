@@ -61,7 +61,7 @@ def test_one_subflow_too_many_may_be_tried_again() -> None:
     idle(scene)
     scene.network.run_for(6 * SECOND)
     assert joins(scene) > 1
-    assert resets(scene, "server") == [MpTcpRst(TRANSIENT, ResetReason.LACK_OF_RESOURCES)] * joins(scene)
+    assert resets(scene, "server") == [MpTcpRst(TRANSIENT, ResetReason.MPTCP)] * joins(scene)
 
 
 def test_a_join_to_an_address_that_is_not_to_be_used() -> None:
@@ -79,7 +79,7 @@ def test_a_join_to_an_address_that_is_not_to_be_used() -> None:
     )  # fmt: skip
     begin(scene)
     scene.network.run_for(6 * SECOND)
-    assert resets(scene, "server") == [MpTcpRst(0, ResetReason.PROHIBITED)]
+    assert resets(scene, "server") == [MpTcpRst(0, ResetReason.MPTCP)]
 
 
 def test_a_join_whose_end_is_not_heard_is_given_up_for_now() -> None:

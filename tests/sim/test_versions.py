@@ -132,7 +132,7 @@ def test_join_that_disregards_flag_c_is_refused() -> None:
     assert len(server.subflows) == len(client.subflows) == before
     assert run.server.stack.counters["MPTcpExtMPJoinRejected"] == 1
     (reset,) = [segment for _, segment in run.segments("server") if segment.flags & RST]
-    assert reset.options.mptcp == (MpTcpRst(0, ResetReason.PROHIBITED),)
+    assert reset.options.mptcp == (MpTcpRst(0, ResetReason.MPTCP),)
 
 
 @pytest.mark.parametrize(("edge", "seed"), list(product([1 << 32, 1 << 64], SEEDS)))
