@@ -1,0 +1,134 @@
+"""What a call noticed of a handover: the delay of every frame, and which path carried the bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from rich import box
+from rich.table import Table
+
+from analysis.collected import load as load_collected
+from analysis.emodel import PLAYOUT_MS, score
+from analysis.load import Run
+from analysis.style import COLUMN_WIDTH_IN, look
+
+WIFI, MOBILE = "client-eth1", "client-eth2"
+_PATHS = {WIFI: ("WiFi", "#56b4e9"), MOBILE: ("3G", "#e69f00")}
+_MOMENTS = {"degrade_at": "worse", "down_at": "gone", "up_at": "back"}
+"""What happens to WiFi when, by parameter of the experiment."""
+_BIN_S = 0.5
+
+
+def calls(run: Run) -> pd.DataFrame:
+    """Return the passed points that are calls of the first codec, the first repetition of each."""
+    passed = run.passed[run.passed["load"].str.startswith("call-")]
+    first = passed[passed["load"] == passed["load"].iloc[0]] if not passed.empty else passed
+    return first.drop_duplicates(["stack", "mode"])
+
+
+def point_directory(run: Run, row: Any) -> Any:
+    """Return the directory of a point's raw files."""
+    return run.path / "points" / f"{row.stack}.load-{row.load}.mode-{row.mode}.r{row.repetition}"
+
+
+def delays(run: Run, row: Any, direction: str = "download") -> pd.DataFrame:
+    """Return one row a frame of a call: `time_s` since the links began to change, `delay_ms`."""
+    frames = pd.read_csv(point_directory(run, row) / f"frames-{direction}.csv")
+    return pd.DataFrame(
+        {
+            "time_s": (frames["due_ns"] - int(row.began_ns)) / 1e9,
+            "delay_ms": (frames["received_ns"] - frames["due_ns"]) / 1e6,
+        }
+    )
+
+
+def rates(run: Run, row: Any) -> pd.DataFrame:
+    """Return what the client's paths carried, both ways, by `time_s` in steps: kbit/s by interface."""
+    counts = load_collected(point_directory(run, row), "interfaces")
+    counts = counts[(counts["host"] == "client") & counts["interface"].isin(_PATHS)]
+    total = counts.assign(total=counts["rx_bytes"] + counts["tx_bytes"])
+    series = total.pivot_table(index="time_s", columns="interface", values="total").ffill()
+    binned = series.groupby((series.index // _BIN_S) * _BIN_S).last()
+    return binned.diff().dropna() * 8 / _BIN_S / 1000
+
+
+def draw(run: Run) -> Figure:
+    """Return the figure: a panel a stack and mode, delays over time above the paths in use."""
+    rows = list(calls(run).itertuples())
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.7 + 1.15 * len(rows)))
+    panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, row in zip(panels, rows, strict=True):
+        _draw_call(axes, run, row)
+    panels[-1].set_xlabel("time (s)")
+    for name, what in _MOMENTS.items():
+        panels[0].annotate(
+            what, (run.parameters[name] / 1e9, 1.02), xycoords=("data", "axes fraction"), ha="center", fontsize=6
+        )
+    handles = [Line2D([], [], marker=".", linestyle="", color="#222222", label="a frame")]
+    handles += [Line2D([], [], color=color, linewidth=3, label=f"bytes over {name}") for name, color in _PATHS.values()]
+    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.0, handlelength=1.4)
+    return figure
+
+
+def _draw_call(axes: Axes, run: Run, row: Any) -> None:
+    frames = delays(run, row)
+    axes.plot(frames["time_s"], frames["delay_ms"], ".", markersize=1.2, color="#222222", rasterized=True)
+    axes.set_yscale("log")
+    axes.set_ylim(6, 20_000)
+    axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
+    axes.minorticks_off()
+    axes.axhline(PLAYOUT_MS, color="#999999", linewidth=0.6, linestyle=":")
+    shares = rates(run, row)
+    shares = shares.div(shares.sum(axis=1), axis=0).fillna(0.0)
+    # The band above the delays: its height is shared as the bytes are.
+    low, high = 4_000, 18_000
+    for interface, (_, color) in _PATHS.items():
+        top = low * (high / low) ** shares[interface].clip(0, 1)
+        band = (top, low) if interface == MOBILE else (high, high * low / top)
+        axes.fill_between(shares.index, *band, step="post", color=color, linewidth=0)
+    for name in _MOMENTS:
+        axes.axvline(run.parameters[name] / 1e9, color="#cc79a7", linewidth=0.8)
+    axes.set_title(f"{look(row.stack).label}, {row.mode}", fontsize=7)
+    axes.set_ylabel("delay (ms)")
+    axes.grid(visible=False, axis="x")
+
+
+def table(run: Run) -> Table:
+    """Return delays, late frames, interruption and score of calls, and what the other loads got."""
+    result = Table(
+        title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+        caption=f"late: more than {PLAYOUT_MS:.0f} ms after it was due; gap: the longest without a frame; MOS by the E-model",
+    )  # fmt: skip
+    headings = ("stack", "load", "mode", "p50, ms", "p99, ms", "late", "gap, ms", "MOS", "got")
+    for heading in headings:
+        left = heading in ("stack", "load", "mode")
+        result.add_column(heading, justify="left" if left else "right", no_wrap=heading != "stack")
+    for row in run.passed.itertuples():
+        cells = _call_cells(run, row) if str(row.load).startswith("call-") else ["", "", "", "", "", _got(row)]
+        result.add_row(look(row.stack).label, str(row.load), str(row.mode), *cells)
+    return result
+
+
+def _call_cells(run: Run, row: Any) -> list[str]:
+    both = {direction: delays(run, row, direction)["delay_ms"] for direction in ("upload", "download")}
+    together = pd.concat(both.values())
+    codec = str(row.load).removeprefix("call-")
+    scores = [found for one in both.values() if (found := score(one, codec)) is not None]
+    return [
+        f"{together.median():.0f}",
+        f"{together.quantile(0.99):.0f}",
+        f"{(together > PLAYOUT_MS).mean():.1%}",
+        f"{row.interruption_ms:.0f}",
+        f"{min(scores):.2f}" if scores else "",
+        "all",
+    ]
+
+
+def _got(row: Any) -> str:
+    if row.load == "bulk":
+        return f"{row.throughput_bps / 1e6:.2f} Mbit/s"
+    return f"{row.succeeded:.0f} of {row.requests:.0f}"
