@@ -101,7 +101,7 @@ def table(run: Run) -> Table:
     """Return delays, late frames, interruption and score of calls, and what the other loads got."""
     result = Table(
         title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption=f"late: over {PLAYOUT_MS:.0f} ms after it was due; gap: the longest without a frame; MOS by the E-model",
+        caption=f"late: over {PLAYOUT_MS:.0f} ms after it was due; gap: longest time without a frame; MOS: E-model",
     )  # fmt: skip
     headings = ("stack", "load", "mode", "p50, ms", "p99, ms", "late", "gap, ms", "MOS", "got")
     for heading in headings:
