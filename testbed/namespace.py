@@ -32,6 +32,7 @@ from testbed.sysctls import Machine, guard, process_identity, scratch_directory
 
 _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWNET = 0x0002_0000, 0x2000_0000, 0x4000_0000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x4_0000
+_PLAIN = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
 _PR_SET_PDEATHSIG = 1
 _SI_KERNEL = 0x80  # siginfo's code of a signal from the terminal (Ctrl-C), which reaches the whole group
 _FORWARDED = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
@@ -71,6 +72,15 @@ def enter() -> PrivateNamespace:
         _require_root()
         _current = _split()
     return _current
+
+
+def use_own_network() -> None:
+    """Give this process a network of its own in the namespace: it can have labs beside those of other processes.
+
+    For a child process with one thread. OSError when refused.
+    """
+    current()
+    _unshare_network()
 
 
 def _require_root() -> None:
@@ -171,25 +181,24 @@ def _be_private(alive: int, scratch: Path) -> None:
         if select.select([alive], [], [], 0)[0]:
             os._exit(1)  # the outer process died before it could take this one with it
         os.close(alive)
-        _check(_libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS), "unshare")
-        _mount_private(scratch)
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+        _unshare_network()
+        _mount("proc", "/proc", "proc", _PLAIN)
+        _mount("tmpfs", str(scratch), "tmpfs", _MS_NOSUID | _MS_NODEV)
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"cannot make a private namespace: {error}", file=sys.stderr, flush=True)
         os._exit(2)
 
 
-def _mount_private(scratch: Path) -> None:
+def _unshare_network() -> None:
+    _check(_libc.unshare(_CLONE_NEWNET | _CLONE_NEWNS), "unshare")
     cgroups = os.open("/sys/fs/cgroup", os.O_PATH) if os.path.isdir("/sys/fs/cgroup") else None
     _mount("none", "/", None, _MS_REC | _MS_PRIVATE)
-    plain = _MS_NOSUID | _MS_NODEV | _MS_NOEXEC
-    _mount("proc", "/proc", "proc", plain)
     # A fresh sysfs shows the interfaces of this network namespace; the cgroup tree under the old one is kept.
-    _mount("sysfs", "/sys", "sysfs", plain)
+    _mount("sysfs", "/sys", "sysfs", _PLAIN)
     if cgroups is not None:
         _mount(f"/proc/self/fd/{cgroups}", "/sys/fs/cgroup", None, _MS_BIND | _MS_REC)
         os.close(cgroups)
-    _mount("tmpfs", str(scratch), "tmpfs", _MS_NOSUID | _MS_NODEV)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def _mount(source: str, target: str, kind: str | None, flags: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ def interop(
     features: Annotated[str, typer.Option(metavar="A,B", help="Features, joined by commas; all when left out.")] = "",
     family: Annotated[str, typer.Option(metavar="A,B", help="Of v4, v6, v4+v6, v6+v4.")] = "",
     role: Annotated[str, typer.Option(help="Where our stack is: client, server; both when left out.")] = "",
+    at_once: Annotated[int, typer.Option(min=0, help="Cells at a time; 0: one for each core.")] = 0,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to a file, too.")] = None,
     out: Out = RESULTS,
     as_json: Json = False,
@@ -30,7 +32,7 @@ def interop(
     cells = interop_run.select(*(names(joined) for joined in (features, family, role)))
     directory = interop_run.new_directory(out)
     enter()
-    document = interop_run.run(cells, directory, display())
+    document = interop_run.run(cells, directory, display(), at_once or len(os.sched_getaffinity(0)))
     if markdown is not None:
         markdown.write_text(table.markdown(document))
     if as_json:

@@ -6,6 +6,8 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from testbed.interop.features.mixed import over
 from testbed.interop.judge import Verdict, judge
 from testbed.interop.play import play, save
 from testbed.interop.scenario import FAMILIES, ROLES, Cell
+from testbed.namespace import use_own_network
 from testbed.progress import Display
 from testbed.provenance import provenance
 from testbed.results import EXIT_CODES, FAILED
@@ -56,32 +59,31 @@ def new_directory(out: Path) -> Path:
     return directory
 
 
-def run(cells: Sequence[Cell], directory: Path, display: Display) -> dict[str, Any]:
-    """Play the cells; the document, which is also in `directory/results.json`, says what came of each."""
-    display.begin(len(cells), EXPECTED_S * len(cells))
+def run(cells: Sequence[Cell], directory: Path, display: Display, at_once: int) -> dict[str, Any]:
+    """Play the cells, `at_once` at a time, each in a network of its own; the document says what came of each.
+
+    It is also in `directory/results.json`.
+    """
+    began = time.monotonic()
+    # Before the display has threads; what is still played when this ends is terminated.
+    workers = get_context("fork").Pool(at_once, use_own_network)
+    display.begin(len(cells), EXPECTED_S * len(cells) / at_once)
     records = []
-    try:
-        for cell in cells:
-            display.point_begins(cell.key, EXPECTED_S)
-            began = time.monotonic()
-            verdict = _verdict(cell, directory / cell.key)
-            record = {
-                "key": cell.key,
-                "feature": cell.scenario.name,
-                "ours": cell.ours,
-                "family": cell.family.name,
-                "outcome": verdict.outcome,
-                "why": verdict.why,
-                "seconds": round(time.monotonic() - began, 2),
-            }
-            display.point_ends(record)
-            records.append(record)
-    finally:
-        display.end()
+    with workers:
+        outcomes = workers.imap(partial(_record, directory), cells)
+        try:
+            for cell in cells:
+                display.point_begins(cell.key, EXPECTED_S / at_once)
+                record = next(outcomes)
+                display.point_ends(record)
+                records.append(record)
+        finally:
+            display.end()
     document = {
         "provenance": provenance(),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "directory": str(directory),
+        "seconds": round(time.monotonic() - began, 1),
         "features": {
             cell.scenario.name: {"title": cell.scenario.title, "section": cell.scenario.section} for cell in cells
         },
@@ -89,6 +91,20 @@ def run(cells: Sequence[Cell], directory: Path, display: Display) -> dict[str, A
     }
     (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     return document
+
+
+def _record(directory: Path, cell: Cell) -> dict[str, Any]:
+    began = time.monotonic()
+    verdict = _verdict(cell, directory / cell.key)
+    return {
+        "key": cell.key,
+        "feature": cell.scenario.name,
+        "ours": cell.ours,
+        "family": cell.family.name,
+        "outcome": verdict.outcome,
+        "why": verdict.why,
+        "seconds": round(time.monotonic() - began, 2),
+    }
 
 
 def _verdict(cell: Cell, directory: Path) -> Verdict:
