@@ -9,6 +9,9 @@ from collections import defaultdict
 import pytest
 
 from testbed.interop.capture import Frame
+from testbed.interop.checks import Count
+from testbed.interop.features import SCENARIOS
+from testbed.interop.run import select
 from tests.testbed.lab_run import ROOT
 
 QUICK = ("mp-capable", "third-ack-lost", "mp-join", "add-addr")
@@ -54,6 +57,18 @@ def test_what_is_not_there_is_one_line(arguments, message, tmp_path):
     assert done.returncode == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_over_mixed_versions_all_are_joined_or_must_not_be():
+    cells = select((), ("v4+v6", "v6+v4"), ())
+    assert {cell.scenario.name for cell in cells} == set(SCENARIOS)
+    for cell in cells:
+        scenario = cell.scenario
+        joins = {check.low for check in scenario.checks if isinstance(check, Count) and check.name == "MPJoinSynRx"}
+        assert "signal" in scenario.second["server"]
+        assert "fullmesh" in scenario.second.get("client", "fullmesh")
+        if scenario.lacking is None and not SCENARIOS[scenario.name].second:
+            assert joins == {int(scenario.mptcp)}, scenario.name
 
 
 CHECKSUMS = {
