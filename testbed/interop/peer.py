@@ -175,7 +175,7 @@ class Player:
 
     def __init__(self, arguments: argparse.Namespace) -> None:
         loop = asyncio.get_running_loop()
-        self.side: Side = OwnSide(loop) if hasattr(loop, "network") else KernelSide()
+        self.side: Side = OwnSide(loop, arguments.wrap_within) if hasattr(loop, "network") else KernelSide()
         self.step_limit_s: float = arguments.step_limit
         self.router_pid: int = arguments.router
         self._before: Mapping[str, int] = dict(self.side.counters())
@@ -258,6 +258,7 @@ def main() -> None:
     parser.add_argument("--scenes", default="[]")
     parser.add_argument("--router", type=int, default=os.getpid(), help="a process in the router")
     parser.add_argument("--step-limit", type=float, default=STEP_LIMIT_S)
+    parser.add_argument("--wrap-within", type=int, help="bytes until our data sequence numbers cross 2**32")
     add_stack_arguments(parser)
     arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=lambda: event_loop(arguments)) as runner:

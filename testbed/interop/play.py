@@ -11,7 +11,7 @@ from testbed.hosts import Host
 from testbed.interop.capture import Frame, capturing, dissect
 from testbed.interop.checks import Evidence
 from testbed.interop.peer import Scene
-from testbed.interop.scenario import JOIN_PORT, PORT, ROLES, Cell
+from testbed.interop.scenario import BEFORE_WRAP, JOIN_PORT, PORT, ROLES, Cell
 from testbed.interop.sides import SECOND
 from testbed.lab import Lab
 from testbed.stacks.base import CLIENT, SERVER
@@ -118,6 +118,8 @@ def _command(cell: Cell, lab: Lab, role: str, *arguments: str) -> list[str]:
     argv += ["--stack-loop", "mptcp_stack"]
     for address in _own_addresses(cell, lab.hosts[role]):
         argv += ["--address", address]
+    if cell.scenario.wraps:
+        argv += ["--wrap-within", str(BEFORE_WRAP)]
     for setting in cell.scenario.ours:
         argv += ["--set", setting]
     return argv

@@ -41,6 +41,8 @@ PORT, JOIN_PORT = 5001, 5002
 
 CHUNK = 200_000
 """Bytes of an exchange; what two subflows are to share is more."""
+BEFORE_WRAP = CHUNK
+"""Bytes that we may send before our data sequence numbers cross 2**32, where a scenario wants it."""
 EXCHANGE = (f"send {CHUNK}", f"read {CHUNK}", "observe", "close")
 ANSWER = (f"read {CHUNK}", f"send {CHUNK}", "observe", "read", "close")
 
@@ -56,6 +58,7 @@ class Scenario:
     `mptcp`: whether the connection must be MPTCP at its end. `intact`: whether all data must arrive as sent and both
     sides come to an orderly end; otherwise the checks say it all.
     `altered`: the router alters packets, whose checksums nobody computes before the end.
+    `wraps`: our data sequence numbers begin below 2**32, less than `BEFORE_WRAP`.
     `lacking`: how to see that the kernel does not have the feature. `mixed`: fields that are different where the
     connection begins over one IP version and is joined over the other (see `features.mixed`).
     """
@@ -76,6 +79,7 @@ class Scenario:
     mptcp: bool = True
     intact: bool = True
     altered: bool = False
+    wraps: bool = False
     roles: tuple[str, ...] = ROLES
     lacking: Lacking | None = None
     mixed: Mapping[str, Any] = field(default_factory=dict)

@@ -93,9 +93,11 @@ class KernelSide:
 class OwnSide:
     """Our stack, on the network that this program's event loop drives."""
 
-    def __init__(self, loop: Any) -> None:
+    def __init__(self, loop: Any, wrap_within: int | None = None) -> None:
         self._loop = loop
         self._network, self._driver = loop.network, loop.driver
+        if wrap_within is not None:
+            self._choose_keys(wrap_within)
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
         return await asyncio.start_server(accept, host, port, backlog=_BACKLOG)
@@ -131,6 +133,18 @@ class OwnSide:
         for _, subflow in self._second_subflows():
             subflow.reject(UNACCEPTABLE_PERFORMANCE, round(self._loop.time() * 1e9))
         self._driver.wake()
+
+    def _choose_keys(self, wrap_within: int) -> None:
+        """Draw keys until the data sequence numbers that follow from them begin so many bytes below 2**32."""
+        stack = self._network.stack
+        draw = stack.new_key
+
+        def new_key(*version: int) -> Any:
+            while (key := draw(*version)).idsn % (1 << 32) < (1 << 32) - wrap_within:
+                pass
+            return key
+
+        stack.new_key = new_key
 
     def _second_subflows(self) -> list[tuple[Any, Any]]:
         return [

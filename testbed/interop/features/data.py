@@ -1,14 +1,24 @@
 """Data sequence signals with checksums, what alters payload, and version 0 (RFC 8684 sections 3.3.1, 3.7)."""
 
 from testbed.interop.checks import KERNEL, OURS, Count, Ended, Seen, exactly, on_both
-from testbed.interop.features.steps import AFTER_JOIN, JOINED, ONCE
-from testbed.interop.scenario import CHUNK, Lacking, Scenario
+from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE
+from testbed.interop.scenario import BEFORE_WRAP, CHUNK, Lacking, Scenario
 from testbed.stacks.base import CLIENT, SERVER
 
 
 def has_checksum(options: str) -> bool:
     """Whether TCP's options, in hexadecimal, hold a DSS of 28 bytes: tshark does not show the last two of them."""
     return "1e1c2" in options
+
+
+def before_wrap(number: str) -> bool:
+    """Whether a data sequence number is a little below a multiple of 2**32."""
+    return bool(number) and int(number) % (1 << 32) >= (1 << 32) - BEFORE_WRAP
+
+
+def after_wrap(number: str) -> bool:
+    """Whether it is a little above."""
+    return bool(number) and 0 < int(number) % (1 << 32) <= MUCH
 
 
 NUMBERS = "RFC 8684 sections 3.3.1, 3.3.2"
@@ -25,18 +35,20 @@ SCENARIOS = (
     *(
         Scenario(
             name=f"dsn-{bits}",
-            title=f"DSN and DATA_ACK of {bits} bits, two subflows: Linux acknowledges as we number",
+            title=f"DSN and DATA_ACK of {bits} bits, ours across 2**32; Linux acknowledges as we number",
             section=NUMBERS,
             ours=(f"dsn_bits={bits}",),
+            wraps=True,
             second={CLIENT: "subflow"},
             client=AFTER_JOIN[CLIENT],
             server=AFTER_JOIN[SERVER],
             checks=(
                 *JOINED,
                 on_both(OURS),
-                Seen(OURS, "DSS", where={"datalvllen": bool, "dseqn8.flag": flag}),
-                Seen(KERNEL, "DSS", where={"datalvllen": bool, "dseqn8.flag": "1"}),
-                *(Seen(side, "DSS", where={"datalvllen": bool, "dataack8.flag": flag}) for side in (OURS, KERNEL)),
+                Seen(OURS, "DSS", where={"rawdataseqno": before_wrap, "dseqn8.flag": flag}),
+                Seen(OURS, "DSS", where={"rawdataseqno": after_wrap, "dseqn8.flag": flag}),
+                Seen(KERNEL, "DSS", where={"rawdataack": after_wrap, "dataack8.flag": flag}),
+                Seen(OURS, "DSS", where={"rawdataack": bool, "dataack8.flag": flag}),
             ),
         )
         for bits, flag in ((64, "1"), (32, "0"))
