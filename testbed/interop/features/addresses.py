@@ -1,7 +1,7 @@
 """Addresses told to the peer and taken back, priorities of subflows (RFC 8684 sections 3.3.8, 3.4)."""
 
 from testbed.interop.checks import Count, Seen, exactly, on_first
-from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE
+from testbed.interop.features.steps import ADD_ADDR_LATE, ADD_ADDR_SOON, AFTER_JOIN, JOINED, MUCH
 from testbed.interop.scenario import JOIN_PORT, Lacking, Scenario
 from testbed.stacks.base import CLIENT, SERVER
 
@@ -35,8 +35,8 @@ SCENARIOS = (
         second={SERVER: "signal"},
         client=AFTER_JOIN[CLIENT],
         server=AFTER_JOIN[SERVER],
-        kernel={"net.mptcp.add_addr_timeout": "1"},
-        rules=(f"tcp option mptcp subtype 3 {ONCE} drop",),
+        kernel=ADD_ADDR_SOON,
+        rules=ADD_ADDR_LATE,
         checks=(*JOINED, Count(SERVER, "AddAddrTx", 2), exactly(CLIENT, "AddAddr", 1), Count(SERVER, "EchoAdd")),
     ),
     Scenario(

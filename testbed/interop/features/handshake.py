@@ -1,7 +1,7 @@
 """How connections begin: MP_CAPABLE and its version, early data, losses, SYN cookies (RFC 8684 section 3.1)."""
 
 from testbed.interop.checks import KERNEL, OURS, Count, Seen
-from testbed.interop.features.steps import CONNECTED, FROM_CLIENT, ONCE, OTHERS, SYN
+from testbed.interop.features.steps import ADD_ADDR_LATE, ADD_ADDR_SOON, CONNECTED, FROM_CLIENT, ONCE, OTHERS, SYN
 from testbed.interop.scenario import Scenario
 from testbed.stacks.base import CLIENT, SERVER
 
@@ -26,6 +26,8 @@ SCENARIOS = (
         title="MP_CAPABLE on the first data, with its length",
         section=SECTION,
         checks=(*CONNECTED, Seen(CLIENT, "MP_CAPABLE", where={"datalvllen": bool})),
+        # An ADD_ADDR that comes before the first data shows the client that the server has got its key.
+        mixed={"rules": ADD_ADDR_LATE, "kernel": ADD_ADDR_SOON},
     ),
     Scenario(
         name="server-first",

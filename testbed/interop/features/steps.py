@@ -30,3 +30,6 @@ SYN, SYN_ACK, OTHERS = (f"tcp flags & (syn|ack) == {flags}" for flags in ("syn",
 STRIP = "reset tcp option mptcp"
 ONCE = "limit rate 1/day burst 1 packets"
 """True for the first packet that comes so far."""
+ADD_ADDR_LATE = (f"tcp option mptcp subtype 3 {ONCE} drop",)
+ADD_ADDR_SOON = {"net.mptcp.add_addr_timeout": "1"}
+"""The first ADD_ADDR is lost, and the kernel says it again after one second."""
