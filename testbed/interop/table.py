@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.table import Table
@@ -13,14 +14,14 @@ _SHORT = {PASSED: "pass", FAILED: "FAIL", UNSUPPORTED: "no"}
 _STYLE = {PASSED: "green", FAILED: "bold red", UNSUPPORTED: "yellow"}
 _EXPLANATION = (
     "`pass`: both applications got every byte, the counters of both sides and the options on the wire are as expected,"
-    " and tshark found no packet malformed. `no`: unsupported by the kernel. An empty place: not played there. "
-    "`v4+v6`: begun over IPv4, joined over IPv6; `v6+v4` the other way round."
+    " and tshark found no packet malformed. `no`: unsupported, the reason is below. An empty place: the feature is one"
+    " of the other role. `v4+v6`: begun over IPv4, joined over IPv6; `v6+v4` the other way round."
 )
 
 
 def console_table(document: dict[str, Any]) -> Table:
     """Features by role and family."""
-    table = Table(title=_title(document))
+    table = Table(title=_title(document), caption=_counts(document))
     table.add_column("feature")
     columns = _columns(document)
     for role, family in columns:
@@ -34,7 +35,7 @@ def console_table(document: dict[str, Any]) -> Table:
 def markdown(document: dict[str, Any]) -> str:
     """The same with titles and sections, and the reasons of what did not pass."""
     columns = _columns(document)
-    lines = [f"{_title(document)}.", "", _EXPLANATION, ""]
+    lines = [f"{_title(document)}: {_counts(document)}.", "", _EXPLANATION, ""]
     lines.append("| feature | source | " + " | ".join(f"ours is {role}, {family}" for role, family in columns) + " |")
     lines.append("|---" * (2 + len(columns)) + "|")
     for name, about in document["features"].items():
@@ -60,6 +61,12 @@ def _reasons(document: dict[str, Any]) -> list[str]:
 
 def _title(document: dict[str, Any]) -> str:
     return f"Interoperability with {' '.join(document['provenance']['kernel'].split()[:2])}"
+
+
+def _counts(document: dict[str, Any]) -> str:
+    counts = Counter(cell["outcome"] for cell in document["cells"])
+    each = ", ".join(f"{counts[outcome]} {outcome}" for outcome in _SHORT)
+    return f"{counts.total()} cells, {each}, in {document['seconds'] / 60:.1f} minutes"
 
 
 def _columns(document: dict[str, Any]) -> list[tuple[str, str]]:
