@@ -25,7 +25,6 @@ CHOICES: dict[str, list[Any]] = {
     "receive_buffer_bytes": [3000, 20_000, 200_000, 6 << 20],
     "send_buffer_autotuning": [True, False],
     "receive_buffer_autotuning": [True, False],
-    "dsn_bits": [64, 64, 32],
 }
 """Field of ``StackConfig``: its values, as often as they shall be drawn."""
 
