@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import psutil
+
 from testbed.collectors import create
 from testbed.collectors.base import Collector, NotApplicable, Report, RunningCollector, SampledCollector, Site
 from testbed.collectors.sampling import Sampler
@@ -79,6 +81,8 @@ class Collection:
         self._started: list[_Member] = []
         self._clocks: list[dict[str, int]] = []
         self._workload: dict[str, int] = {}
+        self.machine_cpu_s = 0.0
+        """Time that the machine's cores were busy during the load, whatever with."""
 
     def __enter__(self) -> Collection:
         if self._members:
@@ -108,12 +112,13 @@ class Collection:
 
     @contextmanager
     def workload(self) -> Iterator[None]:
-        """Note when the load, the block, began and ended."""
-        self._workload["began_ns"] = time.monotonic_ns()
+        """Note when the load, the block, began and ended, and how busy the machine was."""
+        self._workload["began_ns"], busy_s = time.monotonic_ns(), _busy_seconds()
         try:
             yield
         finally:
             self._workload["ended_ns"] = time.monotonic_ns()
+            self.machine_cpu_s = _busy_seconds() - busy_s
 
     @property
     def records(self) -> dict[str, dict[str, Any]]:
@@ -205,6 +210,15 @@ class Collection:
 def _clock() -> dict[str, int]:
     """Return one moment on both clocks: what relates the raw files to the time of day."""
     return {"monotonic_ns": time.monotonic_ns(), "wall_ns": time.time_ns()}
+
+
+def _busy_seconds() -> float:
+    """Return how long all cores together have been busy, but for a constant; what a hypervisor took does not count.
+
+    Idle time is exact in the kernel; times of other kinds are guessed from what was going on at each tick.
+    """
+    times = psutil.cpu_times()
+    return time.monotonic() * (psutil.cpu_count() or 1) - times.idle - times.iowait - times.steal
 
 
 def _free_directory(point: Path) -> Path:

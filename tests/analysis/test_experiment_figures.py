@@ -69,6 +69,31 @@ RUNS = {
         ),
         "kernel MPTCP  RFS            97±0  4.00±0.00  2.50±0.00       100      1  2",
     ),
+    "collector_overhead": (
+        {},
+        rows(
+            *(
+                {
+                    "stack": stack,
+                    "load": load,
+                    "collector": collector,
+                    "rate": rate,
+                    "machine_cpu_s": cpu_s,
+                    "duration_s": 2.0,
+                }
+                for stack in ("kernel-mptcp", "python-mptcp")
+                for load in ("http", "bulk")
+                for collector, rate, cpu_s in (
+                    ("none", 1000, 1.0),
+                    ("cpu", 970, 1.06),
+                    ("pcap", 900, 1.8),
+                    ("none again", 1000, 1.02),
+                )
+                if (stack, collector) != ("python-mptcp", "pcap")
+            )
+        ),
+        "pcap           kernel MPTCP   bulk        39.5 ± 0.0        10.0 ± 0.0   2",
+    ),
     "time_wait": (
         {"requests": 1000},
         rows(

@@ -105,6 +105,14 @@ def test_plan_shows_what_would_be_measured(lab: Lab, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "planning writes nothing"
 
 
+def test_plan_names_its_collectors_and_refuses_unknown_ones(lab: Lab, tmp_path: Path) -> None:
+    plan = json.loads(lab("plan", "quickstart", "--out", str(tmp_path), "--collect", "cpu,pcap", "--json").stdout)
+    assert plan["collectors"] == ["cpu", "pcap"]
+    refused = lab("plan", "quickstart", "--collect", "gpu")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("lab: unknown collector 'gpu', did you mean cpu? allowed: cpu, events,")
+
+
 def quickstart_results(root: Path, outcome: str) -> None:
     """Write results of a whole quickstart run, measured in no time."""
     experiment = resolve(experiment_class("quickstart"), None, [])

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,11 +13,12 @@ import pytest
 
 from analysis.load import load_run
 from testbed.errors import LabError, Unsupported
-from testbed.experiment import Point, resolve
+from testbed.experiment import Bench, Point, resolve
 from testbed.placement import ANYWHERE
 from testbed.progress import Lines
 from testbed.results import RunDirectory, table_row, write_json
 from testbed.runner import Plan, Runner
+from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended, Toy, toy
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -127,6 +129,7 @@ import sys, time
 from pathlib import Path
 from testbed.progress import Lines
 from testbed.runner import Plan, Runner
+from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended, toy
 experiment = toy()
 def wait(point):
@@ -239,6 +242,28 @@ def test_manifest_says_where_results_come_from(tmp_path: Path) -> None:
     assert point["lab"] == 1
     assert point["placement"] == {"asked": ANYWHERE.model_dump()}
     assert isinstance(point["seed"], int)
+
+
+def test_run_with_collectors_has_a_directory_of_its_own_and_says_so(tmp_path: Path) -> None:
+    plain, watched = Plan(toy(), tmp_path), Plan(toy(), tmp_path, collect=["cpu", "sockets+interval=1s"])
+    assert plain.directory.path != watched.directory.path
+    assert "collectors" not in plain.directory.specification
+    Runner(watched, Lines(), Pretended().environment).run()
+    assert manifest(tmp_path)["collectors"] == {"required": [], "added": ["cpu", "sockets+interval=1s"]}
+
+
+def test_what_came_of_collectors_is_in_the_manifest(tmp_path: Path) -> None:
+    experiment = toy()
+    run_point = experiment.run_point
+    record = {"outcome": "failed", "why": "it broke", "cpu_s": 0.5, "files": ["cpu.jsonl"]}
+
+    def watched(bench: Bench, point: Point) -> Measurement:
+        return replace(run_point(bench, point), collectors={"cpu": record})
+
+    experiment.run_point = watched  # type: ignore[method-assign]
+    assert run(experiment, tmp_path) == "passed"
+    point = manifest(tmp_path)["points"]["python-tcp.size_bytes-20.r1"]
+    assert point["collectors"] == {"cpu": {"outcome": "failed", "why": "it broke", "cpu_s": 0.5}}
 
 
 def test_seed_is_the_same_for_every_stack_and_differs_between_repetitions() -> None:

@@ -1,0 +1,97 @@
+"""What each collector costs: the same load with one collector at a time, and with none.
+
+The cost is the time for which the machine's cores are busy more than without: all that is done on the collector's
+account is in it, in the kernel and in our stack too, given in cores (0.01: a hundredth of one core's time). Whether
+throughput suffers depends on what limits it: here the links do; `--set rate=none` lets the processors. Collectors take
+turns within a repetition, between two measurements without any; the cost is relative to the mean of those two, and how
+far they lie apart is the noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar
+
+from pydantic import BeforeValidator, Field
+
+from testbed.collectors import COLLECTORS, create
+from testbed.collectors.base import Site
+from testbed.collectors.collection import RAN, Wanted
+from testbed.errors import Unsupported
+from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
+from testbed.stacks.measure import BulkLoad, HttpLoad, Measurement, bulk, http
+from testbed.units import SizeBytes
+
+HTTP, BULK = "http", "bulk"
+BASELINES = ("none", "none again")
+"""Stand for no collector, before all others and after them."""
+
+Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value)]
+
+
+class OverheadParameters(Parameters):
+    """What can be set: `collectors`, with settings if wanted; the loads; `rate` of the links ("none": unshaped)."""
+
+    collectors: Names = tuple(COLLECTORS)
+    size: SizeBytes = 30_000
+    requests: int = Field(ge=1)
+    concurrency: int = Field(default=100, ge=1)
+    bulk: SizeBytes
+    rate: str = "50 Mbit/s"
+    queue: SizeBytes = 500_000
+
+
+class CollectorOverhead(Experiment[OverheadParameters]):
+    """Processor time, requests per second and throughput with one collector at a time."""
+
+    name = "collector-overhead"
+    title = "What each collector costs"
+    topology = "two-paths"
+    stacks = ("kernel-mptcp", "python-mptcp")
+    figure = "collector_overhead"
+    scales: ClassVar[Mapping[str, OverheadParameters]] = {
+        "quick": OverheadParameters(repetitions=3, requests=400, bulk=12_000_000),
+        "paper": OverheadParameters(repetitions=10, requests=4000, bulk=120_000_000),
+    }
+
+    def topology_parameters(self) -> dict[str, Scalar]:
+        """Return the links' rate and queue."""
+        return {"rate": self.parameters.rate, "queue": self.parameters.queue}
+
+    def points(self, stacks: Sequence[str]) -> list[Point]:
+        """Return for each stack and repetition every load with every collector in turn."""
+        before, after = BASELINES
+        return [
+            Point(stack, repetition, {"load": load, "collector": collector})
+            for stack in stacks
+            for repetition in range(1, self.parameters.repetitions + 1)
+            for load in (HTTP, BULK)
+            for collector in (before, *self.parameters.collectors, after)
+        ]
+
+    def run_point(self, bench: Bench, point: Point) -> Measurement:
+        """Run the load; the result's `rate` is in requests or bits per second."""
+        collector = str(point.factors["collector"])
+        watched = replace(bench, collect=Wanted() if collector in BASELINES else Wanted(required=(collector,)))
+        if watched.collect.required:
+            create(collector).require(Site(bench.lab, bench.stack, bench.directory))
+        parameters = self.parameters
+        if point.factors["load"] == HTTP:
+            measurement = watched.measure(http, HttpLoad(parameters.size, parameters.requests, parameters.concurrency))
+            rate = measurement.result["requests_per_s"]
+        else:
+            measurement = watched.measure(bulk, BulkLoad("download", limit_bytes=parameters.bulk))
+            rate = measurement.result["throughput_bps"]
+        for record in measurement.collectors.values():
+            if record["outcome"] != RAN:
+                raise Unsupported(record["why"])
+            measurement.result["collector_cpu_s"] = record["cpu_s"]
+        measurement.result["rate"] = rate
+        return measurement
+
+    def expected_seconds(self, point: Point) -> float:
+        """Return the length of the load and the time to start the programs."""
+        parameters = self.parameters
+        size = parameters.bulk if point.factors["load"] == BULK else parameters.requests * parameters.size
+        return 1.5 + size * 8 / 100e6
