@@ -152,15 +152,21 @@ class Collection:
                 self._started.append(member)
                 try:
                     member.collector.start(self._site)
-                except LabError as error:
-                    self._fail(member, FAILED, error.message)
+                except Exception as error:
+                    self._fail(member, FAILED, _reason(error))
         sampled = [
             collector
             for collector in (member.collector for member in members)
             if isinstance(collector, SampledCollector) and collector.places(self._site)
         ]
-        for name, why in self._sampler.start(sampled).items():
-            self._fail(self._members[name], UNSUPPORTED, why)
+        try:
+            refused = self._sampler.start(sampled)
+        except (LabError, OSError) as error:
+            for collector in sampled:
+                self._fail(self._members[collector.name], FAILED, _reason(error))
+        else:
+            for name, why in refused.items():
+                self._fail(self._members[name], UNSUPPORTED, why)
 
     def _fail(self, member: _Member, outcome: str, why: str) -> None:
         if member.required:
@@ -175,8 +181,9 @@ class Collection:
             assert isinstance(member.collector, RunningCollector)
             try:
                 reports[member.collector.name] = member.collector.stop()
-            except (LabError, OSError) as error:
-                reports[member.collector.name] = Report(failure=str(error))
+            except Exception as error:
+                # A mistake in one collector must not cost the load's result, nor leave the others running.
+                reports[member.collector.name] = Report(failure=_reason(error))
         for name, report in reports.items():
             member = self._members[name]
             member.report = report
@@ -205,6 +212,13 @@ class Collection:
             file = member.collector.program_file(host)
             if file is not None and (self._site.directory / file).exists():
                 member.report.files.append(file)
+
+
+def _reason(error: Exception) -> str:
+    """Return what went wrong in one line; for a mistake in a collector also of which kind it was."""
+    if isinstance(error, LabError):
+        return error.message
+    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
 
 
 def _clock() -> dict[str, int]:

@@ -45,8 +45,8 @@ class Sampled:
                 value = read()
                 if value is not None:
                     self.file.write(_line(now_ns, host, name, value))
-        except OSError as error:
-            self.failure = str(error)
+        except Exception as error:  # a mistake in a user's own collector, too
+            self.failure = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
         self.samples += 1
         self.cpu_ns += time.thread_time_ns() - began
 

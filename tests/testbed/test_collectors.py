@@ -52,6 +52,13 @@ class Breaking(Toy):
     failure = "it broke"
 
 
+class Mistaken(Toy):
+    name = "mistaken"
+
+    def stop(self):
+        raise ZeroDivisionError("oops")
+
+
 class NotStarting(Toy):
     name = "not-starting"
 
@@ -141,7 +148,7 @@ def test_sampling_process_reads_at_the_beginning_and_the_end(site: Site) -> None
 
 
 def test_what_cannot_run_is_reported_and_the_others_run(site: Site) -> None:
-    kinds = ("Toy", "Lacking", "Elsewhere", "Breaking", "NotStarting", "Unreadable", "Refusing")
+    kinds = ("Toy", "Lacking", "Elsewhere", "Breaking", "Mistaken", "NotStarting", "Unreadable", "Refusing")
     with Collection(Wanted(added=tuple(map(toy, kinds))), site) as collection, collection.workload():
         pass
     came = {name: (record["outcome"], record["why"]) for name, record in collection.records.items()}
@@ -150,6 +157,7 @@ def test_what_cannot_run_is_reported_and_the_others_run(site: Site) -> None:
         "lacking": ("unsupported", "this machine has none"),
         "elsewhere": ("not applicable", "this stack has none"),
         "breaking": ("failed", "it broke"),
+        "mistaken": ("failed", "ZeroDivisionError: oops"),
         "not-starting": ("failed", "no such program"),
         "unreadable": ("failed", "[Errno 2] No such file or directory: '/proc/none'"),
         "refusing": ("unsupported", "no such device"),
@@ -188,6 +196,19 @@ def test_required_collector_that_breaks_is_a_problem_of_the_point(site: Site) ->
         "collector breaking: it broke",
         "collector unreadable: [Errno 2] No such file or directory: '/proc/none'",
     ]
+
+
+def test_sampling_process_that_does_not_start_fails_its_collectors_and_not_the_load(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    with Collection(Wanted(added=(toy("Toy"), "softnet")), site) as collection, collection.workload():
+        pass
+    assert collection.records["toy"]["outcome"] == "ran"
+    assert collection.records["softnet"]["outcome"] == "failed"
+    assert collection.records["softnet"]["why"] == "the sampling process failed: it ended"
+    with pytest.raises(LabError, match="collector softnet: the sampling process failed"):
+        Collection(Wanted(required=("softnet",)), site).__enter__()
 
 
 def test_load_that_fails_stops_the_collectors_too(site: Site) -> None:
