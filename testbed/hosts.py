@@ -9,10 +9,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any, Protocol
 
 from testbed.commands import finish
 from testbed.errors import LabError, Unsupported
+from testbed.netns import network_namespace_of
 from testbed.routing import Route
 from testbed.spec import End, Place
 from testbed.sysctls import normalise, sysctl_path
@@ -94,15 +96,19 @@ class Host:
 
     def find_sysctl(self, name: str) -> str | None:
         """As `sysctl`, but None when there is none of that name."""
-        result = self.run(["cat", sysctl_path(name)], check=False)
-        return normalise(result.stdout) if result.returncode == 0 else None
+        try:
+            with network_namespace_of(self.pid):
+                return normalise(Path(sysctl_path(name)).read_text())
+        except OSError:
+            return None
 
     def set_sysctl(self, name: str, value: str) -> None:
         """Change a kernel setting in this host and read it back; LabError when refused or ignored."""
-        result = self.run(["tee", sysctl_path(name)], input=value, check=False)
-        if result.returncode != 0:
-            reason = result.stderr.strip().rpartition(": ")[2]
-            raise LabError(f"{self.name}: {name}: cannot set '{value}': {reason}", 1)
+        try:
+            with network_namespace_of(self.pid), open(sysctl_path(name), "r+") as setting:
+                setting.write(value)
+        except OSError as error:
+            raise LabError(f"{self.name}: {name}: cannot set '{value}': {error.strerror}", 1) from None
         got = self.sysctl(name)
         if got != normalise(value):
             raise LabError(f"{self.name}: {name}: set to '{value}' but reads '{got}'", 1)

@@ -103,9 +103,12 @@ class MininetBackend:
         for host in self.hosts.values():
             host.terminate()
         self.hosts.clear()
-        self._net.stop()
+        # The hosts' interfaces end with the hosts: Mininet would delete them one by one.
+        wires = [name for link in self._net.links if isinstance(link, WiredLink) for name in link.wire_ends]
         self._net.links.clear()
+        self._net.stop()
         self._net.hosts.clear()
+        run(["ip", "-force", "-batch", "-"], input="".join(f"link delete {name}\n" for name in wires), check=False)
 
     def prompt(self) -> None:
         """Mininet's prompt, until the user leaves it."""
@@ -116,7 +119,7 @@ class WiredLink(MininetLink):  # type: ignore[misc]  # Mininet has no types
     """A link with a wire in the middle (see `testbed.links`), whose two ends are in the run's own namespace."""
 
     def __init__(self, node1: Any, node2: Any, *, wire_ends: tuple[str, str], **options: Any) -> None:
-        self._wire_ends = wire_ends
+        self.wire_ends = wire_ends
         super().__init__(node1, node2, **options)
 
     # Mininet calls this with the names of the hosts' interfaces, their MAC addresses, and the hosts.
@@ -124,7 +127,10 @@ class WiredLink(MininetLink):  # type: ignore[misc]  # Mininet has no types
         self, name1: str, name2: str, mac1: str, mac2: str, node1: Any, node2: Any, deleteIntfs: bool = False
     ) -> None:
         """Make both pairs, each with one end in its host."""
-        ends = zip(self._wire_ends, (name1, name2), (mac1, mac2), (node1, node2), strict=True)
-        for wire_end, name, mac, node in ends:
-            run(f"ip link add name {wire_end} type veth peer name {name} address {mac} netns {node.pid}".split())
-            run(["ip", "link", "set", wire_end, "up"])
+        ends = zip(self.wire_ends, (name1, name2), (mac1, mac2), (node1, node2), strict=True)
+        commands = [
+            f"link add name {wire_end} type veth peer name {name} address {mac} netns {node.pid}\n"
+            f"link set {wire_end} up\n"
+            for wire_end, name, mac, node in ends
+        ]
+        run(["ip", "-batch", "-"], input="".join(commands))

@@ -79,6 +79,18 @@ def format_rate(rate_bps: float) -> str:
     return f"{rate_bps:.0f} bit/s"
 
 
+def format_exact(amount: float, units: dict[str, int] | None = None) -> str:
+    """An amount in the largest of `units` (of a time by default) that it has at least one of: "1.5 ms", "80 kB"."""
+    units = units or _TIME_UNITS
+    unit, factor = max(((u, f) for u, f in units.items() if amount >= f), key=lambda one: one[1], default=("", 1))
+    return f"{amount / factor:g} {unit}".strip()
+
+
+def format_size(size_bytes: float) -> str:
+    """A size in decimal units: "100 kB"."""
+    return format_exact(size_bytes, {unit: factor for unit, factor in _SIZE_UNITS.items() if "i" not in unit})
+
+
 RateBps = Annotated[int, BeforeValidator(parse_rate_bps)]
 SizeBytes = Annotated[int, BeforeValidator(parse_size_bytes)]
 TimeNs = Annotated[int, BeforeValidator(parse_time_ns)]

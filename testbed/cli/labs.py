@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from testbed.cli.options import Json, Settings, TopologyName, print_json
+from testbed.cli.options import Json, Settings, TopologyName, note, print_json
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
@@ -15,6 +16,41 @@ if TYPE_CHECKING:
     from testbed.spec import Topology
 
 commands = typer.Typer()
+
+
+@commands.command()
+def show(
+    topology: Annotated[
+        str | None, typer.Argument(metavar="[TOPOLOGY]", help="Name or file of a template; list all when left out.")
+    ] = None,
+    settings: Settings = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to draw it: a file that ends in .svg, .png or .pdf.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show a topology as text and draw it; without a name, list the topologies with their parameters."""
+    from testbed.show import text
+    from testbed.topologies import template_header, topology_names
+
+    if topology is None:
+        headers = {name: template_header(name) for name in topology_names()}
+        if as_json:
+            print_json([{"name": name, **header.model_dump(mode="json")} for name, header in headers.items()])
+            return
+        for name, header in headers.items():
+            text.console().print(text.describe_template(name, header))
+        return
+    rendered = topology_named(topology, settings)
+    if as_json:
+        print_json(rendered.model_dump(mode="json"))
+    else:
+        text.console().print(text.describe(rendered))
+    if out is not None:
+        from testbed.show.drawing import draw
+
+        draw(rendered, template_header(topology).layout, out)
+        note(f"drawn: {out}")
 
 
 @commands.command()

@@ -30,16 +30,16 @@ def program(code: str) -> list[str]:
     return [sys.executable, "-c", _PRELUDE + textwrap.dedent(code)]
 
 
-def run_inside(code: str, timeout: float = 60.0) -> list[Any]:
-    """Run `code` to its end and return what it said."""
-    done = subprocess.run(program(code), cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+def run_inside(code: str, *arguments: str, timeout: float = 60.0) -> list[Any]:
+    """Run `code` to its end, with `arguments` in sys.argv, and return what it said."""
+    done = subprocess.run([*program(code), *arguments], cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def start_inside(code: str, **options: Any) -> subprocess.Popen[str]:
-    """Start `code`; read what it says from its standard output."""
-    return subprocess.Popen(program(code), cwd=ROOT, stdout=subprocess.PIPE, text=True, **options)
+def start_inside(code: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+    """Start `code`, with `arguments` in sys.argv; read what it says from its standard output."""
+    return subprocess.Popen([*program(code), *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, **options)
 
 
 def wait_until(condition: Callable[[], object], limit_s: float = 5.0) -> bool:
@@ -72,6 +72,19 @@ def processes_with(variable: str) -> list[int]:
         try:
             if variable.encode() in environment.read_bytes().split(b"\0"):
                 found.append(int(environment.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def machine_settings() -> dict[str, str]:
+    """Machine-wide settings that a lab, or Mininet, could change."""
+    names = [*Path("/proc/sys/fs").glob("file-max"), *Path("/proc/sys/kernel/pty").glob("max")]
+    names += [path for path in Path("/proc/sys/net/core").glob("*") if path.is_file()]
+    found = {}
+    for path in names:
+        try:
+            found[str(path)] = path.read_text()
         except OSError:
             continue
     return found

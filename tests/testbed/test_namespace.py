@@ -40,23 +40,10 @@ def interfaces():
     return set(os.listdir("/sys/class/net"))
 
 
-def machine_settings():
-    """Machine-wide settings that a lab, or Mininet, could change."""
-    names = [*Path("/proc/sys/fs").glob("file-max"), *Path("/proc/sys/kernel/pty").glob("max")]
-    names += [path for path in Path("/proc/sys/net/core").glob("*") if path.is_file()]
-    found = {}
-    for path in names:
-        try:
-            found[str(path)] = path.read_text()
-        except OSError:
-            continue
-    return found
-
-
 @pytest.fixture
 def run():
     """A started lab: its process, and what to find it by; nothing of it may remain when the test ends."""
-    before = interfaces(), machine_settings(), sorted(os.listdir("/run"))
+    before = interfaces(), lab_run.machine_settings(), sorted(os.listdir("/run"))
     mark = f"LAB_TEST_RUN={uuid.uuid4()}"
     process = lab_run.start_inside(LAB, env=os.environ | dict([mark.split("=")]))
     try:
@@ -71,7 +58,7 @@ def run():
         # says nothing: the kernel gives it to the next one.)
         assert "nsfs" not in Path("/proc/self/mountinfo").read_text(), "namespaces are left mounted"
         assert not Path(about["scratch"]).exists()
-        after = interfaces(), machine_settings(), sorted({*os.listdir("/run")} - {"mptcp-lab"})
+        after = interfaces(), lab_run.machine_settings(), sorted({*os.listdir("/run")} - {"mptcp-lab"})
         assert after == (*before[:2], sorted({*before[2]} - {"mptcp-lab"}))
     finally:
         lab_run.end(process)

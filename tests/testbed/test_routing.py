@@ -11,6 +11,7 @@ PATHS = {
     "dual-stack": 4,
     "dumbbell": 2,
     "fat-tree": 4,
+    "handover": 2,
     "n-paths": 4,
     "proxy-chain": 2,
     "router-mesh": 4,
