@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from testbed.errors import LabError
 from testbed.loadgen.programs import required
 from testbed.stacks import mptcp_diagnosis
 from testbed.stacks.base import CLIENT, SERVER, Evidence, path_count
@@ -15,16 +16,32 @@ if TYPE_CHECKING:
     from testbed.lab import Lab
 
 
+_CHECKSUM = {"dss_checksum=on": "1", "dss_checksum=off": "0"}
+
+
 class KernelMptcp(KernelTcp):
-    """The kernel's MPTCP: every path of the lab is a subflow."""
+    """The kernel's MPTCP: every path of the lab is a subflow.
+
+    Its one setting is called as that of our stack: ``dss_checksum=on`` asks for checksums (RFC 8684 section 3.3).
+    """
 
     name = "kernel-mptcp"
     label = "kernel MPTCP"
+    checksum = _CHECKSUM["dss_checksum=off"]
+
+    def configure(self, settings: Sequence[str]) -> None:
+        """Take ``dss_checksum``. Raises :class:`testbed.errors.LabError` for any other setting."""
+        for setting in settings:
+            if setting not in _CHECKSUM:
+                raise LabError(f"stack {self.name}: unknown setting '{setting}'; allowed: {', '.join(_CHECKSUM)}")
+            self.checksum = _CHECKSUM[setting]
 
     def prepare(self, lab: Lab) -> None:
         """Set up kernel TCP, then MPTCP's limits and endpoints."""
         super().prepare(lab)
         lab.configure_mptcp()
+        for host in (CLIENT, SERVER):
+            lab.hosts[host].set_sysctl("net.mptcp.checksum_enabled", self.checksum)
 
     def program(self, argv: Sequence[str]) -> list[str]:
         """Run ``argv`` with its TCP sockets turned into MPTCP ones; raises :class:`LabError` without mptcpize."""
