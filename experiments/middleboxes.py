@@ -17,11 +17,11 @@ others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
 from testbed.loadgen import content
@@ -95,7 +95,8 @@ ROWS: Mapping[str, Row] = {
         (_box("application-gateway", pattern=f"hex:{_PATTERN.hex()}", replacement=f"hex:{_PATTERN.hex()}2a"),),
         changes_bytes=True,
     ),
-    "proactive-ack": Row((_box("proactive-ack"),)),
+    # Behind the link nothing is lost any more; before it, what the queue drops was acknowledged already.
+    "proactive-ack": Row((_box("proactive-ack", direction="backward"),)),
     "proactive-ack-loss": Row((_box("proactive-ack"), _LOSS)),
     "retransmitting-proxy": Row((_box("retransmitting-proxy"), _LOSS)),
     "hole-filling": Row((_LOSS, _box("hole-filling"), _LOSS)),
@@ -109,22 +110,22 @@ ROWS: Mapping[str, Row] = {
 """The rows of the matrix."""
 
 
-def _names(value: Any) -> Any:
-    return tuple(value.split(",")) if isinstance(value, str) else value
+def _known(kind: str, allowed: Collection[str]) -> Any:
+    def check(value: Any) -> Any:
+        names = tuple(value.split(",")) if isinstance(value, str) else value
+        for name in names:
+            if name not in allowed:
+                raise ValueError(unknown(kind, name, allowed))
+        return names
 
-
-def _known(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if name not in ROWS:
-            raise ValueError(unknown("row", name, ROWS))
-    return names
+    return BeforeValidator(check)
 
 
 class MiddleboxParameters(Parameters):
     """What can be set: rows and places of the matrix, the load, both paths."""
 
-    rows: Annotated[tuple[str, ...], BeforeValidator(_names), AfterValidator(_known)] = tuple(ROWS)
-    places: Annotated[tuple[str, ...], BeforeValidator(_names)] = tuple(PLACES)
+    rows: Annotated[tuple[str, ...], _known("row", ROWS)] = tuple(ROWS)
+    places: Annotated[tuple[str, ...], _known("place", PLACES)] = tuple(PLACES)
     round_bytes: SizeBytes = 400_000
     pause: TimeNs = 700_000_000
     rate: RateBps = 20_000_000

@@ -75,9 +75,8 @@ class Stream:
                 raise EOFError
             self._take(data)
 
-    async def finish(self) -> None:
-        """End our side, and receive what still comes until the other side's end."""
-        self._writer.write_eof()
+    async def receive_rest(self) -> None:
+        """Receive what still comes until the other side's end."""
         while data := await self._reader.read(READ_BYTES):
             self._take(data)
 
@@ -113,7 +112,8 @@ async def exchange(connect: Endpoint, order: Order, pause_s: float, time_limit_s
                 if number:
                     await asyncio.sleep(pause_s)
                 await asyncio.gather(stream.send(order.round_bytes), stream.receive((number + 1) * order.round_bytes))
-            await stream.finish()
+            writer.write_eof()
+            await stream.receive_rest()
         failure = None if stream.content_ok else "content"
     except TimeoutError:
         failure = "timeout"
@@ -145,13 +145,14 @@ class Server:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        server = await asyncio.start_server(self._answer, listen.host, listen.port)
+        server = await asyncio.start_server(self.answer, listen.host, listen.port)
         print(json.dumps({"ready": {"host": listen.host, "port": listen.port}}), flush=True)
         await stop.wait()
         server.close()
         return {"exchanges": [stream.account() for stream in self.streams], "stack": stack_report(loop)}
 
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Play the server's part on one connection (asyncio)."""
         stream = Stream(reader, writer)
         self.streams.append(stream)
         try:
@@ -160,9 +161,9 @@ class Server:
                 received = number * order.round_bytes
                 await stream.receive(received + 1)  # a round begins with the client's first byte
                 await asyncio.gather(stream.send(order.round_bytes), stream.receive(received + order.round_bytes))
-            await stream.finish()
+            await stream.receive_rest()
             stream.failure = None if stream.content_ok else "content"
-            writer.close()
+            writer.close()  # only now: to the client our end means that everything has come
         except EOFError:
             stream.failure = "short"
         except (ValueError, TypeError):  # no order

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from analysis import figures
+from analysis.figures.middleboxes import worse_rows
 from analysis.load import load_run
 from tests.analysis.test_analysis import write_run
 
@@ -94,6 +95,20 @@ RUNS = {
         ),
         "pcap           kernel MPTCP   bulk        39.5 ± 0.0        10.0 ± 0.0   2",
     ),
+    "middleboxes": (
+        {},
+        [
+            {"repetition": 1, **PASSED, "stack": stack, "row": row, "place": place, "verdict": verdict}
+            for stack, place, verdicts in (
+                ("kernel-tcp", "both", ("fallback", "fallback")),
+                ("kernel-mptcp", "second", ("full", "failed")),
+                ("python-mptcp", "second", ("full", "fewer")),
+                ("python-mptcp+dss_checksum=on", "both", ("full", None)),
+            )
+            for row, verdict in zip(("none", "nat"), verdicts, strict=True)
+        ],
+        "nat        fallback          failed                fewer",
+    ),
     "time_wait": (
         {"requests": 1000},
         rows(
@@ -122,3 +137,13 @@ def test_the_figure_is_drawn(run: tuple[Path, str], tmp_path: Path) -> None:
     png, pdf = figures.save(load_run(run[0]), tmp_path / "figures")
     assert png.stat().st_size > 10_000
     assert pdf.stat().st_size > 5_000
+
+
+def test_where_ours_is_worse_than_the_kernels_is_told(tmp_path: Path) -> None:
+    points = [
+        {"repetition": 1, **PASSED, "stack": stack, "row": row, "place": "both", "verdict": verdict}
+        for row, kernel, ours in (("nat", "full", "failed"), ("split", "failed", "full"), ("alg", "corrupt", "corrupt"))
+        for stack, verdict in (("kernel-mptcp", kernel), ("python-mptcp", ours))
+    ]
+    path = write_run(tmp_path, "middleboxes", "middleboxes", {}, points, stacks=["kernel-mptcp", "python-mptcp"])
+    assert worse_rows(load_run(path)) == ["nat, on both paths"]

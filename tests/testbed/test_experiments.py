@@ -3,8 +3,10 @@
 import pytest
 
 from experiments.fairness import _rate_bps, _read, jain_index
+from experiments.middleboxes import ROWS, judge
 from testbed.errors import LabError
 from testbed.experiment import experiment_class, resolve
+from testbed.middleboxes.registry import validated
 from testbed.stacks.measure import Measurement
 
 
@@ -90,3 +92,68 @@ def test_more_waiting_than_there_were_is_noticed():
     result = {"duration_s": 3.0, "subflows": 1500, "client_time_wait": 0, "server_time_wait": 1500}
     assert found.checks(point, measured(result)) == []
     assert len(found.checks(point, measured(result | {"duration_s": 70.0, "server_time_wait": 1501}))) == 2
+
+
+# --- middleboxes ---------------------------------------------------------------------------------------------
+
+GOOD = {"content_ok": True, "failure": None}
+MPTCP = {"MPTcpExtMPCapableACKRX": 1, "MPTcpExtMPJoinAckRx": 1}
+
+
+def judged(late=(5000, 4000), server=MPTCP, client=None, **ends):
+    result = {**GOOD, **ends.get("result", {}), "server": {**GOOD, **ends.get("served", {})}}
+    result["late_bytes"] = {"path1": late[0], "path2": late[1]}
+    box = {"seen": 9, "changed": 2, "dropped": 3, "injected": 0}
+    links = {"path1": {"client->server": {"offered": 1}, "middlebox 1 (nat)": box, "middlebox 2 (split)": box}}
+    measurement = Measurement(result, [], {}, {}, {"client": {"counters": client or {}}, "server": None}, links)
+    measurement.counters.update(client={}, server=server)
+    judge(measurement)
+    return measurement.result
+
+
+@pytest.mark.parametrize(
+    ("evidence", "verdict"),
+    [
+        ({}, "full"),
+        ({"late": (9000, 100)}, "fewer"),
+        ({"late": (0, 9000)}, "fewer"),
+        ({"server": {}}, "fallback"),
+        ({"client": {"MPTcpExtMPCapableDataFallback": 1}}, "fallback"),
+        ({"result": {"failure": "timeout"}}, "failed"),
+        ({"served": {"failure": "reset"}, "server": {}}, "failed"),
+        ({"served": {"content_ok": False, "failure": "content"}}, "corrupt"),
+        ({"result": {"content_ok": False, "failure": "timeout"}}, "corrupt"),
+    ],
+)
+def test_the_verdict_on_a_connection_through_a_middlebox(evidence, verdict):
+    result = judged(**evidence)
+    assert result["verdict"] == verdict
+    assert (result["middleboxes_changed"], result["middleboxes_dropped"]) == (4, 6)
+
+
+@pytest.mark.parametrize(
+    ("stack", "row", "blamed"),
+    [
+        ("python-mptcp", "modify-payload", False),
+        ("python-mptcp+dss_checksum=on", "modify-payload", True),
+        ("kernel-tcp", "alg", False),
+        ("kernel-mptcp", "coalesce", True),
+    ],
+)
+def test_altered_bytes_are_a_fault_where_they_could_have_been_seen(stack, row, blamed):
+    found = experiment("middleboxes", f"rows={row}", "places=both")
+    (point,) = found.points([stack])
+    assert bool(found.checks(point, measured({"verdict": "corrupt"}))) == blamed
+    assert found.checks(point, measured({"verdict": "failed"})) == []
+
+
+def test_rows_and_places_are_checked():
+    for setting, message in (("rows=nats", "unknown row 'nats', did you mean nat?"), ("places=x", "unknown place 'x'")):
+        with pytest.raises(LabError, match=message):
+            experiment("middleboxes", setting)
+
+
+def test_every_row_of_the_matrix_is_valid():
+    for row in ROWS.values():
+        for box in row.boxes:
+            validated(box)

@@ -13,26 +13,28 @@ from testbed.units import SizeBytes, TimeNs
 class Parameters(Directed):
     """`acks`: whether data is acknowledged as soon as a copy of it is kept.
 
-    `timeout`: how long after the last acknowledgement by the receiver the oldest copy is sent again; also at the third
-    repetition of an acknowledgement. `buffer`: most bytes kept for each direction of a connection; data beyond passes
-    without a copy, unacknowledged. `direction` is that of the data.
+    `timeout`: how long after the last acknowledgement by the receiver the oldest copy is sent again. It is also at the
+    third repetition of an acknowledgement, and from then on at each one that shows a further gap, as in RFC 6582.
+    `buffer`: most bytes kept for each direction of a connection; data beyond passes without a copy, unacknowledged. It
+    should not exceed the queue of the link. `direction` is that of the data.
     """
 
     acks: bool = True
     timeout_ns: TimeNs = Field(default=200_000_000, alias="timeout")
-    buffer_bytes: SizeBytes = Field(default=1_000_000, alias="buffer")
+    buffer_bytes: SizeBytes = Field(default=64_000, alias="buffer")
 
 
 class _Sender(Side):
     """An end whose data is kept."""
 
-    __slots__ = ("direction", "due_ns", "known", "repeated")
+    __slots__ = ("direction", "due_ns", "known", "recover", "repeated")
 
     def __init__(self) -> None:
         super().__init__()
         self.direction = 0
         self.due_ns: int | None = None
         self.known = 0
+        self.recover: int | None = None
         self.repeated = 0
 
     @property
@@ -68,14 +70,13 @@ class RetransmittingProxy(Middlebox[Parameters]):
         for sides in self._flows:
             for side in sides:
                 if side.due_ns is not None and side.due_ns <= now_ns:
-                    passage.append((side.direction, side.oldest))
-                    side.due_ns = now_ns + self.parameters.timeout_ns
+                    passage.append(self._repair(side, now_ns))
         self._set_deadline()
         return passage
 
     def _keep(self, sender: _Sender, segment: Segment, now_ns: int) -> bool:
         if not sender.copies:
-            sender.known, sender.repeated = segment.sequence, 0
+            sender.known, sender.repeated, sender.recover = segment.sequence, 0, None
             sender.due_ns = now_ns + self.parameters.timeout_ns
         kept_bytes = sum(len(copy.payload) for copy in sender.copies.values())
         if kept_bytes + len(segment.payload) > self.parameters.buffer_bytes:
@@ -91,12 +92,17 @@ class RetransmittingProxy(Middlebox[Parameters]):
             for sequence in arrived:
                 del kept.copies[sequence]
             kept.due_ns = now_ns + self.parameters.timeout_ns if kept.copies else None
-            return []
+            gap = kept.recover is not None and distance(kept.recover, kept.known) > 0
+            return [self._repair(kept, now_ns)] if gap and kept.copies else []
         kept.repeated += ack.bare_ack
-        if kept.repeated != 3:
-            return []
+        return [self._repair(kept, now_ns)] if kept.repeated == 3 else []
+
+    def _repair(self, kept: _Sender, now_ns: int) -> tuple[int, Segment]:
+        """Send the oldest copy again; what is after it may have gaps as well."""
+        if kept.recover is None or distance(kept.recover, kept.known) <= 0:
+            kept.recover = kept.data_end
         kept.due_ns = now_ns + self.parameters.timeout_ns
-        return [(kept.direction, kept.oldest)]
+        return kept.direction, kept.oldest
 
     def _set_deadline(self) -> None:
         due = (side.due_ns for sides in self._flows for side in sides if side.due_ns is not None)

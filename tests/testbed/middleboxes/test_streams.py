@@ -263,6 +263,22 @@ def test_a_copy_is_sent_again_at_the_third_repeated_acknowledgement():
     assert (answers[2][1][0], payload(answers[2][1][1])) == (FORWARD, b"lost")
 
 
+def test_gap_after_gap_is_repaired_at_once():
+    line = Line({"kind": "retransmitting-proxy"})
+    connect(line)
+    start = CLIENT_ISN + 1
+    for offset in range(0, 50, 10):
+        line.send(line.tcp(seq=start + offset, ack=SERVER_ISN + 1, payload=bytes(10)))
+
+    def repaired(acknowledged):
+        out = line.send(line.tcp(BACKWARD, seq=SERVER_ISN + 1, ack=start + acknowledged), BACKWARD)
+        return [(one[TCP].seq - start) % 2**32 for way, one in out if way == FORWARD]
+
+    assert [repaired(10) for _ in range(4)] == [[], [], [], [10]]
+    assert repaired(30) == [30]
+    assert repaired(50) == []
+
+
 def test_what_exceeds_the_buffer_is_not_acknowledged():
     line = Line({"kind": "retransmitting-proxy", "buffer": 15})
     connect(line)
