@@ -60,9 +60,23 @@ class Fallback:
         connection = self._connection
         connection.count("MPTcpExtDataCsumErr")
         connection.count("MPTcpExtMPFailTx")
-        if not self._allowed(subflow) or mapping.dsn != connection.receiving.next:
-            return subflow.reject(ResetReason.MIDDLEBOX, now, MpFail(mapping.dsn & MASK_64))
-        self._failed_dsn = mapping.dsn & MASK_64
+        return self._fail(subflow, mapping.dsn, now)
+
+    def mapping_missing(self, subflow: "Subflow", ssn: int, now: int) -> bool:
+        """Data came without a mapping: who joins segments keeps that of one. False: the subflow was reset."""
+        connection = self._connection
+        connection.count("MPTcpExtNoDSSInWindow")
+        dsn = connection.receiving.first - 1 + ssn
+        if not self._allowed(subflow) or dsn != connection.receiving.next:
+            return subflow.reject(ResetReason.MIDDLEBOX, now)
+        connection.count("MPTcpExtMPFailTx")
+        return self._fail(subflow, dsn, now)
+
+    def _fail(self, subflow: "Subflow", dsn: int, now: int) -> bool:
+        """Say from where on the stream is not what the peer meant, and go on as TCP. False: the subflow was reset."""
+        if not self._allowed(subflow) or dsn != self._connection.receiving.next:
+            return subflow.reject(ResetReason.MIDDLEBOX, now, MpFail(dsn & MASK_64))
+        self._failed_dsn = dsn & MASK_64
         self._become_plain(subflow, now)
         subflow.endpoint.receiver.ack_now = True
         return True

@@ -30,8 +30,8 @@ class Subflow:
 
     __slots__ = (
         "_confirm_attempts", "_confirm_timer", "_dsn_64", "_dss_seen", "_echo_rtt", "_handshake", "_held", "_mappings",
-        "backup", "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint", "local_id",
-        "number", "peer_reset", "refused", "remote_id",
+        "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint",
+        "local_id", "number", "peer_reset", "refused", "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +59,7 @@ class Subflow:
         self._mappings = MappingTable()
         self._held: Held | None = None
         self._dss_seen = False
+        self._patience_ends: int | None = None
         self._dsn_64 = host.config.dsn_bits == 64
         self.peer_reset: MpTcpRst | None = None
         self.refused = False
@@ -261,7 +262,12 @@ class Subflow:
         if not self.number:
             return self.connection.fallback.without_dss(self, segment, now)
         acked = self.endpoint.sender.scoreboard.una > self.endpoint.iss + 1
-        return self._dss_seen or not acked or self.reject(ResetReason.MIDDLEBOX, now)
+        if self._dss_seen or not acked:
+            return True
+        # A proxy may acknowledge before the peer does, whose own word takes a round trip more.
+        if self._patience_ends is None:
+            self._patience_ends = now + self.endpoint.sender.rtt.rto_ns
+        return now < self._patience_ends or self.reject(ResetReason.MIDDLEBOX, now)
 
     def map_first(self, option: MpCapable) -> None:
         """Data with MP_CAPABLE are the first bytes of the connection (section 3.1)."""
@@ -334,8 +340,9 @@ class Subflow:
         while offset < length:
             mapping = self._mappings.find(ssn + offset)
             if mapping is None:
-                connection.count("MPTcpExtNoDSSInWindow")
-                return self.reject(ResetReason.MIDDLEBOX, now)
+                if not connection.fallback.mapping_missing(self, ssn + offset, now):
+                    return False
+                return self.on_data(ssn + offset, cut(chunks, offset, length), now)
             dsn = mapping.dsn + ssn + offset - mapping.ssn
             part = min(length - offset, mapping.ssn + mapping.length - ssn - offset)
             piece = chunks if part == length else cut(chunks, offset, offset + part)
@@ -352,8 +359,7 @@ class Subflow:
         while held.length:
             mapping = self._mappings.find(held.ssn)
             if mapping is None or mapping.ssn != held.ssn:
-                connection.count("MPTcpExtNoDSSInWindow")
-                return self.reject(ResetReason.MIDDLEBOX, now)
+                return connection.fallback.mapping_missing(self, held.ssn, now)
             if held.length < mapping.length:
                 break
             whole = held.peek(mapping.length)

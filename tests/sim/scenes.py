@@ -160,7 +160,7 @@ def check_windows(scene: Scene, mptcp: bool) -> None:
             length = dss.length - dss.data_fin if mptcp else segment.length
             beyond = (start + length - edges[there] + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
             assert beyond <= 0, scene.network.diagnosis(f"{beyond} bytes too many at {time_ns / SECOND:.6f} s")
-        edge = ack + (segment.window << scales[flow])
+        edge = ack + (segment.window << scales.get(flow, 0))  # a reset of a join has no SYN before it
         if here not in edges or (edge - edges[here]) % 2**bits < 2 ** (bits - 1):
             edges[here] = edge % 2**bits
 

@@ -1,10 +1,12 @@
 """MPTCP where something on the way, or the peer, does not have it (RFC 8684 section 3.7)."""
 
+from dataclasses import replace
+
 import pytest
 
-from mptcp_stack.sim import pattern
-from mptcp_stack.wire import MpJoinSyn, Segment
-from tests.sim.scenes import DOWNLOAD, PORT, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
+from mptcp_stack.sim import Middlebox, pattern
+from mptcp_stack.wire import MpJoinSyn, Packet, Segment, complete, decode, encode
+from tests.sim.scenes import DOWNLOAD, PATH, PORT, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
 
 SEEDS = [1, 2, 3]
 ACK = 16
@@ -104,3 +106,62 @@ def test_goes_on_with_one_path_when_joins_fail(change, seed: int) -> None:
     client, server = exchange(run, UPLOAD, DOWNLOAD)
     assert client.connection.is_mptcp
     assert server.connection.is_mptcp
+
+
+def shortens_mapping(number: int) -> Middlebox:
+    """From that segment of data to the server on, the mapping of every tenth covers its first half only."""
+    count = 0
+
+    def shorten(segment: Segment) -> bool:
+        nonlocal count
+        dss = segment.options.dss
+        if segment.dport == PORT and segment.length > 100 and dss is not None and dss.dsn is not None:
+            count += 1
+            if count >= number and (count - number) % 10 == 0:
+                segment.options.dss = replace(dss, length=dss.length // 2)
+        return True
+
+    return rewrite(shorten)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("number", [2, 7])
+@pytest.mark.parametrize("checksums", [False, True])
+def test_segments_that_were_joined_lose_a_mapping(checksums: bool, number: int, seed: int) -> None:
+    """Half of a segment has no mapping (RFC 8684 section 3.7): with one path, the connection goes on as TCP."""
+    settings = {"dss_checksum": checksums, "gso_max_bytes": 1400}
+    run = make_scene(seed, [PATH], middlebox=shortens_mapping(number), client=settings, server=settings)
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert not client.connection.is_mptcp
+    assert not server.connection.is_mptcp
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_one_of_two_paths_loses_mappings(seed: int) -> None:
+    run = make_scene(seed, middlebox=[None, shortens_mapping(5)], client={"gso_max_bytes": 1400})
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert client.connection.is_mptcp
+    assert server.connection.is_mptcp
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("path", [1, 2])
+def test_a_proxy_acknowledges_first(path: int, seed: int) -> None:
+    """The sender of the download hears of its data before the receiver has them, in ACKs without DSS."""
+
+    def acknowledge(packet: bytes) -> list[bytes]:
+        segment = decode(Packet([packet]))
+        if segment.sport == PORT and segment.length:
+            ack = Segment(segment.dst, segment.src, segment.dport, segment.sport, segment.ack, flags=ACK, window=500)
+            ack.ack = (segment.seq + segment.length) % 2**32
+            ack.options.ts_val, ack.options.ts_ecr = segment.options.ts_ecr, segment.options.ts_val
+            run.server.deliver(complete(encode(ack)))
+        return [packet]
+
+    boxes = [acknowledge if number == path else None for number in (1, 2)]
+    run = make_scene(seed, [impaired(queue_bytes=1_000_000)] * 2, middlebox=boxes)
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    if path == 2:
+        assert client.connection.is_mptcp
+        assert server.connection.is_mptcp
+        assert run.paths[1][1].counters.carried_bytes > 10_000
