@@ -32,8 +32,12 @@ class Fallback:
         self.infinite_due = False
 
     def _allowed(self, subflow: "Subflow") -> bool:
-        connection = self._connection
-        return self.contiguous and subflow.number == 0 and not connection.closing.data_closed
+        """Whether the subflow's bytes are all that there is: as TCP nothing would be lost."""
+        return self.contiguous and subflow.number == 0 and not self._connection.closing.data_closed
+
+    def _called_for(self, subflow: "Subflow") -> bool:
+        """Whether to become TCP of our own accord: there is no other subflow that could go on with MPTCP."""
+        return self._allowed(subflow) and not any(other.number and other.usable for other in self._connection.subflows)
 
     # --- what shows that the path or the peer has lost MPTCP
 
@@ -43,7 +47,7 @@ class Fallback:
         speaks = segment.length or segment.flags & FIN
         if not speaks and not (self._acknowledges_more(subflow) and (connection.active or subflow.confirmed)):
             return True
-        if not self._allowed(subflow):
+        if not self._called_for(subflow):
             return not speaks or subflow.reject(ResetReason.MIDDLEBOX, now)
         connection.count("MPTcpExtMPCapableDataFallback")
         self._become_plain(subflow, now)
@@ -67,14 +71,14 @@ class Fallback:
         connection = self._connection
         connection.count("MPTcpExtNoDSSInWindow")
         dsn = connection.receiving.first - 1 + ssn
-        if not self._allowed(subflow) or dsn != connection.receiving.next:
+        if not self._called_for(subflow) or dsn != connection.receiving.next:
             return subflow.reject(ResetReason.MIDDLEBOX, now)
         connection.count("MPTcpExtMPFailTx")
         return self._fail(subflow, dsn, now)
 
     def _fail(self, subflow: "Subflow", dsn: int, now: int) -> bool:
         """Say from where on the stream is not what the peer meant, and go on as TCP. False: the subflow was reset."""
-        if not self._allowed(subflow) or dsn != self._connection.receiving.next:
+        if not self._called_for(subflow) or dsn != self._connection.receiving.next:
             return subflow.reject(ResetReason.MIDDLEBOX, now, MpFail(dsn & MASK_64))
         self._failed_dsn = dsn & MASK_64
         self._become_plain(subflow, now)

@@ -126,6 +126,7 @@ class Sending:
                 data_fin = last and self.fin is not None and not first
                 ssn = sender.scoreboard.next - endpoint.iss
                 mapping = self._checked(Mapping(ssn, dsn, burst, data_fin, first), chunks)
+                connection.fallback.contiguous &= not subflow.number
                 self.fin_sent = self.fin_sent or data_fin
                 if first:
                     connection.needs_third_ack = False

@@ -214,8 +214,6 @@ class Subflow:
             self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
             if self.connection.checksums:
                 self._held = Held()
-            if self.number:
-                self.connection.fallback.contiguous = False
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
                 scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
                 self.connection.sending.offer(segment.window << scale)
@@ -329,6 +327,7 @@ class Subflow:
         connection = self.connection
         length = length_of(chunks)
         self.bytes_received += length
+        connection.fallback.contiguous &= not self.number
         if connection.is_plain:
             connection.receiving.insert(connection.receiving.next, chunks, length)
             observing.data_received(self, ssn, length, now)

@@ -1,15 +1,29 @@
 """MPTCP where something on the way, or the peer, does not have it (RFC 8684 section 3.7)."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from mptcp_stack.sim import Middlebox, pattern
 from mptcp_stack.wire import MpJoinSyn, Packet, Segment, complete, decode, encode
-from tests.sim.scenes import DOWNLOAD, PATH, PORT, SYN, UPLOAD, exchange, impaired, make_scene, rewrite, without_mptcp
+from tests.sim.scenes import (
+    DOWNLOAD,
+    PATH,
+    PORT,
+    SYN,
+    UPLOAD,
+    Scene,
+    exchange,
+    impaired,
+    make_scene,
+    rewrite,
+    without_mptcp,
+)
 
 SEEDS = [1, 2, 3]
 ACK = 16
+ROOMY = impaired(queue_bytes=1_000_000)
 
 
 def strip_syn(segment: Segment) -> bool:
@@ -144,10 +158,8 @@ def test_one_of_two_paths_loses_mappings(seed: int) -> None:
     assert server.connection.is_mptcp
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("path", [1, 2])
-def test_a_proxy_acknowledges_first(path: int, seed: int) -> None:
-    """The sender of the download hears of its data before the receiver has them, in ACKs without DSS."""
+def acknowledging(scene: Callable[[], Scene]) -> Middlebox:
+    """A proxy: the server hears of its data before the client has them, in ACKs without DSS."""
 
     def acknowledge(packet: bytes) -> list[bytes]:
         segment = decode(Packet([packet]))
@@ -155,13 +167,34 @@ def test_a_proxy_acknowledges_first(path: int, seed: int) -> None:
             ack = Segment(segment.dst, segment.src, segment.dport, segment.sport, segment.ack, flags=ACK, window=500)
             ack.ack = (segment.seq + segment.length) % 2**32
             ack.options.ts_val, ack.options.ts_ecr = segment.options.ts_ecr, segment.options.ts_val
-            run.server.deliver(complete(encode(ack)))
+            scene().server.deliver(complete(encode(ack)))
         return [packet]
 
-    boxes = [acknowledge if number == path else None for number in (1, 2)]
-    run = make_scene(seed, [impaired(queue_bytes=1_000_000)] * 2, middlebox=boxes)
+    return acknowledge
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_proxy_acknowledges_first_on_the_second_path(seed: int) -> None:
+    run = make_scene(seed, [ROOMY] * 2, middlebox=[None, acknowledging(lambda: run)])
     client, server = exchange(run, UPLOAD, DOWNLOAD)
-    if path == 2:
-        assert client.connection.is_mptcp
-        assert server.connection.is_mptcp
-        assert run.paths[1][1].counters.carried_bytes > 10_000
+    assert client.connection.is_mptcp
+    assert server.connection.is_mptcp
+    assert run.paths[1][1].counters.carried_bytes > 10_000
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_server_falls_back_while_a_join_is_under_way(seed: int) -> None:
+    """It takes the proxy's word for that of a peer without MPTCP; what the client joined has carried nothing."""
+    proxy = acknowledging(lambda: run)
+    joining = False
+
+    def watch(segment: Segment) -> bool:
+        nonlocal joining
+        joining |= segment.sport == PORT and bool(segment.flags & SYN)
+        return True
+
+    boxes = [lambda packet: proxy(packet) if joining else [packet], rewrite(watch)]
+    run = make_scene(seed, [ROOMY, ROOMY], middlebox=boxes)
+    client, server = exchange(run, UPLOAD, DOWNLOAD)
+    assert not client.connection.is_mptcp
+    assert not server.connection.is_mptcp
