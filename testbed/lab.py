@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from testbed import calibrate, kernel_mptcp, namespace
-from testbed.calibrate import Calibration
+from testbed import kernel_mptcp, namespace
+from testbed.calibrate import Calibration, Effort, as_json, calibrate, require
 from testbed.congestion import set_congestion_control
 from testbed.errors import LabError
 from testbed.hosts import Host
@@ -65,19 +64,31 @@ class Lab:
         self._backend.stop()
 
     @property
+    def moved_links(self) -> Mapping[str, str]:
+        """By link why it is emulated and not what it asked for."""
+        return self._moved
+
+    @property
     def hosts(self) -> dict[str, Host]:
         """The running hosts by name."""
         return self._backend.hosts
 
     def calibrate(self) -> list[Calibration]:
         """Measure every shaped link both ways; LabError when one is not as asked (see `testbed.calibrate`)."""
+        self._calibration = self.measure_links(Effort.QUICK)
+        require(self._calibration)
+        return self._calibration
+
+    def measure_links(self, effort: Effort) -> list[Calibration]:
+        """As `calibrate`, but what is not as asked is only said in what is found."""
         boxed = [link for link in self.topology.links if link.middleboxes]
         for link in boxed:  # what is measured is the link
             self.set_middleboxes(link.name, ())
-        self._calibration = calibrate.calibrate(self.topology.links, self.hosts)
-        for link in boxed:
-            self.set_middleboxes(link.name, link.middleboxes)
-        return self._calibration
+        try:
+            return calibrate(self.topology.links, self.hosts, effort)
+        finally:
+            for link in boxed:
+                self.set_middleboxes(link.name, link.middleboxes)
 
     def placed(self, placement: Placement) -> AbstractContextManager[dict[str, Any]]:
         """Have packets and the emulator processed where `placement` says, for a block (see `testbed.placement`).
@@ -159,7 +170,7 @@ class Lab:
                 cable.describe(link, self.hosts) | {"moved": self._moved.get(link.name)} for link in self.topology.links
             ],
             "emulator": self._emulation and {"real_time": self._emulation.real_time},
-            "calibration": [asdict(result) | {"ok": result.ok, "text": str(result)} for result in self._calibration],
+            "calibration": as_json(self._calibration),
             "bond": self._bond.describe() if self._bond else None,
             "sysctls": {name: _sysctls(host) for name, host in self.hosts.items()},
         }

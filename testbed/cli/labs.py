@@ -54,22 +54,31 @@ def show(
 
 
 @commands.command()
-def calibrate(topology: TopologyName, settings: Settings = None, as_json: Json = False) -> None:
-    """Build a topology, measure every link and compare with what was asked for."""
+def calibrate(
+    topology: TopologyName,
+    settings: Settings = None,
+    quick: Annotated[bool, typer.Option("--quick", help="As before a run: a second or two, less exact.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build a topology, measure every link both ways and compare with what was asked for."""
     rendered = topology_named(topology, settings)
-    from dataclasses import asdict
-
+    from testbed.calibrate import Effort, require
+    from testbed.calibrate import as_json as documents
+    from testbed.calibrate.table import print_table
     from testbed.lab import Lab
     from testbed.namespace import enter
 
     enter()
     with Lab(rendered) as lab:
-        calibrations = lab.calibrate()
+        calibrations = lab.measure_links(Effort.QUICK if quick else Effort.THOROUGH)
+        moved = lab.moved_links
     if as_json:
-        print_json([asdict(one) for one in calibrations])
-        return
-    for one in calibrations:
-        print(one)
+        print_json(documents(calibrations))
+    else:
+        for link, why in moved.items():
+            note(f"link {link} is emulated: {why}")
+        print_table(calibrations)
+    require(calibrations)
 
 
 @commands.command()

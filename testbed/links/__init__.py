@@ -5,8 +5,8 @@ in the run's own namespace, that passes frames from one side to the other:
 
     client-eth1 ==veth== path1-a <-wire-> path1-b ==veth== server-eth1
 
-The wire is the kernel's (`tc`: frames redirected, rate and queue by a token bucket filter) or one process for all links
-in user space (`testbed.links.emulator`: also delay, jitter, loss, reordering, duplication).
+The wire is the kernel's (`tc`: frames redirected, rate and queue by a token bucket filter, delay and loss by netem
+where the kernel has it) or one process for all links in user space (`testbed.links.emulator`: all a link may ask for).
 
 The hosts' interfaces split super-segments (TSO and GSO off), so the shaper at the far end of the wire sees only
 single packets of at most the MTU, as a bottleneck in a network does; the receiving interface may merge them again

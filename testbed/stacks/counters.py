@@ -93,6 +93,9 @@ EMULATION_FAULTS = {
 }
 """What an emulated link does that was not asked of it."""
 
+LATE_SHARE = 0.01
+"""Of an emulated link's frames so many may be more than a millisecond late; more would falsify a run."""
+
 
 def link_difference(before: LinkCounters, after: LinkCounters) -> LinkCounters:
     """Return what every link counted between two readings."""
@@ -107,10 +110,12 @@ def link_difference(before: LinkCounters, after: LinkCounters) -> LinkCounters:
 
 def link_problems(counted: LinkCounters) -> list[str]:
     """Return where a link was not what it was said to be, in the user's words."""
-    return [
-        f"link {link}, {direction}: {numbers[fault]} {what}"
-        for link, directions in counted.items()
-        for direction, numbers in directions.items()
-        for fault, what in EMULATION_FAULTS.items()
-        if numbers.get(fault)
-    ]
+    problems = []
+    for link, directions in counted.items():
+        for direction, numbers in directions.items():
+            faults = [f"{numbers[fault]} {what}" for fault, what in EMULATION_FAULTS.items() if numbers.get(fault)]
+            late, offered = numbers.get("late", 0), numbers.get("offered", 0)
+            if late > LATE_SHARE * offered:
+                faults.append(f"{late} of {offered} frames more than a millisecond late: too much for the emulator")
+            problems += [f"link {link}, {direction}: {fault}" for fault in faults]
+    return problems

@@ -62,6 +62,47 @@ with Lab(topology(delay="1 ms", loss="10 %")) as lab:
     assert first == again != other
 
 
+def test_a_schedule_begins_when_it_is_told_and_takes_the_carrier():
+    said = run_inside(
+        LINKS
+        + """
+ping = ["ping", "-c", "1", "-W", "0.1", "-M", "do", "-s"]
+with Lab(topology(delay="1 ms", mtu=1200, schedule=[{"at": "200 ms", "state": "down", "carrier": "client"},
+                                                    {"at": "400 ms", "state": "up"}])) as lab:
+    def carriers():
+        return ["LOWER_UP" in json.loads(host.run(["ip", "-j", "link", "show", f"{name}-eth1"]).stdout)[0]["flags"]
+                for name, host in lab.hosts.items()]
+    client = lab.hosts["client"]
+    say([client.run([*ping, size, "10.0.1.2"], check=False).returncode for size in ("1172", "1173")])
+    say(carriers())
+    began_ns = lab.start_schedules()
+    for state in (False, True):
+        while carriers()[0] != state:
+            pass
+        say([(time.monotonic_ns() - began_ns) / 1e6, carriers()])
+        lost = client.run([*ping, "8", "10.0.1.2"], check=False).returncode
+        while state and lost:  # the address of the other end has to be asked for anew
+            lost = client.run([*ping, "8", "10.0.1.2"], check=False).returncode
+        say(lost)
+    lab.start_schedules()
+    while carriers()[0]:
+        pass
+    lab.seed_links(1)
+    while not carriers()[0]:
+        pass
+    numbers = lab.link_counters()["path1"]["client->server"]
+    say([numbers["offered"] - numbers["delivered"] - numbers["down"], numbers["refused"]])
+        """
+    )
+    assert said[0] == [0, 1]
+    assert said[1] == [True, True]
+    for (at_ms, states), lost, due_ms, state in zip(said[2:6:2], said[3:6:2], (200, 400), (False, True), strict=True):
+        assert due_ms <= at_ms < due_ms + 100
+        assert states == [state, True]
+        assert bool(lost) == (not state)
+    assert said[6] == [0, 0]
+
+
 def test_an_emulator_that_ends_stops_the_run():
     said = run_inside(
         LINKS

@@ -7,6 +7,7 @@ import pytest
 from testbed.links.emulator.direction import Direction
 from testbed.spec import Change, Impairments
 from testbed.spec.schedule import timeline
+from testbed.stacks.counters import link_problems
 
 MS, SECOND = 10**6, 10**9
 FRAME = 1514
@@ -233,3 +234,12 @@ def test_a_trace_under_load_delivers_all_it_can():
 def test_an_outage_does_not_hold_the_trace():
     one = changing({"at": "1 ms", "state": "down"}, {"at": "4 ms", "state": "up"}, trace=TRACE, queue="100 kB")
     assert [one.offer(FRAME, now * MS) for now in (0, 0, 4)] == [(), (), (5 * MS,)]
+
+
+def test_too_many_late_frames_are_a_problem():
+    counted = {"offered": 1000, "late": 10, "refused": 0}
+    assert link_problems({"path1": {"client->server": counted}}) == []
+    (problem,) = link_problems({"path1": {"client->server": counted | {"late": 11}}})
+    assert problem == (
+        "link path1, client->server: 11 of 1000 frames more than a millisecond late: too much for the emulator"
+    )

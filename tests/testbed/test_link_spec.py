@@ -94,6 +94,11 @@ def test_a_trace_of_mahimahi(trace):
     assert written.keys() == {"file", "sha256"}
 
 
+def test_the_trace_that_comes_with_the_lab():
+    one = link(rate="none", trace="swell.trace").directions[0]
+    assert (one.trace.period_ms, one.capacity_bps) == (4000, pytest.approx(5_000_000, rel=0.001))
+
+
 def test_a_trace_is_the_rate(trace):
     with pytest.raises(LabError) as caught:
         link(trace=trace("5\n"))

@@ -19,8 +19,9 @@ class Counters:
     """What became of the frames of one direction; a super-segment counts as the packets it is split into.
 
     `queue_dropped`: the queue was full. `lost`: on the wire. `down`: the link was down, or went down while they waited.
-    `late`: delivered, but more than a millisecond after they were due. `split`: super-segments that came in.
-    `malformed`: super-segments that could not be split. `refused`: not taken by the interface at the other end.
+    `late`: taken or delivered more than a millisecond after their time, where a rate is asked. `split`: super-segments
+    that came in. `malformed`: super-segments that could not be split. `refused`: not taken by the interface at the
+    other end.
     """
 
     offered: int = 0
@@ -79,7 +80,7 @@ class Direction:
             if trace
             else RateService([one.rate_bps for one in self._treatments])
         )
-        self._shaped = trace is not None or any(one.rate_bps for one in self._treatments)
+        self.is_shaped = trace is not None or any(one.rate_bps for one in self._treatments)
         # What waits or is being sent: when each frame will have left, and its length.
         self._waiting: deque[tuple[int, int]] = deque()
         self._waiting_bytes = 0
@@ -111,7 +112,7 @@ class Direction:
             self.counters.down += 1
             return ()
         sent_ns = now_ns
-        if self._shaped:
+        if self.is_shaped:
             if not self._has_room(length_bytes, now_ns, treatment):
                 self.counters.queue_dropped += 1
                 return ()

@@ -1,0 +1,58 @@
+"""A calibration as a table for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from testbed.calibrate.results import Calibration
+from testbed.units import format_rate
+
+_WIDTH = 160
+
+
+def print_table(results: Sequence[Calibration]) -> None:
+    """Print what was asked and what was measured, a line for each direction of each link, and the round trips."""
+    # A table that is cut to fit a pipe's 80 columns would be of no use.
+    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console.print(_table(results))
+    for link, (asked, measured) in round_trips(results).items():
+        console.print(f"{link}: round trip of {asked:.1f} ms asked, {measured:.2f} ms measured", highlight=False)
+
+
+def _table(results: Sequence[Calibration]) -> Table:
+    made = Table(title="Links: asked and measured", title_justify="left")
+    for name in ("link", "direction", "by"):
+        made.add_column(name, no_wrap=True)
+    for name in ("rate", "delay ms", "p99 ms", "loss", "queue B"):
+        made.add_column(name, justify="right")
+    made.add_column("")
+    for result in results:
+        made.add_row(result.link, result.direction, result.kind, *_cells(result), result.problem or "as asked")
+    return made
+
+
+def round_trips(results: Sequence[Calibration]) -> dict[str, tuple[float, float]]:
+    """By link the asked and the measured mean round-trip time in ms."""
+    totals: dict[str, tuple[float, float]] = {}
+    for result in results:
+        if result.delivery:
+            asked, measured = totals.get(result.link, (0.0, 0.0))
+            totals[result.link] = asked + result.delivery.asked_ms, measured + result.delivery.mean_ms
+    return totals
+
+
+def _cells(result: Calibration) -> list[str]:
+    cells = [f"{format_rate(result.asked_bps)}: {result.measured_bps / 1e6:.2f}" if result.asked_bps else "none"]
+    delivery, depth = result.delivery, result.depth
+    if delivery:
+        cells.append(f"{delivery.asked_ms:.1f}: {delivery.mean_ms:.2f} ± {delivery.sd_ms:.2f}")
+        cells.append(f"{delivery.p99_ms:.2f}")
+        cells.append(f"{delivery.asked_loss:.2%}: {delivery.lost / delivery.sent:.2%} of {delivery.sent}")
+    else:
+        cells += ["", "", ""]
+    cells.append(f"{depth.asked_bytes}: {depth.measured_bytes}" if depth else "none")
+    return cells
