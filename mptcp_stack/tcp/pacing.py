@@ -9,6 +9,11 @@ _AVOIDANCE_FACTOR = 1.2
 
 _CREDIT_NS = 1_000_000
 """What a late timer lost may be caught up: about the resolution of an event loop's timers."""
+_AVOIDANCE_CREDIT_SEGMENTS = 4
+"""So that a small window can follow the acknowledgements, each of which may release several segments.
+
+Spread evenly behind them, a window would take longer than a round trip to go out.
+"""
 
 
 class Pacer:
@@ -32,8 +37,11 @@ class Pacer:
         """``size`` bytes left at ``now``, on a path whose rate the window and ``srtt_ns`` tell."""
         control = self._control
         factor = _SLOW_START_FACTOR if control.in_slow_start else _AVOIDANCE_FACTOR
-        interval_ns = int(size * srtt_ns / (factor * control.cwnd))
-        self._next_ns = max(self._next_ns, now - _CREDIT_NS) + interval_ns
+        byte_ns = srtt_ns / (factor * control.cwnd)
+        credit_ns = _CREDIT_NS
+        if not control.in_slow_start:
+            credit_ns = max(credit_ns, int(_AVOIDANCE_CREDIT_SEGMENTS * control.mss * byte_ns))
+        self._next_ns = max(self._next_ns, now - credit_ns) + int(size * byte_ns)
 
     def stop(self) -> None:
         """No timer fires any more."""

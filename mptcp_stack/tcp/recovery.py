@@ -65,13 +65,17 @@ class Recovery:
         return int(self._control.cwnd)
 
     def on_delivered(self, delivered: list[Record], now: int) -> None:
-        """Records arrived at the peer: the newest of them is what RACK measures the others against."""
+        """Records arrived at the peer: the newest of them is what RACK measures the others against.
+
+        Whatever the order in which one acknowledgement reports them: when others were lost on the way, it is no order.
+        """
+        highest_sacked = self._highest_sacked
         for record in delivered:
             if record.transmissions > 1:
                 # It may be the first copy that was acknowledged: an answer faster than any RTT says so.
                 if now - record.sent_ns < self._rtt.minimum_ns:
                     continue
-            elif record.end < self._highest_sacked:
+            elif record.end < highest_sacked:
                 self._reordering_seen = True
             if (record.sent_ns, record.end) > (self._rack_sent_ns, self._rack_end):
                 self._rack_sent_ns = record.sent_ns

@@ -216,8 +216,7 @@ class Sender:
             self._context.counters["TcpExtTCPDSACKUndo"] += 1
         if recovery.uses_sack and (len(scoreboard.sacked) or recovery.phase is not Phase.OPEN):
             self._look_for_losses(now)
-        if recovery.enter_if_lost(now):
-            self._context.counters["TcpExtTCPSackRecovery" if recovery.uses_sack else "TcpExtTCPRenoRecovery"] += 1
+        self._enter_recovery_if_lost(now)
         recovery.reduce(delivered_bytes)
         if delivered:
             self._arm(now)
@@ -273,6 +272,11 @@ class Sender:
         full = self.scoreboard.una <= self._full_until or flight > control.cwnd - self.mss
         if full or (control.in_slow_start and 2 * flight >= control.cwnd):
             control.on_ack(delivered_bytes, now)
+
+    def _enter_recovery_if_lost(self, now: int) -> None:
+        if self.recovery.enter_if_lost(now):
+            name = "TcpExtTCPSackRecovery" if self.recovery.uses_sack else "TcpExtTCPRenoRecovery"
+            self._context.counters[name] += 1
 
     def _look_for_losses(self, now: int) -> None:
         look_again = self.recovery.detect(now)
@@ -337,7 +341,7 @@ class Sender:
 
     def _reorder_timer_fired(self, now: int) -> None:
         self._look_for_losses(now)
-        self.recovery.enter_if_lost(now)
+        self._enter_recovery_if_lost(now)
         self._wake()
 
     def stop(self) -> None:

@@ -2,9 +2,11 @@
 
 import pytest
 
-from mptcp_stack.sim import MILLISECOND, LinkSpec, Sink, Source, pattern
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Middlebox, Sink, Source, pattern
 from mptcp_stack.tcp import Address
-from tests.sim.scenes import PORT, SERVER, make_scene
+from mptcp_stack.wire import Segment
+from tests.sim.scenes import PORT, SERVER, SYN, make_scene, rewrite
 
 FAST = LinkSpec(rate_bps=10_000_000_000, delay_ns=100_000, queue_bytes=10_000_000)
 SLOW = LinkSpec(rate_bps=10_000_000, delay_ns=10 * MILLISECOND, queue_bytes=10_000_000)
@@ -28,3 +30,42 @@ def test_initial_window(pacing: bool, low_ms: int, high_ms: int) -> None:
 
 def test_fast_path_is_not_paced() -> None:
     assert first_flight_ns(FAST, True) == 0
+
+
+class EightSegments(CongestionControl):
+    """A window that never changes, in congestion avoidance."""
+
+    name = "eight segments"
+
+    def __init__(self, mss: int, group: list[CongestionControl]) -> None:
+        super().__init__(mss, group)
+        self.ssthresh = 0.0
+
+    def increase(self, acked_bytes: float, now: int) -> float:
+        return 8 * self.mss - self.cwnd
+
+
+def every_other_acknowledgement_is_lost() -> Middlebox:
+    count = 0
+
+    def passes(segment: Segment) -> bool:
+        nonlocal count
+        if segment.length or segment.flags & SYN:
+            return True
+        count += 1
+        return count % 2 > 0
+
+    return rewrite(passes)
+
+
+def test_a_small_window_follows_acknowledgements() -> None:
+    """A window leaves each round trip although an acknowledgement releases half of it at once."""
+    link = LinkSpec(rate_bps=1_000_000_000, delay_ns=10 * MILLISECOND, queue_bytes=125_000)
+    congestion = f"{__name__}:EightSegments"
+    run = make_scene(1, [link], mptcp=False, congestion=congestion, middlebox=every_other_acknowledgement_is_lost())
+    sink = Sink()
+    run.server.listen(Address(b"", PORT), lambda: sink)
+    run.client.connect(SERVER, Source(pattern(2_000_000)))
+    run.network.run_for(2 * SECOND)
+    windows = len(sink.received) / (8 * 1448)
+    assert windows > 95, f"{windows:.1f} of the 100 for which there were round trips"

@@ -2,8 +2,12 @@
 
 import pytest
 
+from mptcp_stack.congestion.reno import Reno
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, Source, pattern
+from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp import Address
+from mptcp_stack.tcp.recovery import Recovery
+from mptcp_stack.tcp.rtt import RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 from mptcp_stack.wire import ACK, RST, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import PORT, SERVER, make_scene
@@ -51,6 +55,22 @@ def test_what_stays_selected_is_not_sent_again_after_a_timeout() -> None:
     scoreboard.select([(100, 200)], [])
     scoreboard.mark_all_lost()
     assert [record.delivery for record in scoreboard] == [Delivery.LOST, Delivery.SACKED]
+
+
+def test_blocks_of_one_acknowledgement_are_in_no_order() -> None:
+    """The last block comes first (RFC 2018); when acknowledgements were lost, that is not a network that reorders."""
+    scoreboard, rtt = Scoreboard(0), RttEstimator()
+    recovery = Recovery(scoreboard, rtt, Reno(100, []))
+    recovery.uses_sack = True
+    rtt.sample(20 * MILLISECOND)
+    for seq in range(0, 600, 100):
+        scoreboard.append(Record(seq, seq + 100, [memoryview(bytes(100))], 100, 0, None))
+    for blocks in [(300, 400), (100, 200)], [(500, 600)]:
+        delivered: list[Record] = []
+        scoreboard.select(blocks, delivered)
+        recovery.on_delivered(delivered, 20 * MILLISECOND)
+    assert recovery.detect(20 * MILLISECOND) == NEVER, "three segments beyond the hole: no patience"
+    assert [record.seq for record in scoreboard if record.delivery is Delivery.LOST] == [0, 200, 400]
 
 
 @pytest.mark.parametrize("send_buffer_bytes", [3000, 20_000])
