@@ -10,7 +10,12 @@ _NO_SAMPLE = 1 << 62
 
 
 class HyStart:
-    """Watches the rounds of slow start for one congestion control (section 4.2 and 4.3)."""
+    """Watches the rounds of slow start for one congestion control (section 4.2 and 4.3).
+
+    The RFC grows conservatively for five rounds before it ends slow start, in case the longer RTT was a passing one.
+    Here a second round of longer RTTs is proof enough: behind a deep queue five rounds, each longer than the one
+    before, would fill it with several times what the path holds.
+    """
 
     __slots__ = ("_baseline_ns", "_conservative_rounds", "_last_minimum_ns", "_minimum_ns", "_round", "_samples")
 
@@ -37,14 +42,19 @@ class HyStart:
         if self._conservative_rounds:
             if self._samples >= _SAMPLES and self._minimum_ns < self._baseline_ns:
                 self._conservative_rounds = 0  # the growth was a passing one
+            elif self._samples >= _SAMPLES and self._conservative_rounds > 1 and self._has_grown():
+                return None
             return acked_bytes / _CONSERVATIVE_GROWTH_DIVISOR
-        if self._samples >= _SAMPLES and self._last_minimum_ns != _NO_SAMPLE:
-            threshold = self._last_minimum_ns // _RTT_DIVISOR
-            threshold = max(_MINIMUM_RTT_THRESHOLD_NS, min(threshold, _MAXIMUM_RTT_THRESHOLD_NS))
-            if self._minimum_ns >= self._last_minimum_ns + threshold:
-                self._baseline_ns = self._minimum_ns
-                self._conservative_rounds = 1
+        if self._samples >= _SAMPLES and self._last_minimum_ns != _NO_SAMPLE and self._has_grown():
+            self._baseline_ns = self._minimum_ns
+            self._conservative_rounds = 1
         return acked_bytes
+
+    def _has_grown(self) -> bool:
+        """Whether the smallest RTT of this round is larger than that of the last one, and not by chance."""
+        threshold = self._last_minimum_ns // _RTT_DIVISOR
+        threshold = max(_MINIMUM_RTT_THRESHOLD_NS, min(threshold, _MAXIMUM_RTT_THRESHOLD_NS))
+        return self._minimum_ns >= self._last_minimum_ns + threshold
 
     def _begin_round(self, round_trip: int) -> None:
         self._round = round_trip
