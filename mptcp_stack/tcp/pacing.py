@@ -9,7 +9,7 @@ _AVOIDANCE_FACTOR = 1.2
 
 _CREDIT_NS = 1_000_000
 """What a late timer lost may be caught up: about the resolution of an event loop's timers."""
-_AVOIDANCE_CREDIT_SEGMENTS = 4
+_AVOIDANCE_CREDIT_SEGMENTS = 2
 """So that a small window can follow the acknowledgements, each of which may release several segments.
 
 Spread evenly behind them, a window would take longer than a round trip to go out.
