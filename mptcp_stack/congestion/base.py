@@ -29,6 +29,12 @@ class CongestionControl(ABC):
     """Attributes that a reduction changes, beside the window, and that go back to what they were if it was in vain."""
     uses_hystart = True
     """Leave the first slow start when the round-trip time grows (RFC 9406)."""
+    catch_up_segments = 2
+    """Segments by which pacing may be behind in congestion avoidance and still catch up in a burst.
+
+    So a small window follows its acknowledgements, each of which may release several segments: spread evenly behind
+    them, it would take longer than a round trip to go out.
+    """
 
     def __init__(self, mss: int, group: list["CongestionControl"]) -> None:
         self.mss = mss

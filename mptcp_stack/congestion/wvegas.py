@@ -17,6 +17,8 @@ class WeightedVegas(CongestionControl):
 
     name = "wvegas"
     uses_hystart = False
+    catch_up_segments = 0
+    """A burst of its own would look like a queue."""
 
     def __init__(self, mss: int, group: list[CongestionControl]) -> None:
         super().__init__(mss, group)

@@ -9,11 +9,6 @@ _AVOIDANCE_FACTOR = 1.2
 
 _CREDIT_NS = 1_000_000
 """What a late timer lost may be caught up: about the resolution of an event loop's timers."""
-_AVOIDANCE_CREDIT_SEGMENTS = 2
-"""So that a small window can follow the acknowledgements, each of which may release several segments.
-
-Spread evenly behind them, a window would take longer than a round trip to go out.
-"""
 
 
 class Pacer:
@@ -40,7 +35,7 @@ class Pacer:
         byte_ns = srtt_ns / (factor * control.cwnd)
         credit_ns = _CREDIT_NS
         if not control.in_slow_start:
-            credit_ns = max(credit_ns, int(_AVOIDANCE_CREDIT_SEGMENTS * control.mss * byte_ns))
+            credit_ns = max(credit_ns, int(control.catch_up_segments * control.mss * byte_ns))
         self._next_ns = max(self._next_ns, now - credit_ns) + int(size * byte_ns)
 
     def stop(self) -> None:
