@@ -49,7 +49,12 @@ class Repetition(Frozen):
 
 
 class Parameters(Placement, Repetition):
-    """The parameters every experiment has; an experiment adds its own in a subclass."""
+    """The parameters every experiment has; an experiment adds its own in a subclass.
+
+    `topology`: name or file of a template in place of the experiment's, with the parameters that it sets.
+    """
+
+    topology: str = ""
 
 
 P = TypeVar("P", bound=Parameters)
@@ -119,6 +124,7 @@ class Experiment(ABC, Generic[P]):
 
     def __init__(self, parameters: P) -> None:
         self.parameters = parameters
+        self.template = parameters.topology or self.topology
 
     @abstractmethod
     def points(self, stacks: Sequence[str]) -> list[Point]:
@@ -160,9 +166,9 @@ class Experiment(ABC, Generic[P]):
         variants = {tuple(point.topology.items()) for point in self.points(self.stacks)}
         return {
             "experiment": self.name,
-            "parameters": self.parameters.model_dump(mode="json"),
+            "parameters": self.parameters.model_dump(mode="json", exclude={"topology"}),
             "topologies": [
-                load_topology(self.topology, {**self.topology_parameters(), **dict(variant)}).model_dump(mode="json")
+                load_topology(self.template, {**self.topology_parameters(), **dict(variant)}).model_dump(mode="json")
                 for variant in sorted(variants)
             ],
         }

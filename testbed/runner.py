@@ -179,8 +179,8 @@ class Runner:
         experiment, first = self._plan.experiment, points[0]
         parameters = {**experiment.topology_parameters(), **first.topology}
         stack = self._environment.create_stack(first.stack)
-        self._display.stage(f"building {experiment.topology} for {first.stack}")
-        with self._environment.open_lab(experiment.topology, parameters) as lab:
+        self._display.stage(f"building {experiment.template} for {first.stack}")
+        with self._environment.open_lab(experiment.template, parameters) as lab:
             lab.calibrate()
             refusal = self._prepare(stack, lab)
             self._manifest["labs"].append(

@@ -18,6 +18,20 @@ def measured(result, **more):
     return Measurement(result, [], {}, more.get("paths", {}), {}, more.get("links", {}))
 
 
+# --- every experiment ---------------------------------------------------------------------------------------
+
+
+def test_an_experiment_on_a_topology_of_the_users_own(tmp_path):
+    path = tmp_path / "mine.yaml.j2"
+    path.write_text("{# summary: mine #}{% extends 'two-paths.yaml.j2' %}")
+    own, mine = experiment("quickstart"), experiment("quickstart", f"topology={path}")
+    (topology,) = mine.specification()["topologies"]
+    assert topology["name"] == "mine"
+    assert mine.specification()["parameters"] == own.specification()["parameters"]
+    with pytest.raises(LabError, match="unknown parameter 'paths'; allowed: wifi_rate,"):
+        experiment("quickstart", "topology=wifi-3g").specification()
+
+
 # --- simultaneous flows --------------------------------------------------------------------------------------
 
 
