@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -42,6 +41,7 @@ from testbed.loadgen.options import (
     report_error,
     stack_report,
 )
+from testbed.loadgen.serving import until_stopped
 
 BUFFER_BYTES = content.CHUNK_BYTES
 DIRECTIONS = ("download", "upload")
@@ -372,14 +372,9 @@ async def transfer(
 async def serve(listen: Endpoint) -> dict[str, Any]:
     """Serve until SIGTERM or SIGINT; returns the account of all transfers."""
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     transfers: list[dict[str, Any]] = []
     server = await loop.create_server(lambda: ServerPeer(transfers), listen.host, listen.port)
-    print(json.dumps({"ready": {"host": listen.host, "port": listen.port}}), flush=True)
-    await stop.wait()
-    server.close()
+    await until_stopped(server, listen)
     return {"transfers": transfers, "cpu_s": round(time.process_time(), 3), "stack": stack_report(loop)}
 
 

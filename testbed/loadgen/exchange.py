@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -35,6 +34,7 @@ from testbed.loadgen.options import (
     report_error,
     stack_report,
 )
+from testbed.loadgen.serving import until_stopped
 
 READ_BYTES = 1 << 16
 
@@ -141,15 +141,12 @@ class Server:
 
     async def serve(self, listen: Endpoint) -> dict[str, Any]:
         """Serve until SIGTERM or SIGINT; returns the account of all exchanges, finished or not."""
-        loop = asyncio.get_running_loop()
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
         server = await asyncio.start_server(self.answer, listen.host, listen.port)
-        print(json.dumps({"ready": {"host": listen.host, "port": listen.port}}), flush=True)
-        await stop.wait()
-        server.close()
-        return {"exchanges": [stream.account() for stream in self.streams], "stack": stack_report(loop)}
+        await until_stopped(server, listen)
+        return {
+            "exchanges": [stream.account() for stream in self.streams],
+            "stack": stack_report(asyncio.get_running_loop()),
+        }
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Play the server's part on one connection (asyncio)."""

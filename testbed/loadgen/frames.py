@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -40,6 +39,7 @@ from testbed.loadgen.options import (
     report_error,
     stack_report,
 )
+from testbed.loadgen.serving import until_stopped
 from testbed.loadgen.traffic import Model, parse_model
 
 DIRECTIONS = ("upload", "download", "both", "dialogue")
@@ -179,16 +179,14 @@ class Server:
 
 async def serve(listen: Endpoint, raw: Path | None) -> dict[str, Any]:
     """Serve until SIGTERM or SIGINT; returns the account of all connections."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     served = Server(raw)
     server = await asyncio.start_server(served.serve, listen.host, listen.port)
-    print(json.dumps({"ready": {"host": listen.host, "port": listen.port}}), flush=True)
-    await stop.wait()
-    server.close()
-    return {"connections": served.accounts, "cpu_s": round(time.process_time(), 3), "stack": stack_report(loop)}
+    await until_stopped(server, listen)
+    return {
+        "connections": served.accounts,
+        "cpu_s": round(time.process_time(), 3),
+        "stack": stack_report(asyncio.get_running_loop()),
+    }
 
 
 async def converse(connect: Endpoint, order: Order, time_limit_s: float, raw: Path | None = None) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 import time
 from argparse import Namespace
@@ -26,18 +25,13 @@ from testbed.loadgen.options import (
     report_error,
     stack_report,
 )
+from testbed.loadgen.serving import until_stopped
 
 
 async def _serve(listen: Endpoint, proxy: Proxy) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     server = await asyncio.start_server(proxy.handle, listen.host, listen.port)
-    print(json.dumps({"ready": {"host": listen.host, "port": listen.port}}), flush=True)
-    await stop.wait()
-    server.close()
-    return {**proxy.counters, "cpu_s": round(time.process_time(), 3), "stack": stack_report(loop)}
+    await until_stopped(server, listen)
+    return {**proxy.counters, "cpu_s": round(time.process_time(), 3), "stack": stack_report(asyncio.get_running_loop())}
 
 
 def _arguments(argv: Sequence[str] | None) -> Namespace:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -29,6 +28,7 @@ from testbed.loadgen.options import (
     report_error,
     stack_report,
 )
+from testbed.loadgen.serving import until_stopped
 
 BACKLOG = 1024
 WHOLE_RESPONSE_BYTES = 1 << 22
@@ -145,16 +145,10 @@ async def start_server(listen: Endpoint, counts: Counter[str]) -> asyncio.Abstra
 
 
 async def _serve(listen: Endpoint) -> dict[str, Any]:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
     counts: Counter[str] = Counter(requests=0, bad_requests=0, not_found=0, connection_errors=0)
     server = await start_server(listen, counts)
-    print(json.dumps({"ready": {"host": listen.host, "port": listen.port}}), flush=True)
-    await stop.wait()
-    server.close()
-    return {**counts, "stack": stack_report(loop)}
+    await until_stopped(server, listen)
+    return {**counts, "stack": stack_report(asyncio.get_running_loop())}
 
 
 def _arguments(argv: Sequence[str] | None) -> Namespace:
