@@ -64,7 +64,9 @@ def _probe(ways: Sequence[Way], hosts: Mapping[str, Host], gap_us: int, count: i
         for receiver in receivers:
             programs.callback(receiver.kill)
             next_line(receiver)
-        arguments = ["send", str(gap_us), str(count)]
+        # Ends that do not know each other yet ask, and hold packets back until they are answered.
+        wait_us = round(1e6 * (_SETTLE_S + 2 * max(way.longest_s for way in ways)))
+        arguments = ["send", str(gap_us), str(count), str(wait_us)]
         for sender in [start(hosts[name], probe.__file__, [*arguments, *ips]) for name, ips in to_send.items()]:
             programs.callback(sender.kill)
             sender.communicate(timeout=30 + 2 * gap_us * count / 1e6)
@@ -79,7 +81,8 @@ def _delivery(way: Way, sent: int, arrived: Sequence[Any]) -> Delivery:
     serialisation_ns = probe.FRAME_BYTES * 8 * _SECOND // way.rate_bps if way.rate_bps and not asked.trace else 0
     if way.link.kind == "tc":
         serialisation_ns = 0  # a token bucket lets a packet through at once
-    delays_ms = sorted((ns - serialisation_ns) / 1e6 for _, ns in arrived) or [0.0]
+    counted = [(number, ns) for number, ns in arrived if number]
+    delays_ms = sorted((ns - serialisation_ns) / 1e6 for _, ns in counted) or [0.0]
     asked_ns = asked.delay_ns + asked.reorder * asked.reorder_extra_ns
     return Delivery(
         asked_ms=asked_ns / 1e6,
@@ -87,7 +90,7 @@ def _delivery(way: Way, sent: int, arrived: Sequence[Any]) -> Delivery:
         sd_ms=pstdev(delays_ms),
         p99_ms=delays_ms[len(delays_ms) * 99 // 100],
         sent=sent,
-        lost=sent - len({number for number, _ in arrived}),
+        lost=sent - len({number for number, _ in counted}),
         asked_loss=asked.mean_loss,
         loss_spread=_loss_spread(asked, sent),
         # Of packets close together jitter delays some to keep their order.

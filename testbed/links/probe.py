@@ -1,6 +1,7 @@
 """Small UDP packets with the time in them: how long a link takes, and what it loses.
 
-`probe.py send GAP_US COUNT ADDRESS ...` sends COUNT packets to every address, GAP_US apart, and ends.
+`probe.py send GAP_US COUNT WAIT_US ADDRESS ...` sends one packet to every address, so that they know each other, after
+WAIT_US COUNT packets, GAP_US apart, and ends. Their numbers begin with 1; that of the first packet is 0.
 `probe.py receive ADDRESS ...` prints a line when it is ready; when its standard input ends it prints one line of JSON:
 by address the list of [number of the packet, time on the way in ns], in order of arrival.
 
@@ -27,20 +28,20 @@ _STAMP, _TIMESPEC = Struct("!QQ"), Struct("qq")
 _RECEIVE_BUFFER_BYTES = 1 << 22
 
 
-def send(gap_us: int, count: int, addresses: list[str]) -> None:
-    """Send `count` packets to each address, the addresses in turn."""
+def send(gap_us: int, count: int, wait_us: int, addresses: list[str]) -> None:
+    """Send a packet and then `count` to each address, the addresses in turn."""
     sockets = []
     for address in addresses:
         one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         one.connect((address, PORT))
         sockets.append(one)
     due = time.monotonic()
-    for number in range(count):
-        due += gap_us / 1e6
+    for number in range(count + 1):
         time.sleep(max(0.0, due - time.monotonic()))
         for one in sockets:
             with suppress(ConnectionRefusedError):
                 one.send(_STAMP.pack(number, time.time_ns()))
+        due += (gap_us if number else wait_us) / 1e6
 
 
 def receive(addresses: list[str]) -> None:
@@ -76,8 +77,8 @@ def main() -> None:
     if role == "receive":
         receive(arguments)
     else:
-        gap_us, count, *addresses = arguments
-        send(int(gap_us), int(count), addresses)
+        gap_us, count, wait_us, *addresses = arguments
+        send(int(gap_us), int(count), int(wait_us), addresses)
 
 
 if __name__ == "__main__":
