@@ -112,6 +112,7 @@ class Closing:
             return
         self.data_closed = True
         connection.sending.stop()
+        connection.fallback.stop()
         connection.announcements.stop()
         connection.path_manager.stop()
         self.report()
@@ -190,6 +191,7 @@ class Closing:
         self.closed = True
         connection.error = error
         connection.sending.stop()
+        connection.fallback.stop()
         connection.announcements.stop()
         connection.path_manager.stop()
         self._timer.cancel()

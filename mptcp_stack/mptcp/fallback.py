@@ -22,12 +22,13 @@ class Fallback:
     ``infinite_due``: the next new data carry the infinite mapping.
     """
 
-    __slots__ = ("_answers", "_connection", "_failed_dsn", "contiguous", "infinite_due")
+    __slots__ = ("_answers", "_connection", "_failed_dsn", "_patience", "contiguous", "infinite_due")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._answers = 0
         self._failed_dsn: int | None = None
+        self._patience = connection.host.context.timers.timer(self._lose_patience)
         self.contiguous = True
         self.infinite_due = False
 
@@ -49,9 +50,31 @@ class Fallback:
             return True
         if not self._called_for(subflow):
             return not speaks or subflow.reject(ResetReason.MIDDLEBOX, now)
+        if not speaks:
+            # A proxy may acknowledge before the peer does, whose own word takes a round trip more.
+            if not self._patience.armed:
+                self._patience.set(now + subflow.endpoint.sender.rtt.rto_ns)
+            return True
         connection.count("MPTcpExtMPCapableDataFallback")
         self._become_plain(subflow, now)
         return True
+
+    def hear(self, subflow: "Subflow") -> None:
+        """The peer has said on the first subflow, by a DSS, that it still speaks MPTCP there."""
+        if not subflow.number and self._patience.armed:
+            self._patience.cancel()
+
+    def _lose_patience(self, now: int) -> None:
+        connection = self._connection
+        for subflow in connection.subflows:
+            if connection.is_mptcp and self._called_for(subflow) and self._acknowledges_more(subflow):
+                connection.count("MPTcpExtMPCapableDataFallback")
+                self._become_plain(subflow, now)
+                return
+
+    def stop(self) -> None:
+        """No timer fires any more."""
+        self._patience.cancel()
 
     def _acknowledges_more(self, subflow: "Subflow") -> bool:
         """Whether TCP has acknowledged bytes of the stream that no DATA_ACK has; before that nothing is amiss."""
@@ -128,6 +151,7 @@ class Fallback:
 
     def _become_plain(self, subflow: "Subflow", now: int) -> None:
         connection = self._connection
+        self.stop()
         connection.fall_back(now)
         connection.announcements.stop()
         connection.signals.clear()

@@ -134,7 +134,7 @@ class Sending:
                     self._arm_data_timer(now)
             elif infinite:
                 mapping = connection.fallback.infinite_mapping(subflow, dsn)
-            subflow.bytes_sent += burst
+            subflow.carry(dsn, dsn + burst)
             record = endpoint.transmit(chunks, burst, mapping, last, now)
             observing.sent(DataSent, subflow, record, dsn, now)
             if self._scheduler.redundant:
@@ -176,6 +176,8 @@ class Sending:
         scheduler = self._scheduler
         if not scheduler.uses_backups:
             candidates = _without_backups(candidates, subflows)
+        if any(subflow.distrusted_until_ns > now for subflow in candidates):
+            candidates = _without_distrusted(candidates, subflows, now)
         return scheduler.select(candidates, wanted) if candidates else None
 
     def _send_fin(self, now: int) -> None:
@@ -226,7 +228,7 @@ class Sending:
         part = cut(chunks, 0, burst)
         mapping = self._checked(Mapping(endpoint.sender.scoreboard.next - endpoint.iss, dsn, burst, data_fin), part)
         self._connection.fallback.contiguous = False
-        subflow.bytes_sent += burst
+        subflow.carry(dsn, dsn + burst)
         record = endpoint.transmit(part, burst, mapping, True, now)
         observing.sent(Reinjected, subflow, record, dsn, now)
         return burst
@@ -366,11 +368,22 @@ class Sending:
             end = min(queue.next, queue.base + MAXIMUM_SEGMENT_PAYLOAD)
             if end > queue.base:
                 self._reinjections[queue.base] = Reinjection(queue.base, end, queue.peek(queue.base, end), None)
+                self._distrust_carriers(now)
             elif self.fin_sent:
                 self._send_fin(now)
             connection.count("MPTcpExtMPTCPRetrans")
         self._arm_data_timer(now)
         connection.wake()
+
+    def _distrust_carriers(self, now: int) -> None:
+        """TCP was told that the oldest data had arrived, and they have not: others take over what its bearer had."""
+        queue, subflows = self.queue, self._connection.subflows
+        for subflow in subflows:
+            if subflow.carries(queue.base) and any(other.usable for other in subflows if other is not subflow):
+                for start, end in subflow.distrust(now):
+                    first = max(start, queue.base)
+                    if first < end and first not in self._reinjections:
+                        self._reinjections[first] = Reinjection(first, end, queue.peek(first, end), subflow)
 
     def stop(self) -> None:
         """No timer fires any more."""
@@ -388,4 +401,11 @@ def _without_backups(candidates: list[Subflow], subflows: list[Subflow]) -> list
         return candidates
     if any(subflow.usable and not (subflow.backup or subflow.failing) for subflow in subflows):
         return [candidate for candidate in candidates if not candidate.backup]
+    return candidates
+
+
+def _without_distrusted(candidates: list[Subflow], subflows: list[Subflow], now: int) -> list[Subflow]:
+    """``candidates`` without those that have lost acknowledged data, as long as there is any other."""
+    if any(subflow.usable and not subflow.failing and subflow.distrusted_until_ns <= now for subflow in subflows):
+        return [candidate for candidate in candidates if candidate.distrusted_until_ns <= now]
     return candidates

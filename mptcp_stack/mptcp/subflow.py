@@ -1,5 +1,6 @@
 """One TCP connection as part of an MPTCP connection: its options out and in (RFC 8684 section 3)."""
 
+from collections import deque
 from typing import TYPE_CHECKING, Literal
 
 from mptcp_stack.mptcp import observing
@@ -17,6 +18,7 @@ DSS_OPTION_BYTES = 28
 """A DSS with 8-byte acknowledgement, 8-byte DSN and no checksum, padded."""
 
 _CONFIRM_ATTEMPTS = 6
+_DISTRUST_NS, _LONGEST_DISTRUST_NS = 250_000_000, 64_000_000_000
 
 
 class Subflow:
@@ -29,9 +31,10 @@ class Subflow:
     """
 
     __slots__ = (
-        "_confirm_attempts", "_confirm_timer", "_dsn_64", "_dss_seen", "_echo_rtt", "_handshake", "_held", "_mappings",
-        "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed", "connection", "covered", "endpoint",
-        "local_id", "number", "peer_reset", "refused", "remote_id",
+        "_carried", "_confirm_attempts", "_confirm_timer", "_distrust_ns", "_dsn_64", "_dss_seen", "_echo_rtt",
+        "_handshake", "_held", "_mappings", "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed",
+        "connection", "covered", "distrusted_until_ns", "endpoint", "local_id", "number", "peer_reset", "refused",
+        "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +63,9 @@ class Subflow:
         self._held: Held | None = None
         self._dss_seen = False
         self._patience_ends: int | None = None
+        self._carried: deque[tuple[int, int]] = deque()
+        self._distrust_ns = 0
+        self.distrusted_until_ns = 0
         self._dsn_64 = host.config.dsn_bits == 64
         self.peer_reset: MpTcpRst | None = None
         self.refused = False
@@ -129,6 +135,27 @@ class Subflow:
     def repairing(self) -> bool:
         """Whether it has lost something that did not arrive since."""
         return self.endpoint.sender.recovery.phase is not Phase.OPEN
+
+    def carry(self, start: int, end: int) -> None:
+        """Note which data (numbers of the connection) are sent on it."""
+        base = self.connection.sending.queue.base
+        while self._carried and self._carried[0][1] <= base:
+            self._carried.popleft()
+        self._carried.append((start, end))
+        self.bytes_sent += end - start
+
+    def distrust(self, now: int) -> list[tuple[int, int]]:
+        """Use it as little as possible for a while: TCP has acknowledged data on it that did not arrive.
+
+        Somebody on the way has taken them and lost them. Returns what else it has carried that may be missing.
+        """
+        self._distrust_ns = min(2 * self._distrust_ns, _LONGEST_DISTRUST_NS) or _DISTRUST_NS
+        self.distrusted_until_ns = now + self._distrust_ns
+        return list(self._carried)
+
+    def carries(self, dsn: int) -> bool:
+        """Whether it has been sent this byte of the connection."""
+        return any(start <= dsn < end for start, end in self._carried)
 
     @property
     def usable(self) -> bool:
@@ -288,6 +315,7 @@ class Subflow:
         connection = self.connection
         receiving = connection.receiving
         if dss.data_ack is not None:
+            connection.fallback.hear(self)
             una = connection.sending.queue.base
             data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
             connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from mptcp_stack.sim import Middlebox, pattern
+from mptcp_stack.sim import SECOND, Middlebox, pattern
 from mptcp_stack.wire import MpJoinSyn, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import (
     DOWNLOAD,
@@ -158,16 +158,21 @@ def test_one_of_two_paths_loses_mappings(seed: int) -> None:
     assert server.connection.is_mptcp
 
 
-def acknowledging(scene: Callable[[], Scene]) -> Middlebox:
-    """A proxy: the server hears of its data before the client has them, in ACKs without DSS."""
+def acknowledging(scene: Callable[[], Scene], lost: int = 0) -> Middlebox:
+    """A proxy: the server hears of its data before the client has them, in ACKs without DSS; some it then loses."""
+    count = 0
 
     def acknowledge(packet: bytes) -> list[bytes]:
+        nonlocal count
         segment = decode(Packet([packet]))
         if segment.sport == PORT and segment.length:
+            count += 1
             ack = Segment(segment.dst, segment.src, segment.dport, segment.sport, segment.ack, flags=ACK, window=500)
             ack.ack = (segment.seq + segment.length) % 2**32
             ack.options.ts_val, ack.options.ts_ecr = segment.options.ts_ecr, segment.options.ts_val
             scene().server.deliver(complete(encode(ack)))
+            if lost and count % lost == 0:
+                return []
         return [packet]
 
     return acknowledge
@@ -183,8 +188,8 @@ def test_a_proxy_acknowledges_first_on_the_second_path(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_the_server_falls_back_while_a_join_is_under_way(seed: int) -> None:
-    """It takes the proxy's word for that of a peer without MPTCP; what the client joined has carried nothing."""
+def test_a_proxy_begins_to_acknowledge_while_a_join_is_under_way(seed: int) -> None:
+    """Its word is not taken at once for that of a peer which has lost MPTCP."""
     proxy = acknowledging(lambda: run)
     joining = False
 
@@ -196,5 +201,15 @@ def test_the_server_falls_back_while_a_join_is_under_way(seed: int) -> None:
     boxes = [lambda packet: proxy(packet) if joining else [packet], rewrite(watch)]
     run = make_scene(seed, [ROOMY, ROOMY], middlebox=boxes)
     client, server = exchange(run, UPLOAD, DOWNLOAD)
-    assert not client.connection.is_mptcp
-    assert not server.connection.is_mptcp
+    assert client.connection.is_mptcp
+    assert server.connection.is_mptcp
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("lost", [1, 5, 30])
+def test_what_a_proxy_has_acknowledged_and_lost_takes_the_other_path(lost: int, seed: int) -> None:
+    """TCP has no copy of it any more, and nothing that follows on that path ever arrives (RFC 8684 section 3.3.6)."""
+    run = make_scene(seed, [ROOMY] * 2, middlebox=[None, acknowledging(lambda: run, lost)])
+    client, server = exchange(run, UPLOAD, DOWNLOAD, limit_ns=5 * SECOND)
+    assert client.connection.is_mptcp
+    assert server.connection.is_mptcp
