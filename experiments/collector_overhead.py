@@ -1,10 +1,10 @@
 """What each collector costs: the same load with one collector at a time, and with none.
 
-The cost is the time for which the machine's cores are busy more than without: all that is done on the collector's
-account is in it, in the kernel and in our stack too, given in cores (0.01: a hundredth of one core's time). Whether
-throughput suffers depends on what limits it: here the links do; `--set rate=none` lets the processors. Collectors take
-turns within a repetition, between two measurements without any; the cost is relative to the mean of those two, and how
-far they lie apart is the noise.
+The cost is the processor time that the collector itself uses, and that server and client use more than without it
+(which has what kernel and stack do on the collector's account while they work for these programs, but not what happens
+in interrupts), in per cent of one core while the load runs. Whether throughput suffers depends on what limits it: here
+the links do; `--set rate=none` lets the processors. Collectors take turns within a repetition, between two
+measurements without any; the cost is relative to the mean of those two, and how far they lie apart is the noise.
 """
 
 from __future__ import annotations

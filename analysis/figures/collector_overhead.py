@@ -15,7 +15,7 @@ from analysis.style import COLUMN_WIDTH_IN, look
 
 _BASELINES = ("none", "none again")
 _CELL = ["stack", "load", "repetition"]
-_VALUES = ["machine_cpu_s", "rate", "duration_s"]
+_VALUES = ["programs_cpu_s", "rate", "duration_s"]
 _LOADS = {"http": "requests", "bulk": "bulk"}
 _HEIGHT = 0.2
 
@@ -23,9 +23,9 @@ _HEIGHT = 0.2
 def costs(run: Run) -> pd.DataFrame:
     """Return one row a point with a collector, or `none`: its `cores` and its `loss`.
 
-    `cores`: how many cores more were busy while the load ran than without a collector; `loss`: the share of the load's
-    rate that is missing. Without means the mean of two measurements, before and after. `none` stands for their
-    difference: the noise.
+    `cores`: how much of a core the collector used while the load ran, and server and client more than without it;
+    `loss`: the share of the load's rate that is missing. Without means the mean of two measurements, before and after.
+    `none` stands for their difference: the noise.
     """
     points = run.passed
     baseline = points[points["collector"].isin(_BASELINES)]
@@ -40,7 +40,8 @@ def _compare(these: pd.DataFrame, those: pd.DataFrame, means: pd.DataFrame) -> p
     """Return what `these` cost more than `those`, relative to `means`, which has one row a cell."""
     those, means = those.reindex(these.index), means.reindex(these.index)
     compared = these[["collector"]].copy() if "collector" in these else pd.DataFrame(index=these.index)
-    compared["cores"] = (these["machine_cpu_s"] - those["machine_cpu_s"]) / means["duration_s"]
+    own_s = these["collector_cpu_s"].fillna(0) if "collector_cpu_s" in these else 0
+    compared["cores"] = (own_s + these["programs_cpu_s"] - those["programs_cpu_s"]) / means["duration_s"]
     compared["loss"] = (those["rate"] - these["rate"]) / means["rate"]
     return compared.dropna()
 

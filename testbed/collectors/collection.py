@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-
-import psutil
 
 from testbed.collectors import create
 from testbed.collectors.base import Collector, NotApplicable, Report, RunningCollector, SampledCollector, Site
@@ -81,8 +80,8 @@ class Collection:
         self._started: list[_Member] = []
         self._clocks: list[dict[str, int]] = []
         self._workload: dict[str, int] = {}
-        self.machine_cpu_s = 0.0
-        """Time that the machine's cores were busy during the load, whatever with."""
+        self.programs_cpu_s = 0.0
+        """Processor time of the programs that ran, and ended, during the load."""
 
     def __enter__(self) -> Collection:
         if self._members:
@@ -112,13 +111,13 @@ class Collection:
 
     @contextmanager
     def workload(self) -> Iterator[None]:
-        """Note when the load, the block, began and ended, and how busy the machine was."""
-        self._workload["began_ns"], busy_s = time.monotonic_ns(), _busy_seconds()
+        """Note when the load, the block, began and ended, and what its programs used."""
+        self._workload["began_ns"], used_s = time.monotonic_ns(), _ended_programs_cpu_seconds()
         try:
             yield
         finally:
             self._workload["ended_ns"] = time.monotonic_ns()
-            self.machine_cpu_s = _busy_seconds() - busy_s
+            self.programs_cpu_s = _ended_programs_cpu_seconds() - used_s
 
     @property
     def records(self) -> dict[str, dict[str, Any]]:
@@ -226,13 +225,10 @@ def _clock() -> dict[str, int]:
     return {"monotonic_ns": time.monotonic_ns(), "wall_ns": time.time_ns()}
 
 
-def _busy_seconds() -> float:
-    """Return how long all cores together have been busy, but for a constant; what a hypervisor took does not count.
-
-    Idle time is exact in the kernel; times of other kinds are guessed from what was going on at each tick.
-    """
-    times = psutil.cpu_times()
-    return time.monotonic() * (psutil.cpu_count() or 1) - times.idle - times.iowait - times.steal
+def _ended_programs_cpu_seconds() -> float:
+    """Return the processor time of all programs that this process started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _free_directory(point: Path) -> Path:

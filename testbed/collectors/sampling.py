@@ -7,6 +7,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from testbed.collectors.base import Report, SampledCollector, Site
@@ -53,8 +54,9 @@ class Sampler:
                 start_new_session=True,
             )
         assert self._process.stdin is not None
-        self._process.stdin.write(Orders(str(self._site.directory), orders).to_json() + "\n")
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has ended: the answer, or its last words, say why
+            self._process.stdin.write(Orders(str(self._site.directory), orders).to_json() + "\n")
+            self._process.stdin.flush()
         refused: dict[str, str] = self._answer(START_LIMIT_S)["ready"]
         return {self._collectors[place].name: why for place, why in refused.items()}
 

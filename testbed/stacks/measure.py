@@ -100,7 +100,8 @@ class BulkLoad:
 class Measurement:
     """What a load gave. ``problems`` in the user's words; the run is valid when there are none.
 
-    ``result`` has what the generator says, and ``machine_cpu_s``: for how long the machine's cores were busy meanwhile.
+    ``result`` has what the generator says, and ``programs_cpu_s``: the processor time of server and client together,
+    with what the kernel did on their account.
 
     ``counters`` by host and kernel MIB name and ``paths`` by host and interface: what was counted during the
     run. ``stacks`` by host: what our own stack reported, ``None`` when the kernel's was used. ``links`` by link
@@ -192,7 +193,7 @@ def measure_trial(
             result, reports = _run(lab, trial, commands, placement, directory, watch)
         counted = counters.difference(before, counters.read(lab))
         links = counters.link_difference(links_before, lab.link_counters())
-    result["machine_cpu_s"] = round(collection.machine_cpu_s, 3)
+    result["programs_cpu_s"] = round(collection.programs_cpu_s, 3)
     evidence = Evidence(trial.connections, trial.long_lived, watch.congestion_seen, reports)
     measurement = Measurement(
         result,
