@@ -93,8 +93,9 @@ EMULATION_FAULTS = {
 }
 """What an emulated link does that was not asked of it."""
 
-LATE_SHARE = 0.01
-"""Of an emulated link's frames so many may be more than a millisecond late; more would falsify a run."""
+LATE_SHARE, LATE_FRAMES = 0.05, 1000
+"""So many of an emulated link's frames may be more than a millisecond late: a share, and a number that a machine may
+cause which stands still for a moment. More would falsify a run."""
 
 
 def link_difference(before: LinkCounters, after: LinkCounters) -> LinkCounters:
@@ -115,7 +116,7 @@ def link_problems(counted: LinkCounters) -> list[str]:
         for direction, numbers in directions.items():
             faults = [f"{numbers[fault]} {what}" for fault, what in EMULATION_FAULTS.items() if numbers.get(fault)]
             late, offered = numbers.get("late", 0), numbers.get("offered", 0)
-            if late > LATE_SHARE * offered:
+            if late > max(LATE_FRAMES, LATE_SHARE * offered):
                 faults.append(f"{late} of {offered} frames more than a millisecond late: too much for the emulator")
             problems += [f"link {link}, {direction}: {fault}" for fault in faults]
     return problems

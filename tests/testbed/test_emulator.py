@@ -237,9 +237,10 @@ def test_an_outage_does_not_hold_the_trace():
 
 
 def test_too_many_late_frames_are_a_problem():
-    counted = {"offered": 1000, "late": 10, "refused": 0}
-    assert link_problems({"path1": {"client->server": counted}}) == []
-    (problem,) = link_problems({"path1": {"client->server": counted | {"late": 11}}})
-    assert problem == (
-        "link path1, client->server: 11 of 1000 frames more than a millisecond late: too much for the emulator"
-    )
+    def problems(late, offered):
+        return link_problems({"path1": {"client->server": {"offered": offered, "late": late, "refused": 0}}})
+
+    assert problems(5000, 100_000) == problems(1000, 1100) == []
+    assert problems(5001, 100_000) == [
+        "link path1, client->server: 5001 of 100000 frames more than a millisecond late: too much for the emulator"
+    ]
