@@ -243,7 +243,9 @@ def test_missing_joins_are_explained(client, server, words):
 
 def lab(paths: int = 2) -> SimpleNamespace:
     interfaces = [f"eth{number}" for number in range(paths)]
-    return SimpleNamespace(hosts={name: SimpleNamespace(interfaces=interfaces) for name in ("client", "server")})
+    addresses = [f"10.0.{number}.1" for number in range(paths)]
+    host = SimpleNamespace(interfaces=interfaces, addresses=addresses)
+    return SimpleNamespace(hosts=dict.fromkeys(("client", "server"), host))
 
 
 def counted(client: dict[str, int], server: dict[str, int], *sent: int) -> dict[str, HostCounters]:
