@@ -30,6 +30,7 @@ RARE_TOPOLOGY, RARE_EVERY = "fat-tree", 20
 KILLED_EVERY = 10
 SEED = 1
 LIMIT_S = 10.0
+RUNNING_S = 0.15  # of a lab, and of its end
 
 LAB = """
 inside.machine.set_sysctl("net.core.rps_sock_flow_entries", "64")
@@ -41,7 +42,7 @@ with Lab(topology) as lab:
         host.popen(["sh", "-c", "setsid sleep 1000 & exec setsid sleep 1000"])
     (inside.scratch / "file").write_text("x")
     say(up - began)
-    lab.hosts["client"].run(["ping", "-c", "5", "-i", "0.02", lab.hosts["server"].addresses[0]])
+    lab.hosts["client"].run(["ping", "-c", "10", "-i", "0.02", lab.hosts["server"].addresses[0]])
 """
 
 
@@ -51,7 +52,6 @@ class Outcome:
 
     start_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     command_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-    life_s: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     labs: int = 0
     killed: int = 0
     killed_after_start: int = 0
@@ -112,19 +112,22 @@ def many_labs(count: int, killed: int, rare_every: int = RARE_EVERY) -> Outcome:
 
 
 def one_lab(topology: str, environment: dict[str, str], outcome: Outcome, killer: random.Random | None) -> None:
-    """Run one lab and note its times, or kill it at a moment that `killer` chooses."""
-    lives = outcome.life_s[topology]
-    # Before that Python has hardly begun.
-    moment_s = killer.uniform(0.3, 1.0) * (fmean(lives) if lives else 1.0) if killer else None
+    """Run one lab and note its times, or kill it at a moment that `killer` chooses: in its start, or when it runs."""
+    commands = outcome.command_s[topology]
     began = time.monotonic()
     process = start_inside(LAB, topology, env=environment)
+    said = ""
     try:
-        if moment_s is not None:
-            time.sleep(moment_s)
-            process.send_signal(signal.SIGKILL)
         assert process.stdout
+        if killer and killer.random() < 0.5:
+            # Before that Python has hardly begun.
+            time.sleep(killer.uniform(0.4, 1.0) * (fmean(commands) if commands else 1.0))
+            process.send_signal(signal.SIGKILL)
         said = process.stdout.readline()
         ready = time.monotonic()
+        if killer and process.poll() is None:
+            time.sleep(killer.uniform(0, RUNNING_S))
+            process.send_signal(signal.SIGKILL)
         code = process.wait(60)
     finally:
         end(process)
@@ -134,10 +137,9 @@ def one_lab(topology: str, environment: dict[str, str], outcome: Outcome, killer
         outcome.killed_after_start += bool(said)
         return
     assert code == 0, f"{topology}: exit code {code}"
-    lives.append(time.monotonic() - began)
-    if moment_s is None:
+    if not killer:
         outcome.start_s[topology].append(json.loads(said))
-        outcome.command_s[topology].append(ready - began)
+        commands.append(ready - began)
 
 
 @pytest.mark.root
