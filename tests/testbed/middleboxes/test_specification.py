@@ -8,6 +8,8 @@ from testbed.middleboxes.registry import middlebox_class, names
 from testbed.spec import Topology
 from testbed.topologies import load_topology
 from testbed.validation import validate
+from tests.testbed.lab_run import ROOT
+from tests.testbed.middleboxes.wire import FORWARD, MS, Line
 
 
 class Mute(Middlebox):
@@ -38,6 +40,18 @@ def test_each_works_with_its_defaults(name):
 def test_a_users_own_is_named_by_its_class():
     place = f"{__name__}:Mute"
     assert topology({"kind": place}).links[0].middleboxes[0] == {"kind": place, "direction": "both"}
+
+
+def test_the_documented_one_works(tmp_path, monkeypatch):
+    code = (ROOT / "docs/middleboxes.md").read_text().partition("```python")[2].partition("```")[0]
+    (tmp_path / "my_boxes.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    line = Line({"kind": "my_boxes:LateFin", "wait": "1 s"})
+    assert line.segment(payload=b"x")
+    assert line.onward(line.tcp(flags="FA")) == []
+    assert line.wait(999 * MS) == []
+    ((way, fin),) = line.wait(MS)
+    assert (way, fin["TCP"].flags) == (FORWARD, "FA")
 
 
 @pytest.mark.parametrize(
