@@ -144,6 +144,7 @@ class Connection:
         """Whether the peer may not open a further subflow to ``local``, for good or for now."""
         config = self.host.config
         ours = any(address.ip == local.ip for address in self.host.addresses)
+        ours = ours or (config.transparent and local == self.local)
         open_address = local != self.local or config.allow_join_initial_address
         if not (self.is_mptcp and ours and open_address) or self.closing.data_closed:
             return MpTcpRst(0, ResetReason.MPTCP)

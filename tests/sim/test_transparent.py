@@ -5,8 +5,11 @@ from random import Random
 import pytest
 
 from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.sim import SECOND, Sink, Source, pattern
 from mptcp_stack.stack import Address, Stack, StackConfig
 from mptcp_stack.wire import ACK, RST, SYN, Options, Segment, decode, encode
+from tests.sim.scenes import PORT, server_ip
+from tests.sim.test_routed import ACCESS, everywhere, routed
 
 CLIENT, PROXY, SERVER = (bytes((10, 0, 0, number)) for number in (1, 2, 3))
 
@@ -29,3 +32,15 @@ def test_a_transparent_stack_answers_for_every_address(destination: bytes) -> No
 
 def test_others_reset_what_is_not_for_them() -> None:
     assert answer_to_syn(SERVER).flags & RST
+
+
+def test_a_transparent_stack_is_joined_where_the_connection_began() -> None:
+    network = routed(1, ACCESS, server=everywhere(server_ip(1)), transparent=True)
+    client, server = Source(pattern(300_000)), Sink()
+    network.hosts["server"].listen(Address(b"", PORT), lambda: server)
+    network.hosts["client"].connect(Address(server_ip(1), PORT), client)
+    # As if the server's address were another host's, which the stack is on the way to.
+    network.hosts["server"].stack.addresses = (LocalAddress(PROXY, 24),)
+    network.run_until(lambda: client.closed and server.closed, 20 * SECOND)
+    assert bytes(server.received) == client.payload
+    assert network.hosts["server"].stack.counters["MPTcpExtMPJoinAckRx"] == 1
