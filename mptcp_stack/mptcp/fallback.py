@@ -72,6 +72,11 @@ class Fallback:
                 self._become_plain(subflow, now)
                 return
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the peer may have gone back to TCP: it, or a proxy, has acknowledged data without a DSS."""
+        return self._patience.armed
+
     def stop(self) -> None:
         """No timer fires any more."""
         self._patience.cancel()

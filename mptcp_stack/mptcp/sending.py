@@ -359,7 +359,9 @@ class Sending:
         """No DATA_ACK for long: send the oldest data again, unless TCP is still busy with it (section 3.3.6)."""
         connection = self._connection
         only_fin = self.fin_sent and self.queue.base == self.fin
-        if connection.is_mptcp and not self.finished and (only_fin or self._idle()):
+        # To a peer that has gone back to TCP what is sent again would be new bytes of the stream.
+        in_doubt = connection.fallback.in_doubt
+        if connection.is_mptcp and not self.finished and not in_doubt and (only_fin or self._idle()):
             self._backoff += 1
             if self._backoff > connection.closing.retries():
                 connection.closing.fail(timed_out(), now)
