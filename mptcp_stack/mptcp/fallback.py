@@ -22,13 +22,14 @@ class Fallback:
     ``infinite_due``: the next new data carry the infinite mapping.
     """
 
-    __slots__ = ("_answers", "_connection", "_failed_dsn", "_patience", "contiguous", "infinite_due")
+    __slots__ = ("_answers", "_connection", "_failed_dsn", "_patience", "alone", "contiguous", "infinite_due")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._answers = 0
         self._failed_dsn: int | None = None
         self._patience = connection.host.context.timers.timer(self._lose_patience)
+        self.alone = True
         self.contiguous = True
         self.infinite_due = False
 
@@ -37,8 +38,8 @@ class Fallback:
         return self.contiguous and subflow.number == 0 and not self._connection.closing.data_closed
 
     def _called_for(self, subflow: "Subflow") -> bool:
-        """Whether to become TCP of our own accord: there is no other subflow that could go on with MPTCP."""
-        return self._allowed(subflow) and not any(other.number and other.usable for other in self._connection.subflows)
+        """Whether to become TCP of our own accord: never once the peer may have sent data on another subflow."""
+        return self.alone and self._allowed(subflow)
 
     # --- what shows that the path or the peer has lost MPTCP
 

@@ -241,6 +241,8 @@ class Subflow:
             self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
             if self.connection.checksums:
                 self._held = Held()
+            if self.number:
+                self.connection.fallback.alone = False
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
                 scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
                 self.connection.sending.offer(segment.window << scale)
