@@ -54,8 +54,9 @@ _PATTERN = content.prefix(5000)[4000:4002]
 class Row:
     """Middleboxes in a row, as in a topology.
 
-    `changes_bytes`: they alter the stream itself. `kernel` and `python` are settings of the stacks that make the row
-    mean something: sysctls, and settings as behind a stack's name.
+    `changes_bytes`: they alter the stream itself, or where its bytes belong, which only DSS checksums cover. `kernel`
+    and `python` are settings of the stacks that make the row mean something: sysctls, and settings as behind a stack's
+    name.
     """
 
     boxes: tuple[Mapping[str, Any], ...] = ()
@@ -81,7 +82,7 @@ ROWS: Mapping[str, Row] = {
     "strip-dss-later": Row((_box("strip-option", subtypes=["dss"], after="100 kB"),)),
     "drop-unknown-syn": Row((_box("drop-unknown-syn"),)),
     "corrupt-syn": Row((_box("corrupt-option", packets="syn"),)),
-    "corrupt-dss": Row((_box("corrupt-option", subtypes=["dss"], share=0.05),)),
+    "corrupt-dss": Row((_box("corrupt-option", subtypes=["dss"], share=0.05),), changes_bytes=True),
     "nat": Row((_box("nat"),)),
     "nat-timeout": Row((_box("nat", timeout="300 ms"),)),
     "nat-timeout-reset": Row((_box("nat", timeout="300 ms", forgotten="reset"),)),
