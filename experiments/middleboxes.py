@@ -17,13 +17,13 @@ delivers what such a middlebox made of them, and so it does after it had to fall
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
+from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar, names_of
 from testbed.loadgen import content
 from testbed.stacks import create
 from testbed.stacks.base import CLIENT, SERVER
@@ -32,7 +32,6 @@ from testbed.stacks.exchange import ExchangeLoad, exchange
 from testbed.stacks.measure import Measurement
 from testbed.stacks.mptcp_diagnosis import FALLBACKS
 from testbed.units import RateBps, SizeBytes, TimeNs
-from testbed.validation import unknown
 
 PATHS = ("path1", "path2")
 PLACES: Mapping[str, tuple[str, ...]] = {"second": PATHS[1:], "both": PATHS}
@@ -111,22 +110,11 @@ ROWS: Mapping[str, Row] = {
 """The rows of the matrix."""
 
 
-def _known(kind: str, allowed: Collection[str]) -> Any:
-    def check(value: Any) -> Any:
-        names = tuple(value.split(",")) if isinstance(value, str) else value
-        for name in names:
-            if name not in allowed:
-                raise ValueError(unknown(kind, name, allowed))
-        return names
-
-    return BeforeValidator(check)
-
-
 class MiddleboxParameters(Parameters):
     """What can be set: rows and places of the matrix, the load, both paths."""
 
-    rows: Annotated[tuple[str, ...], _known("row", ROWS)] = tuple(ROWS)
-    places: Annotated[tuple[str, ...], _known("place", PLACES)] = tuple(PLACES)
+    rows: Annotated[tuple[str, ...], names_of("row", ROWS)] = tuple(ROWS)
+    places: Annotated[tuple[str, ...], names_of("place", PLACES)] = tuple(PLACES)
     round_bytes: SizeBytes = 400_000
     pause: TimeNs = 700_000_000
     rate: RateBps = 20_000_000

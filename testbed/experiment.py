@@ -12,7 +12,7 @@ import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
@@ -39,6 +39,22 @@ def _split(value: Any) -> Any:
 
 PositiveInts = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split)]
 """A list of positive integers; on the command line joined by commas."""
+
+
+def names_of(kind: str, allowed: Collection[str]) -> BeforeValidator:
+    """Return what makes a field a list of names out of `allowed`; on the command line joined by commas.
+
+    To be used as ``Annotated[tuple[str, ...], names_of("row", ROWS)]``.
+    """
+
+    def check(value: Any) -> Any:
+        names = tuple(_split(value))
+        for name in names:
+            if name not in allowed:
+                raise ValueError(unknown(kind, name, allowed))
+        return names
+
+    return BeforeValidator(check)
 
 
 class Repetition(Frozen):

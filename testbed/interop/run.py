@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing import get_context
@@ -65,12 +66,9 @@ def run(cells: Sequence[Cell], directory: Path, display: Display, at_once: int) 
     It is also in `directory/results.json`.
     """
     began = time.monotonic()
-    # Before the display has threads; what is still played when this ends is terminated.
-    workers = get_context("fork").Pool(at_once, use_own_network)
-    display.begin(len(cells), EXPECTED_S * len(cells) / at_once)
     records = []
-    with workers:
-        outcomes = workers.imap(partial(_record, directory), cells)
+    with playing(cells, directory, at_once) as outcomes:
+        display.begin(len(cells), EXPECTED_S * len(cells) / at_once)
         try:
             for cell in cells:
                 display.point_begins(cell.key, EXPECTED_S / at_once)
@@ -91,6 +89,16 @@ def run(cells: Sequence[Cell], directory: Path, display: Display, at_once: int) 
     }
     (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
     return document
+
+
+@contextmanager
+def playing(cells: Sequence[Cell], directory: Path, at_once: int) -> Iterator[Iterator[dict[str, Any]]]:
+    """Play the cells, `at_once` at a time, during a block; gives what comes of each, in order.
+
+    Forks when the block begins: a display gets its threads after that. What is still played at its end is terminated.
+    """
+    with get_context("fork").Pool(at_once, use_own_network) as workers:
+        yield workers.imap(partial(_record, directory), cells)
 
 
 def _record(directory: Path, cell: Cell) -> dict[str, Any]:

@@ -110,6 +110,31 @@ RUNS = {
         ],
         "nat        fallback          failed                fewer",
     ),
+    "interop": (
+        {},
+        rows(
+            {
+                "stack": "python-mptcp",
+                "group": "data",
+                "family": "v4",
+                "impossible": "",
+                "cells_version-0_client": "unsupported",
+                "cells_checksum_client": "passed",
+                "cells_checksum_server": "passed",
+            },
+            {
+                "stack": "python-mptcp",
+                "group": "joins",
+                "family": "v4+v6",
+                "impossible": "",
+                "outcome": "failed",
+                "why": "mp-join, ours is server: not joined",
+                "cells_mp-join_client": "passed",
+                "cells_mp-join_server": "failed",
+            },
+        ),
+        "joins                   1 of 1                   0 of 1  mp-join, ours is server: not joined",
+    ),
     "time_wait": (
         {"requests": 1000},
         rows(

@@ -14,7 +14,7 @@ from testbed.interop.features import SCENARIOS
 from testbed.interop.run import select
 from tests.testbed.lab_run import ROOT
 
-QUICK = ("mp-capable", "third-ack-lost", "mp-join", "add-addr")
+QUICK = ("mp-capable", "third-ack-lost", "stripped-ack", "mp-join", "add-addr")
 FAMILIES = ("v4", "v4+v6")
 
 

@@ -3,9 +3,12 @@
 import pytest
 
 from experiments.fairness import _rate_bps, _read, jain_index
+from experiments.interop import cells_of
 from experiments.middleboxes import ROWS, judge
 from testbed.errors import LabError
 from testbed.experiment import experiment_class, resolve
+from testbed.interop.features import SCENARIOS
+from testbed.interop.run import select
 from testbed.middleboxes.registry import validated
 from testbed.stacks.measure import Measurement
 
@@ -171,3 +174,24 @@ def test_every_row_of_the_matrix_is_valid():
     for row in ROWS.values():
         for box in row.boxes:
             validated(box)
+
+
+# --- interoperability ----------------------------------------------------------------------------------------
+
+
+def test_every_cell_is_played_at_paper_scale_and_every_feature_at_the_quick_one():
+    played = {
+        scale: [
+            (cell.scenario.name, cell.column)
+            for point in resolve(experiment_class("interop"), scale, []).points(["python-mptcp"])
+            for cell in cells_of(point)
+        ]
+        for scale in ("quick", "paper")
+    }
+    assert len(played["paper"]) == len(set(played["paper"])) == len(select((), (), ()))
+    assert {name for name, _ in played["quick"]} == set(SCENARIOS)
+
+
+def test_the_kernels_peer_is_our_stack():
+    with pytest.raises(LabError, match=r"^interop: stack 'kernel-tcp': "):
+        experiment("interop").points(["kernel-tcp"])
