@@ -6,19 +6,17 @@ the machine, and the command that makes it again. What failed or could not run i
 
 from __future__ import annotations
 
-import shlex
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
-from analysis import figures, style
+from analysis import figures, origin, style
 from analysis.load import Run
 
 _TEMPLATE = "report.html.j2"
@@ -61,25 +59,17 @@ class Chapter:
     @property
     def command(self) -> str:
         """What makes these results again."""
-        given: list[str] = self.run.manifest["sessions"][-1].get("command_line", [])[1:]
-        words = (
-            given if given[:1] in (["run"], ["bench"]) else ["run", self.name, "--scale", self.run.manifest["scale"]]
-        )
-        return f"sudo ./lab {shlex.join(self.name if word == 'all' else word for word in words)}"
+        return origin.command(self.run)
 
     @property
     def outcomes(self) -> str:
-        """How many points ended how: "28 passed, 2 unsupported"."""
-        return ", ".join(f"{count} {outcome}" for outcome, count in self.run.points["outcome"].value_counts().items())
+        """How many points ended how."""
+        return origin.outcomes(self.run)
 
     @property
     def whys(self) -> list[str]:
         """What was wrong, each thing once, with the points it happened to."""
-        found: dict[str, list[str]] = {}
-        for why in self.run.manifest.get("why", ()):
-            point, _, reason = why.partition(": ")
-            found.setdefault(reason, []).append(point)
-        return [f"{reason} ({_named(points)})" for reason, points in found.items()]
+        return origin.whys(self.run)
 
 
 def build(runs: Sequence[Run], directory: Path) -> list[Path]:
@@ -120,7 +110,7 @@ def _rank(run: Run) -> bool:
 
 
 def _chapter(run: Run) -> Chapter:
-    return Chapter(run, _svg(run), _grid(figures.table(run)), _calibration(run), _environment(run))
+    return Chapter(run, _svg(run), _grid(figures.table(run)), _calibration(run), origin.environment(run))
 
 
 def _svg(run: Run) -> str:
@@ -150,23 +140,5 @@ def _calibration(run: Run) -> Grid:
     return Grid(["link", "asked and measured, last time", "times"], rows, [True, True, False])
 
 
-def _environment(run: Run) -> dict[str, str]:
-    session: dict[str, Any] = run.manifest["sessions"][-1]
-    cpu, git = session.get("cpu", {}), session.get("git", {})
-    commit = f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"
-    return {
-        "measured": str(session["began"])[:10],
-        "commit": commit,
-        "kernel": str(session.get("kernel", "")),
-        "Python": str(session.get("python", "")),
-        "processors": f"{len(cpu.get('usable', ()))} x {cpu.get('model', '')}",
-        "scale": str(run.manifest.get("scale", "")),
-    }
-
-
 def _paragraphs(text: str) -> list[str]:
     return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
-
-
-def _named(points: Sequence[str]) -> str:
-    return points[0] if len(points) == 1 else f"{points[0]} and {len(points) - 1} more"

@@ -132,6 +132,26 @@ def figures(
         _print_paths(_draw(found, out))
 
 
+@commands.command(name="notebooks")
+def run_notebooks(
+    experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All when left out.")] = None,
+    out: Out = RESULTS,
+) -> None:
+    """Run the notebooks on the latest results of all experiments, or of one; write them as .ipynb, print the paths."""
+    from testbed.experiment import experiment_class
+
+    if experiment is not None:
+        experiment_class(experiment)
+    from analysis.load import UnreadableRun
+    from analysis.notebooks.tools.run import NotebookFailed, run_on
+
+    try:
+        for path in run_on(out, experiment):
+            print(f"notebook: {path}", flush=True)
+    except (UnreadableRun, NotebookFailed) as error:
+        raise LabError(str(error)) from error
+
+
 @commands.command(name="report")
 def write_report(out: Out = RESULTS) -> None:
     """Write one document of all results, report.html and report.pdf, from the latest run of each experiment."""

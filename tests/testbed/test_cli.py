@@ -58,6 +58,8 @@ def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("bench --set seconds=0", "--set: seconds: input should be greater than 0"),
         ("calibrate one-path", "unknown topology 'one-path'"),
         ("shell two-paths --set speed=1", "topologies/two-paths.yaml.j2: unknown parameter 'speed'"),
+        ("notebooks nothing", "unknown experiment 'nothing'; allowed: ab-microflows, "),
+        ("notebooks --out nowhere", "nowhere: no results of an experiment with a notebook; 'run' one first"),
         ("figures --out nowhere", "nowhere: no results; 'run' an experiment first"),
     ],
 )

@@ -1,0 +1,122 @@
+"""A notebook for each experiment: what was reported, what we measure, and why they differ.
+
+`time_wait.py` here is the notebook of the experiment `time-wait`, as text in jupytext's percent format: its diffs can
+be read, and it runs as a script too. Notebooks explain and modules compute: numbers, tables and figures come from
+`analysis.figures`, and a text that names a measured number takes it from the run.
+
+They run on the results in `results/` here, small ones that are kept with the project, so that each notebook can be
+read without a lab; the first lines of a notebook's output say of which machine, code and scale they are.
+`./lab notebooks` runs them on the user's own results and writes .ipynb files beside those.
+
+How to add one:
+
+1. Copy a short one, such as `fairness.py`, to the name of your experiment's module. Keep its headings and its cell with
+   the tag `parameters`. Say under "What was reported" who measured what and where; under "Why they differ" what follows
+   from this lab; under "What to try next" one command that changes one parameter.
+2. `sudo ./lab run my-idea`, then `python -m analysis.notebooks keep results my-idea`: it keeps a reduced copy of the
+   latest run here, with those raw files that the notebook reads. It refuses what is too big, or names a place in your
+   file system.
+3. `python -m pytest tests/analysis/test_notebooks.py -k my-idea` runs it without a display, as the whole suite does.
+   `./lab notebooks my-idea` writes it with its output, to look at.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import shutil
+import tempfile
+import zipfile
+from pathlib import Path
+
+from IPython.display import Image, Markdown
+
+from analysis import figures, origin, style
+from analysis.load import Run, UnreadableRun, find_runs, load_run
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+KEPT = HERE / "results"
+"""Results that are kept with the project: one directory an experiment."""
+MANIFEST, TABLE, RAW = "manifest.json", "results.csv", "raw.zip"
+"""What is kept of a run; raw files only where a notebook reads them."""
+
+_SHOWN_DPI = 150
+
+
+def names() -> list[str]:
+    """Return the names of the experiments that have a notebook."""
+    return sorted(path.stem.replace("_", "-") for path in HERE.glob("[!_]*.py"))
+
+
+def source(name: str) -> Path:
+    """Return the file of the notebook of the experiment `name`."""
+    return HERE / f"{name.replace('-', '_')}.py"
+
+
+def present(results: Path) -> list[str]:
+    """Return the names of the experiments that have a notebook and a run in `results`."""
+    found = {run.manifest["experiment"] for run in find_runs(results)}
+    return [name for name in names() if name in found]
+
+
+def open_run(experiment: str, results: str | Path | None = None) -> Run:
+    """Return the run that a notebook is about.
+
+    `results` is a directory of runs, whose latest run of the experiment is taken, or one run's directory; without it
+    the run is the one kept with the project. Raises UnreadableRun when there is none with a point that passed.
+    """
+    style.apply()
+    if results is None:
+        run = _kept(experiment)
+    elif (Path(results) / MANIFEST).exists():
+        run = load_run(Path(results))
+    else:
+        runs = find_runs(Path(results), experiment)
+        if not runs:
+            raise UnreadableRun(f"{results}: no results of {experiment}; 'run' it first")
+        run = runs[-1]
+    if run.manifest["experiment"] != experiment or run.passed.empty:
+        raise UnreadableRun(f"{run.path}: no point of {experiment} that passed")
+    return run
+
+
+def about(run: Run) -> Markdown:
+    """Return where the results are from, how the points ended, and how they were measured."""
+    kept = run.manifest.get("kept", False)
+    facts = {
+        "results": "kept with the project" if kept else str(run.path),
+        **origin.environment(run),
+        "points": "; ".join([origin.outcomes(run), *origin.whys(run)]),
+        "again": f"`{origin.command(run)}`",
+    }
+    lines = ["| | |", "|-|-|", *(f"| {name} | {fact} |" for name, fact in facts.items())]
+    texts = ["\n".join(lines), run.manifest.get("method", ""), run.manifest.get("limits", "")]
+    return Markdown("\n\n".join(text for text in texts if text))
+
+
+def figure(run: Run) -> Image:
+    """Return the figure of `run` as a notebook shows it."""
+    png = io.BytesIO()
+    drawn = figures.draw(run)
+    drawn.savefig(png, format="png", dpi=_SHOWN_DPI)
+    return Image(png.getvalue(), format="png", width=round(drawn.get_figwidth() * _SHOWN_DPI))
+
+
+def say(*texts: str) -> Markdown:
+    """Return computed sentences, a list item each, as text of the notebook."""
+    return Markdown("\n".join(f"- {text}" for text in texts))
+
+
+def _kept(experiment: str) -> Run:
+    """Return the kept run; raw files, if any, in a directory that lasts as long as this process."""
+    directory = KEPT / experiment
+    if not (directory / RAW).exists():
+        return load_run(directory)
+    unpacked = Path(tempfile.mkdtemp(prefix="mptcp-lab-"))
+    atexit.register(shutil.rmtree, unpacked, ignore_errors=True)
+    for name in (MANIFEST, TABLE):
+        shutil.copy(directory / name, unpacked)
+    with zipfile.ZipFile(directory / RAW) as archive:
+        archive.extractall(unpacked)
+    return load_run(unpacked)

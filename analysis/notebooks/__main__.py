@@ -1,0 +1,43 @@
+"""``python -m analysis.notebooks keep RESULTS [EXPERIMENT...]``: keep runs with the project, for the notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from analysis import origin
+from analysis.load import UnreadableRun
+from analysis.notebooks import present
+from analysis.notebooks.tools.keep import NotKept, keep
+
+
+def main() -> int:
+    """Keep the latest run of each experiment named, or of each that has a notebook and results; 1 when one failed."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.notebooks")
+    keeping = parser.add_subparsers(required=True).add_parser("keep", help="replace the results kept with the project")
+    keeping.add_argument("results", type=Path, help="a directory of runs, or one run's directory")
+    keeping.add_argument("experiment", nargs="*", help="all with a notebook and results when left out")
+    given = parser.parse_args()
+    failed = False
+    try:
+        for name in given.experiment or present(given.results):
+            failed |= not _kept(name, given.results)
+    except UnreadableRun as error:
+        print(error, file=sys.stderr)
+        return 1
+    return int(failed)
+
+
+def _kept(name: str, results: Path) -> bool:
+    try:
+        run = keep(name, results)
+    except (NotKept, UnreadableRun) as error:
+        print(error, file=sys.stderr)
+        return False
+    print(f"{name}: {run.path}, {origin.outcomes(run)}")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

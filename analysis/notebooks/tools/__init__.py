@@ -1,0 +1,1 @@
+"""What runs the notebooks, and what keeps results with the project for them."""

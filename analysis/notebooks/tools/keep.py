@@ -1,0 +1,153 @@
+"""Reduce a run to what its notebook needs, small enough to be kept with the project.
+
+Of the manifest that is what figures and tables, their origin and the links' calibration need; the table of points is
+kept whole; of the raw files those that the notebook reads. Names of places in the file system are taken out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from analysis import notebooks
+from analysis.load import Run
+from analysis.notebooks import MANIFEST, PROJECT, RAW, TABLE, open_run
+from analysis.notebooks.tools.run import evaluate, read
+
+LIMIT_BYTES = 150_000
+"""What may be kept of one run."""
+PLACES = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|mnt|media|srv|opt|var/(?!run)\w+)/[^\s\"',;)]*")
+"""Names of places in somebody's file system."""
+
+_COPIED = (
+    "format", "experiment", "title", "method", "limits", "figure", "scale", "hash", "stacks", "outcome", "why",
+)  # fmt: skip
+_COPIED_OF_SESSION = ("began", "ended", "version", "git", "python", "packages")
+_COPIED_OF_CALIBRATION = ("link", "direction", "text")
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The date of every file in an archive: the same results give the same archive."""
+
+
+class NotKept(Exception):
+    """A run that cannot be kept; the message is one line."""
+
+
+def keep(experiment: str, results: Path) -> Run:
+    """Keep the latest run of `experiment` in `results` in place of the one that is kept; return the run.
+
+    Raises UnreadableRun, and NotKept when it is too big or names places of this machine.
+    """
+    run = open_run(experiment, results)
+    raw = {path: _without_places(path.read_text(), run) for path in _raw_files_read(experiment, run)}
+    directory = notebooks.KEPT / experiment
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+    (directory / MANIFEST).write_text(_without_places(json.dumps(reduced(run.manifest), indent=1), run) + "\n")
+    (directory / TABLE).write_text(_without_places((run.path / TABLE).read_text(), run))
+    if raw:
+        with zipfile.ZipFile(directory / RAW, "w") as archive:
+            for path, text in sorted(raw.items()):
+                archive.writestr(
+                    zipfile.ZipInfo(str(path.relative_to(run.path.resolve())), _EPOCH), text, zipfile.ZIP_DEFLATED, 9
+                )
+    check(experiment)
+    return run
+
+
+def check(experiment: str) -> None:
+    """Raise NotKept when what is kept of `experiment` is too big or names places in a file system."""
+    directory = notebooks.KEPT / experiment
+    size = sum(path.stat().st_size for path in directory.iterdir())
+    if size > LIMIT_BYTES:
+        raise NotKept(f"{experiment}: {size} bytes; at most {LIMIT_BYTES} are kept of a run")
+    for name, text in kept_texts(directory):
+        if found := PLACES.search(text):
+            raise NotKept(f"{experiment}: {name} names a place of this machine: {found.group()}")
+
+
+def kept_texts(directory: Path) -> Iterator[tuple[str, str]]:
+    """Yield every kept file of one run, archived ones too: name and text."""
+    for path in sorted(directory.iterdir()):
+        if path.name != RAW:
+            yield path.name, path.read_text()
+            continue
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                yield name, archive.read(name).decode()
+
+
+def reduced(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a manifest."""
+    session = manifest["sessions"][-1]
+    kept = {name: session[name] for name in _COPIED_OF_SESSION if name in session}
+    kept["command_line"] = ["lab", *_without_output(session.get("command_line", [])[1:])]
+    # Release only: what follows may say who built the kernel where.
+    kept["kernel"] = " ".join(session.get("kernel", "").split()[:2])
+    kept["cpu"] = {name: session.get("cpu", {}).get(name) for name in ("model", "usable")}
+    return {
+        **{name: manifest[name] for name in _COPIED if name in manifest},
+        "kept": True,
+        "specification": {"parameters": manifest["specification"]["parameters"]},
+        "sessions": [kept],
+        "labs": [{"calibration": _calibration(manifest)}],
+    }
+
+
+def _calibration(manifest: dict[str, Any]) -> list[dict[str, str]]:
+    """The last measurement of each link and direction."""
+    found = {
+        (one["link"], one["direction"]): {name: one[name] for name in _COPIED_OF_CALIBRATION}
+        for lab in manifest.get("labs", ())
+        for one in lab.get("calibration", ())
+    }
+    return list(found.values())
+
+
+def _without_output(words: list[str]) -> Iterator[str]:
+    """Leave out where the results were to go."""
+    rest = iter(words)
+    for word in rest:
+        if word == "--out":
+            next(rest, None)
+        elif not word.startswith("--out="):
+            yield word
+
+
+def _without_places(text: str, run: Run) -> str:
+    for place, name in ((run.path.resolve(), "RUN"), (PROJECT, "PROJECT")):
+        text = text.replace(str(place), name)
+    return text
+
+
+def _raw_files_read(experiment: str, run: Run) -> list[Path]:
+    """Run the notebook on the run itself, and return which of its raw files it opened."""
+    root = run.path.resolve()
+    with _opened() as paths:
+        evaluate(read(experiment, run.path))
+    inside = {Path(path).resolve() for path in paths}
+    return sorted(path for path in inside if path.is_relative_to(root) and path.name not in (MANIFEST, TABLE))
+
+
+@contextmanager
+def _opened() -> Iterator[list[str]]:
+    """Give a list of the names of all files that are opened during the block."""
+    paths: list[str] = []
+    watching = True
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if watching and event == "open" and isinstance(arguments[0], str):
+            paths.append(arguments[0])
+
+    sys.addaudithook(watch)  # for good: Python has no way to take it back
+    try:
+        yield paths
+    finally:
+        watching = False

@@ -1,0 +1,50 @@
+"""Where a run's results come from, and how its points ended: what must stand beside every figure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from analysis.load import Run
+
+
+def environment(run: Run) -> dict[str, str]:
+    """Return when, of which code, on which machine and at which scale the run was last measured."""
+    session: dict[str, Any] = run.manifest["sessions"][-1]
+    cpu, git = session.get("cpu", {}), session.get("git", {})
+    commit = f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"
+    return {
+        "measured": str(session["began"])[:10],
+        "commit": commit,
+        "kernel": str(session.get("kernel", "")),
+        "Python": str(session.get("python", "")),
+        "processors": f"{len(cpu.get('usable', ()))} x {cpu.get('model', '')}",
+        "scale": str(run.manifest.get("scale", "")),
+    }
+
+
+def command(run: Run) -> str:
+    """Return what makes these results again."""
+    name = run.manifest["experiment"]
+    given: list[str] = run.manifest["sessions"][-1].get("command_line", [])[1:]
+    words = given if given[:1] in (["run"], ["bench"]) else ["run", name, "--scale", run.manifest["scale"]]
+    return f"sudo ./lab {shlex.join(name if word == 'all' else word for word in words)}"
+
+
+def outcomes(run: Run) -> str:
+    """Return how many points ended how: "28 passed, 2 unsupported"."""
+    return ", ".join(f"{count} {outcome}" for outcome, count in run.points["outcome"].value_counts().items())
+
+
+def whys(run: Run) -> list[str]:
+    """Return what was wrong, each thing once, with the points it happened to."""
+    found: dict[str, list[str]] = {}
+    for why in run.manifest.get("why", ()):
+        point, _, reason = why.partition(": ")
+        found.setdefault(reason, []).append(point)
+    return [f"{reason} ({_named(points)})" for reason, points in found.items()]
+
+
+def _named(points: Sequence[str]) -> str:
+    return points[0] if len(points) == 1 else f"{points[0]} and {len(points) - 1} more"

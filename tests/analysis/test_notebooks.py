@@ -1,0 +1,169 @@
+"""Every experiment has a notebook, and every notebook runs without a display on the results kept with the project."""
+
+import json
+import re
+import shlex
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from analysis import notebooks
+from analysis.load import UnreadableRun
+from analysis.notebooks.tools import keep, run
+from testbed.experiment import experiment_class, experiment_names, resolve
+from tests.analysis.test_analysis import write_run
+
+HEADINGS = [
+    "What was reported", "How it was measured", "What was measured", "Why they differ", "What to try next",
+]  # fmt: skip
+COMMAND = re.compile(r"\./lab (run .*)")
+
+
+def text_of(notebook: Any) -> str:
+    return "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+def shown(notebook: Any) -> str:
+    """Every kind of data that the notebook's cells put out, and the text in it."""
+    return "\n".join(f"{output.get('data', output)}" for cell in notebook.cells for output in cell.get("outputs", ()))
+
+
+@pytest.mark.parametrize("name", experiment_names())
+def test_every_experiment_has_a_notebook(name: str) -> None:
+    assert name in notebooks.names(), "analysis/notebooks/__init__.py says how to add one"
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_notebook_runs_on_the_results_kept_with_the_project(name: str) -> None:
+    notebook = run.read(name)
+    assert re.findall(r"^## (.*)", text_of(notebook), re.MULTILINE) == HEADINGS
+    run.execute(notebook)
+    out = shown(notebook)
+    assert "image/png" in out, "its figure"
+    assert "text/html" in out, "its table"
+    assert "kept with the project" in out
+    for fact in ("measured", "commit", "kernel", "processors", "scale"):
+        assert f"| {fact} | " in out
+    assert "'stderr'" not in out, "no warnings"
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_what_a_notebook_tells_to_try_can_be_tried(name: str) -> None:
+    commands = COMMAND.findall(text_of(run.read(name)))
+    assert commands
+    for command in commands:
+        _, experiment, *words = shlex.split(command)
+        options = list(zip(words[::2], words[1::2], strict=True))
+        settings = [value for option, value in options if option == "--set"]
+        resolve(experiment_class(experiment), dict(options).get("--scale"), settings)
+
+
+@pytest.mark.parametrize("name", notebooks.names())
+def test_what_is_kept_is_small_and_names_no_place_of_a_machine(name: str) -> None:
+    keep.check(name)
+
+
+def write_example(directory: Path, tail: str = "") -> None:
+    directory.mkdir()
+    cells = [
+        '# %% tags=["parameters"]',
+        "results = None",
+        "# %%",
+        "from analysis import notebooks",
+        "run = notebooks.open_run('example', results)",
+        "(run.path / 'points' / 'a' / 'frames.csv').read_text()",
+        tail,
+    ]
+    (directory / "example.py").write_text("\n".join(cells))
+
+
+@pytest.fixture
+def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Results of an experiment whose notebook reads one of two raw files."""
+    write_example(tmp_path / "notebooks")
+    monkeypatch.setattr(notebooks, "HERE", tmp_path / "notebooks")
+    monkeypatch.setattr(notebooks, "KEPT", tmp_path / "kept")
+    results = tmp_path / "results"
+    row = {"stack": "kernel-tcp", "repetition": 1, "outcome": "passed", "why": ""}
+    session = {
+        "began": "2026-01-01T00:00:00.000+00:00",
+        "command_line": ["/home/me/lab", "run", "all", "--out", "/home/me/results", "--scale", "quick"],
+        "kernel": "Linux 6.1.0 #1 SMP me@workstation",
+        "cpu": {"model": "Example", "usable": [0, 1], "map": []},
+        "hostname": "workstation",
+    }
+    calibration = [{"link": "a", "direction": "up", "text": text, "ok": True} for text in ("first", "last")]
+    path = write_run(
+        results, "example", "fairness", {"rate": 1}, [row], scale="quick", sessions=[{}, session],
+        labs=[{"calibration": calibration[:1]}, {"calibration": calibration[1:]}], points={"a": {}},
+        why=[f"a: {results}/example/0123456789ab/points/a/error.txt"],
+    )  # fmt: skip
+    raw = path / "points" / "a"
+    raw.mkdir(parents=True)
+    (raw / "frames.csv").write_text(f"# {path}/x\n1\n")
+    (raw / "requests.csv").write_text("2\n")
+    return results
+
+
+def test_a_run_is_kept_with_what_its_notebook_reads(example: Path) -> None:
+    keep.keep("example", example)
+    kept = notebooks.KEPT / "example"
+    manifest = json.loads((kept / "manifest.json").read_text())
+    (session,) = manifest["sessions"]
+    assert session["command_line"] == ["lab", "run", "all", "--scale", "quick"]
+    assert session["kernel"] == "Linux 6.1.0"
+    assert "hostname" not in session
+    assert manifest["labs"] == [{"calibration": [{"link": "a", "direction": "up", "text": "last"}]}]
+    assert manifest["why"] == ["a: RUN/points/a/error.txt"]
+    assert "points" not in manifest
+    with zipfile.ZipFile(kept / "raw.zip") as archive:
+        assert archive.namelist() == ["points/a/frames.csv"]
+    opened = notebooks.open_run("example")
+    assert (opened.path / "points/a/frames.csv").read_text() == "# RUN/x\n1\n"
+    before = (kept / "raw.zip").read_bytes()
+    keep.keep("example", example)
+    assert (kept / "raw.zip").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [("/home/me/x.csv", "names a place of this machine: /home/me/x.csv"), ("é" * 200_000, "bytes; at most 150000")],
+)
+def test_what_is_too_big_or_names_a_place_is_not_kept(
+    example: Path, content: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keep, "LIMIT_BYTES", 1_000 if "at most" in why else keep.LIMIT_BYTES)
+    (example / "example/0123456789ab/points/a/frames.csv").write_text(content)
+    with pytest.raises(keep.NotKept, match=why.replace("150000", "1000")):
+        keep.keep("example", example)
+
+
+def test_notebooks_are_written_for_the_users_own_results(tmp_path: Path) -> None:
+    shutil.copytree(notebooks.KEPT / "time-wait", tmp_path / "time-wait" / "0123456789ab")
+    (path,) = run.run_on(tmp_path)
+    assert path == tmp_path / "notebooks" / "time-wait.ipynb"
+    notebook = nbformat.read(path, 4)
+    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
+    assert cell.source == f"results = '{tmp_path}/time-wait/0123456789ab'"
+    assert "image/png" in shown(notebook)
+
+
+def test_a_notebook_that_raises_is_written_and_named(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(notebooks.HERE)
+    write_example(notebooks.HERE, tail="1 / 0")
+    with pytest.raises(run.NotebookFailed, match=r"example\.ipynb: ZeroDivisionError: division by zero"):
+        list(run.run_on(example))
+    assert "ZeroDivisionError" in (example / "notebooks" / "example.ipynb").read_text()
+
+
+def test_no_results_or_no_notebook_is_one_line(tmp_path: Path, example: Path) -> None:
+    with pytest.raises(UnreadableRun, match="no results of an experiment with a notebook"):
+        list(run.run_on(tmp_path / "nowhere"))
+    with pytest.raises(UnreadableRun, match="no results of example; 'run' it first"):
+        list(run.run_on(tmp_path / "nowhere", "example"))
+    with pytest.raises(UnreadableRun, match="mine has no notebook"):
+        list(run.run_on(example, "mine"))
