@@ -101,10 +101,14 @@ class TimedOut(SubflowObservation):
 
 @dataclass(slots=True)
 class Acknowledged(SubflowObservation):
-    """The peer's acknowledgement, and what it left the sender with. ``ssthresh_bytes`` is None while unlimited."""
+    """The peer's acknowledgement, and what it left the sender with. ``ssthresh_bytes`` is None while unlimited.
+
+    ``window_edge`` is the first dsn that the peer's window, the connection's, has no room for.
+    """
 
     ssn: int
     data_ack: int
+    window_edge: int
     cwnd_bytes: int
     ssthresh_bytes: int | None
     in_flight_bytes: int

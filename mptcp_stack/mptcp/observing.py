@@ -85,6 +85,7 @@ def acknowledged(subflow: "Subflow", now: int) -> None:
                 now, connection.number, subflow.number,
                 ssn=scoreboard.una - subflow.endpoint.iss,
                 data_ack=connection.sending.queue.base,
+                window_edge=connection.sending.queue.base + connection.sending.window_bytes,
                 cwnd_bytes=int(control.cwnd),
                 ssthresh_bytes=None if control.ssthresh == float("inf") else int(control.ssthresh),
                 in_flight_bytes=scoreboard.in_flight,

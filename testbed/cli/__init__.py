@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli import checks, experiments, labs
+from testbed.cli import analyses, checks, experiments, labs
 from testbed.errors import LabError
 
 HELP = """A Multipath TCP laboratory: real packets, the kernel's stacks beside a Python one, one figure.
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (experiments, labs, checks):  # in the order of the help
+for group in (experiments, analyses, labs, checks):  # in the order of the help
     app.add_typer(group.commands)
 
 

@@ -20,6 +20,7 @@ from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended
 
 PROJECT = Path(__file__).resolve().parents[2]
+KERNEL = "tests/analysis/data/collected/kernel-mptcp"
 Lab = Callable[..., "Done"]
 
 
@@ -35,6 +36,7 @@ def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 
     def run(*arguments: str) -> Done:
         monkeypatch.setattr(sys, "argv", ["lab", *arguments])
+        monkeypatch.chdir(PROJECT)
         with pytest.raises(SystemExit) as ended:
             main()
         return Done(int(ended.value.code or 0), *capsys.readouterr())
@@ -61,6 +63,20 @@ def lab(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         ("notebooks nothing", "unknown experiment 'nothing'; allowed: ab-microflows, "),
         ("notebooks --out nowhere", "nowhere: no results of an experiment with a notebook; 'run' one first"),
         ("figures --out nowhere", "nowhere: no results; 'run' an experiment first"),
+        ("timesequence nothing.pcap", "nothing.pcap: not a capture file (No such file or directory)"),
+        ("timesequence README.md", "README.md: not a capture file (neither pcap nor pcapng)"),
+        ("timesequence docs", "docs: nothing was collected here; run with --collect pcap or events"),
+        ("timesequence docs --sender me", "--sender: unknown sender 'me'; allowed: client, server"),
+        (f"timesequence {KERNEL} --connection 2", "no connection 2; there are 1 (0xf0698698, 0x0fb11c68)"),
+        (
+            f"timesequence {KERNEL} --host router",
+            f"{KERNEL}/collected: no captures of host 'router'; there are client,",
+        ),
+        (
+            f"timesequence {KERNEL} --collector events",
+            f"{KERNEL}/collected/collectors.json: collector events left no files:",
+        ),
+        (f"timesequence {KERNEL} --from 9", "connection 1: the server sent no data that are in the source and time"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(lab: Lab, arguments: str, line: str) -> None:
@@ -166,6 +182,12 @@ def test_outcome_is_the_exit_code_and_says_why(
     printed = capsys.readouterr().out
     assert why in printed
     assert printed.endswith(f"outcome: {outcome}\n")
+
+
+def test_time_sequence_of_a_point(lab: Lab, tmp_path: Path) -> None:
+    done = lab("timesequence", KERNEL, "--out", str(tmp_path))
+    assert done.stdout.startswith("connection 1, sent by the server: data 60000 bytes in 43\n")
+    assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".png"]
 
 
 def test_version(lab: Lab) -> None:

@@ -1,0 +1,77 @@
+"""Commands that look closer at what was measured: one connection's packets, two runs of one experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from testbed.cli.options import RESULTS, Out
+from testbed.errors import LabError
+
+commands = typer.Typer()
+
+
+@commands.command()
+def timesequence(
+    source: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Capture files of one place (pcap, pcapng), or a point's directory from a run with --collect.",
+        ),
+    ],
+    connection: Annotated[
+        str | None, typer.Option(metavar="N|0xTOKEN", help="Which one; by default that with the most bytes.")
+    ] = None,
+    sender: Annotated[str | None, typer.Option(help="Whose data: client or server; by default who sent more.")] = None,
+    collector: Annotated[
+        str | None, typer.Option(help="Of a point: pcap or events (our stack's own); by default the first that ran.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Of a point: whose captures; by default the sender's.")] = None,
+    begin: Annotated[float, typer.Option("--from", metavar="S", help="Show from this second of the connection.")] = 0,
+    end: Annotated[float | None, typer.Option("--until", metavar="S", help="Show until this second.")] = None,
+    out: Out = RESULTS,
+) -> None:
+    """Draw a connection's data and subflow sequence numbers over time, from packets of any MPTCP stack."""
+    from testbed.validation import unknown
+
+    with _one_line_errors():
+        from rich.console import Console
+
+        from analysis.figures import time_sequence
+        from analysis.sequences import SENDERS, SENT, sources
+
+        for option, value, allowed in (("sender", sender, SENDERS), ("collector", collector, sources.COLLECTORS)):
+            if value is not None and value not in allowed:
+                raise LabError(f"--{option}: {unknown(option, value, allowed)}")
+        loaded = sources.load(source, collector, host)
+        chosen, sender, neighbours = loaded.choose(connection, sender)
+        marks = chosen.marks(sender)
+        marks = marks[(marks["time_s"] >= begin) & (marks["time_s"] <= (marks["time_s"].max() if end is None else end))]
+        sent = marks[marks["kind"].isin(SENT)].groupby("kind")["length_bytes"].agg(["count", "sum"])
+        if sent.empty:
+            raise LabError(f"connection {chosen.number}: the {sender} sent no data that are in the source and time")
+        if len(neighbours) > 1:
+            Console().print(time_sequence.table(neighbours))
+        print(f"connection {chosen.number}, sent by the {sender}:", end=" ")
+        print(", ".join(f"{kind} {row['sum']} bytes in {row['count']}" for kind, row in sent.iterrows()))
+        name = f"timesequence-{loaded.name}-{chosen.number}-{sender}"
+        for path in time_sequence.save(marks, chosen.subflows, out / "figures", name):
+            print(f"figure: {path}")
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """Turn what analysis says of files and connections into errors of the command line."""
+    from analysis.collected import UnreadableFile
+    from analysis.load import UnreadableRun
+    from analysis.sequences import NoConnection
+
+    try:
+        yield
+    except (UnreadableFile, UnreadableRun, NoConnection) as error:
+        raise LabError(str(error)) from error

@@ -1,0 +1,314 @@
+"""Time-sequence figures: relative numbers of captures and events, against what was sent and against each other."""
+
+import struct
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.image import imread
+
+from analysis import sequences
+from analysis.collected import UnreadableFile
+from analysis.collected.events import parse as parse_events
+from analysis.collected.files import Collected
+from analysis.figures import time_sequence
+from analysis.sequences import events, pcap, sources
+from analysis.sequences.numbers import Mappings, Ranges, unwrap
+from mptcp_stack import observe
+from mptcp_stack.phy.pcap import PcapWriter
+from mptcp_stack.sim import MILLISECOND, SECOND, Source
+from mptcp_stack.wire import ACK, SYN, Dss, MpCapable, MptcpOption, Options, Segment, complete, encode
+from tests.sim.scenes import SERVER, UPLOAD, Scene, exchange, impaired, make_scene, rewrite, without_mptcp
+
+DATA = Path(__file__).parent / "data"
+KERNEL = DATA / "collected" / "kernel-mptcp"
+
+
+def captured(scene: Scene, path: Path, wanted: Callable[[bytes], bool] = lambda _: True) -> Path:
+    """The packets of a run as their hosts sent them."""
+    with PcapWriter(path) as capture:
+        for record in scene.network.trace:
+            if wanted(record.packet):
+                capture.write(record.time_ns, record.packet)
+    return path
+
+
+def of(marks: pd.DataFrame, *kinds: str) -> pd.DataFrame:
+    return marks[marks["kind"].isin(kinds)]
+
+
+def bytes_of(marks: pd.DataFrame, *kinds: str) -> set[tuple[int, int, int]]:
+    """(subflow, ssn, dsn) of each byte."""
+    return {
+        (mark.subflow, mark.ssn + place, mark.dsn + place)
+        for mark in of(marks, *kinds).itertuples()
+        for place in range(mark.length_bytes)
+    }
+
+
+def segment(
+    sent_by_client: bool,
+    seq: int,
+    ack: int,
+    flags: int = ACK,
+    *,
+    length: int = 0,
+    mptcp: MptcpOption | None = None,
+    **options: object,
+) -> Segment:
+    """A segment between 10.0.0.1:1000 and 10.0.0.2:80, its window 10, its numbers modulo 2**32."""
+    ends = [(bytes((10, 0, 0, 1)), 1000), (bytes((10, 0, 0, 2)), 80)]
+    (source, source_port), (destination, destination_port) = ends if sent_by_client else ends[::-1]
+    made = Segment(source, destination, source_port, destination_port, seq % 2**32, ack % 2**32, flags, 10)
+    made.options = Options(mptcp=(mptcp,) if mptcp else (), **options)
+    made.payload, made.length = [memoryview(bytes(length))], length
+    return made
+
+
+def written(segments: list[Segment], path: Path) -> Path:
+    with PcapWriter(path) as capture:
+        for at_ns, one in enumerate(segments):
+            capture.write(at_ns, complete(encode(one)))
+    return path
+
+
+SLOW = impaired(delay_ns=60 * MILLISECOND, loss=0.1)
+SCENES = {
+    "64-bit": {},
+    "32-bit": {"dsn_bits": 32},
+    "IPv4 and IPv6": {"versions": (4, 6)},
+    "super-segments": {"coalesce_ns": 2 * MILLISECOND},
+    "checksums": {"dss_checksum": True},
+    "version 0": {"mptcp_version": 0, "mptcp_minimum_version": 0},
+}
+
+
+@pytest.mark.parametrize("settings", SCENES.values(), ids=SCENES)
+def test_packets_say_what_the_stack_says(settings: dict, tmp_path: Path) -> None:
+    """Every byte has the place that the sender's stack gave it; sent again means the same to both."""
+    scene = make_scene(5, (impaired(loss=0.03), SLOW), **settings)
+    lines: list[str] = []
+    scene.client.stack.observe(lambda observation: lines.append(observe.as_json(observation)))
+    exchange(scene, UPLOAD, b"")
+    (tmp_path / "events-client.jsonl").write_text("\n".join(lines))
+    record = {"files": ["events-client.jsonl"]}
+    frame = parse_events(Collected(tmp_path, "events", {"collectors": {"events": record}, "workload": {"began_ns": 0}}))
+
+    (seen,) = pcap.connections([captured(scene, tmp_path / "sim.pcap")])
+    (told,) = events.connections(frame)
+    assert seen.tokens["client"] == told.tokens["client"]
+    assert seen.subflows == told.subflows
+    assert len(seen.subflows) == 2
+    assert seen.sent_bytes["client"] == told.sent_bytes["client"] > len(UPLOAD)
+    marks, expected = seen.marks("client"), told.marks("client")
+    for kinds in (("data",), ("reinjected",), ("retransmitted",)):
+        assert bytes_of(marks, *kinds) == bytes_of(expected, *kinds) != set(), kinds
+    assert {dsn for _, _, dsn in bytes_of(marks, "data")} == set(range(1, len(UPLOAD) + 1))
+    assert of(marks, "late").empty
+    assert set(of(marks, "data fin")["dsn"]) == {len(UPLOAD) + 1}
+    assert of(marks, "data ack")["dsn"].max() == of(expected, "data ack")["dsn"].max() == len(UPLOAD) + 2
+    assert set(of(expected, "window")["dsn"]) <= set(of(marks, "window")["dsn"])
+    assert of(marks, "ack").groupby("subflow")["ssn"].max().max() <= len(UPLOAD) + 2
+
+
+def test_numbers_go_on_where_32_bits_end(tmp_path: Path) -> None:
+    """4-byte numbers of data and of the subflow wrap after 69 and 20 bytes."""
+    key = (2371058).to_bytes(8, "big")
+    initial = int.from_bytes(sha256(key).digest()[-8:], "big")
+    isn = 2**32 - 20
+    assert 2**32 - initial % 2**32 == 69
+    peer_key = b"the peer"
+
+    def mapping(ssn: int) -> Dss:
+        return Dss(7, False, (initial + ssn) % 2**32, False, ssn, 100)
+
+    def data_ack(number: int) -> Dss:
+        return Dss((initial + number) % 2**32, False)
+
+    segments = [
+        segment(True, isn, 0, SYN, mptcp=MpCapable(1, 1), window_scale=3),
+        segment(False, 0, isn + 1, SYN | ACK, mptcp=MpCapable(1, 1, peer_key), window_scale=7),
+        segment(True, isn + 1, 1, mptcp=MpCapable(1, 1, key, peer_key)),
+        segment(True, isn + 1, 1, length=100, dss=mapping(1)),
+        segment(True, isn + 101, 1, length=100, dss=mapping(101)),
+        segment(False, 1, isn + 201, dss=data_ack(201)),
+    ]
+    path = written(segments, tmp_path / "wrap.pcap")
+    (connection,) = pcap.connections([path])
+    marks = connection.marks("client")
+    assert list(of(marks, "data")[["ssn", "dsn", "length_bytes"]].itertuples(index=False, name=None)) == [
+        (1, 1, 100),
+        (101, 101, 100),
+    ]
+    assert list(of(marks, "ack")["ssn"])[-1] == 201
+    assert list(of(marks, "data ack")["dsn"]) == [201]
+    assert list(of(marks, "window")["dsn"])[-1] == 201 + (10 << 7)
+
+
+def test_kernels_download_from_its_captures() -> None:
+    source = sources.load([KERNEL])
+    assert set(source.views) == {"client", "server"}
+    connection, sender, _ = source.choose(None, None)
+    assert sender == "server"
+    at_server = pcap.connections(sorted(KERNEL.glob("collected/pcap-server-*")))[0]
+    assert connection.began_s == at_server.began_s, "the sender's own captures"
+    marks = connection.marks(sender)
+    data = of(marks, *sequences.SENT)
+    assert set(data["kind"]) == {"data"}
+    assert (data["dsn"].min(), (data["dsn"] + data["length_bytes"]).max(), data["length_bytes"].sum()) == (
+        1,
+        60001,
+        60000,
+    )
+    assert of(marks, "data ack")["dsn"].max() == 60002
+    # What the kernel said of itself while the load ran.
+    told = pd.read_json(KERNEL / "collected" / "mptcp-monitor.jsonl", lines=True)["text"].str.extract(r"token=(\w+)")[0]
+    assert {f"{token:08x}" for token in connection.tokens.values()} >= set(told.dropna())
+
+
+def test_interface_with_joined_subflows_only_counts_from_its_lowest(tmp_path: Path) -> None:
+    scene = make_scene(5, (impaired(loss=0.03), SLOW))
+    exchange(scene, UPLOAD, b"")
+    (whole,) = pcap.connections([captured(scene, tmp_path / "all.pcap")])
+    second = captured(scene, tmp_path / "second.pcap", lambda packet: packet[14] == 2)
+    (part,) = pcap.connections([second])
+    assert set(part.tokens.values()) == {whole.tokens["server"]}
+    ours, theirs = (of(one.marks("client"), *sequences.SENT) for one in (part, whole))
+    theirs = theirs[theirs["subflow"] == 1]
+    assert list(ours["ssn"]) == list(theirs["ssn"])
+    assert set(ours["dsn"] - theirs["dsn"].to_numpy()) == {1 - theirs["dsn"].min()}
+    first = captured(scene, tmp_path / "first.pcap", lambda packet: packet[14] == 1)
+    (merged,) = pcap.connections([second, first])
+    assert merged.marks("client").equals(whole.marks("client"))
+
+
+def test_beyond_the_loss_what_fills_a_hole_is_late(tmp_path: Path) -> None:
+    full: list[bytes] = []
+
+    def lossy(packet: bytes) -> list[bytes]:
+        full.extend([packet] if len(packet) > 1000 else [])
+        return [] if packet in full[12:14] else [packet]
+
+    scene = make_scene(1, (impaired(),), middlebox=lossy)
+    exchange(scene, UPLOAD[:50_000], b"")
+    lost = full[12:14]
+    (connection,) = pcap.connections([captured(scene, tmp_path / "after.pcap", lambda packet: packet not in lost)])
+    marks = connection.marks("client")
+    assert of(marks, "late")["length_bytes"].sum() == 2 * 1420
+    assert of(marks, "retransmitted").empty
+
+
+def test_fallback_in_the_handshake_is_no_connection(tmp_path: Path) -> None:
+    def strip(segment: Segment) -> bool:
+        without_mptcp(segment)
+        return True
+
+    scene = make_scene(1, middlebox=rewrite(strip))
+    exchange(scene, b"x", b"y")
+    path = captured(scene, tmp_path / "plain.pcap")
+    with pytest.raises(
+        sequences.NoConnection, match="no MPTCP connection; there are 1 TCP connections without MPTCP, 0"
+    ):
+        pcap.connections([path])
+    headless = captured(scene, tmp_path / "headless.pcap", lambda packet: not packet[33] & SYN)
+    with pytest.raises(sequences.NoConnection, match="0 TCP connections without MPTCP, 1 whose beginning is not in it"):
+        pcap.connections([headless])
+
+
+def test_frames_of_other_formats_and_damaged_ones(tmp_path: Path) -> None:
+    from scapy.layers.l2 import Ether
+    from scapy.utils import PcapNgWriter
+
+    scene = make_scene(1)
+    exchange(scene, UPLOAD[:20_000], b"")
+    (whole,) = pcap.connections([captured(scene, tmp_path / "raw.pcap")])
+    tagged = PcapNgWriter(str(tmp_path / "tagged.pcapng"))
+    for record in scene.network.trace:
+        frame = Ether(bytes(12) + b"\x81\x00\x00\x05\x08\x00" + record.packet)
+        frame.time = record.time_ns / 1e9
+        tagged.write(frame)
+    tagged.close()
+    (same,) = pcap.connections([tmp_path / "tagged.pcapng"])
+    assert list(same.marks("client")["dsn"].dropna()) == list(whole.marks("client")["dsn"].dropna())
+
+    cut = tmp_path / "cut.pcap"
+    with PcapWriter(cut) as capture:
+        for record in scene.network.trace:
+            for size in (0, 1, 15, 25, 35):
+                capture.write(record.time_ns, record.packet[:size])
+            capture.write(record.time_ns, record.packet)
+    cut.write_bytes(cut.read_bytes()[:-7])
+    (same,) = pcap.connections([cut])
+    assert same.sent_bytes == whole.sent_bytes
+    radio = tmp_path / "radio.pcap"
+    radio.write_bytes(
+        struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, 160, 127) + struct.pack("<IIII", 0, 0, 1, 1) + b"x"
+    )
+    with pytest.raises(UnreadableFile, match="packets of link type 127; those that can be read: 1,"):
+        pcap.connections([radio])
+    (tmp_path / "empty.pcap").touch()
+    with pytest.raises(UnreadableFile, match=r"empty.pcap: not a capture file \(neither pcap nor pcapng\)"):
+        pcap.connections([tmp_path / "empty.pcap"])
+
+
+def test_connection_is_chosen_by_number_token_or_size(tmp_path: Path) -> None:
+    scene = make_scene(1)
+    exchange(scene, UPLOAD[:1000], b"")
+    for size in (30_000, 2000):
+        connect_again(scene, size)
+    found = pcap.connections([captured(scene, tmp_path / "three.pcap")])
+    assert [one.number for one in found] == [1, 2, 3]
+    assert sequences.choose(found, None).number == 2
+    assert sequences.choose(found, "3") is found[2]
+    assert sequences.choose(found, f"0x{found[0].tokens['client']:x}") is found[0]
+    with pytest.raises(sequences.NoConnection, match=r"no connection 4; there are 1 \(0x"):
+        sequences.choose(found, "4")
+    with pytest.raises(sequences.NoConnection, match="'first' is no connection: a number such as 2 or a token"):
+        sequences.choose(found, "first")
+
+
+def connect_again(scene: Scene, size: int) -> None:
+    """One more connection to the listener of the scene."""
+    client = Source(UPLOAD[:size])
+    scene.client.connect(SERVER, client)
+    scene.network.run_until(lambda: client.closed, 120 * SECOND)
+
+
+def test_figure_has_a_panel_for_each_subflow_that_carried_data(tmp_path: Path) -> None:
+    connection, sender, view = sources.load([KERNEL]).choose(None, None)
+    marks = connection.marks(sender)
+    carried = marks[marks["kind"] == "data"]["subflow"].nunique()
+    figure = time_sequence.draw(marks, connection.subflows)
+    assert len(figure.axes) == 1 + carried
+    png, pdf = time_sequence.save(marks, connection.subflows, tmp_path, "kernel")
+    assert imread(png).std() > 0.01
+    assert pdf.stat().st_size > 1000
+    assert time_sequence.table(view).row_count == 1
+
+
+def test_parts_of_a_range_have_each_their_mapping() -> None:
+    mappings = Mappings()
+    mappings.add(1, 1001, 10)
+    mappings.add(21, 5001, 10)
+    assert list(mappings.pieces(5, 30)) == [(5, 1005, 6), (11, None, 10), (21, 5001, 10), (31, None, 4)]
+    mappings.add(31, 100, Mappings.ENDLESS)
+    assert list(mappings.pieces(29, 10**6)) == [(29, 5009, 2), (31, 100, 10**6 - 2)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 10))))
+def test_ranges_are_a_set(parts: list[tuple[int, int]]) -> None:
+    ranges, numbers = Ranges(), set()
+    for start, length in parts:
+        assert ranges.overlaps(start, start + length) == bool(numbers & set(range(start, start + length)))
+        ranges.add(start, start + length)
+        numbers |= set(range(start, start + length))
+    assert ranges.end == max(numbers, default=-1) + 1
+
+
+@given(st.integers(0, 2**70), st.integers(-(2**31), 2**31 - 1))
+def test_numbers_are_unwrapped_to_the_nearest(near: int, distance: int) -> None:
+    assert unwrap((near + distance) % 2**32, 32, near) == near + distance
