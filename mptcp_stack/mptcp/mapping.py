@@ -73,7 +73,10 @@ _by_ssn = attrgetter("ssn")
 
 
 class MappingTable:
-    """Mappings received on one subflow, until the bytes they speak of have passed."""
+    """Mappings received on one subflow, until the bytes they speak of have passed.
+
+    The last one that has passed stays: one that comes later must not contradict it.
+    """
 
     __slots__ = ("_mappings",)
 
@@ -120,10 +123,10 @@ class MappingTable:
         return index > 0 and ssn < self._mappings[index - 1].end
 
     def find(self, ssn: int) -> Mapping | None:
-        """The mapping of the byte at ``ssn``; earlier ones are forgotten."""
+        """The mapping of the byte at ``ssn``; those before it are forgotten."""
         mappings = self._mappings
-        while mappings and mappings[0].end <= ssn:
+        while len(mappings) > 1 and mappings[1].ssn <= ssn:
             mappings.pop(0)
-        if mappings and mappings[0].ssn <= ssn:
+        if mappings and mappings[0].ssn <= ssn < mappings[0].end:
             return mappings[0]
         return None

@@ -1,6 +1,6 @@
 """The receiving half of a connection: order by data sequence number, and the shared window."""
 
-from mptcp_stack.storage import NEVER, Chunks, Reassembly, ReceiveQueue, cut
+from mptcp_stack.storage import NEVER, Chunks, Reassembly, ReceiveQueue, Tail, cut
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
 
 INITIAL_WINDOW_BYTES = 128 << 10
@@ -15,8 +15,8 @@ class Receiving:
     """
 
     __slots__ = (
-        "_buffer_bytes", "_edge", "_read", "_read_in_round", "_reassembly", "capacity_bytes", "fin", "first", "queue",
-        "round_end_ns",
+        "_buffer_bytes", "_edge", "_read", "_read_in_round", "_reassembly", "_tail", "capacity_bytes", "fin", "first",
+        "queue", "round_end_ns",
     )  # fmt: skip
 
     def __init__(self, buffer_bytes: int, autotuning: bool) -> None:
@@ -32,6 +32,7 @@ class Receiving:
         """``first`` is the data sequence number of the first byte."""
         self.first = first
         self._reassembly = Reassembly(first)
+        self._tail = Tail()
         self._edge = first
         self._read = self._read_in_round = 0
 
@@ -65,23 +66,38 @@ class Receiving:
         """Everything up to the peer's DATA_FIN has arrived."""
         return self.fin is not None and self._reassembly.next >= self.fin
 
-    def insert(self, dsn: int, chunks: Chunks, length: int) -> None:
-        """Bytes from a subflow. What lies beyond the window or the end, where no honest peer sends, is dropped."""
+    def insert(self, dsn: int, chunks: Chunks, length: int) -> bool:
+        """Bytes from a subflow. What lies beyond the window or the end, where no honest peer sends, is dropped.
+
+        False: they contradict what the application was given, so that they are not what their mapping says. If they
+        contradict what waits for a gap to be filled, one of both is wrong: none is kept, and the peer sends it again.
+        """
         room = self._limit - dsn
         if self.fin is not None:
             room = min(room, self.fin - dsn)
         if length > room:
             if room <= 0:
-                return
+                return True
             chunks, length = cut(chunks, 0, room), room
-        ordered = self._reassembly.insert(dsn, chunks, length)
+        reassembly = self._reassembly
+        overlap = reassembly.next - dsn
+        if 0 < overlap < length and not self._tail.agrees(chunks, overlap):
+            return False
+        if reassembly.held_bytes and not reassembly.agrees(dsn, chunks, length):
+            reassembly.forget()
+            return True
+        ordered = reassembly.insert(dsn, chunks, length)
         if ordered:
+            self._tail.follow(ordered)
             self.queue.extend(ordered)
+        return True
 
     def finish_at(self, end: int) -> None:
         """The peer's DATA_FIN at ``end``, unless it contradicts what has arrived or lies beyond the window."""
         if not self.finished and self._reassembly.next <= end <= self._limit:
             self.fin = end
+            if self._reassembly.ranges and self._reassembly.ranges.end > end:
+                self._reassembly.forget()  # something claims to be beyond
 
     @property
     def _limit(self) -> int:

@@ -70,7 +70,7 @@ class Signals:
         for option in options.mptcp:
             match option:
                 case MpCapable() if option.data_length:
-                    subflow.map_first(option)
+                    subflow.map_first(option, now)
                 case AddAddr():
                     connection.announcements.receive(option, now)
                 case RemoveAddr():

@@ -296,18 +296,25 @@ class Subflow:
             self._patience_ends = now + self.endpoint.sender.rtt.rto_ns
         return now < self._patience_ends or self.reject(ResetReason.MIDDLEBOX, now)
 
-    def map_first(self, option: MpCapable) -> None:
+    def map_first(self, option: MpCapable, now: int) -> None:
         """Data with MP_CAPABLE are the first bytes of the connection (section 3.1)."""
         assert option.data_length is not None
-        self._add_mapping(1, self.connection.receiving.first, option.data_length, False, option.checksum)
+        self._add_mapping(1, self.connection.receiving.first, option.data_length, False, option.checksum, now)
 
-    def _add_mapping(self, ssn: int, dsn: int, length: int, data_fin: bool, checksum: int | None) -> None:
+    def _add_mapping(self, ssn: int, dsn: int, length: int, data_fin: bool, checksum: int | None, now: int) -> None:
         if self._held is None:
             mapping = Mapping(ssn, dsn, length)
         else:
             mapping = Mapping(ssn, dsn, length, data_fin, checksum=NO_CHECKSUM if checksum is None else checksum)
         if not self._mappings.add(mapping):
             self.connection.count("MPTcpExtDSSNoMatchTCP")
+            if self._held is None:  # there is no checksum to tell which of the two is wrong
+                self._contradicted(now)
+
+    def _contradicted(self, now: int) -> Literal[False]:
+        """What a mapping says cannot be true: bytes in the wrong place are worse than a path less."""
+        self.connection.count("MPTcpExtDSSCorruptionReset")
+        return self.reject(ResetReason.MIDDLEBOX, now)
 
     def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
         if not self._dss_seen:
@@ -327,7 +334,7 @@ class Subflow:
             ssn = expand_32(dss.ssn, receiver.next - receiver.irs)
             payload = dss.length - dss.data_fin
             if payload > 0:
-                self._add_mapping(ssn, dsn, payload, dss.data_fin, dss.checksum)
+                self._add_mapping(ssn, dsn, payload, dss.data_fin, dss.checksum, now)
             elif not dss.length:
                 connection.fallback.receive_infinite_mapping(self, dsn - ssn, now)
                 return
@@ -375,7 +382,8 @@ class Subflow:
             dsn = mapping.dsn + ssn + offset - mapping.ssn
             part = min(length - offset, mapping.ssn + mapping.length - ssn - offset)
             piece = chunks if part == length else cut(chunks, offset, offset + part)
-            connection.receiving.insert(dsn, piece, part)
+            if not connection.receiving.insert(dsn, piece, part):
+                return self._contradicted(now)
             offset += part
         observing.data_received(self, ssn, length, now)
         connection.data_arrived(now)
@@ -394,7 +402,8 @@ class Subflow:
             whole = held.peek(mapping.length)
             if not mapping.verifies(whole):
                 return connection.fallback.checksum_failed(self, mapping, now)
-            connection.receiving.insert(mapping.dsn, whole, mapping.length)
+            if not connection.receiving.insert(mapping.dsn, whole, mapping.length):
+                return self._contradicted(now)
             held.drop(mapping.length)
         observing.data_received(self, ssn, length, now)
         connection.data_arrived(now)

@@ -32,6 +32,11 @@ class RangeSet:
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
 
+    @property
+    def end(self) -> int:
+        """One beyond the largest integer of a set that is not empty."""
+        return self._ends[-1]
+
     def covers(self, start: int, end: int) -> bool:
         """Whether all of ``[start, end)`` is in the set."""
         index = bisect_right(self._starts, start) - 1

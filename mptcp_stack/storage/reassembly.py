@@ -5,6 +5,9 @@ from bisect import bisect_right
 from mptcp_stack.storage.chunks import Chunks, cut, length_of
 from mptcp_stack.storage.range_set import RangeSet
 
+_SAMPLE_BYTES = 64
+"""So many bytes of those that overlap tell whether both are the same part of a stream."""
+
 
 class Reassembly:
     """Puts a stream in order from ``next`` on. Of overlapping bytes the ones that came first stay."""
@@ -39,6 +42,27 @@ class Reassembly:
         self.ranges.add(start, end)
         return self._drain() if start == self.next else []
 
+    def agrees(self, start: int, chunks: Chunks, length: int) -> bool:
+        """Whether ``length`` bytes at ``start`` are, where they overlap with those held, the same (as samples show)."""
+        end = start + length
+        index = max(bisect_right(self._starts, start) - 1, 0)
+        while index < len(self._starts) and self._starts[index] < end:
+            held_start, (held_end, held) = self._starts[index], self._held[index]
+            first = max(start, held_start)
+            last = min(end, held_end, first + _SAMPLE_BYTES)
+            if first < last and not _same(cut(held, first - held_start, last - held_start),
+                                          cut(chunks, first - start, last - start)):  # fmt: skip
+                return False
+            index += 1
+        return True
+
+    def forget(self) -> None:
+        """Drop all bytes that wait for a gap to be filled."""
+        self.held_bytes = 0
+        self.ranges.clear()
+        self._starts.clear()
+        self._held.clear()
+
     def _hold(self, start: int, end: int, chunks: Chunks) -> None:
         index = bisect_right(self._starts, start)
         self._starts.insert(index, start)
@@ -58,6 +82,28 @@ class Reassembly:
         del self._starts[:count], self._held[:count]
         self.ranges.discard_below(self.next)
         return ordered
+
+
+class Tail:
+    """The last few bytes of a stream that was handed on, to compare with what claims to be the same bytes."""
+
+    __slots__ = ("_bytes",)
+
+    def __init__(self) -> None:
+        self._bytes = b""
+
+    def follow(self, chunks: Chunks) -> None:
+        """``chunks``, not empty, are the bytes that come next."""
+        self._bytes = bytes(chunks[-1][-_SAMPLE_BYTES:])
+
+    def agrees(self, chunks: Chunks, overlap: int) -> bool:
+        """Whether the first ``overlap`` bytes of ``chunks`` can be the end of what was handed on."""
+        known = self._bytes[-overlap:]
+        return _same([memoryview(known)], cut(chunks, overlap - len(known), overlap))
+
+
+def _same(one: Chunks, other: Chunks) -> bool:
+    return b"".join(one) == b"".join(other)
 
 
 class ReceiveQueue:

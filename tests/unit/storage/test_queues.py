@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mptcp_stack.storage import Chunks, Reassembly, ReceiveQueue, SendQueue, cut, length_of
+from mptcp_stack.storage import Chunks, Reassembly, ReceiveQueue, SendQueue, Tail, cut, length_of
 
 CONTENT = bytes(range(256)) * 32
 bases = st.sampled_from([0, 1, 2**32 - 50, 2**32 - 1, 2**32, 2**64 - 10])
@@ -64,6 +64,34 @@ def test_reassembly_knows_the_latest_arrival() -> None:
     reassembly.insert(20, [memoryview(b"ab")], 2)
     reassembly.insert(10, [memoryview(b"cd")], 2)
     assert reassembly.ranges.range_at(reassembly.latest) == (10, 12)
+
+
+@given(st.data())
+def test_reassembly_tells_whether_overlaps_agree(draw: st.DataObject) -> None:
+    """CONTENT has no period as short as these pieces: what is moved disagrees at once."""
+    piece = st.tuples(st.integers(0, 150), st.integers(1, 40))
+    reassembly = Reassembly(0)
+    held: set[int] = set()
+    for start, length in draw.draw(st.lists(piece, max_size=10)):
+        reassembly.insert(1 + start, chunked(CONTENT[start : start + length], [3, 5]), length)
+        held |= set(range(start, start + length))
+    held = {value for value in held if 1 + value >= reassembly.next}
+    start, length = draw.draw(piece)
+    assert reassembly.agrees(1 + start, chunked(CONTENT[start : start + length], [7]), length)
+    other = bytes(byte ^ 1 for byte in CONTENT[start : start + length])
+    assert reassembly.agrees(1 + start, chunked(other, [7]), length) == held.isdisjoint(range(start, start + length))
+    reassembly.forget()
+    assert reassembly.agrees(1 + start, chunked(other, [7]), length)
+    assert (reassembly.held_bytes, list(reassembly.ranges)) == (0, [])
+
+
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 100))
+def test_tail_knows_what_was_handed_on(length: int, overlap: int, more: int) -> None:
+    tail, overlap = Tail(), min(overlap, length)
+    tail.follow(chunked(CONTENT[:length], [length // 2]))
+    piece = CONTENT[length - overlap : length + more]
+    assert tail.agrees(chunked(piece, [11]), overlap)
+    assert not tail.agrees(chunked(piece[: overlap - 1] + b"?" + piece[overlap:], [11]), overlap)
 
 
 @given(st.lists(st.one_of(st.binary(max_size=40), st.integers(0, 60))))

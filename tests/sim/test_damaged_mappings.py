@@ -1,0 +1,96 @@
+"""Paths that damage DSS options of connections without checksums (RFC 8684 section 3.3.1).
+
+Only checksums tell for sure. But mappings that contradict each other, or the bytes that are there already, show it.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from mptcp_stack.sim import SECOND, Middlebox, Source, pattern
+from mptcp_stack.tcp import Address
+from mptcp_stack.wire import Dss, Segment
+from tests.sim.scenes import PORT, SERVER, Scene, make_scene, rewrite, without_mptcp
+
+UPLOAD = pattern(500_000, 1)
+
+
+def invert_dsn(dss: Dss, byte: int) -> None:
+    dss.dsn ^= 0xFF << 8 * byte
+
+
+def invert_ssn(dss: Dss, byte: int) -> None:
+    dss.ssn ^= 0xFF << 8 * (byte % 4)
+
+
+def invert_length(dss: Dss, byte: int) -> None:
+    dss.length ^= 0xFF << 8 * (byte % 2)
+
+
+def invert_ack(dss: Dss, byte: int) -> None:
+    dss.data_ack ^= 0xFF << 8 * byte
+
+
+def damaging(share: float, seed: int, *damages: Callable[[Dss, int], None]) -> Middlebox:
+    """Invert one byte of a DSS in such a share of the segments with a mapping."""
+    random = Random(seed)
+
+    def change(segment: Segment) -> bool:
+        dss = segment.options.dss
+        if dss is not None and dss.length and segment.length and random.random() < share:
+            random.choice(damages)(dss, random.randrange(8))
+        return True
+
+    return rewrite(change)
+
+
+def upload(run: Scene) -> tuple[Source, Source]:
+    """What happens to UPLOAD within a minute; the connection may end in any way."""
+    client, server = Source(UPLOAD), Source(b"")
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed and server.closed, 60 * SECOND)
+    return client, server
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_no_byte_is_wrong(seed: int) -> None:
+    damages = (invert_dsn, invert_dsn, invert_ssn, invert_length, invert_ack)
+    run = make_scene(seed, middlebox=damaging(0.03, seed, *damages))
+    _, server = upload(run)
+    assert UPLOAD.startswith(bytes(server.received)), run.network.diagnosis("wrong bytes")
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_other_path_carries_everything(seed: int) -> None:
+    damages = (invert_dsn, invert_dsn, invert_ssn, invert_length, invert_ack)
+    run = make_scene(seed, middlebox=[None, damaging(0.03, seed, *damages)])
+    _, server = upload(run)
+    assert bytes(server.received) == UPLOAD, run.network.diagnosis("not whole")
+
+
+@pytest.mark.parametrize("sent", [1, 5000, 10_000])
+def test_a_path_loses_all_options_after_the_other_has_lost_data(sent: int) -> None:
+    """What was sent on the other subflow is missing in this one: it is not the stream, and cannot become TCP's."""
+    stripping = False
+
+    def strip(segment: Segment) -> bool:
+        if stripping:
+            without_mptcp(segment)
+        return True
+
+    def drop_data(segment: Segment) -> bool:
+        return not segment.length
+
+    run = make_scene(1, middlebox=[rewrite(strip), rewrite(drop_data)])
+    client, server = Source(UPLOAD), Source(b"")
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: [one.bytes_sent >= sent for one in client.connection.subflows[1:]] == [True], SECOND)
+    stripping = True
+    server.connection.subflows[1].endpoint.abort(run.network.clock.now_ns)
+    run.server.settle()
+    run.network.run_until(lambda: client.closed and server.closed, 60 * SECOND)
+    assert UPLOAD.startswith(bytes(server.received)), run.network.diagnosis("wrong bytes")
+    assert not server.connection.is_plain
