@@ -14,8 +14,8 @@ How to add one:
    the tag `parameters`. Say under "What was reported" who measured what and where; under "Why they differ" what follows
    from this lab; under "What to try next" one command that changes one parameter.
 2. `sudo ./lab run my-idea`, then `python -m analysis.notebooks keep results my-idea`: it keeps a reduced copy of the
-   latest run here, with those raw files that the notebook reads. It refuses what is too big, or names a place in your
-   file system.
+   latest run here, with those raw files that the notebook reads. It refuses what is too big, and cuts out names of
+   places in your file system.
 3. `python -m pytest tests/analysis/test_notebooks.py -k my-idea` runs it without a display, as the whole suite does.
    `./lab notebooks my-idea` writes it with its output, to look at.
 """
@@ -83,15 +83,19 @@ def open_run(experiment: str, results: str | Path | None = None) -> Run:
 
 def about(run: Run) -> Markdown:
     """Return where the results are from, how the points ended, and how they were measured."""
-    kept = run.manifest.get("kept", False)
+    unfinished = " (the run was not finished)" if run.manifest.get("outcome") == "incomplete" else ""
     facts = {
-        "results": "kept with the project" if kept else str(run.path),
+        "results": "kept with the project" if run.manifest.get("kept") else str(run.path),
         **origin.environment(run),
-        "points": "; ".join([origin.outcomes(run), *origin.whys(run)]),
+        "points": f"{origin.outcomes(run)}{unfinished}",
         "again": f"`{origin.command(run)}`",
     }
-    lines = ["| | |", "|-|-|", *(f"| {name} | {fact} |" for name, fact in facts.items())]
-    texts = ["\n".join(lines), run.manifest.get("method", ""), run.manifest.get("limits", "")]
+    texts = [
+        "\n".join(["| | |", "|-|-|", *(f"| {name} | {fact} |" for name, fact in facts.items())]),
+        "\n".join(f"- {why}" for why in origin.whys(run)),
+        run.manifest.get("method", ""),
+        run.manifest.get("limits", ""),
+    ]
     return Markdown("\n\n".join(text for text in texts if text))
 
 

@@ -6,8 +6,9 @@
 # The talk's first challenge ("Avoiding TIME-WAIT"): applications such as apache2 and ApacheBench avoid TIME-WAIT by
 # closing passively, after the other end. At the level of data that works with Multipath TCP, at that of subflows it
 # did not: once the data is closed, both ends close their subflows, and the end that took care keeps many of them in
-# TIME-WAIT all the same. The remedy shown there: after the peer's DATA_FIN do not close the subflow, wait for its
-# FIN. The talk gave the problem and the rule as drawings, without numbers.
+# TIME-WAIT all the same (RFC 8041, section 3.6, tells the same story). The remedy shown in the talk: after the peer's
+# DATA_FIN do not close the subflow, wait for its FIN. The talk gave the problem and the rule as drawings, without
+# numbers.
 #
 # ## How it was measured
 
@@ -43,8 +44,8 @@ notebooks.say(
 # %% [markdown]
 # ## Why they differ
 #
-# - Our stack can do both. Without the rule it does what the talk complains of: nearly every subflow of the passive
-#   closer lingers. With it the client keeps none, as with plain TCP.
+# - Our stack can do both. Without the rule it does what the talk complains of: subflows of the passive closer linger.
+#   With it the client should keep none, as with plain TCP.
 # - Linux has had a new MPTCP since 5.6. Its first subflow stays with the end that closed first; what the client keeps
 #   are subflows that were joined, when both ends closed them at the same moment.
 # - How many subflows there are depends on how many joins are through before a short response is: a stack that is slow

@@ -18,7 +18,7 @@ from typing import Any
 
 from analysis import notebooks
 from analysis.load import Run
-from analysis.notebooks import MANIFEST, PROJECT, RAW, TABLE, open_run
+from analysis.notebooks import MANIFEST, PROJECT, RAW, TABLE
 from analysis.notebooks.tools.run import evaluate, read
 
 LIMIT_BYTES = 150_000
@@ -42,35 +42,40 @@ class NotKept(Exception):
 def keep(experiment: str, results: Path) -> Run:
     """Keep the latest run of `experiment` in `results` in place of the one that is kept; return the run.
 
-    Raises UnreadableRun, and NotKept when it is too big or names places of this machine.
+    Raises UnreadableRun, and NotKept when it was not finished or is too big; what is kept then stays.
     """
-    run = open_run(experiment, results)
-    raw = {path: _without_places(path.read_text(), run) for path in _raw_files_read(experiment, run)}
-    directory = notebooks.KEPT / experiment
-    if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir(parents=True)
-    (directory / MANIFEST).write_text(_without_places(json.dumps(reduced(run.manifest), indent=1), run) + "\n")
-    (directory / TABLE).write_text(_without_places((run.path / TABLE).read_text(), run))
-    if raw:
-        with zipfile.ZipFile(directory / RAW, "w") as archive:
-            for path, text in sorted(raw.items()):
-                archive.writestr(
-                    zipfile.ZipInfo(str(path.relative_to(run.path.resolve())), _EPOCH), text, zipfile.ZIP_DEFLATED, 9
-                )
-    check(experiment)
+    run = notebooks.open_run(experiment, results)
+    if run.manifest.get("outcome") == "incomplete":
+        raise NotKept(f"{experiment}: {run.path} was not finished")
+    raw = _raw_files_read(experiment, run)
+    directory, before = notebooks.KEPT / experiment, notebooks.KEPT / f"{experiment}.new"
+    shutil.rmtree(before, ignore_errors=True)
+    before.mkdir(parents=True)
+    try:
+        (before / MANIFEST).write_text(_without_places(json.dumps(reduced(run.manifest), indent=1), run) + "\n")
+        (before / TABLE).write_text(_without_places((run.path / TABLE).read_text(), run))
+        if raw:
+            with zipfile.ZipFile(before / RAW, "w") as archive:
+                for path in raw:
+                    entry = zipfile.ZipInfo(str(path.relative_to(run.path.resolve())), _EPOCH)
+                    archive.writestr(entry, _without_places(path.read_text(), run), zipfile.ZIP_LZMA)
+        check(before)
+        shutil.rmtree(directory, ignore_errors=True)
+        before.rename(directory)
+    finally:
+        shutil.rmtree(before, ignore_errors=True)
     return run
 
 
-def check(experiment: str) -> None:
-    """Raise NotKept when what is kept of `experiment` is too big or names places in a file system."""
-    directory = notebooks.KEPT / experiment
+def check(directory: Path) -> None:
+    """Raise NotKept when what is kept of a run in `directory` is too big or names places in a file system."""
+    experiment = directory.stem
     size = sum(path.stat().st_size for path in directory.iterdir())
     if size > LIMIT_BYTES:
         raise NotKept(f"{experiment}: {size} bytes; at most {LIMIT_BYTES} are kept of a run")
     for name, text in kept_texts(directory):
         if found := PLACES.search(text):
-            raise NotKept(f"{experiment}: {name} names a place of this machine: {found.group()}")
+            raise NotKept(f"{experiment}: {name} names a place in a file system: {found.group()}")
 
 
 def kept_texts(directory: Path) -> Iterator[tuple[str, str]]:
@@ -122,9 +127,10 @@ def _without_output(words: list[str]) -> Iterator[str]:
 
 
 def _without_places(text: str, run: Run) -> str:
-    for place, name in ((run.path.resolve(), "RUN"), (PROJECT, "PROJECT")):
-        text = text.replace(str(place), name)
-    return text
+    """Cut names of places to what they say elsewhere: where in the run or the project, or a file's name."""
+    for place in (run.path.resolve(), PROJECT):
+        text = text.replace(f"{place}/", "")
+    return PLACES.sub(lambda place: place.group().rpartition("/")[2], text)
 
 
 def _raw_files_read(experiment: str, run: Run) -> list[Path]:

@@ -1,0 +1,71 @@
+# %% [markdown]
+# # Micro-flows: requests per second against response size
+#
+# ## What was reported
+#
+# The talk shows requests per second against response size for 100 simultaneous requests, 100 000 in all, over regular
+# TCP, MPTCP and TCP with link bonding. The figure is from Raiciu et al., "How Hard Can It Be?" (NSDI 2012):
+# ApacheBench and Apache on two machines with two links of 1 Gbit/s. Its shape, which is what can be compared:
+#
+# - for small responses MPTCP serves fewer requests than TCP: a connection costs more to set up;
+# - somewhere between 30 and 100 kB it overtakes TCP on one link, and goes towards twice its rate;
+# - bonding of equal links serves small responses best, and MPTCP catches up with it as responses grow.
+#
+# ## How it was measured
+
+# %% tags=["parameters"]
+results = None  # a directory of runs, such as "results"; None: the results kept with the project
+
+# %%
+from analysis import figures, notebooks
+from analysis.figures import ab_microflows
+
+run = notebooks.open_run("ab-microflows", results)
+notebooks.about(run)
+
+# %% [markdown]
+# ## What was measured
+
+# %%
+figures.table(run)
+
+# %%
+notebooks.figure(run)
+
+# %%
+rates = ab_microflows.summary(run)
+rates = rates[rates["generator"] == "loadgen"].pivot(index="size_bytes", columns="stack", values="mean")
+over_tcp = rates.div(rates["kernel-tcp"], axis=0)
+largest = over_tcp.index.max()
+notebooks.say(
+    *(
+        f"`{stack}`: {over_tcp[stack].iloc[0]:.2f} x kernel TCP at {over_tcp.index.min() / 1000:g} kB,"
+        f" {over_tcp.at[largest, stack]:.2f} x at {largest / 1000:g} kB; first faster than it at "
+        + (f"{faster.index.min() / 1000:g} kB." if not (faster := over_tcp[over_tcp[stack] > 1]).empty else "no size.")
+        for stack in run.stacks
+        if stack != "kernel-tcp"
+    )
+)
+
+# %% [markdown]
+# ## Why they differ
+#
+# - At quick scale the links have 50 Mbit/s instead of 1 Gbit/s. From a few kB on they are the limit, not the
+#   processors: every stack that uses one link alone meets the same ceiling, and the crossover is at smaller responses
+#   than the paper's. `--scale paper` has the paper's links and number of requests.
+# - Client and server share two cores here, and with them the links' shaping. At 1 kB one sees what a connection costs
+#   in processor time. Our stack pays for Python there, and the load generator, itself in Python, is a limit for all:
+#   that is why ApacheBench and Apache are measured beside it, on the stacks that can carry them.
+# - How MPTCP overtakes depends on when the second subflow is there. A response that is through before the join is, is
+#   TCP with more work.
+# - Kernel MPTCP here is the upstream one (since Linux 5.6), not the talk's implementation.
+# - A Linux bond sends packets in turn over equal links. On unequal ones that reorders all of them and follows the
+#   slower link.
+#
+# ## What to try next
+#
+# With queues of a fifth, 100 connections at once lose packets, and the few that wait for one retransmission timeout
+# after the other decide a whole run:
+#
+#     sudo ./lab run ab-microflows --set queue="100 kB" --set requests=1000
+#     ./lab notebooks ab-microflows
