@@ -51,13 +51,14 @@ notebooks.say(
 # ## Why they differ
 #
 # - At quick scale the links have 50 Mbit/s instead of 1 Gbit/s. From a few kB on they are the limit, not the
-#   processors: every stack that uses one link alone meets the same ceiling, and the crossover is at smaller responses
-#   than the paper's. `--scale paper` has the paper's links and number of requests.
+#   processors: every stack that uses one link alone meets the same ceiling. Where MPTCP overtakes then says when a
+#   second subflow is there and fills its link, not what a processor can do. `--scale paper` has the paper's links and
+#   number of requests.
 # - Client and server share two cores here, and with them the links' shaping. At 1 kB one sees what a connection costs
 #   in processor time. Our stack pays for Python there, and the load generator, itself in Python, is a limit for all:
 #   that is why ApacheBench and Apache are measured beside it, on the stacks that can carry them.
-# - How MPTCP overtakes depends on when the second subflow is there. A response that is through before the join is, is
-#   TCP with more work.
+# - A response that is through before the second subflow has joined is a TCP connection with more work; one that ends
+#   soon after is little more.
 # - Kernel MPTCP here is the upstream one (since Linux 5.6), not the talk's implementation.
 # - A Linux bond sends packets in turn over equal links. On unequal ones that reorders all of them and follows the
 #   slower link.
