@@ -94,9 +94,12 @@ def _panel(axes: Axes, marks: pd.DataFrame, column: str, lines: Sequence[str]) -
         color, linestyle = _LINES[kind]
         axes.step(line["time_s"], line[column].astype(float), linestyle, where="post", color=color, linewidth=0.8)
     for kind, marker in _MARKERS.items():
-        for number, own in _by_subflow(marks[marks["kind"] == kind]):
+        own_kind = marks[marks["kind"] == kind]
+        if kind == DATA_FIN:  # is on every segment after it, too
+            own_kind = own_kind.head(1)
+        for number, own in _by_subflow(own_kind):
             middles = own[column].astype(float) + own["length_bytes"].fillna(0).astype(float) / 2
-            axes.scatter(own["time_s"], middles, marker=marker, s=14, linewidths=0.5, zorder=3,
+            axes.scatter(own["time_s"], middles, marker=marker, s=14, linewidths=0.5, zorder=2 + (kind != DATA_FIN),
                          facecolor=_face(kind, number), edgecolor="black",
                          rasterized=len(own) > _VECTOR_MARKS)  # fmt: skip
     axes.yaxis.set_major_formatter(EngFormatter("B"))

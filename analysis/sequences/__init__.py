@@ -57,7 +57,7 @@ class Connection(ABC):
 
         `time_s` since the connection began, `subflow` (its place in `subflows`), `kind`:
 
-        - `data`, `reinjected` (sent on another subflow before), `retransmitted` (sent on this subflow before), `late`
+        - `data`, `reinjected` (seen on another subflow before), `retransmitted` (seen on this subflow before), `late`
           (below what the subflow sent before, but not seen until now: lost or overtaken ahead of the capture), with
           `ssn`, `dsn` and `length_bytes`; `dsn` is NA for what no mapping is known of;
         - `data fin` with its `dsn`;

@@ -230,7 +230,7 @@ class _Tracer:
         for place, dsn, length_bytes in sending.mappings.pieces(ssn, segment.payload_bytes):
             shown = kind
             if dsn is not None:
-                if kind == sequences.DATA and self._elsewhere(dsn, length_bytes, sending):
+                if kind != sequences.RETRANSMITTED and self._elsewhere(dsn, length_bytes, sending):
                     shown = sequences.REINJECTED
                 sending.dsns.add(dsn, dsn + length_bytes)
             yield shown, place, dsn, length_bytes

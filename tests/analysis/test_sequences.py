@@ -170,6 +170,21 @@ def test_kernels_download_from_its_captures() -> None:
     assert {f"{token:08x}" for token in connection.tokens.values()} >= set(told.dropna())
 
 
+def test_kernels_reinjections() -> None:
+    """Captured at the kernel that sent 90 kB, while its second path died; tshark finds the same four."""
+    (connection,) = pcap.connections(sorted(DATA.glob("captures/kernel-server-*.pcap")))
+    marks = connection.marks("server")
+    reinjected = of(marks, "reinjected")
+    assert list(reinjected["dsn"]) == [84789, 86209, 87629, 89049]
+    assert set(reinjected["subflow"]) == {0}
+    assert list(reinjected["length_bytes"]) == [1420, 1420, 1420, 952]
+    assert {dsn for _, _, dsn in bytes_of(marks, "data")} == set(range(1, 90_001))
+    assert set(of(marks, "data fin")["dsn"]) == {90_001}
+    assert of(marks, "data ack")["dsn"].max() == 90_002
+    last = of(marks, "retransmitted").iloc[-1]
+    assert (last["subflow"], last["ssn"], last["dsn"]) == (1, 20277, 84789)
+
+
 def test_interface_with_joined_subflows_only_counts_from_its_lowest(tmp_path: Path) -> None:
     scene = make_scene(5, (impaired(loss=0.03), SLOW))
     exchange(scene, UPLOAD, b"")
