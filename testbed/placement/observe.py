@@ -6,7 +6,8 @@ Reads what `tracepoints`, `softnet`, `cpu` and `perf` leave (see `testbed.collec
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,32 @@ def usage(directory: Path, command: str) -> dict[str, Usage]:
         if pid in owners:
             total[owners[pid]] = total.get(owners[pid], Usage()) + one
     return total
+
+
+def run_seconds(directory: Path, command: str, begin_ns: int, end_ns: int) -> float:
+    """Processor time of the programs whose command line holds `command`, between two moments of CLOCK_MONOTONIC.
+
+    With what the kernel did on their account; even between two samples.
+    """
+    pids: set[int] = set()
+    ran_s: dict[tuple[int, int], float] = {}
+    times, totals = [], []
+    for sample in _samples(directory / "cpu.jsonl"):
+        if sample["source"] == "processes":
+            pids |= {int(pid) for pid, one in sample["value"].items() if one["host"] and command in one["command"]}
+        elif sample["source"] == "threads":
+            ran_s |= {(pid, thread): (run_ms or 0.0) / 1e3 for pid, thread, _, _, _, run_ms, *_ in sample["value"]}
+            times.append(sample["time_ns"])
+            totals.append(dict(ran_s))
+    sums = [sum(seconds for (pid, _), seconds in total.items() if pid in pids) for total in totals]
+    return _between(times, sums, end_ns) - _between(times, sums, begin_ns)
+
+
+def _between(times: Sequence[int], values: Sequence[float], moment_ns: int) -> float:
+    """Value at a moment, on the line between the samples around it; the nearest outside of all."""
+    after = min(max(bisect_left(times, moment_ns), 1), len(times) - 1)
+    share: float = (moment_ns - times[after - 1]) / (times[after] - times[after - 1])
+    return values[after - 1] + min(max(share, 0.0), 1.0) * (values[after] - values[after - 1])
 
 
 def _samples(path: Path) -> Iterator[dict[str, Any]]:

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from analysis import figures
 from analysis.figures.middleboxes import worse_rows
+from analysis.figures.receive_algorithms import ALGORITHMS
 from analysis.load import load_run
 from tests.analysis.test_analysis import write_run
 
@@ -134,6 +135,46 @@ RUNS = {
             },
         ),
         "joins                   1 of 1                   0 of 1  mp-join, ours is server: not joined",
+    ),
+    "dss_checksum": (
+        {"paths": 2},
+        rows(
+            *(
+                {"stack": stack + with_, "segments": segments, "steady_bps": bps, "cpu_s_per_gbyte": 3e9 / bps}
+                for stack, bps_of in (("kernel-mptcp", 8e9), ("python-mptcp", 4e9))
+                for segments, part in (("super-segments", 1.0), ("mss", 0.1))
+                for with_, bps in (("", part * bps_of), ("+dss_checksum=on", 0.8 * part * bps_of))
+            )
+        ),
+        "1 MSS     Python MPTCP    0.40  0.32  0.80±0.00  7.50  9.37  1.25±0.00  2",
+    ),
+    "receive_algorithms": (
+        {},
+        rows(
+            *(
+                {"stack": "python-mptcp+gso_max_bytes=1400", "subflows": subflows, "held_mean": 10.0 * subflows}
+                | {f"comparisons_{name}": subflows * (5.0 + place) for place, name in enumerate(ALGORITHMS)}
+                | {f"ns_{name}": subflows * (100.0 + 50 * place) for place, name in enumerate(ALGORITHMS)}
+                for subflows in (2, 8)
+            )
+        ),
+        "8    80  ours (bisection)     72.0±0.0  1.80±0.00  2400±0  3.00±0.00  2",
+    ),
+    "setup_latency": (
+        {"samples": 200, "repetitions": 2},
+        rows(
+            *(
+                {"stack": stack, "open": count}
+                | {
+                    f"{name}_{percentile}_us": base * (1 + place)
+                    for name, base in (("answer", answer), ("connect", 10 * answer))
+                    for place, percentile in enumerate(("p5", "p25", "median", "p75", "p95"))
+                }
+                for stack, answer in (("kernel-tcp", 5.0), ("kernel-mptcp", 10.0), ("python-mptcp", 100.0))
+                for count in (0, 1000)
+            )
+        ),
+        "Python MPTCP  1,000         300  500         3000  5000  400",
     ),
     "time_wait": (
         {"requests": 1000},

@@ -1,15 +1,20 @@
 """What single experiments compute and refuse, without a lab."""
 
+import json
+
 import pytest
 
 from experiments.fairness import _rate_bps, _read, jain_index
 from experiments.interop import cells_of
 from experiments.middleboxes import ROWS, judge
+from experiments.receive_algorithms import read_arrivals
+from experiments.setup_latency import spread
 from testbed.errors import LabError
 from testbed.experiment import experiment_class, resolve
 from testbed.interop.features import SCENARIOS
 from testbed.interop.run import select
 from testbed.middleboxes.registry import validated
+from testbed.receive_queues import ALGORITHMS
 from testbed.stacks.measure import Measurement
 
 
@@ -109,6 +114,70 @@ def test_more_waiting_than_there_were_is_noticed():
     result = {"duration_s": 3.0, "subflows": 1500, "client_time_wait": 0, "server_time_wait": 1500}
     assert found.checks(point, measured(result)) == []
     assert len(found.checks(point, measured(result | {"duration_s": 70.0, "server_time_wait": 1501}))) == 2
+
+
+# --- receive algorithms --------------------------------------------------------------------------------------
+
+
+def test_arrivals_are_what_both_ends_say_together(tmp_path):
+    def write(host, *events):
+        (tmp_path / f"events-{host}.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+
+    def up(subflow, local, remote):
+        return {"event": "SubflowUp", "subflow": subflow, "local": local, "remote": remote}
+
+    def sent(subflow, ssn, dsn, length, event="DataSent"):
+        return {"event": event, "subflow": subflow, "ssn": ssn, "dsn": dsn, "length_bytes": length}
+
+    def received(subflow, ssn, length):
+        return {"event": "DataReceived", "subflow": subflow, "ssn": ssn, "length_bytes": length}
+
+    # Either end numbers the subflows in its own way; one event may speak of several mappings.
+    write("server", up(0, "s1", "c1"), up(2, "s2", "c2"), sent(0, 1, 500, 10), sent(2, 1, 510, 10),
+          sent(2, 11, 530, 10), sent(0, 11, 520, 10, "Reinjected"), {"event": "TimedOut", "subflow": 0})  # fmt: skip
+    write("client", up(0, "c1", "s1"), up(1, "c2", "s2"), received(1, 1, 20), received(0, 1, 5), received(0, 6, 15))
+    assert read_arrivals(tmp_path) == [(1, 510, 10), (1, 530, 10), (0, 500, 5), (0, 505, 5), (0, 520, 10)]
+
+
+def test_an_algorithm_that_loses_bytes_is_noticed():
+    found = experiment("receive-algorithms", "subflows=2")
+    (point, _) = found.points(["python-mptcp"])
+    assert point.topology["delay"] == "5000000 ns,75000000 ns"
+    result = {"received_bytes": 100, "subflows_used": 2} | {f"delivered_bytes_{name}": 100 for name in ALGORITHMS}
+    assert found.checks(point, measured(result)) == []
+    assert len(found.checks(point, measured(result | {"subflows_used": 1, "delivered_bytes_tree": 90}))) == 2
+
+
+# --- DSS checksums -------------------------------------------------------------------------------------------
+
+
+def test_stacks_take_turns_and_checksums_are_looked_for():
+    found = experiment("dss-checksum", "repetitions=2")
+    points = found.points(["kernel-mptcp", "kernel-mptcp+dss_checksum=on"])
+    assert [point.stack.endswith("on") for point in points[:4]] == [False, True, True, False]
+    assert found.checks(points[0], measured({"dss_checksum": [False, False]})) == []
+    (problem,) = found.checks(points[1], measured({"dss_checksum": [True, False]}))
+    assert problem == "DSS checksums wanted: True; used by client and server: [True, False]"
+
+
+# --- setting up connections ----------------------------------------------------------------------------------
+
+
+def test_percentiles_are_in_microseconds():
+    assert spread("answer", range(0, 101_000, 1000)) == {
+        "answer_p5_us": 5.0, "answer_p25_us": 25.0, "answer_median_us": 50.0, "answer_p75_us": 75.0,
+        "answer_p95_us": 95.0,
+    }  # fmt: skip
+    assert spread("answer", []) == {}
+
+
+def test_handshakes_that_are_not_as_they_should_be_are_noticed():
+    found = experiment("setup-latency", "open=10", "samples=20")
+    (point,) = found.points(["kernel-tcp"])
+    good = {"open": 10, "handshakes": 30, "retransmitted": 0, "unanswered": 0}
+    assert found.checks(point, measured(good)) == []
+    bad = {"open": 9, "handshakes": 29, "retransmitted": 1, "unanswered": 1}
+    assert len(found.checks(point, measured(bad))) == 4
 
 
 # --- middleboxes ---------------------------------------------------------------------------------------------

@@ -1,0 +1,101 @@
+"""Goodput and processor time with and without DSS checksums, and their ratio."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from analysis.load import Run
+from analysis.metrics import summarise
+from analysis.style import COLUMN_WIDTH_IN, look
+
+SEGMENTS = {"super-segments": "64 KB", "mss": "1 MSS"}
+"""The factor's values, and what they are called."""
+
+PANELS = {"goodput_gbps": "goodput (Gbit/s)", "cpu_s_per_gbyte": "processor time (s per GB)"}
+_WITH = "+dss_checksum=on"
+_HEIGHT = 0.36
+
+
+def points(run: Run) -> pd.DataFrame:
+    """Return the passed points with the stack's name apart from `checksum`."""
+    passed = run.passed
+    return passed.assign(
+        goodput_gbps=passed["steady_bps"] / 1e9,
+        checksum=passed["stack"].str.contains(_WITH, regex=False),
+        stack=passed["stack"].str.replace(_WITH, "", regex=False),
+    )
+
+
+def ratios(run: Run, value: str) -> pd.DataFrame:
+    """Return n, mean and spread of what `value` is with checksums relative to the same repetition without."""
+    pairs = points(run).pivot_table(index=["segments", "stack", "repetition"], columns="checksum", values=value)
+    ratio = (pairs[True] / pairs[False]).dropna().rename("ratio").reset_index()
+    return summarise(ratio, ["segments", "stack"], "ratio").set_index(["segments", "stack"])
+
+
+def _rows(run: Run) -> list[tuple[str, str]]:
+    measured = points(run)
+    stacks = list(dict.fromkeys(stack.replace(_WITH, "") for stack in run.stacks))
+    present = set(zip(measured["segments"], measured["stack"], strict=True))
+    return [(segments, stack) for segments in SEGMENTS for stack in stacks if (segments, stack) in present]
+
+
+def draw(run: Run) -> Figure:
+    """Return the figure: for each stack and kind of segment a bar without and one with; the ratio beside them."""
+    rows = _rows(run)
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.2 + 0.35 * len(rows)))
+    for axes, (value, label) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items(), strict=True):
+        means = summarise(points(run), ["segments", "stack", "checksum"], value)
+        means = means.set_index(["segments", "stack", "checksum"])
+        ratio = ratios(run, value)
+        edge = float((means["mean"] + means["sd"]).max())
+        for place, row in enumerate(rows):
+            for checksum, shift in ((False, -0.5), (True, 0.5)):
+                if (*row, checksum) not in means.index:
+                    continue
+                bar = means.loc[(*row, checksum)]
+                axes.barh(place + shift * _HEIGHT, bar["mean"], _HEIGHT * 0.9, xerr=bar["sd"], color=look(row[1]).color,
+                          alpha=0.55 if checksum else 1.0, hatch="////" if checksum else None, edgecolor="white",
+                          linewidth=0, error_kw={"elinewidth": 0.8})  # fmt: skip
+            if row in ratio.index:
+                axes.text(1.04 * edge, place, f"x {ratio.loc[row]['mean']:.2f}", va="center", fontsize=6.5)
+        axes.set_xlim(0, 1.3 * edge)
+        axes.set_xlabel(label)
+        axes.grid(visible=False, axis="y")
+        axes.set_yticks(range(len(rows)), [f"{look(stack).label},\n{SEGMENTS[segments]}" for segments, stack in rows])
+    axes.invert_yaxis()
+    n = int(ratios(run, "goodput_gbps")["n"].min())
+    caption = "upper bar: without, hatched: with checksums; x: with/without"
+    caption += f"\n{run.parameters['paths']} paths, mean ± sd, n = {n}"
+    figure.supxlabel(caption, fontsize=6.5, color="#444444")
+    return figure
+
+
+def table(run: Run) -> Table:
+    """Return both quantities without and with, and the ratio, by kind of segment and stack."""
+    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for heading in ("segments", "stack", "Gbit/s", "with", "ratio", "s/GB", "with", "ratio", "n"):
+        result.add_column(heading, justify="left" if heading in ("segments", "stack") else "right", no_wrap=True)
+    means = {
+        value: summarise(points(run), ["segments", "stack", "checksum"], value)
+        .set_index(["segments", "stack", "checksum"])
+        for value in PANELS
+    }  # fmt: skip
+    all_ratios = {value: ratios(run, value) for value in PANELS}
+    for row in _rows(run):
+        cells = []
+        for value in PANELS:
+            for checksum in (False, True):
+                there = (*row, checksum) in means[value].index
+                cells.append(f"{means[value].loc[(*row, checksum), 'mean']:.2f}" if there else "")
+            cells.append(_cell(all_ratios[value].loc[row]) if row in all_ratios[value].index else "")
+        n = f"{all_ratios['goodput_gbps']['n'].get(row, 0):.0f}"
+        result.add_row(SEGMENTS[row[0]], look(row[1]).label, *cells, n)
+    return result
+
+
+def _cell(row: pd.Series) -> str:
+    return f"{row['mean']:.2f}±{row['sd']:.2f}"

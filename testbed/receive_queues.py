@@ -1,0 +1,393 @@
+"""Ways to keep a connection's out-of-order segments, for comparison with the one that our stack uses.
+
+All of them keep segments in a doubly linked list, in order, and differ in how they find the place of a new one:
+
+    regular        from the end of the list backwards, as TCP did in Linux until 2016
+    tree           down a balanced search tree
+    shortcuts      behind the last segment of the same subflow, where it most often belongs; else as `regular`
+    all-shortcuts  also behind the last segments of the other subflows; else backwards from the nearest one above
+    ours           bisection in a sorted array: `mptcp_stack.storage.Reassembly`, as it is
+
+The linked ones are those of 'How Hard Can It Be?' (NSDI 2012) and of the Linux kernel that came out of it
+(multipath-tcp.org, net/mptcp/mptcp_ofo_queue.c). Here the tree is a treap, whose priorities are a hash of the number.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from mptcp_stack.storage import Chunks, Reassembly, cut
+
+_PAYLOAD = memoryview(bytes(1 << 16))
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+class Arrival(NamedTuple):
+    """A segment that a subflow handed to its connection: `length` bytes at data sequence number `start`."""
+
+    subflow: int
+    start: int
+    length: int
+
+
+class ReceiveQueue(Protocol):
+    """Puts a connection's bytes in order."""
+
+    def insert(self, subflow: int, start: int, chunks: Chunks, length: int) -> Chunks:
+        """Take `length` bytes at `start`; return what is now in order."""
+
+
+class Ours:
+    """The queue of our stack."""
+
+    def __init__(self, start: int) -> None:
+        self._reassembly = Reassembly(start)
+
+    def insert(self, subflow: int, start: int, chunks: Chunks, length: int) -> Chunks:
+        """See :class:`ReceiveQueue`."""
+        return self._reassembly.insert(start, chunks, length)
+
+
+class Segment:
+    """One segment in the list; `left`, `right` and `priority` are the tree's."""
+
+    __slots__ = ("after", "before", "chunks", "end", "left", "priority", "right", "start", "subflow")
+
+    def __init__(self, subflow: int, start: int, end: int, chunks: Chunks) -> None:
+        self.subflow, self.start, self.end, self.chunks = subflow, start, end, chunks
+        self.before: Segment | None = None
+        self.after: Segment | None = None
+        self.left: Segment | None = None
+        self.right: Segment | None = None
+        self.priority = (int(start) * _GOLDEN) & 0xFFFFFFFFFFFFFFFF
+
+
+class Linked(ABC):
+    """Segments in a list; of overlapping bytes the ones that came first stay."""
+
+    def __init__(self, start: int) -> None:
+        self.next = start
+        self.head: Segment | None = None
+        self.tail: Segment | None = None
+
+    @abstractmethod
+    def find(self, subflow: int, start: int) -> Segment | None:
+        """Return the last segment that begins at or before `start`, None if there is none; the list is not empty."""
+
+    def added(self, segment: Segment) -> None:  # noqa: B027  # the list is all that some have
+        """Take note of a segment in the list."""
+
+    def removed(self, segment: Segment) -> None:  # noqa: B027
+        """Take note of the first segment of the list having left it."""
+
+    def insert(self, subflow: int, start: int, chunks: Chunks, length: int) -> Chunks:
+        """See :class:`ReceiveQueue`."""
+        end = start + length
+        if start < self.next:
+            if end <= self.next:
+                return []
+            chunks = cut(chunks, self.next - start, length)
+            start = self.next
+        if start == self.next:
+            self.next = end
+            return self._drain(chunks) if self.head is not None else chunks
+        before = None if self.head is None else self.find(subflow, start)
+        self._keep(before, Segment(subflow, start, end, chunks))
+        return []
+
+    def _keep(self, before: Segment | None, segment: Segment) -> None:
+        """Put what is new of `segment` behind `before`, in pieces where others lie in between."""
+        if before is not None and before.end > segment.start:
+            if segment.end <= before.end:
+                return
+            self._cut_head(segment, before.end)
+        after = self.head if before is None else before.after
+        while after is not None and after.start < segment.end:
+            if segment.start < after.start:
+                piece = cut(segment.chunks, 0, after.start - segment.start)
+                self._link(before, Segment(segment.subflow, segment.start, after.start, piece))
+            if segment.end <= after.end:
+                return
+            self._cut_head(segment, after.end)
+            before, after = after, after.after
+        self._link(before, segment)
+
+    @staticmethod
+    def _cut_head(segment: Segment, start: int) -> None:
+        segment.chunks = cut(segment.chunks, start - segment.start, segment.end - segment.start)
+        segment.start = start
+
+    def _link(self, before: Segment | None, segment: Segment) -> None:
+        after = self.head if before is None else before.after
+        segment.before, segment.after = before, after
+        if before is None:
+            self.head = segment
+        else:
+            before.after = segment
+        if after is None:
+            self.tail = segment
+        else:
+            after.before = segment
+        self.added(segment)
+
+    def _drain(self, ordered: Chunks) -> Chunks:
+        """Return `ordered`, the bytes up to `next`, with those that follow."""
+        ordered = list(ordered)
+        segment = self.head
+        while segment is not None and segment.start <= self.next:
+            if segment.end > self.next:
+                skipped = self.next - segment.start
+                ordered += cut(segment.chunks, skipped, segment.end - segment.start) if skipped else segment.chunks
+                self.next = segment.end
+            self.removed(segment)
+            segment = segment.after
+        self.head = segment
+        if segment is None:
+            self.tail = None
+        else:
+            segment.before = None
+        return ordered
+
+
+def _backwards(segment: Segment | None, start: int) -> Segment | None:
+    """Return the last segment from `segment` backwards that begins at or before `start`."""
+    while segment is not None and segment.start > start:
+        segment = segment.before
+    return segment
+
+
+class Regular(Linked):
+    """Looks from the end of the list backwards."""
+
+    def find(self, subflow: int, start: int) -> Segment | None:
+        return _backwards(self.tail, start)
+
+
+class Tree(Linked):
+    """Looks down a treap: ordered by number from left to right, by priority from top to bottom."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self._root: Segment | None = None
+
+    def find(self, subflow: int, start: int) -> Segment | None:
+        found, segment = None, self._root
+        while segment is not None:
+            if segment.start <= start:
+                found, segment = segment, segment.right
+            else:
+                segment = segment.left
+        return found
+
+    def added(self, segment: Segment) -> None:
+        parent, place = None, self._root
+        while place is not None and place.priority >= segment.priority:
+            parent, place = place, place.left if segment.start < place.start else place.right
+        segment.left, segment.right = _split(place, segment.start)
+        if parent is None:
+            self._root = segment
+        elif segment.start < parent.start:
+            parent.left = segment
+        else:
+            parent.right = segment
+
+    def removed(self, segment: Segment) -> None:
+        # It is the smallest: the leftmost one.
+        parent, place = None, self._root
+        while place is not segment:
+            assert place is not None
+            parent, place = place, place.left
+        if parent is None:
+            self._root = segment.right
+        else:
+            parent.left = segment.right
+
+
+def _split(root: Segment | None, start: int) -> tuple[Segment | None, Segment | None]:
+    """Return what lies below `start` and what above, both trees again."""
+    below: Segment | None = None
+    above: Segment | None = None
+    below_end: Segment | None = None
+    above_end: Segment | None = None
+    while root is not None:
+        if root.start < start:
+            if below_end is None:
+                below = root
+            else:
+                below_end.right = root
+            below_end, root = root, root.right
+        else:
+            if above_end is None:
+                above = root
+            else:
+                above_end.left = root
+            above_end, root = root, root.left
+    if below_end is not None:
+        below_end.right = None
+    if above_end is not None:
+        above_end.left = None
+    return below, above
+
+
+class Shortcuts(Linked):
+    """Looks behind the last segment of the same subflow first."""
+
+    def __init__(self, start: int) -> None:
+        super().__init__(start)
+        self.shortcuts: dict[int, Segment] = {}
+
+    def find(self, subflow: int, start: int) -> Segment | None:
+        shortcut = self.shortcuts.get(subflow)
+        if shortcut is not None and _belongs_behind(shortcut, start):
+            return shortcut
+        return self.find_without(subflow, start)
+
+    def find_without(self, subflow: int, start: int) -> Segment | None:
+        """Return what `find` does when the shortcut of the subflow did not lead there."""
+        return _backwards(self.tail, start)
+
+    def added(self, segment: Segment) -> None:
+        self.shortcuts[segment.subflow] = segment
+
+    def removed(self, segment: Segment) -> None:
+        if self.shortcuts.get(segment.subflow) is segment:
+            del self.shortcuts[segment.subflow]
+
+
+class AllShortcuts(Shortcuts):
+    """Looks behind the last segments of all subflows, then backwards from the nearest of them that lies above."""
+
+    def find_without(self, subflow: int, start: int) -> Segment | None:
+        nearest = self.tail
+        for shortcut in self.shortcuts.values():
+            if shortcut.start > start:
+                if nearest is None or shortcut.start < nearest.start:
+                    nearest = shortcut
+            elif _belongs_behind(shortcut, start):
+                return shortcut
+        return _backwards(nearest, start)
+
+
+def _belongs_behind(segment: Segment, start: int) -> bool:
+    return segment.start <= start and (segment.after is None or start < segment.after.start)
+
+
+ALGORITHMS: Mapping[str, Callable[[int], ReceiveQueue]] = {
+    "regular": Regular,
+    "tree": Tree,
+    "shortcuts": Shortcuts,
+    "all-shortcuts": AllShortcuts,
+    "ours": Ours,
+}
+
+
+class Gauge(Regular):
+    """Tells how many segments are held."""
+
+    held = 0
+
+    def added(self, segment: Segment) -> None:
+        self.held += 1
+
+    def removed(self, segment: Segment) -> None:
+        self.held -= 1
+
+
+def disorder(arrivals: Sequence[Arrival]) -> dict[str, float]:
+    """Return the share of `arrivals` that had to be kept, and how many were held when one came: mean and maximum."""
+    queue = Gauge(min(arrival.start for arrival in arrivals))
+    held, kept = [], 0
+    for subflow, start, length in arrivals:
+        before = queue.held
+        queue.insert(subflow, start, [_PAYLOAD[:length]], length)
+        held.append(before)
+        kept += queue.held > before
+    return {
+        "out_of_order_share": round(kept / len(arrivals), 4),
+        "held_mean": round(statistics.fmean(held), 2),
+        "held_max": max(held),
+    }
+
+
+class Counted(int):
+    """A sequence number that counts how often one is compared with another."""
+
+    comparisons = 0
+
+    def __add__(self, other: int) -> Counted:
+        return Counted(int(self) + int(other))
+
+    def __lt__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return int(self) < int(other)
+
+    def __le__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return int(self) <= int(other)
+
+    def __gt__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return int(self) > int(other)
+
+    def __ge__(self, other: int) -> bool:
+        Counted.comparisons += 1
+        return int(self) >= int(other)
+
+    def __eq__(self, other: object) -> bool:
+        Counted.comparisons += 1
+        return int(self) == other
+
+    __hash__ = int.__hash__
+
+
+def comparisons(algorithm: str, arrivals: Sequence[Arrival]) -> float:
+    """Return how often sequence numbers are compared for one segment, in the mean."""
+    Counted.comparisons = 0
+    replay(algorithm, [Arrival(subflow, Counted(start), length) for subflow, start, length in arrivals])
+    return Counted.comparisons / len(arrivals)
+
+
+def replay(algorithm: str, arrivals: Sequence[Arrival]) -> int:
+    """Put `arrivals`, of a stream that begins with the first byte of them, in order; return how many bytes came out."""
+    queue = ALGORITHMS[algorithm](min(arrivals, key=lambda arrival: int(arrival.start)).start)
+    insert, delivered = queue.insert, 0
+    for subflow, start, length in arrivals:
+        for chunk in insert(subflow, start, [_PAYLOAD[:length]], length):
+            delivered += len(chunk)
+    return delivered
+
+
+def nanoseconds(arrivals: Sequence[Arrival], rounds: int) -> dict[str, float]:
+    """Return the processor time that each algorithm needs for one segment, in ns: the median of `rounds` replays.
+
+    The algorithms take turns. What the replay itself needs, without any queue, is subtracted.
+    """
+    taken: dict[str, list[int]] = {name: [] for name in (*ALGORITHMS, "")}
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        for _ in range(rounds):
+            for name, times in taken.items():
+                began_ns = time.process_time_ns()
+                replay(name, arrivals) if name else _replay_nothing(arrivals)
+                times.append(time.process_time_ns() - began_ns)
+    finally:
+        if enabled:
+            gc.enable()
+    medians = {name: statistics.median(times) / len(arrivals) for name, times in taken.items()}
+    loop_ns = medians.pop("")
+    return {name: median - loop_ns for name, median in medians.items()}
+
+
+def _replay_nothing(arrivals: Sequence[Arrival]) -> int:
+    min(arrivals, key=lambda arrival: int(arrival.start))
+    delivered = 0
+    for _, _, length in arrivals:
+        for chunk in [_PAYLOAD[:length]]:
+            delivered += len(chunk)
+    return delivered
