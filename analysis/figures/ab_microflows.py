@@ -23,6 +23,14 @@ def summary(run: Run) -> pd.DataFrame:
     return summarise(run.passed, ["stack", "size_bytes", "generator"], "requests_per_s")
 
 
+def over_reference(run: Run) -> pd.DataFrame:
+    """Return requests/s over those of kernel TCP: a row a size, a column a stack; NaN without kernel TCP."""
+    rates = summary(run)
+    rates = rates[rates["generator"] == OURS]
+    rates = rates.assign(ratio=ratio_to(rates, rates["stack"] == REFERENCE, ["size_bytes"]))
+    return rates.pivot(index="size_bytes", columns="stack", values="ratio")[run.stacks]
+
+
 def draw(run: Run) -> Figure:
     """Return the figure: lines with our generator, hollow markers for ApacheBench against Apache."""
     rates = summary(run)

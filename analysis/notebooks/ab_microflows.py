@@ -33,17 +33,15 @@ figures.table(run)
 notebooks.figure(run)
 
 # %%
-rates = ab_microflows.summary(run)
-rates = rates[rates["generator"] == "loadgen"].pivot(index="size_bytes", columns="stack", values="mean")
-over_tcp = rates.div(rates["kernel-tcp"], axis=0)
-largest = over_tcp.index.max()
+over_tcp = ab_microflows.over_reference(run)
+small, large = over_tcp.index.min(), over_tcp.index.max()
+faster = {stack: [f"{size / 1000:g}" for size in over_tcp.index[over_tcp[stack] > 1]] for stack in over_tcp}
 notebooks.say(
     *(
-        f"`{stack}`: {over_tcp[stack].iloc[0]:.2f} x kernel TCP at {over_tcp.index.min() / 1000:g} kB,"
-        f" {over_tcp.at[largest, stack]:.2f} x at {largest / 1000:g} kB; first faster than it at "
-        + (f"{faster.index.min() / 1000:g} kB." if not (faster := over_tcp[over_tcp[stack] > 1]).empty else "no size.")
-        for stack in run.stacks
-        if stack != "kernel-tcp"
+        f"`{stack}`: {over_tcp.at[small, stack]:.2f} x kernel TCP at {small / 1000:g} kB,"
+        f" {over_tcp.at[large, stack]:.2f} x at {large / 1000:g} kB; faster than it at {', '.join(sizes) or 'no'} kB."
+        for stack, sizes in faster.items()
+        if stack != ab_microflows.REFERENCE
     )
 )
 

@@ -29,14 +29,14 @@ figures.table(run)
 notebooks.figure(run)
 
 # %%
-rates = ab_microflows.summary(run).set_index(["generator", "size_bytes", "stack"])["mean"]
-small, large = (pick(run.points["size_bytes"]) for pick in (min, max))
+over_tcp = ab_microflows.over_reference(run)
+small, large = over_tcp.index.min(), over_tcp.index.max()
 notebooks.say(
     *(
-        f"`{stack}`: {rates['loadgen', small, stack]:,.0f} requests/s of {small / 1000:g} kB,"
-        f" {rates['loadgen', large, stack]:.1f} of {large / 1000:g} kB:"
-        f" {rates['loadgen', large, stack] / rates['loadgen', large, 'kernel-tcp']:.2f} x kernel TCP."
-        for stack in run.stacks
+        f"`{stack}`: {over_tcp.at[small, stack]:.2f} x kernel TCP at {small / 1000:g} kB,"
+        f" {over_tcp.at[large, stack]:.2f} x at {large / 1000:g} kB."
+        for stack in over_tcp
+        if stack != ab_microflows.REFERENCE
     )
 )
 

@@ -67,6 +67,16 @@ def test_notebook_runs_on_the_results_kept_with_the_project(name: str, executing
 
 
 @pytest.mark.parametrize("name", notebooks.names())
+def test_notebook_takes_results_of_one_stack(name: str, tmp_path: Path) -> None:
+    """A user may run with --stacks: the last one alone, without what others are compared with."""
+    kept = notebooks.open_run(name)
+    shutil.copytree(kept.path, tmp_path / "run")
+    alone = kept.points[kept.points["stack"] == kept.passed["stack"].iloc[-1]]
+    alone.to_csv(tmp_path / "run" / "results.csv", index=False)
+    run.evaluate(run.read(name, tmp_path / "run"))
+
+
+@pytest.mark.parametrize("name", notebooks.names())
 def test_what_a_notebook_tells_to_try_can_be_tried(name: str) -> None:
     commands = COMMAND.findall(text_of(run.read(name)))
     assert commands

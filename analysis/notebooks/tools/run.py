@@ -34,11 +34,13 @@ class NotebookFailed(Exception):
 def run_on(results: Path, experiment: str | None = None) -> Iterator[Path]:
     """Run the notebook of one experiment, or of each that has results, on its latest run; yield the .ipynb written.
 
-    Raises UnreadableRun without results or a notebook, and NotebookFailed for one that raises: it is written as well.
+    Raises UnreadableRun without results or a notebook, and at the end NotebookFailed for those that raised: they are
+    written as well, with the error.
     """
     wanted = [experiment] if experiment else present(results)
     if not wanted:
         raise UnreadableRun(f"{results}: no results of an experiment with a notebook; 'run' one first")
+    failures = []
     for name in wanted:
         if name not in names():
             raise UnreadableRun(f"{name} has no notebook; analysis/notebooks/__init__.py says how to add one")
@@ -46,11 +48,12 @@ def run_on(results: Path, experiment: str | None = None) -> Iterator[Path]:
         try:
             execute(notebook)
         except NotebookFailed as error:
-            raise NotebookFailed(f"{path}: {error}") from error
-        finally:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            nbformat.write(notebook, path)
+            failures.append(f"{path}: {error}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(notebook, path)
         yield path
+    if failures:
+        raise NotebookFailed("; ".join(failures))
 
 
 def read(name: str, results: Path | None = None) -> Any:
