@@ -14,6 +14,9 @@ from analysis.load import Run
 from analysis.metrics import ratio_to, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("requests_per_s",)
+"""What it shows of the results, by name (see analysis.compare)."""
+
 REFERENCE = "kernel-tcp"
 OURS, AB = "loadgen", "ab"
 

@@ -14,6 +14,9 @@ from analysis.load import Run
 from analysis.metrics import ratio_to, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("throughput_bps",)
+"""What it shows of the results, by name (see analysis.compare)."""
+
 REFERENCE = "kernel-mptcp"
 GENERATORS = {"loadgen": "asyncio", "iperf3": "iperf3"}
 """What moves the bytes: our program, the same for every stack, or iperf3."""

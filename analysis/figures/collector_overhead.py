@@ -13,6 +13,9 @@ from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("rate", "programs_cpu_s")
+"""What it shows of the results, by name (see analysis.compare)."""
+
 _BASELINES = ("none", "none again")
 _CELL = ["stack", "load", "repetition"]
 _VALUES = ["programs_cpu_s", "rate", "duration_s"]

@@ -11,6 +11,9 @@ from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("mptcp_bps", "tcp_bps", "jain_index")
+"""What it shows of the results, by name (see analysis.compare)."""
+
 _HEIGHT = 0.36
 
 

@@ -14,6 +14,9 @@ from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("throughput_bps", "home_share", "cpu_s_per_gbyte")
+"""What it shows of the results, by name (see analysis.compare)."""
+
 STEERING = {"none": "none", "rps": "RPS", "rfs": "RFS", "mptcp-aware": "MPTCP-aware"}
 """The factor's values, and what they are called."""
 

@@ -12,6 +12,9 @@ from analysis.load import Run
 from analysis.metrics import ratio_to, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("throughput_bps",)
+"""What it shows of the results, by name (see analysis.compare)."""
+
 KERNEL = "kernel-tcp"
 
 

@@ -17,6 +17,9 @@ from rich.table import Table
 from analysis.load import Run
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("verdict",)
+"""What it shows of the results, by name (see analysis.compare)."""
+
 CHECKSUM = "+dss_checksum=on"
 OURS, KERNEL = "python-mptcp", "kernel-mptcp"
 

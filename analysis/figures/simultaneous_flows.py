@@ -11,6 +11,9 @@ from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("elapsed_s",)
+"""What it shows of the results, by name (see analysis.compare)."""
+
 _GROUP_HEIGHT = 0.7
 
 

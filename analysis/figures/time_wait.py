@@ -11,6 +11,9 @@ from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("subflows", "client_time_wait", "server_time_wait")
+"""What it shows of the results, by name (see analysis.compare)."""
+
 _HEIGHT = 0.36
 _ENDS = {"client": "#d55e00", "server": "#999999"}
 

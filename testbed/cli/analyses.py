@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli.options import RESULTS, Out
+from testbed.cli.options import RESULTS, Json, Out, print_json
 from testbed.errors import LabError
 
 commands = typer.Typer()
@@ -64,14 +65,52 @@ def timesequence(
             print(f"figure: {path}")
 
 
+@commands.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run directory: results/EXPERIMENT/HASH.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="RUN_B", help="Another one, or the --out of another 'run' with the same options.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Say of two runs of one experiment, point by point, whether the second repeats the first (exit code 1: no).
+
+    Run it again into another place with `./lab run EXPERIMENT --out DIR`.
+    """
+    with _one_line_errors():
+        from rich.console import Console
+
+        from analysis import compare as comparison
+        from analysis.load import load_run
+
+        a = load_run(first)
+        same = second / a.manifest["experiment"] / a.manifest["hash"]
+        b = load_run(same if same.is_dir() else second)
+        frame = comparison.compare(a, b)
+        counts = {str(name): int(count) for name, count in frame["verdict"].value_counts().items()}
+        repeated = set(counts) <= set(comparison.REPEATED)
+        if as_json:
+            rows = json.loads(frame.to_json(orient="records", double_precision=15))
+            print_json({"repeated": repeated, "counts": counts, "rows": rows})
+        else:
+            Console().print(comparison.table(frame, a.manifest["title"]))
+            for name, found in (("A", a), ("B", b)):
+                print(f"{name}: {comparison.origin(found)}")
+            for verdict, count in counts.items():
+                print(f"{count} {verdict}: {comparison.MEANINGS[verdict]}")
+            print(f"outcome: {'repeated' if repeated else 'not repeated'}")
+        raise typer.Exit(0 if repeated else 1)
+
+
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
     """Turn what analysis says of files and connections into errors of the command line."""
     from analysis.collected import UnreadableFile
+    from analysis.compare import Incomparable
     from analysis.load import UnreadableRun
     from analysis.sequences import NoConnection
 
     try:
         yield
-    except (UnreadableFile, UnreadableRun, NoConnection) as error:
+    except (UnreadableFile, UnreadableRun, NoConnection, Incomparable) as error:
         raise LabError(str(error)) from error

@@ -1,0 +1,153 @@
+"""Whether one run repeats another: verdicts by point, and Student's t behind them."""
+
+import json
+import statistics
+from importlib import import_module
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from analysis.compare import Incomparable, compare, difference, tail
+from analysis.load import load_run
+from tests.analysis.test_analysis import write_run
+from tests.testbed.test_cli import PROJECT, Lab, lab
+
+__all__ = ["lab"]
+
+KEPT = PROJECT / "analysis" / "notebooks" / "results"
+BASE = (5.0e6, 5.1e6, 4.9e6)
+
+
+def a_run(root: Path, by_loss: dict[float, tuple[float, ...]], **manifest: object) -> Path:
+    rows = [
+        {
+            "stack": "kernel-tcp",
+            "repetition": repetition,
+            "loss": loss,
+            "outcome": "passed",
+            "why": "",
+            "throughput_bps": value,
+            "cpu_s": float(len(str(root))),  # not what the figure shows
+        }
+        for loss, values in by_loss.items()
+        for repetition, value in enumerate(values, 1)
+    ]
+    return write_run(root, "lossy-link", "lossy_link", {"seed": 1, "rate": 50_000_000}, rows, **manifest)
+
+
+def verdicts(tmp_path: Path, first: dict, second: dict) -> dict[float, str]:
+    a, b = (load_run(a_run(tmp_path / name, values)) for name, values in (("a", first), ("b", second)))
+    frame = compare(a, b)
+    assert set(frame["metric"]) == {"throughput_bps"}
+    return dict(zip(frame["loss"], frame["verdict"], strict=True))
+
+
+def test_each_point_has_its_verdict(tmp_path: Path) -> None:
+    first = {0.0: BASE, 0.01: BASE, 0.02: BASE, 0.03: (5e6,), 0.04: (5e6,), 0.05: BASE}
+    second = {0.0: BASE, 0.01: (5.1e6, 5.2e6, 4.9e6), 0.02: (9.0e6, 9.1e6, 8.9e6), 0.03: (5e6,), 0.04: (5.1e6,)}
+    assert verdicts(tmp_path, first, second) == {
+        0.0: "equal",
+        0.01: "within",
+        0.02: "different",
+        0.03: "equal",
+        0.04: "unknown",
+        0.05: "missing",
+    }
+
+
+def test_one_of_many_outside_its_interval_is_chance(tmp_path: Path) -> None:
+    off = tuple(value + 2.6e5 for value in BASE)
+    assert difference(BASE, off).probability == pytest.approx(0.033, abs=0.002)
+    assert verdicts(tmp_path, {0.0: BASE}, {0.0: off}) == {0.0: "different"}
+    many = dict.fromkeys(range(20), (5000000.0, 5100000.0, 4900000.0))
+    near = dict.fromkeys(range(20), (5000000.0, 5100000.0, 4900000.0 + 1))
+    (tmp_path / "many").mkdir()
+    found = verdicts(tmp_path / "many", many, near | {7: off})
+    assert [loss for loss, verdict in found.items() if verdict == "chance"] == [7]
+    assert set(found.values()) == {"within", "chance"}
+
+
+def test_without_any_spread_another_number_is_different(tmp_path: Path) -> None:
+    assert verdicts(tmp_path, {0.0: (7.0, 7.0)}, {0.0: (7.0001, 7.0001)}) == {0.0: "different"}
+
+
+def test_failed_points_are_not_compared(tmp_path: Path) -> None:
+    path = a_run(tmp_path / "a", {0.0: BASE})
+    text = (path / "results.csv").read_text().replace("passed", "failed")
+    other = a_run(tmp_path / "b", {0.0: BASE})
+    (other / "results.csv").write_text(text)
+    assert list(compare(load_run(path), load_run(other))["verdict"]) == ["missing"]
+
+
+@pytest.mark.parametrize(
+    ("t", "freedom"),
+    [(12.706, 1), (4.3027, 2), (2.7764, 4), (2.2281, 10), (1.984, 100)],
+)
+def test_student(t: float, freedom: float) -> None:
+    """The tabulated quantiles for 95 %."""
+    assert tail(t, freedom) == pytest.approx(0.05, abs=2e-5)
+
+
+def test_interval_holds_as_often_as_it_says() -> None:
+    """Samples of one distribution: the interval of the difference has 0 in 95 of 100 cases (Welch: a bit more)."""
+    dice = Random(1)
+    draws = [[dice.gauss(10, 1) for _ in range(3)] for _ in range(2000)]
+    inside = [abs(found.value) <= found.half_width for found in map(difference, draws[::2], draws[1::2])]
+    assert 0.94 <= statistics.fmean(inside) <= 0.985
+
+
+@pytest.mark.parametrize(
+    ("manifest", "line"),
+    [
+        ({"experiment": "fairness"}, "is of lossy-link, .* of fairness$"),
+        ({"specification": {"parameters": {"seed": 2, "rate": 50_000_000}}}, "parameters differ: seed 1 and 2$"),
+        (
+            {"specification": {"parameters": {"seed": 1, "rate": 50_000_000}, "topologies": [1]}},
+            "what was asked differs in topologies$",
+        ),
+    ],
+)
+def test_runs_of_other_things_are_one_line(lab: Lab, tmp_path: Path, manifest: dict, line: str) -> None:
+    a = a_run(tmp_path / "a", {0.0: BASE})
+    b = a_run(tmp_path / "b", {0.0: BASE}, **manifest)
+    with pytest.raises(Incomparable, match=line):
+        compare(load_run(a), load_run(b))
+    done = lab("compare", str(a), str(b))
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+
+
+def test_command_shows_where_runs_are_from_and_says_the_outcome(lab: Lab, tmp_path: Path) -> None:
+    elsewhere = {
+        "sessions": [{"began": "2026-02-03T04:05:06", "git": {"commit": "0123456789abcdef"}, "kernel": "Other 7"}]
+    }
+    a = a_run(tmp_path / "a", {0.0: BASE, 0.01: BASE})
+    b = a_run(tmp_path / "b", {0.0: BASE, 0.01: (5.1e6, 5.2e6, 4.9e6)}, **elsewhere)
+    done = lab("compare", str(a), str(tmp_path / "b"))  # what --out was
+    assert done.returncode == 0, done.stderr
+    for text in (
+        f"{b}, 2026-02-03T04:05, commit 0123456789, Other 7",
+        "1 equal: ",
+        "1 within: ",
+        "outcome: repeated\n",
+    ):
+        assert text in done.stdout
+    far = a_run(tmp_path / "far", {0.0: BASE, 0.01: (9e6, 9.1e6, 9.2e6)})
+    document = json.loads(lab("compare", str(a), str(far), "--json").stdout)
+    assert document["counts"] == {"equal": 1, "different": 1}
+    done = lab("compare", str(a), str(far))
+    assert done.returncode == 1
+    assert done.stdout.endswith("outcome: not repeated\n")
+    assert lab("compare", str(a), str(tmp_path)).stderr.startswith(f"lab: {tmp_path}: not a run directory")
+
+
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*/manifest.json")), ids=lambda path: path.parent.name)
+def test_kept_results_repeat_themselves(path: Path) -> None:
+    """Of every experiment there is something to compare, by the names that its results have."""
+    run = load_run(path.parent)
+    frame = compare(run, run)
+    named = getattr(import_module(f"analysis.figures.{run.manifest['figure']}"), "METRICS", ())
+    assert set(named) <= set(frame["metric"])
+    points = run.passed.groupby("stack").ngroups
+    assert len(frame) >= points
+    assert set(frame["verdict"]) <= {"equal", "missing"}
