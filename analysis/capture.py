@@ -127,6 +127,8 @@ def _segment(time_ns: int, wire_bytes: int, frame: bytes, start: int, type_at: i
     tcp = start + size
     source_port, destination_port, seq, ack, offset_flags, window = struct.unpack_from("!HHIIHH", frame, tcp)
     header = (offset_flags >> 12) * 4
+    if size < 20 or header < 20 or total < size + header:  # impossible
+        return None
     return Segment(
         time_ns, wire_bytes, Address(source, source_port), Address(destination, destination_port),
         seq, ack, offset_flags & 0xFF, window, total - size - header, frame[tcp + 20 : tcp + header],

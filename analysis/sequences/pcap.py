@@ -253,7 +253,7 @@ class _Tracer:
                     sending.mappings.add(unwrap(ssn, 32, sending.ssns.end), relative, mapped)
                 if length_bytes:
                     self._highest_dsn = max(self._highest_dsn, relative + length_bytes - 1)
-                if data_fin:
+                if data_fin and length_bytes:
                     return relative + length_bytes - 1
         return None
 

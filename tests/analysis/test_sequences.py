@@ -4,6 +4,7 @@ import struct
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pandas as pd
 import pytest
@@ -20,7 +21,7 @@ from analysis.sequences import events, pcap, sources
 from analysis.sequences.numbers import Mappings, Ranges, unwrap
 from mptcp_stack import observe
 from mptcp_stack.phy.pcap import PcapWriter
-from mptcp_stack.sim import MILLISECOND, SECOND, Source
+from mptcp_stack.sim import MILLISECOND, SECOND, Source, TraceRecord
 from mptcp_stack.wire import ACK, SYN, Dss, MpCapable, MptcpOption, Options, Segment, complete, encode
 from tests.sim.scenes import SERVER, UPLOAD, Scene, exchange, impaired, make_scene, rewrite, without_mptcp
 
@@ -312,6 +313,34 @@ def test_parts_of_a_range_have_each_their_mapping() -> None:
     assert list(mappings.pieces(5, 30)) == [(5, 1005, 6), (11, None, 10), (21, 5001, 10), (31, None, 4)]
     mappings.add(31, 100, Mappings.ENDLESS)
     assert list(mappings.pieces(29, 10**6)) == [(29, 5009, 2), (31, 100, 10**6 - 2)]
+
+
+@pytest.fixture(scope="module")
+def trace() -> list[TraceRecord]:
+    scene = make_scene(1)
+    exchange(scene, UPLOAD[:5000], UPLOAD[:3000])
+    return scene.network.trace
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 100), st.binary(min_size=1, max_size=4)), max_size=20))
+def test_damaged_headers_never_stop_a_capture_from_being_read(
+    trace: list[TraceRecord], changes: list[tuple[int, int, bytes]]
+) -> None:
+    packets = [bytearray(record.packet) for record in trace]
+    for number, place, new in changes:
+        packets[number % len(packets)][place : place + len(new)] = new
+    with TemporaryDirectory() as directory:
+        path = Path(directory) / "damaged.pcap"
+        with PcapWriter(path) as capture:
+            for record, packet in zip(trace, packets, strict=True):
+                capture.write(record.time_ns, bytes(packet))
+        try:
+            found = pcap.connections([path])
+        except sequences.NoConnection:
+            return
+        for connection in found:
+            for sender in sequences.SENDERS:
+                connection.marks(sender)
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 10))))
