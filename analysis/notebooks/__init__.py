@@ -56,7 +56,7 @@ def source(name: str) -> Path:
 
 def present(results: Path) -> list[str]:
     """Return the names of the experiments that have a notebook and a run in `results`."""
-    found = {run.manifest["experiment"] for run in find_runs(results)}
+    found = {run.manifest["experiment"] for run in _runs(results)}
     return [name for name in names() if name in found]
 
 
@@ -67,18 +67,18 @@ def open_run(experiment: str, results: str | Path | None = None) -> Run:
     the run is the one kept with the project. Raises UnreadableRun when there is none with a point that passed.
     """
     style.apply()
-    if results is None:
-        run = _kept(experiment)
-    elif (Path(results) / MANIFEST).exists():
-        run = load_run(Path(results))
-    else:
-        runs = find_runs(Path(results), experiment)
-        if not runs:
-            raise UnreadableRun(f"{results}: no results of {experiment}; 'run' it first")
-        run = runs[-1]
+    runs = [_kept(experiment)] if results is None else _runs(Path(results), experiment)
+    if not runs:
+        raise UnreadableRun(f"{results}: no results of {experiment}; 'run' it first")
+    run = runs[-1]
     if run.manifest["experiment"] != experiment or run.passed.empty:
         raise UnreadableRun(f"{run.path}: no point of {experiment} that passed")
     return run
+
+
+def _runs(results: Path, experiment: str | None = None) -> list[Run]:
+    """Return the runs in a directory of runs, the latest last, or the one that the directory is."""
+    return [load_run(results)] if (results / MANIFEST).exists() else find_runs(results, experiment)
 
 
 def about(run: Run) -> Markdown:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from analysis import origin
 from analysis.load import UnreadableRun
-from analysis.notebooks import present
+from analysis.notebooks import names, present
 from analysis.notebooks.tools.keep import NotKept, keep
 
 
@@ -19,14 +19,16 @@ def main() -> int:
     keeping.add_argument("results", type=Path, help="a directory of runs, or one run's directory")
     keeping.add_argument("experiment", nargs="*", help="all with a notebook and results when left out")
     given = parser.parse_args()
-    failed = False
     try:
-        for name in given.experiment or present(given.results):
-            failed |= not _kept(name, given.results)
+        wanted = given.experiment or present(given.results)
     except UnreadableRun as error:
-        print(error, file=sys.stderr)
-        return 1
-    return int(failed)
+        parser.exit(1, f"{error}\n")
+    if not wanted:
+        parser.exit(1, f"{given.results}: no results of an experiment with a notebook\n")
+    failed = [name for name in wanted if not _kept(name, given.results)]
+    if others := sorted(set(names()) - set(wanted)):
+        print(f"as they were: {', '.join(others)}")
+    return int(bool(failed))
 
 
 def _kept(name: str, results: Path) -> bool:

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import shutil
+import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,7 @@ import pytest
 
 from analysis import notebooks
 from analysis.load import UnreadableRun
+from analysis.notebooks.__main__ import main
 from analysis.notebooks.tools import keep, run
 from testbed.experiment import experiment_class, experiment_names, resolve
 from tests.analysis.test_analysis import write_run
@@ -22,6 +24,7 @@ from tests.analysis.test_analysis import write_run
 HEADINGS = [
     "What was reported", "How it was measured", "What was measured", "Why they differ", "What to try next",
 ]  # fmt: skip
+PACKETS = b"\xd4\xc3\xb2\xa1\xff"
 COMMAND = re.compile(r"\./lab (run .*)")
 
 
@@ -101,6 +104,7 @@ def write_example(directory: Path, tail: str = "") -> None:
         "from analysis import notebooks",
         "run = notebooks.open_run('example', results)",
         "(run.path / 'points' / 'a' / 'frames.csv').read_text()",
+        "(run.path / 'points' / 'a' / 'a.pcap').read_bytes()",
         tail,
     ]
     (directory / "example.py").write_text("\n".join(cells))
@@ -108,7 +112,7 @@ def write_example(directory: Path, tail: str = "") -> None:
 
 @pytest.fixture
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Results of an experiment whose notebook reads one of two raw files."""
+    """Results of an experiment whose notebook reads two of three raw files."""
     write_example(tmp_path / "notebooks")
     monkeypatch.setattr(notebooks, "HERE", tmp_path / "notebooks")
     monkeypatch.setattr(notebooks, "KEPT", tmp_path / "kept")
@@ -130,6 +134,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     raw = path / "points" / "a"
     raw.mkdir(parents=True)
     (raw / "frames.csv").write_text(f"# {path}/x /home/me/bin/python\n1\n")
+    (raw / "a.pcap").write_bytes(PACKETS)
     (raw / "requests.csv").write_text("2\n")
     return results
 
@@ -146,9 +151,10 @@ def test_a_run_is_kept_with_what_its_notebook_reads(example: Path) -> None:
     assert manifest["why"] == ["a: points/a/error.txt"]
     assert "points" not in manifest
     with zipfile.ZipFile(kept / "raw.zip") as archive:
-        assert archive.namelist() == ["points/a/frames.csv"]
+        assert archive.namelist() == ["points/a/a.pcap", "points/a/frames.csv"]
     opened = notebooks.open_run("example")
     assert (opened.path / "points/a/frames.csv").read_text() == "# x python\n1\n"
+    assert (opened.path / "points/a/a.pcap").read_bytes() == PACKETS
     before = (kept / "raw.zip").read_bytes()
     keep.keep("example", example)
     assert (kept / "raw.zip").read_bytes() == before
@@ -183,6 +189,19 @@ def test_notebooks_are_written_for_the_users_own_results(tmp_path: Path) -> None
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     assert cell.source == f"results = '{tmp_path}/time-wait/0123456789ab'"
     assert "image/png" in shown(notebook)
+
+
+def test_the_command_line_keeps_all_that_there_is(
+    example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for results, code in ((example, 0), (example / "example" / "0123456789ab", 0), (example / "nowhere", 1)):
+        monkeypatch.setattr(sys, "argv", ["keep", "keep", str(results)])
+        with pytest.raises(SystemExit) as ended:
+            sys.exit(main())
+        assert ended.value.code == code
+    out, err = capsys.readouterr()
+    assert out.splitlines() == [f"example: {example}/example/0123456789ab, 1 passed"] * 2
+    assert err == f"{example}/nowhere: no results of an experiment with a notebook\n"
 
 
 def test_an_unfinished_run_is_not_kept(example: Path) -> None:

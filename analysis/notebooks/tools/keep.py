@@ -42,28 +42,29 @@ class NotKept(Exception):
 def keep(experiment: str, results: Path) -> Run:
     """Keep the latest run of `experiment` in `results` in place of the one that is kept; return the run.
 
-    Raises UnreadableRun, and NotKept when it was not finished or is too big; what is kept then stays.
+    Raises UnreadableRun, and NotKept when it was not finished, is too big, or has a file that is no text and names a
+    place; what is kept then stays.
     """
     run = notebooks.open_run(experiment, results)
     if run.manifest.get("outcome") == "incomplete":
         raise NotKept(f"{experiment}: {run.path} was not finished")
     raw = _raw_files_read(experiment, run)
-    directory, before = notebooks.KEPT / experiment, notebooks.KEPT / f"{experiment}.new"
-    shutil.rmtree(before, ignore_errors=True)
-    before.mkdir(parents=True)
+    directory, fresh = notebooks.KEPT / experiment, notebooks.KEPT / f"{experiment}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
     try:
-        (before / MANIFEST).write_text(_without_places(json.dumps(reduced(run.manifest), indent=1), run) + "\n")
-        (before / TABLE).write_text(_without_places((run.path / TABLE).read_text(), run))
+        (fresh / MANIFEST).write_text(_without_places(json.dumps(reduced(run.manifest), indent=1), run) + "\n")
+        (fresh / TABLE).write_text(_without_places((run.path / TABLE).read_text(), run))
         if raw:
-            with zipfile.ZipFile(before / RAW, "w") as archive:
+            with zipfile.ZipFile(fresh / RAW, "w") as archive:
                 for path in raw:
                     entry = zipfile.ZipInfo(str(path.relative_to(run.path.resolve())), _EPOCH)
-                    archive.writestr(entry, _without_places(path.read_text(), run), zipfile.ZIP_LZMA)
-        check(before)
+                    archive.writestr(entry, _content(path, run), zipfile.ZIP_LZMA)
+        check(fresh)
         shutil.rmtree(directory, ignore_errors=True)
-        before.rename(directory)
+        fresh.rename(directory)
     finally:
-        shutil.rmtree(before, ignore_errors=True)
+        shutil.rmtree(fresh, ignore_errors=True)
     return run
 
 
@@ -86,7 +87,7 @@ def kept_texts(directory: Path) -> Iterator[tuple[str, str]]:
             continue
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
-                yield name, archive.read(name).decode()
+                yield name, archive.read(name).decode(errors="replace")
 
 
 def reduced(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -131,6 +132,15 @@ def _without_places(text: str, run: Run) -> str:
     for place in (run.path.resolve(), PROJECT):
         text = text.replace(f"{place}/", "")
     return PLACES.sub(lambda place: place.group().rpartition("/")[2], text)
+
+
+def _content(path: Path, run: Run) -> bytes:
+    """What is kept of a raw file: packets and the like as they are, texts without places."""
+    content = path.read_bytes()
+    try:
+        return _without_places(content.decode(), run).encode()
+    except UnicodeDecodeError:
+        return content
 
 
 def _raw_files_read(experiment: str, run: Run) -> list[Path]:

@@ -15,7 +15,7 @@ import nbformat
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from analysis.load import UnreadableRun
 from analysis.notebooks import PROJECT, names, open_run, present, source
@@ -88,6 +88,8 @@ def execute(notebook: Any) -> None:
             client.execute(env=environment, cleanup_kc=True)
         except CellExecutionError as error:
             raise NotebookFailed(f"{error.ename}: {error.evalue}") from error
+        except (CellTimeoutError, DeadKernelError) as error:
+            raise NotebookFailed(str(error).splitlines()[0]) from error
 
 
 def evaluate(notebook: Any) -> None:
