@@ -7,6 +7,7 @@ import pytest
 from experiments.fairness import _rate_bps, _read, jain_index
 from experiments.interop import cells_of
 from experiments.middleboxes import ROWS, judge
+from experiments.mobility import MOMENTS, endpoint_ids
 from experiments.receive_algorithms import read_arrivals
 from experiments.setup_latency import spread
 from testbed.errors import LabError
@@ -264,3 +265,49 @@ def test_every_cell_is_played_at_paper_scale_and_every_feature_at_the_quick_one(
 def test_the_kernels_peer_is_our_stack():
     with pytest.raises(LabError, match=r"^interop: stack 'kernel-tcp': "):
         experiment("interop").points(["kernel-tcp"])
+
+
+# --- mobility ------------------------------------------------------------------------------------------------
+
+
+def moved(moves, **counters):
+    """A point in which everything was as it should be, but for `counters` of both ends."""
+    full = {"MPTcpExtRmAddr": 2, "MPTcpExtMPJoinAckRx": 3, "MPTcpExtAddAddr": 3, "MPTcpExtEchoAdd": 3}
+    rates = {
+        moment.name: {str(path + 1): 7_900_000 if moment.there or path != moment.path else 900 for path in (0, 1)}
+        for moment in MOMENTS
+    }
+    ends = dict.fromkeys(("client", "server"), full | counters)
+    found = experiment("mobility")
+    (point,) = [point for point in found.points(["kernel-mptcp"]) if point.factors["moves"] == moves]
+    stacks = dict.fromkeys(ends)
+    return found, point, Measurement({"rates_bps": rates}, [], ends, {}, stacks)
+
+
+@pytest.mark.parametrize("moves", ["client", "server"])
+def test_a_path_carries_with_its_address_and_not_without(moves):
+    found, point, measurement = moved(moves)
+    assert found.checks(point, measurement) == []
+    measurement.result["rates_bps"]["first_goes"]["1"] = 400_000
+    measurement.result["rates_bps"]["second_returns"] = {"1": 8_000_000, "2": 0}
+    assert found.checks(point, measurement) == [
+        "second_returns: path 2 has its address and carries 0%",
+        "first_goes: path 1 has lost its address and carries 5%",
+    ]
+
+
+def test_changes_of_addresses_must_have_reached_the_other_end():
+    found, point, measurement = moved("client", MPTcpExtRmAddr=1, MPTcpExtAddAddr=0)
+    assert found.checks(point, measurement) == ["server: RmAddr is 1, not 2 or more"]
+    found, point, measurement = moved("server", MPTcpExtMPJoinAckRx=2, MPTcpExtEchoAdd=2)
+    assert found.checks(point, measurement) == [
+        "server: MPJoinAckRx is 2, not 3 or more",
+        "server: EchoAdd is 2, not 3 or more",
+    ]
+
+
+def test_the_kernels_ids_of_an_address():
+    shown = "10.0.1.1 id 1 subflow dev client-eth1 \n10.0.1.11 id 4 signal \n10.0.2.1 id 2 rawflags 10 \n"
+    assert endpoint_ids(shown, "10.0.1.1") == ["1"]
+    assert endpoint_ids(shown, "10.0.2.1") == ["2"]
+    assert endpoint_ids("", "10.0.1.1") == []
