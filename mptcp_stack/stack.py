@@ -129,9 +129,15 @@ class Stack:
         return tuple(self._connections)
 
     def flow_states(self) -> Counter[str]:
-        """How many flows are in each state, by its name in RFC 9293; FASTCLOSE-WAIT is ours. Looks at every flow."""
+        """How many flows are in each state, by its name in RFC 9293; FASTCLOSE-WAIT is ours. Looks at every flow.
+
+        Handshakes that a listener keeps are in SYN-RECEIVED; those that a cookie keeps nobody knows.
+        """
         names = (flow.state.name if isinstance(flow, Endpoint) else flow.NAME for flow in self._flows.values())
-        return Counter(name.replace("_", "-") for name in names)
+        states = Counter(name.replace("_", "-") for name in names)
+        if half_open := sum(listener.half_open for listener in self._listeners.values()):
+            states["SYN-RECEIVED"] += half_open
+        return states
 
     def observe(self, observer: Observer | None) -> None:
         """Have ``observer`` called with every observation (see ``mptcp_stack.observe``); None: no more."""

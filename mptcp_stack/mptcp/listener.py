@@ -56,7 +56,8 @@ class Listener:
         self.waiting = 0
         self._cookies = SynCookies(host.context.secret)
         self._cookie_sent_ns = -NEVER
-        self._used_cookies: OrderedDict[tuple[bytes, int], None] = OrderedDict()
+        # By flow and difference of the sequence numbers: where the peer's began.
+        self._used_cookies: OrderedDict[tuple[bytes, int], int] = OrderedDict()
         self._next_challenge_ns = 0
         self._requests: dict[bytes, HalfOpen] = {}
         # All in one have waited for the same time at least: they are in the order of their deadlines.
@@ -141,9 +142,7 @@ class Listener:
         if request is None:
             self._count("TcpExtSyncookiesFailed")
             return self._cookies.follows(segment, now)
-        # Not the numbers but their difference: it stays the same while both sides send as much as the other.
-        used = (segment.flow, (request.iss - request.syn.seq) & MASK_32)
-        if used in self._used_cookies:
+        if _cookie_of(request.syn, request.iss) in self._used_cookies:
             self._count("TcpExtSyncookiesFailed")
             return False
         if not _lacks_key(segment):
@@ -151,12 +150,12 @@ class Listener:
                 request.key = None  # a version that we would not have agreed to
             self._count("TcpExtSyncookiesRecv")
             if self._complete(request, segment, now):
-                self._remember_cookie(used)
+                self._remember_cookie(request)
         return True
 
-    def _remember_cookie(self, used: tuple[bytes, int]) -> None:
+    def _remember_cookie(self, request: HalfOpen) -> None:
         """A copy of an early segment that comes when the connection is over must not open it again."""
-        self._used_cookies[used] = None
+        self._used_cookies[_cookie_of(request.syn, request.iss)] = request.syn.seq
         if len(self._used_cookies) > _USED_COOKIES:
             self._used_cookies.popitem(last=False)
 
@@ -197,7 +196,10 @@ class Listener:
         if full:
             self._count("TcpExtTCPReqQFullDoCookies")
         self._cookie_sent_ns = now
-        segment = syn_ack(self.host.context, syn, self._cookies.sequence(syn, peer_mss(syn), now), now)
+        iss = self._cookies.sequence(syn, peer_mss(syn), now)
+        if self._used_cookies.get(_cookie_of(syn, iss), syn.seq) != syn.seq:
+            del self._used_cookies[_cookie_of(syn, iss)]  # no copy: the peer uses its port again
+        segment = syn_ack(self.host.context, syn, iss, now)
         self._cookies.keep_options(syn.options, segment)
         reply = self._reply(syn)
         if reply is not None:
@@ -257,6 +259,11 @@ class Listener:
 
     def _count(self, name: str) -> None:
         self.host.context.counters[name] += 1
+
+
+def _cookie_of(syn: Segment, iss: int) -> tuple[bytes, int]:
+    """What tells used cookies: not the numbers but their difference, as both sides may have sent the same since."""
+    return syn.flow, (iss - syn.seq) & MASK_32
 
 
 def _is_old(segment: Segment, syn: Segment) -> bool:

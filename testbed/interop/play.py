@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from testbed.interop.sides import SECOND
 from testbed.lab import Lab
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.counters import difference, read
-from testbed.stacks.process import Program, announced_ready, running
+from testbed.stacks.process import Program, announced_ready, module_command, running
 from testbed.topologies import load_topology
 
 STEP_LIMIT_S = 8.0
@@ -111,8 +110,7 @@ def _run_programs(cell: Cell, lab: Lab, directory: Path) -> dict[str, Program]:
 
 def _command(cell: Cell, lab: Lab, role: str, *arguments: str) -> list[str]:
     options = ["--router", str(lab.hosts["router"].pid), "--step-limit", str(STEP_LIMIT_S)]
-    interpreter = [sys.executable, "-P"] if sys.flags.safe_path else [sys.executable]
-    argv = [*interpreter, "-m", "testbed.interop.peer", *arguments, *options]
+    argv = module_command("testbed.interop.peer", *arguments, *options)
     if role == cell.kernel:
         return ["mptcpize", "run", *argv] if cell.scenario.kernel_mptcp else argv
     argv += ["--stack-loop", "mptcp_stack"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from testbed.errors import LabError, Unsupported
 from testbed.stacks.counters import Counters
+from testbed.stacks.process import module_command
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -93,9 +93,7 @@ class StackUnderTest(ABC):
 
     def command(self, lab: Lab, host: str, module: str, *arguments: str) -> list[str]:
         """Return the command that runs one of our modules over this stack in ``host``."""
-        # As the launcher does, -P: a directory called testbed where the user happens to be is not ours.
-        interpreter = [sys.executable, "-P"] if sys.flags.safe_path else [sys.executable]
-        return [*interpreter, "-m", module, *arguments, *self.module_options(lab, host)]
+        return module_command(module, *arguments, *self.module_options(lab, host))
 
     def observe(self, lab: Lab) -> Counter[str]:
         """Look at the server's connections while a load runs: number of them by congestion control."""

@@ -3,48 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from testbed.errors import LabError
 from testbed.loadgen.programs import required
 from testbed.stacks import mptcp_diagnosis
 from testbed.stacks.base import CLIENT, SERVER, Evidence, path_count
 from testbed.stacks.counters import Counters
-from testbed.stacks.kernel_tcp import KernelTcp
+from testbed.stacks.kernel_tcp import KernelTcp, Settings
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
 
 
-_CHECKSUM = {"dss_checksum=on": "1", "dss_checksum=off": "0"}
-
-
 class KernelMptcp(KernelTcp):
     """The kernel's MPTCP: every path of the lab is a subflow.
 
-    Its one setting is called as that of our stack: ``dss_checksum=on`` asks for checksums (RFC 8684 section 3.3).
+    ``dss_checksum=on`` asks for checksums (RFC 8684 section 3.3), beside the settings of TCP.
     """
 
     name = "kernel-mptcp"
     label = "kernel MPTCP"
-    checksum = _CHECKSUM["dss_checksum=off"]
-
-    def configure(self, settings: Sequence[str]) -> None:
-        """Take ``dss_checksum``. Raises :class:`testbed.errors.LabError` for any other setting."""
-        for setting in settings:
-            if setting not in _CHECKSUM:
-                raise LabError(f"stack {self.name}: unknown setting '{setting}'; allowed: {', '.join(_CHECKSUM)}")
-            self.checksum = _CHECKSUM[setting]
+    known_settings: ClassVar[Settings] = {
+        **KernelTcp.known_settings,
+        "dss_checksum": ("net.mptcp.checksum_enabled", {"off": "0", "on": "1"}),
+    }
 
     def prepare(self, lab: Lab) -> None:
-        """Set up kernel TCP, then MPTCP's limits and endpoints."""
-        super().prepare(lab)
+        """Set up MPTCP's limits and endpoints, then what TCP needs."""
         lab.configure_mptcp()
-        for host in (CLIENT, SERVER):
-            lab.hosts[host].set_sysctl("net.mptcp.checksum_enabled", self.checksum)
+        super().prepare(lab)
 
     def program(self, argv: Sequence[str]) -> list[str]:
-        """Run ``argv`` with its TCP sockets turned into MPTCP ones; raises :class:`LabError` without mptcpize."""
+        """Run ``argv`` with its TCP sockets turned into MPTCP ones. Raises LabError without mptcpize."""
         return [required("mptcpize", "mptcpize"), "run", *argv]
 
     def verify(self, lab: Lab, counted: Counters, evidence: Evidence) -> list[str]:

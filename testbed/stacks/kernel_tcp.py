@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
+from testbed.errors import LabError
 from testbed.stacks.base import CLIENT, FEATURES, SERVER, Evidence, StackUnderTest
 from testbed.stacks.counters import Counters
 
@@ -23,6 +24,9 @@ SYSCTLS = {
     "net.core.somaxconn": "4096",
 }
 
+Settings = Mapping[str, tuple[str, Mapping[str, str]]]
+"""Settings of a kernel stack: by name the sysctl, and what each value is there. They have the names of our stack's."""
+
 _CONGESTION = re.compile(r"(\S+) wscale:")
 
 
@@ -32,16 +36,40 @@ def parse_congestion(ss_output: str) -> Counter[str]:
 
 
 class KernelTcp(StackUnderTest):
-    """The kernel's TCP over the first path: the yardstick."""
+    """The kernel's TCP over the first path: the yardstick.
+
+    ``syn_cookies`` (RFC 4987) are ``off``, sent on ``overflow`` of a listener's table, or ``always``.
+    """
 
     name = "kernel-tcp"
     label = "kernel TCP"
     features = frozenset(FEATURES)
+    known_settings: ClassVar[Settings] = {
+        "syn_cookies": ("net.ipv4.tcp_syncookies", {"overflow": "1", "off": "0", "always": "2"})
+    }
+    """The first value of each is what holds when nothing is said."""
+
+    def __init__(self, congestion: str | None = None) -> None:
+        super().__init__(congestion)
+        self.sysctls = {name: next(iter(values.values())) for name, values in self.known_settings.values()}
+
+    def configure(self, settings: Sequence[str]) -> None:
+        """Take settings ``name=value``. Raises :class:`testbed.errors.LabError` with the allowed ones."""
+        allowed = {
+            f"{setting}={value}": (sysctl, number)
+            for setting, (sysctl, values) in self.known_settings.items()
+            for value, number in values.items()
+        }
+        for setting in settings:
+            if setting not in allowed:
+                raise LabError(f"stack {self.name}: unknown setting '{setting}'; allowed: {', '.join(allowed)}")
+            sysctl, number = allowed[setting]
+            self.sysctls[sysctl] = number
 
     def prepare(self, lab: Lab) -> None:
         """Set congestion control and limits in both hosts."""
         for host in (CLIENT, SERVER):
-            for name, value in SYSCTLS.items():
+            for name, value in (SYSCTLS | self.sysctls).items():
                 lab.hosts[host].set_sysctl(name, value)
         lab.set_congestion_control(self.congestion)
 

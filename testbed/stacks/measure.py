@@ -12,7 +12,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,6 +119,8 @@ class Measurement:
 
 Share = Callable[[Program, float], float]
 Reports = Mapping[str, dict[str, Any] | None]
+Beside = Callable[[], AbstractContextManager[object]]
+"""What goes on beside a client, from when its server listens until it has ended."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +139,7 @@ class Trial:
     long_lived: bool
     share: Share
     read: Callable[[Program, Program], tuple[dict[str, Any], Reports]]
+    beside: Beside = nullcontext
 
 
 @dataclass
@@ -164,7 +167,7 @@ def _run(
         server.await_start(trial.ready)
         await_pin(SERVER, server.process, placement.cpus(SERVER))
         began_ns = lab.start_schedules()
-        with running(lab.hosts[CLIENT], commands[CLIENT], directory, "client") as client:
+        with trial.beside(), running(lab.hosts[CLIENT], commands[CLIENT], directory, "client") as client:
             await_pin(CLIENT, client.process, placement.cpus(CLIENT))
             client.wait(
                 trial.limit_s + EXTRA_LIMIT_S,
@@ -254,6 +257,7 @@ def read_own(server: Program, client: Program) -> tuple[dict[str, Any], Reports]
 def http(
     lab: Lab, stack: StackUnderTest, load: HttpLoad, directory: Path,
     *, placement: Placement = ANYWHERE, progress: Progress | None = None, collect: Wanted = NOTHING,
+    beside: Beside = nullcontext,
 ) -> Measurement:  # fmt: skip
     """Measure our HTTP generator. Raises :class:`Unsupported`, or :class:`LabError` if a program fails."""
     stack.require("http")
@@ -278,6 +282,7 @@ def http(
         long_lived=load.long_lived,
         share=share,
         read=read_own,
+        beside=beside,
     )  # fmt: skip
     return measure_trial(lab, stack, trial, directory, placement, progress, collect)
 

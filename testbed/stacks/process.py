@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -75,6 +76,13 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+
+
+def module_command(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs one of our modules."""
+    # As the launcher does, -P: a directory called testbed where the user happens to be is not ours.
+    interpreter = [sys.executable, "-P"] if sys.flags.safe_path else [sys.executable]
+    return [*interpreter, "-m", module, *arguments]
 
 
 def tail(path: Path) -> str:

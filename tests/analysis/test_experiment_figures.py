@@ -176,6 +176,32 @@ RUNS = {
         ),
         "Python MPTCP  1,000         300  500         3000  5000  400",
     ),
+    "syn_flood": (
+        {},
+        rows(
+            *(
+                {
+                    "stack": stack,
+                    "syn": syn,
+                    "flood_per_s": asked,
+                    "flood_rate_per_s": reached,
+                    "heard_share": 1.0,
+                    "served_share": share,
+                    "latency_ms_total_p50": 2.0,
+                    "latency_ms_total_p95": 4.5,
+                    "mptcp_connections": 150,
+                    "succeeded": 200,
+                    "half_open_peak": 1025,
+                }
+                for stack, syn, asked, reached, share in (
+                    ("python-mptcp", "none", 0, 0.0, 1.0),
+                    ("python-mptcp", "mp-capable", 10_000, 8000.0, 0.5),
+                    ("python-mptcp+syn_cookies=off", "plain", 10_000, 10_000.0, 0.0),
+                )
+            )
+        ),
+        "Python MPTCP              mp-capable  10,000   8,000!     100   50 ± 0     2.0     4.5      75       1025  2",
+    ),
     "time_wait": (
         {"requests": 1000},
         rows(

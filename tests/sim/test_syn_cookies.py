@@ -159,6 +159,21 @@ def test_late_copies_of_early_segments_open_nothing() -> None:
 # --- forgeries
 
 
+def test_a_port_can_be_used_again_while_its_cookie_is_remembered(scene: Scene) -> None:
+    first = forged_syn(1, mptcp=False)
+    for number, syn in enumerate((first, replace(first, seq=first.seq + 250_000)), start=1):
+        (syn_ack,) = give(scene, syn)
+        ack = third_ack(syn, syn_ack)
+        assert not any(segment.flags & RST for segment in give(scene, ack))
+        assert scene.server.stack.counters["TcpExtSyncookiesRecv"] == number
+        give(scene, replace(ack, flags=RST))
+        (reset,) = give(scene, ack)  # a copy of the third ACK, and of the SYN before it
+        assert reset.flags & RST
+        give(scene, syn)
+        (reset,) = give(scene, ack)
+        assert reset.flags & RST
+
+
 @pytest.mark.parametrize("mode", ["off", "always"])
 def test_mapped_data_without_keys_open_nothing(mode: str) -> None:
     run = make_scene(1, [PATH], syn_cookies=mode)
@@ -196,6 +211,7 @@ def test_what_does_not_complete_a_handshake(changes: dict[str, int], answer: int
     assert len(give(run, *[replace(wrong, **changes)] * 10)) == (10 if answer == RST else 0)
     assert not run.server.stack.connections
     assert listener.half_open == 1
+    assert run.server.stack.flow_states() == {"SYN-RECEIVED": 1}
     give(run, third_ack(syn, syn_ack))
     assert len(run.server.stack.connections) == 1
 

@@ -10,6 +10,7 @@ from experiments.middleboxes import ROWS, judge
 from experiments.mobility import MOMENTS, endpoint_ids
 from experiments.receive_algorithms import read_arrivals
 from experiments.setup_latency import spread
+from experiments.syn_flood import _counted
 from testbed.errors import LabError
 from testbed.experiment import experiment_class, resolve
 from testbed.interop.features import SCENARIOS
@@ -311,3 +312,47 @@ def test_the_kernels_ids_of_an_address():
     assert endpoint_ids(shown, "10.0.1.1") == ["1"]
     assert endpoint_ids(shown, "10.0.2.1") == ["2"]
     assert endpoint_ids("", "10.0.1.1") == []
+
+
+# --- a SYN flood ---------------------------------------------------------------------------------------------
+
+
+def flooded(stack, counters=None, **result):
+    """What is wrong with a point of 200 requests beside a flood of 1000 SYNs that all were heard."""
+    found = experiment("syn-flood", "floods=1000")
+    (point,) = found.points([stack])
+    server = {"TcpInSegs": 2000, "TcpExtSyncookiesSent": 300, "TcpExtSyncookiesRecv": 200} | (counters or {})
+    sides = {"client": {"counters": {"TcpOutSegs": 1000}}, "server": {"counters": server}}
+    measurement = Measurement({}, [], {}, {}, sides)
+    measurement.result.update(
+        {"requests": 200, "succeeded": 200, "failures": {}, "half_open_peak": 1024, **_counted(measurement, 1000)}
+        | result
+    )
+    return found.checks(point, measurement)
+
+
+def test_with_cookies_a_flood_that_is_heard_keeps_nobody_out():
+    assert flooded("python-mptcp") == []
+    lost = {"succeeded": 199, "failures": {"timeout": 1}}
+    assert flooded("python-mptcp", **lost) == ["1 requests were not served in spite of cookies"]
+    assert flooded("python-mptcp", {"TcpInSegs": 1900}, **lost) == []  # the machine did not hear all of it
+    (problem,) = flooded("python-mptcp", {"MPTcpExtMPFallbackTokenInit": 3})
+    assert problem == "cookies cost MPTCP: server: 3 MPFallbackTokenInit"
+    (problem,) = flooded("kernel-tcp", {"TcpExtSyncookiesSent": 0})
+    assert problem.startswith("no cookie was sent")
+
+
+def test_without_cookies_requests_may_be_refused_but_never_altered():
+    without, none = "kernel-tcp+syn_cookies=off", {"TcpExtSyncookiesSent": 0}
+    assert flooded(without, none, succeeded=0, failures={"timeout": 150, "reset": 50}) == []
+    assert flooded(without, none, succeeded=199, failures={"content": 1}) == [
+        "1 requests: what arrived was not what was sent"
+    ]
+    assert flooded(without) == ["300 cookies were sent where there were to be none"]
+    assert len(flooded("kernel-tcp", half_open_peak=3073)) == 1
+
+
+def test_without_a_flood_there_is_nothing_to_leave_cookies_out_for():
+    found = experiment("syn-flood")
+    assert [point.factors["flood_per_s"] for point in found.points(["python-tcp+syn_cookies=off"])] == [1000, 10_000]
+    assert [point.factors["syn"] for point in found.points(["python-tcp"])] == ["none", "mp-capable", "mp-capable"]

@@ -10,10 +10,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address, IPv4Network
+from itertools import islice, repeat
+from random import Random
 
 import pytest
 
-from testbed.loadgen import bulk, client, content, server
+from mptcp_stack.wire import SYN, MpCapable, Packet, decode
+from testbed.loadgen import bulk, client, content, flood, server
 from testbed.loadgen.options import Endpoint
 from testbed.loadgen.summary import describe_ms, percentile
 
@@ -346,3 +350,40 @@ def test_bad_arguments_give_one_line_and_exit_2(program, arguments, message):
     assert finished.returncode == 2
     assert message in finished.stderr
     assert len(finished.stderr.splitlines()) == 1
+
+
+# --- a SYN flood ---------------------------------------------------------------------------------------------
+
+
+def with_header_checksum(packet):
+    """As the kernel sends it."""
+    total = 0xFFFF - int.from_bytes(packet[:20], "big") % 0xFFFF
+    return packet[:10] + total.to_bytes(2, "big") + packet[12:]
+
+
+@pytest.mark.parametrize("mptcp", [False, True])
+def test_a_flood_is_of_syns_that_differ_and_are_whole(mptcp):
+    target, subnet = Endpoint("10.0.1.2", 8080), IPv4Network("10.3.1.128/26")
+    packets = list(islice(flood.Syns(target, subnet, mptcp, Random(1)), 500))
+    assert packets == list(islice(flood.Syns(target, subnet, mptcp, Random(1)), 500))
+    segments = [decode(Packet([with_header_checksum(packet)])) for packet in packets]
+    assert {segment.flags for segment in segments} == {SYN}
+    assert {(segment.dst, segment.dport) for segment in segments} == {(bytes((10, 0, 1, 2)), 8080)}
+    assert {segment.src for segment in segments} == {host.packed for host in map(IPv4Address, subnet)}
+    assert len({(segment.src, segment.sport, segment.seq) for segment in segments}) == 500
+    assert all(segment.options.mptcp == ((MpCapable(1, 1),) if mptcp else ()) for segment in segments)
+
+
+def test_a_flood_keeps_its_rate_and_says_so(capsys):
+    sent, flooding = [], flood.Flood(5000, lead=100)
+
+    def send(packet):
+        sent.append(packet)
+        if len(sent) == 500:
+            flooding.stop()
+
+    flooding.run(repeat(b"SYN"), send)
+    report = flooding.report()
+    assert report["sent"] == len(sent) >= 500
+    assert report["rate_per_s"] <= 5000 * 1.02
+    assert json.loads(capsys.readouterr().out) == {"ready": {"rate_per_s": 5000}}

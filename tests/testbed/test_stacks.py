@@ -67,7 +67,11 @@ def test_a_users_own_class(monkeypatch):
         ("nowhere:Stack", "No module named 'nowhere'"),
         ("testbed.stacks:Nothing", "Nothing"),
         (":x", "stack ':x'"),
-        ("kernel-tcp+sack=off", "stack kernel-tcp takes no settings, but got sack=off"),
+        (
+            "kernel-tcp+sack=off",
+            "stack kernel-tcp: unknown setting 'sack=off'; allowed: syn_cookies=overflow, syn_cookies=off, "
+            "syn_cookies=always",
+        ),
         ("python-mptcp+sack=no+sak=off", "stack python-mptcp: setting 'sak': no such setting; there are"),
     ],
 )
@@ -313,3 +317,11 @@ def test_failed_requests_are_problems():
         "3 of 10 requests were not made in time",
     ]
     assert measure.failure_problems({"requests": 10, "failures": {}, "not_started": 0, "failure": None}) == []
+
+
+def test_a_kernel_stack_has_the_settings_of_ours():
+    assert stacks.create("kernel-tcp+syn_cookies=off").sysctls == {"net.ipv4.tcp_syncookies": "0"}
+    assert stacks.create("kernel-mptcp").sysctls == {"net.ipv4.tcp_syncookies": "1", "net.mptcp.checksum_enabled": "0"}
+    assert stacks.create("kernel-mptcp+dss_checksum=on").sysctls["net.mptcp.checksum_enabled"] == "1"
+    with pytest.raises(LabError, match="unknown setting 'syn_cookies=no'; allowed: syn_cookies=overflow, "):
+        stacks.create("kernel-tcp+syn_cookies=no")

@@ -1,0 +1,111 @@
+"""Requests served, and how long they took, against the rate of a SYN flood that was reached."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from rich import box
+from rich.table import Table
+
+from analysis.load import Run
+from analysis.metrics import summarise
+from analysis.style import COLUMN_WIDTH_IN, look
+
+_WITHOUT = "+syn_cookies=off"
+_BY = ["stack", "syn", "flood_per_s"]
+_REACHED, _HEARD, _SHARE, _HALF_OPEN = "flood_rate_per_s", "heard_share", "served_share", "half_open_peak"
+_MEDIAN, _P95, _MPTCP, _SERVED = "latency_ms_total_p50", "latency_ms_total_p95", "mptcp_connections", "succeeded"
+_STEADY = 0.9
+_RATES = (0, 1000, 10_000, 100_000)
+_SYNS = {"plain": "plain TCP", "mp-capable": "MP_CAPABLE"}
+
+
+def summary(run: Run) -> pd.DataFrame:
+    """Return a row for each stack, kind of SYN and flood: n, mean, least and most share of the requests served.
+
+    With the means of the rate reached, the share of SYNs heard, latencies in ms, connections with MPTCP among those
+    served, and the most handshakes under way at a time.
+    """
+    points = run.passed
+    shares = summarise(points, _BY, _SHARE)
+    means = points.groupby(_BY, sort=False, as_index=False)[[_REACHED, _HEARD, _MEDIAN, _P95, _MPTCP, _SERVED]].mean()
+    return shares.merge(means, on=_BY).merge(points.groupby(_BY, sort=False, as_index=False)[_HALF_OPEN].max(), on=_BY)
+
+
+def draw(run: Run) -> Figure:
+    """Return the figure: the share of requests served above, the median time of those served below."""
+    found = summary(run)
+    syns = [syn for syn in _SYNS if syn in set(found["syn"])]
+    figure = Figure(figsize=(COLUMN_WIDTH_IN * max(1, len(syns)), 3.6))
+    panels = figure.subplots(2, max(1, len(syns)), sharex=True, sharey="row", squeeze=False)
+    for (shares, times), syn in zip(panels.T, syns, strict=True):
+        for stack in run.stacks:
+            # What there was without a flood is where the lines of all kinds begin.
+            rows = found[(found["stack"] == stack) & found["syn"].isin([syn, "none"])].sort_values(_REACHED)
+            _line(shares, rows, stack, 100 * rows["mean"], 100 * rows["min"], 100 * rows["max"])
+            _line(times, rows, stack, rows[_MEDIAN], rows[_MEDIAN], rows[_MEDIAN])
+        shares.set_ylim(-4, 104)
+        times.set_yscale("log")
+        times.set_xscale("symlog", linthresh=_RATES[1], linscale=0.4)
+        times.set_xlim(left=-60)
+        times.set_xticks(_RATES, [f"{rate:,}" for rate in _RATES])
+        times.set_xlim(right=1.3 * max(_RATES[1], found[_REACHED].max()))
+        times.set_xlabel(f"{_SYNS[syn]} SYNs a second of the flood")
+    panels[0][0].set_ylabel("requests served [%]")
+    panels[1][0].set_ylabel("median time [ms]")
+    handles = [
+        Line2D([], [], color=one.color, marker=one.marker, linestyle=one.linestyle, label=one.label)
+        for one in (look(stack) for stack in run.stacks if _WITHOUT not in stack)
+    ]
+    handles.append(
+        Line2D([], [], color="#777777", marker="o", fillstyle="none", linestyle=":", label="without cookies")
+    )
+    figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.0)
+    return figure
+
+
+def _line(axes: Axes, rows: pd.DataFrame, stack: str, mean: pd.Series, low: pd.Series, high: pd.Series) -> None:
+    """Draw one stack, hollow and dotted where it has no cookies; bars from the least to the most of all times."""
+    one, without = look(stack.removesuffix(_WITHOUT)), _WITHOUT in stack
+    axes.errorbar(
+        rows[_REACHED], mean, yerr=[mean - low, high - mean], color=one.color, marker=one.marker,
+        linestyle=":" if without else one.linestyle, fillstyle="none" if without else "full", capsize=2, linewidth=1,
+    )  # fmt: skip
+
+
+def table(run: Run) -> Table:
+    """Return the same numbers, and what the stack heard of the flood, kept of it, and made MPTCP beside it.
+
+    Floods are in SYNs a second; ! marks one that was much slower than what was asked for.
+    """
+    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    result.add_column("stack", no_wrap=True)
+    result.add_column("SYNs", no_wrap=True)
+    for heading in ("asked", "reached", "heard%", "served%", "p50 ms", "p95 ms", "MPTCP%", "half-open", "n"):
+        result.add_column(heading, justify="right", no_wrap=True)
+    for row in summary(run).to_dict("records"):
+        slow = "!" if row[_REACHED] < _STEADY * row["flood_per_s"] else ""
+        result.add_row(
+            _label(row["stack"]), row["syn"], f"{row['flood_per_s']:,}", f"{row[_REACHED]:,.0f}{slow}",
+            f"{100 * row[_HEARD]:.0f}", f"{100 * row['mean']:.0f} ± {100 * row['sd']:.0f}",
+            _number(row[_MEDIAN]), _number(row[_P95]), _mptcp(row), f"{row[_HALF_OPEN]:.0f}", f"{row['n']}",
+        )  # fmt: skip
+    return result
+
+
+def _number(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.1f}"
+
+
+def _mptcp(row: dict[str, float]) -> str:
+    """Return how many of the connections that were served were MPTCP; nothing where none was to be."""
+    if "mptcp" not in str(row["stack"]) or not row[_SERVED]:
+        return ""
+    return f"{min(100, 100 * row[_MPTCP] / row[_SERVED]):.0f}"
+
+
+def _label(stack: str) -> str:
+    name, *settings = stack.split("+")
+    return ", ".join([look(name).label, *("no cookies" if f"+{one}" == _WITHOUT else one for one in settings)])
