@@ -31,7 +31,7 @@ def over_reference(run: Run) -> pd.DataFrame:
     rates = summary(run)
     rates = rates[rates["generator"] == OURS]
     rates = rates.assign(ratio=ratio_to(rates, rates["stack"] == REFERENCE, ["size_bytes"]))
-    return rates.pivot(index="size_bytes", columns="stack", values="ratio")[run.stacks]
+    return rates.pivot(index="size_bytes", columns="stack", values="ratio").reindex(columns=run.stacks)
 
 
 def draw(run: Run) -> Figure:

@@ -44,8 +44,8 @@ notebooks.say(
 # - The papers ran many flows for minutes on hosts of their own. Here one run lasts seconds at quick scale, and what
 #   two connections get of each other is then still a matter of who lost a packet first: look at n and at the spread
 #   before you rank LIA, OLIA and BALIA, and at paper scale (`--scale paper`) before you quote any.
-# - The share of uncoupled subflows is below two to one where the queue is short: both subflows have the same
-#   round-trip time, fill the queue together and often lose together.
+# - Two to one is what uncoupled subflows would get if losses met each connection by itself. Here all three share one
+#   queue at nearly one round-trip time and often lose together: a single run may be well off, either way.
 # - Linux has no coupled congestion control for its MPTCP: every subflow there runs the system's own, so its row
 #   belongs beside our uncoupled one.
 #

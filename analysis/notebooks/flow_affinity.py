@@ -31,6 +31,7 @@ notebooks.figure(run)
 
 # %%
 shares = flow_affinity.summary(run, "home_percent").pivot(index="stack", columns="steering", values="mean")
+shares = shares.reindex(index=run.stacks, columns=list(flow_affinity.STEERING))
 notebooks.say(
     *(
         f"`{stack}`: on the application's core were "
@@ -43,8 +44,8 @@ notebooks.say(
 # %% [markdown]
 # ## Why they differ
 #
-# - What the talk is about shows in the left panel: under RPS a hash decides, and subflows of one connection scatter;
-#   with MPTCP-aware steering all are on the application's core.
+# - What the talk is about shows in the left panel: under RPS a hash decides, which with two cores is a coin tossed
+#   for each subflow (its dots lie at 0 and 100 %); with MPTCP-aware steering all are on the application's core.
 # - Linux has had this since 6.18: it records every subflow in RFS's table when the application receives. On such a
 #   kernel plain RFS and MPTCP-aware steering should look alike, and the talk's problem is solved; on an older one RFS
 #   should look like RPS for kernel MPTCP.
