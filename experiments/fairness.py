@@ -7,11 +7,8 @@ which both connections ran, after a first part in which they find their rates.
 
 from __future__ import annotations
 
-import csv
-from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -22,14 +19,13 @@ from testbed.stacks import create
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import TIMELINE, BulkLoad, Measurement, bulk
 from testbed.stacks.process import announced_ready, running
+from testbed.stacks.timeline import rate_bps, read_timeline
 from testbed.units import RateBps, SizeBytes, TimeNs
 
 COMPETITOR_PORT = 5002
 COMPETITOR_TIMELINE = "competitor-timeline.csv"
 _COMPETITOR_EXTRA_S = 10.0
 UNCOUPLED = ("reno", "cubic")
-Timeline = tuple[list[int], list[int]]
-"""Times in ns and bytes received until then."""
 
 
 class FairnessParameters(Parameters):
@@ -77,12 +73,12 @@ class Fairness(Experiment[FairnessParameters]):
         congestion = bench.stack.congestion if bench.stack.congestion in UNCOUPLED else UNCOUPLED[0]
         with self._competitor(bench, congestion):
             measurement = bench.measure(bulk, BulkLoad("download", limit_seconds=self.parameters.seconds))
-        ours, theirs = (_read(bench.directory / name) for name in (TIMELINE, COMPETITOR_TIMELINE))
+        ours, theirs = (read_timeline(bench.directory / name) for name in (TIMELINE, COMPETITOR_TIMELINE))
         begin_ns = max(ours[0][0], theirs[0][0]) + round(self.parameters.settle_seconds * 1e9)
         end_ns = min(ours[0][-1], theirs[0][-1])
         if end_ns <= begin_ns:
             raise LabError("the two transfers did not run at the same time", 1)
-        rates = [_rate_bps(timeline, begin_ns, end_ns) for timeline in (ours, theirs)]
+        rates = [rate_bps(timeline, begin_ns, end_ns) for timeline in (ours, theirs)]
         measurement.result.update(
             competitor_congestion=congestion,
             compared_s=round((end_ns - begin_ns) / 1e9, 3),
@@ -129,16 +125,3 @@ def jain_index(rates: Sequence[float]) -> float:
     """Return Jain's index of `rates`: 1 when all are equal, 1/n when one has everything."""
     squares = sum(rate * rate for rate in rates)
     return sum(rates) ** 2 / (len(rates) * squares) if squares else 0.0
-
-
-def _read(path: Path) -> Timeline:
-    # The last line may be cut off: its program was ended.
-    rows = list(csv.reader(path.read_text().rpartition("\n")[0].splitlines()))[1:]
-    return [int(time_ns) for time_ns, _ in rows], [int(received) for _, received in rows]
-
-
-def _rate_bps(timeline: Timeline, begin_ns: int, end_ns: int) -> float:
-    times, received = timeline
-    first, last = (min(bisect_left(times, moment), len(times) - 1) for moment in (begin_ns, end_ns))
-    elapsed_ns = times[last] - times[first]
-    return (received[last] - received[first]) * 8e9 / elapsed_ns if elapsed_ns else 0.0

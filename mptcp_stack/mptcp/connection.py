@@ -90,7 +90,7 @@ class Connection:
         self.fallback = Fallback(self)
         self.departed: frozenset[bytes] = frozenset()
         self._readable_queued = False
-        self._wants_room = False
+        self.wants_room = False
         self._keep_alive = host.config.keep_alive
 
     # --- opening
@@ -271,7 +271,7 @@ class Connection:
         view = memoryview(data).cast("B")
         taken = min(len(view), self.send_space)
         if taken < len(view):
-            self._wants_room = True
+            self.wants_room = True
         if taken:
             self.sending.queue.append(view[:taken])
             self.wake()
@@ -279,7 +279,7 @@ class Connection:
 
     def want_room(self) -> None:
         """Have a ``Writable`` when there is room again; ``send`` asks for it when it takes less than it was given."""
-        self._wants_room = True
+        self.wants_room = True
 
     def peek(self, limit: int) -> Chunks:
         """As ``receive``, but what it gives stays there."""
@@ -450,12 +450,12 @@ class Connection:
 
     def data_acked(self, now: int) -> None:
         """The peer has acknowledged more of our stream."""
-        if self._wants_room:
+        if self.wants_room:
             buffer, base = self.sending.buffer, self.sending.queue.base
             if base >= buffer.next_look:
                 buffer.look(base, self.subflows)
             if self.send_space >= buffer.capacity_bytes // 4:
-                self._wants_room = False
+                self.wants_room = False
                 self.host.emit(Writable(self))
         self.closing.check_data(now)
 

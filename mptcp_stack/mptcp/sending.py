@@ -6,7 +6,7 @@ from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.blocking import Blocking, Reinjection, outstanding
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
-from mptcp_stack.mptcp.send_buffer import SendBuffer
+from mptcp_stack.mptcp.send_buffer import SendBuffer, needed_bytes
 from mptcp_stack.mptcp.small_writes import SmallWrites
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
@@ -92,6 +92,8 @@ class Sending:
             self._send_copies(now)
         if self.queue.next < self.queue.end:
             self._send_new(now)
+        elif connection.wants_room:
+            self._relieve(now)
         if self.fin is not None and not self.fin_sent and self.queue.next == self.queue.end:
             self._send_fin(now)
 
@@ -161,7 +163,7 @@ class Sending:
         return mapping._replace(checksum=mapping.checksum_of(chunks))
 
     def _relieve(self, now: int) -> None:
-        """The peer's window is full."""
+        """The peer's window is full, or our buffer: all is sent, and nothing more can be until the oldest arrives."""
         oldest = self._blocking.relieve(self.queue.base, now)
         if oldest is not None:
             self._reinjections[oldest.dsn] = oldest
@@ -178,7 +180,23 @@ class Sending:
             candidates = _without_backups(candidates, subflows)
         if any(subflow.distrusted_until_ns > now for subflow in candidates):
             candidates = _without_distrusted(candidates, subflows, now)
-        return scheduler.select(candidates, wanted) if candidates else None
+        chosen = scheduler.select(candidates, wanted) if candidates else None
+        if chosen is not None and scheduler.patient and self._waiting_pays(chosen, origin, now):
+            return None
+        return chosen
+
+    def _waiting_pays(self, chosen: Subflow, origin: Subflow | None, now: int) -> bool:
+        """Whether pace alone holds up a subflow over which data would be there before those over ``chosen``.
+
+        Only where buffers are too small for all subflows together: there, what is on a slow one soon stops the others.
+        """
+        if min(self.window_bytes, self.buffer.capacity_bytes) >= needed_bytes(self._connection.subflows):
+            return False
+        return any(
+            (wait_ns := subflow.pace_wait_ns(now)) and 2 * wait_ns + subflow.srtt_ns < chosen.srtt_ns
+            for subflow in self._connection.subflows
+            if not (subflow is origin or subflow.backup or subflow.failing)
+        )
 
     def _send_fin(self, now: int) -> None:
         connection = self._connection

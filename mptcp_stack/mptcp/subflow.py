@@ -181,6 +181,10 @@ class Subflow:
         room = sender.room(now)
         return room >= min(wanted, sender.mss) or (room > 0 and not sender.is_silly(room))
 
+    def pace_wait_ns(self, now: int) -> int:
+        """How long its pace keeps back data that its congestion window allows; 0: not at all, or that does not."""
+        return self.endpoint.sender.pace_wait_ns(now) if self.usable else 0
+
     # --- options out
 
     def handshake_options(self) -> tuple[MptcpOption, ...]:

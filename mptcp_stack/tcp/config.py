@@ -30,6 +30,9 @@ class TcpConfig:
     """Explicit congestion notification (RFC 3168): "off", "accept" if the peer asks for it, or "on", ask for it."""
     pacing: bool = True
     """Spread a window over the round trip on paths slower than a super-segment a millisecond."""
+    cwnd_capping: bool = False
+    """Let no congestion window grow while a round trip takes more than twice the shortest one (NSDI 2012, section
+    4.2): more would only wait in a deep buffer on the way."""
     delayed_ack_ns: int = 40 * MILLISECOND_NS
     time_wait_ns: int = 60 * SECOND_NS
     fin_timeout_ns: int = 60 * SECOND_NS

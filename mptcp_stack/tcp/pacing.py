@@ -28,6 +28,10 @@ class Pacer:
         self._timer.set_earlier(self._next_ns)
         return True
 
+    def wait_ns(self, now: int) -> int:
+        """How long it still holds, 0 if it does not."""
+        return max(0, self._next_ns - now)
+
     def sent(self, size: int, srtt_ns: int, now: int) -> None:
         """``size`` bytes left at ``now``, on a path whose rate the window and ``srtt_ns`` tell."""
         control = self._control

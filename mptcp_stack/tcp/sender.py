@@ -14,6 +14,8 @@ from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 
 _MINIMUM_PROBE_NS = 10_000_000
 _SUSPICIOUS_TIMEOUTS = 3
+_CAPPED_ROUND_TRIPS = 2
+"""With ``cwnd_capping`` the path's buffer holds about as much as the path itself."""
 _BURST_NS = 1_000_000
 """A burst is at most what the path carries in this time (but two segments), as Linux sizes its super-segments."""
 
@@ -129,6 +131,13 @@ class Sender:
         if self._pacer.holds(now):
             return 0
         return max(0, min(by_congestion, by_peer))
+
+    def pace_wait_ns(self, now: int) -> int:
+        """How long pace keeps back a full segment that the window allows; 0: not at all, or that does not."""
+        scoreboard = self.scoreboard
+        if self.recovery.window - scoreboard.in_flight < self.mss or scoreboard.next_lost() is not None:
+            return 0
+        return self._pacer.wait_ns(now)
 
     def is_silly(self, size: int) -> bool:
         """Whether to wait for more room than ``size`` bytes (RFC 9293 section 3.8.6.2.1), while no probe is out."""
@@ -268,6 +277,8 @@ class Sender:
             self._round_end = self.scoreboard.next
             control.round_trip += 1
         if not delivered_bytes or self.recovery.phase is Phase.RECOVERY:
+            return
+        if self._config.cwnd_capping and self.rtt.latest_ns > _CAPPED_ROUND_TRIPS * self.rtt.minimum_ns:
             return
         full = self.scoreboard.una <= self._full_until or flight > control.cwnd - self.mss
         if full or (control.in_slow_start and 2 * flight >= control.cwnd):

@@ -202,6 +202,40 @@ RUNS = {
         ),
         "Python MPTCP              mp-capable  10,000   8,000!     100   50 ± 0     2.0     4.5      75       1025  2",
     ),
+    "receive_buffer": (
+        {},
+        rows(
+            *(
+                {"stack": stack, "path": path, "buffer_kb": buffer_kb, "goodput_bps": bps + buffer_kb}
+                for stack, path, bps in (
+                    ("kernel-tcp", "WiFi", 7_600_000),
+                    ("kernel-tcp", "3G", 1_900_000),
+                    ("python-mptcp", "both", 9_100_000),
+                    ("python-mptcp+penalisation=off", "both", 6_100_000),
+                    ("python-mptcp+scheduler=blest", "both", 8_100_000),
+                )
+                for buffer_kb in (50, 1000)
+            )
+        ),
+        "Python MPTCP, with 1, 2        9.10±0.00  9.10±0.00  2",
+    ),
+    "app_latency": (
+        {},
+        rows(
+            *(
+                {
+                    "stack": stack,
+                    "path": path,
+                    "buffer_kb": buffer_kb,
+                    "download_frames": 900,
+                    **{f"download_delay_ms_p{percentile}": 100 + percentile for percentile in (50, 95, 99, 100)},
+                }
+                for stack, path in (("kernel-tcp", "3G"), ("python-mptcp", "both"))
+                for buffer_kb in (200, 1000)
+            )
+        ),
+        "200  Python MPTCP, with 1, 2         150      195      199          200    1800  2",
+    ),
     "time_wait": (
         {"requests": 1000},
         rows(

@@ -142,7 +142,7 @@ def test_redundant_does_not_notice_that_a_path_dies() -> None:
 
 
 def test_blest_leaves_the_slow_path_idle_when_the_window_is_small() -> None:
-    assert goodput_bps(80_000, scheduler="blest", **NEITHER) > 1.1 * goodput_bps(80_000, **NEITHER)
+    assert goodput_bps(150_000, scheduler="blest", **NEITHER) > 1.06 * goodput_bps(150_000, **NEITHER)
 
 
 def test_ecf_does_not_wait_for_the_slow_path_at_the_end() -> None:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments.fairness import _rate_bps, _read, jain_index
+from experiments.fairness import jain_index
 from experiments.interop import cells_of
 from experiments.middleboxes import ROWS, judge
 from experiments.mobility import MOMENTS, endpoint_ids
@@ -18,6 +18,7 @@ from testbed.interop.run import select
 from testbed.middleboxes.registry import validated
 from testbed.receive_queues import ALGORITHMS
 from testbed.stacks.measure import Measurement
+from testbed.stacks.timeline import rate_bps, read_timeline
 
 
 def experiment(name, *settings):
@@ -96,7 +97,7 @@ def test_rates_are_those_between_two_moments(tmp_path):
     path = tmp_path / "timeline.csv"
     rows = "".join(f"{second * 10**9},{second * second * 1000}\n" for second in range(6))
     path.write_text("time_ns,received_bytes\n" + rows + "6000000000,36")  # cut off in the middle of a number
-    assert _rate_bps(_read(path), 2 * 10**9, 4 * 10**9) == (16_000 - 4_000) * 8 / 2
+    assert rate_bps(read_timeline(path), 2 * 10**9, 4 * 10**9) == (16_000 - 4_000) * 8 / 2
 
 
 def test_a_bottleneck_that_was_none_is_noticed():

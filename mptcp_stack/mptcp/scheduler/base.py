@@ -37,6 +37,8 @@ class Scheduler(ABC):
     name = ""
     uses_backups = False
     """Be offered backup subflows also while a regular one answers, which RFC 8684 section 3.3.8 advises against."""
+    patient = False
+    """With small buffers, leave the selected subflow idle while pace alone holds up one that is sooner there."""
     redundant = False
     """What it sends on one subflow is sent on every other one as well, as fast as that one can."""
 

@@ -10,6 +10,7 @@ class LowestRtt(Scheduler):
     """Smallest smoothed RTT first, as in Linux since its first MPTCP."""
 
     name = "lowest-rtt"
+    patient = True
 
     def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
         return min(subflows, key=lambda subflow: subflow.srtt_ns)

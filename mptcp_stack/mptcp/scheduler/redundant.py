@@ -8,3 +8,4 @@ class Redundant(LowestRtt):
 
     name = "redundant"
     redundant = True
+    patient = False
