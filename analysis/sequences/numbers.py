@@ -29,6 +29,15 @@ class Ranges:
         place = bisect_right(self._ends, start)
         return place < len(self._starts) and self._starts[place] < end
 
+    def parts(self, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
+        """Return (start, end, whether in the set) of the parts of a range that are in the set or not."""
+        place = bisect_right(self._ends, start)
+        while start < end:
+            begins = self._starts[place] if place < len(self._starts) else end
+            until, inside = (min(begins, end), False) if start < begins else (min(self._ends[place], end), True)
+            yield start, until, inside
+            start, place = until, place + inside
+
     def add(self, start: int, end: int) -> None:
         """Add the numbers from `start` to before `end`."""
         first, last = bisect_left(self._ends, start), bisect_right(self._starts, end)

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1, sha256
+from itertools import chain
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -228,12 +229,13 @@ class _Tracer:
             return
         kind = self._kind_by_ssn(ssn, segment.payload_bytes, sending)
         for place, dsn, length_bytes in sending.mappings.pieces(ssn, segment.payload_bytes):
-            shown = kind
-            if dsn is not None:
-                if kind != sequences.RETRANSMITTED and self._elsewhere(dsn, length_bytes, sending):
-                    shown = sequences.REINJECTED
-                sending.dsns.add(dsn, dsn + length_bytes)
-            yield shown, place, dsn, length_bytes
+            if dsn is None:
+                yield kind, place, None, length_bytes
+                continue
+            for start, end, elsewhere in self._elsewhere(dsn, dsn + length_bytes, sending):
+                shown = sequences.REINJECTED if elsewhere and kind != sequences.RETRANSMITTED else kind
+                yield shown, place + start - dsn, start, end - start
+            sending.dsns.add(dsn, dsn + length_bytes)
         sending.ssns.add(ssn, ssn + segment.payload_bytes)
 
     def _map(self, segment: Segment, sending: _Sending) -> int | None:
@@ -263,9 +265,14 @@ class _Tracer:
             return sequences.RETRANSMITTED
         return sequences.LATE if ssn < sending.ssns.end else sequences.DATA
 
-    def _elsewhere(self, dsn: int, length_bytes: int, sending: _Sending) -> bool:
-        others = (other for other in self._sending if other is not sending)
-        return any(other.dsns.overlaps(dsn, dsn + length_bytes) for other in others)
+    def _elsewhere(self, start: int, end: int, sending: _Sending) -> Iterator[tuple[int, int, bool]]:
+        """Return the parts of a range of data, and whether another subflow has sent them."""
+        parts = [(start, end, False)]
+        for other in self._sending:
+            if other is not sending:
+                cut = ([part] if part[2] else other.dsns.parts(part[0], part[1]) for part in parts)
+                parts = list(chain.from_iterable(cut))
+        return iter(parts)
 
     def _received(self, segment: Segment, subflow: Subflow, sending: _Sending) -> Iterator[tuple[Any, ...]]:
         """Return what the peer of the sender says."""

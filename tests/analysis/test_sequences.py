@@ -348,6 +348,12 @@ def test_ranges_are_a_set(parts: list[tuple[int, int]]) -> None:
     ranges, numbers = Ranges(), set()
     for start, length in parts:
         assert ranges.overlaps(start, start + length) == bool(numbers & set(range(start, start + length)))
+        parts = [
+            (number, inside)
+            for begin, end, inside in ranges.parts(start, start + length)
+            for number in range(begin, end)
+        ]
+        assert parts == [(number, number in numbers) for number in range(start, start + length)]
         ranges.add(start, start + length)
         numbers |= set(range(start, start + length))
     assert ranges.end == max(numbers, default=-1) + 1
