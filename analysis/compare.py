@@ -1,8 +1,8 @@
 """Two runs of one experiment, point by point: whether the second repeats the first.
 
-Each result has a difference of means with its 95 % interval (Student's t for unequal variances, Welch 1947). Of many
-results one in twenty is outside its own interval by chance; a run is not repeated when one is outside the interval that
-holds for all of them together (Bonferroni).
+A repetition has the same seed in both runs, so that what the seed decides is the same, too: compared are repetitions
+in pairs. Their mean difference has a 95 % interval (Student's t). Of many results one in twenty is outside its own by
+chance; a run is not repeated when one is outside the interval that holds for all of them together (Bonferroni).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import zip_longest
 from typing import Any
 
 import pandas as pd
@@ -24,7 +23,7 @@ EQUAL, WITHIN, CHANCE, DIFFERENT, UNKNOWN, MISSING = "equal", "within", "chance"
 REPEATED = (EQUAL, WITHIN, CHANCE)
 MEANINGS = {
     EQUAL: "the same numbers in both runs",
-    WITHIN: "the difference is within its 95 % interval",
+    WITHIN: "the mean difference of repetitions with the same seed is within its 95 % interval",
     CHANCE: "outside its own interval, but not outside that for all results together",
     DIFFERENT: "outside the interval for all results together",
     UNKNOWN: "not the same, and a single repetition has no interval (--set repetitions=3)",
@@ -39,7 +38,7 @@ class Incomparable(Exception):
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two samples: the second mean less the first, half of the 95 % interval, the chance of more without cause."""
+    """The mean difference, half of its 95 % interval, the probability of as much when there is none."""
 
     value: float
     half_width: float
@@ -76,6 +75,8 @@ def compare(a: Run, b: Run) -> pd.DataFrame:
     if not shared:
         raise Incomparable(f"{a.path}, {b.path}: no stack is in both")
     rows = [row for stack in shared for row in _rows(_of(a, stack), _of(b, stack), factors, _metrics(a, b))]
+    if not rows:
+        raise Incomparable(f"{a.path}, {b.path}: no point of either has passed")
     frame = pd.DataFrame(rows)
     corrected = _RISK / max(1, int(frame["probability"].notna().sum()))
     outside = frame["verdict"] == CHANCE
@@ -83,23 +84,21 @@ def compare(a: Run, b: Run) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame, title: str) -> Table:
-    """Return the comparison for a terminal."""
+    """Return the comparison for a terminal; the metric is in the title when there is one alone."""
     columns = list(frame.columns)
-    factors = columns[: columns.index("metric")]
+    names = columns[: columns.index("metric") + 1]
+    if frame["metric"].nunique() == 1:
+        title = f"{title}\n{names.pop()}: {frame['metric'].iloc[0]}"
     result = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in (*factors, "metric"):
-        result.add_column(heading)
+    for heading in names:
+        result.add_column(heading, overflow="fold")
     for heading in ("A", "B", "n", "B - A", "95 %"):
         result.add_column(heading, justify="right", no_wrap=True)
-    result.add_column("verdict")
+    result.add_column("verdict", no_wrap=True)
     for row in frame.to_dict("records"):
         n = f"{row['n_a']}" if row["n_a"] == row["n_b"] else f"{row['n_a']}/{row['n_b']}"
-        differs = pd.notna(row["difference"])
-        result.add_row(
-            *(str(row[name]) for name in (*factors, "metric")), _mean(row, "a"), _mean(row, "b"), n,
-            f"{row['difference']:+.4g}" if differs else "",
-            f"± {row['half_width']:.3g}" if differs and math.isfinite(row["half_width"]) else "", row["verdict"],
-        )  # fmt: skip
+        shown = [f"{row[name]}" for name in names]
+        result.add_row(*shown, _mean(row, "a"), _mean(row, "b"), n, *_interval(row), row["verdict"])
     return result
 
 
@@ -112,18 +111,15 @@ def origin(run: Run) -> str:
     return f"{run.path}, {last['began'][:16]}, commit {', '.join(commits)}, {machine}".rstrip(" ,")
 
 
-def difference(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Compare two samples. One of a single value has no spread: the interval is infinite."""
-    value = _mean_of(b) - _mean_of(a)
-    if min(len(a), len(b)) < 2:
+def difference(changes: Sequence[float]) -> Difference:
+    """Return the mean of the differences of pairs. One alone has no spread: the interval is infinite."""
+    value, pairs = _mean_of(changes), len(changes)
+    if pairs < 2:
         return Difference(value, math.inf, math.nan)
-    variances = [_variance(sample) / len(sample) for sample in (a, b)]
-    error = math.sqrt(sum(variances))
+    error = math.sqrt(_variance(changes) / pairs)
     if not error:
-        return Difference(value, 0.0, 1.0 if not value else 0.0)
-    parts = (variance**2 / (len(sample) - 1) for variance, sample in zip(variances, (a, b), strict=True))
-    freedom = sum(variances) ** 2 / sum(parts)
-    return Difference(value, _quantile(freedom) * error, tail(abs(value) / error, freedom))
+        return Difference(value, 0.0, 0.0 if value else 1.0)
+    return Difference(value, _quantile(pairs - 1) * error, tail(abs(value) / error, pairs - 1))
 
 
 def tail(t: float, freedom: float) -> float:
@@ -151,28 +147,30 @@ def _rows(a: pd.DataFrame, b: pd.DataFrame, factors: list[str], metrics: Sequenc
     for point in dict.fromkeys([*groups[0], *groups[1]]):
         passed = [_passed(group.get(point)) for group in groups]
         for metric in metrics:
-            samples = [list(one[metric].dropna()) if metric in one else [] for one in passed]
+            samples = [one[metric].dropna().to_dict() if metric in one else {} for one in passed]
             if any(samples):
                 name = dict(zip(factors, point, strict=True))
                 yield name | {"metric": metric} | _judge(*samples)
 
 
-def _judge(a: list[Any], b: list[Any]) -> dict[str, Any]:
-    """Return what a row says of two samples."""
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in [*a, *b])
+def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what a row says of values by repetition."""
+    values = [*a.values(), *b.values()]
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     row: dict[str, Any] = {}
-    for name, sample in (("a", a), ("b", b)):
+    for name, sample in (("a", [*a.values()]), ("b", [*b.values()])):
         shown = _mean_of(sample) if numbers else " ".join(sorted(map(str, set(sample))))
         spread = math.sqrt(_variance(sample)) if numbers and len(sample) > 1 else math.nan
         row |= {f"mean_{name}": shown if sample else math.nan, f"sd_{name}": spread, f"n_{name}": len(sample)}
     row |= dict.fromkeys(("difference", "half_width", "probability"), math.nan)
-    if not a or not b:
+    pairs = [(a[repetition], b[repetition]) for repetition in a if repetition in b]
+    if not pairs:
         return row | {"verdict": MISSING}
-    if all(one == other for one, other in zip_longest(a, b)):
+    if all(first == second for first, second in pairs):
         return row | {"verdict": EQUAL}
     if not numbers:
-        return row | {"verdict": DIFFERENT if set(a) != set(b) else WITHIN}
-    found = difference(a, b)
+        return row | {"verdict": DIFFERENT}
+    found = difference([second - first for first, second in pairs])
     row |= {"difference": found.value, "half_width": found.half_width, "probability": found.probability}
     if math.isinf(found.half_width):
         return row | {"verdict": UNKNOWN}
@@ -186,13 +184,14 @@ def _factors(points: pd.DataFrame) -> list[str]:
 
 
 def _metrics(a: Run, b: Run) -> Sequence[str]:
-    """Return the results that the figure shows (its METRICS), or all numbers when it names none."""
+    """Return the results that the figure shows (its METRICS); when it names none all numbers, or all words."""
     named = getattr(import_module(f"analysis.figures.{a.manifest['figure']}"), "METRICS", ())
     if named:
         return list(named)
     columns = list(a.points.columns)
     results = columns[columns.index("why") + 1 :]
-    return [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name != "began_ns"]
+    numbers = [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name != "began_ns"]
+    return numbers or results
 
 
 def _of(run: Run, stack: str) -> pd.DataFrame:
@@ -200,7 +199,15 @@ def _of(run: Run, stack: str) -> pd.DataFrame:
 
 
 def _passed(points: pd.DataFrame | None) -> pd.DataFrame:
-    return pd.DataFrame() if points is None else points[points["outcome"] == "passed"].sort_values("repetition")
+    return pd.DataFrame() if points is None else points[points["outcome"] == "passed"].set_index("repetition")
+
+
+def _interval(row: Mapping[Any, Any]) -> tuple[str, str]:
+    """Return difference and half of its interval as text."""
+    if pd.isna(row["difference"]):
+        return "", ""
+    half = f"±{_short(row['half_width'])}" if math.isfinite(row["half_width"]) else "?"
+    return f"{'+' if row['difference'] > 0 else ''}{_short(row['difference'])}", half
 
 
 def _mean(row: Mapping[Any, Any], name: str) -> str:
@@ -209,7 +216,15 @@ def _mean(row: Mapping[Any, Any], name: str) -> str:
         return mean
     if pd.isna(mean):
         return "-"
-    return f"{mean:.4g}" + (f" ± {spread:.2g}" if pd.notna(spread) else "")
+    return _short(mean) + (f"±{_short(spread)}" if pd.notna(spread) else "")
+
+
+def _short(number: float) -> str:
+    """Return a number with three digits and a prefix of SI where it is large."""
+    for factor, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= factor:
+            return f"{number / factor:.3g}{prefix}"
+    return f"{number:.3g}"
 
 
 def _mean_of(sample: Sequence[float]) -> float:
