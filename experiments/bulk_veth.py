@@ -36,6 +36,11 @@ class BulkVeth(Experiment[BulkParameters]):
     topology = "two-paths"
     stacks = ("kernel-mptcp", "python-mptcp")
     figure = "bulk_veth"
+    limits = (
+        "There is no network card: packets pass between two virtual interfaces of one machine, and sender, "
+        "receiver and the kernel's forwarding share its cores, two where this was made. The rates are what these "
+        "stacks cost in processor time, not what they would give on a wire."
+    )
     scales: ClassVar[Mapping[str, BulkParameters]] = {
         "quick": BulkParameters(repetitions=3, seconds=4),
         "paper": BulkParameters(repetitions=10, seconds=20),

@@ -58,6 +58,12 @@ class FlowAffinity(Experiment[FlowAffinityParameters]):
     stacks = ("kernel-tcp", "kernel-mptcp", "python-mptcp")
     figure = "flow_affinity"
     collectors = ("tracepoints+events=net:netif_receive_skb", "softnet", "cpu+interval=200ms")
+    limits = (
+        "The talk steered flows between the cores of servers with cards of 10 Gbit/s and several queues, and "
+        "counted cache misses. Here virtual links have no queues of a card, there are two cores, and virtual "
+        "machines rarely have hardware counters: where the packets went can be shown, what that saves in caches "
+        "hardly."
+    )
     scales: ClassVar[Mapping[str, FlowAffinityParameters]] = {
         "quick": FlowAffinityParameters(repetitions=3, seconds=2),
         "paper": FlowAffinityParameters(repetitions=10, seconds=10),

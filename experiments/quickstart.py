@@ -1,4 +1,7 @@
-"""The first experiment to run: micro-flows of three sizes over every stack, in a few minutes."""
+"""The first experiment to run: micro-flows of three sizes over every stack, in a few minutes.
+
+It is `ab-microflows` in short, with links of 50 Mbit/s, all alike.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,14 @@ class Quickstart(AbMicroflows):
 
     name = "quickstart"
     title = "Quickstart: requests per second by response size"
+    short_of = AbMicroflows.name
     scales: ClassVar[Mapping[str, MicroflowParameters]] = {
         "quick": MicroflowParameters(
             repetitions=2,
             sizes_bytes=(1_000, 30_000, 300_000),
             ab_sizes_bytes=(1_000, 30_000),
             requests=2_000,
-            limit=18_000_000,
+            seconds=4,
             concurrency=100,
             rate=50_000_000,
             queue=500_000,

@@ -41,6 +41,10 @@ class TimeWait(Experiment[TimeWaitParameters]):
     topology = "two-paths"
     stacks = ("kernel-tcp", "kernel-mptcp", "python-mptcp", "python-mptcp+passive_close=off")
     figure = "time_wait"
+    limits = (
+        "A thousand connections, not the tens of thousands of a busy server, and a server that always closes "
+        "first. Counted right after the last request, before the first of them leaves TIME-WAIT."
+    )
     scales: ClassVar[Mapping[str, TimeWaitParameters]] = {
         "quick": TimeWaitParameters(repetitions=1),
         "paper": TimeWaitParameters(repetitions=5),

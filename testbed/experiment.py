@@ -135,6 +135,8 @@ class Experiment(ABC, Generic[P]):
     """What the laboratory cannot reach of the setting that is repeated, and what was scaled; for the report."""
     scales: ClassVar[Mapping[str, Parameters]]
     """Values of all parameters by name of the scale; the first one is the default."""
+    short_of: ClassVar[str] = ""
+    """The experiment of which this one is a short form, with the same figure: running all leaves it out."""
     collectors: ClassVar[tuple[str, ...]] = ()
     """Collectors that every point needs: it does not pass without them (see testbed.collectors)."""
 

@@ -58,6 +58,8 @@ notebooks.say(
 # - A response that is through before the second subflow has joined is a TCP connection with more work; one that ends
 #   soon after is little more.
 # - Kernel MPTCP here is the upstream one (since Linux 5.6), not the talk's implementation.
+# - At 2 x 1 Gbit/s the links carry more than two cores can serve from Python: points marked as processor-bound say what
+#   a stack costs, not what the links give.
 # - A Linux bond sends packets in turn over equal links. On unequal ones that reorders all of them and follows the
 #   slower link.
 #

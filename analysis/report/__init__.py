@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -24,11 +24,12 @@ _TEMPLATE = "report.html.j2"
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: headings, and rows of texts; `left` says which columns hold words."""
+    """A table: headings, and rows of texts; `left` says which columns hold words, `notes` are the lines below it."""
 
     headings: list[str]
     rows: list[list[str]]
     left: list[bool]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ def _grid(table: Table) -> Grid:
         [str(column.header) for column in columns],
         [list(row) for row in zip(*cells, strict=True)],
         [column.justify == "left" for column in columns],
+        str(table.caption or "").splitlines(),
     )
 
 

@@ -1,7 +1,8 @@
 """Queues: more packets than fit are sent faster than the link carries them; those that arrive have found room.
 
 Of what arrives, a part left the queue while the others came: the rate times the time that took. What is
-left is the queue's depth.
+left is the queue's depth. Where this machine cannot send much faster than the link carries, and nothing is dropped, it
+stays unknown; that the kernel has the depth as asked was read back when the link was made.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from testbed.links import blast
 
 # How much faster than the link, and how fast at least.
 _FASTER, _LEAST_BPS = 3, 200_000_000
+# Faster by less than this, packets do not fill the queue.
+_LEAST_FASTER = 1.5
 # Sent beyond what fits: some are dropped also when the queue is a little deeper than asked.
 _EXCESS = 1.25
 _SETTLE_S = 0.05
@@ -64,14 +67,17 @@ def _count(way: Way) -> int:
 def _depth(way: Way, sent: int, took_ns: int, arrived_bytes: int) -> Depth:
     frame_bytes = way.link.frame_bytes
     arrived = round(arrived_bytes / frame_bytes)
+    offered_bps = round(sent * frame_bytes * 8e9 / max(1, took_ns))
+    slow = way.link.kind == "tc" and offered_bps < _LEAST_FASTER * way.rate_bps and arrived >= sent
     left_bytes = way.burst_bytes + way.rate_bps * took_ns // 8_000_000_000
     # What arrives at once: the packets of a burst, and those of the shaper's last packet.
     blur_bytes = frame_bytes * 2 + _BLUR_S * way.rate_bps / 8
     chance = _DEVIATIONS * sqrt(arrived * (way.asked.mean_loss + way.asked.duplicate))
     return Depth(
         asked_bytes=way.queue_bytes,
-        measured_bytes=max(0, round(arrived / way.passed * frame_bytes - left_bytes)),
+        measured_bytes=None if slow else max(0, round(arrived / way.passed * frame_bytes - left_bytes)),
         sent=sent,
         arrived=arrived,
         tolerance_bytes=round(way.link.tolerance.queue * way.queue_bytes + blur_bytes + chance * frame_bytes),
+        offered_bps=offered_bps,
     )

@@ -51,21 +51,28 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Depth:
-    """How much a direction's queue took before it dropped, in bytes, and how far that may be from what was asked."""
+    """How much a direction's queue took before it dropped, in bytes, and how far that may be from what was asked.
+
+    `measured_bytes` is None when packets could not be sent fast enough, at `offered_bps`, to fill it.
+    """
 
     asked_bytes: int
-    measured_bytes: int
+    measured_bytes: int | None
     sent: int
     arrived: int
     tolerance_bytes: int
+    offered_bps: int
 
     def __str__(self) -> str:
+        if self.measured_bytes is None:
+            return f"queue asked {self.asked_bytes} B, not filled by {format_rate(self.offered_bps)}"
         return f"queue asked {self.asked_bytes} B, measured {self.measured_bytes} B"
 
     @property
     def problem(self) -> str | None:
         """What is not as asked, in the user's words."""
-        if abs(self.measured_bytes - self.asked_bytes) > self.tolerance_bytes:
+        measured = self.asked_bytes if self.measured_bytes is None else self.measured_bytes
+        if abs(measured - self.asked_bytes) > self.tolerance_bytes:
             return f"asked for a queue of {self.asked_bytes} bytes, measured {self.measured_bytes}"
         return None
 

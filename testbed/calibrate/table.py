@@ -54,5 +54,6 @@ def _cells(result: Calibration) -> list[str]:
         cells.append(f"{delivery.asked_loss:.2%}: {delivery.lost / delivery.sent:.2%} of {delivery.sent}")
     else:
         cells += ["", "", ""]
-    cells.append(f"{depth.asked_bytes}: {depth.measured_bytes}" if depth else "none")
+    found = "not filled" if depth is None or depth.measured_bytes is None else depth.measured_bytes
+    cells.append(f"{depth.asked_bytes}: {found}" if depth else "none")
     return cells

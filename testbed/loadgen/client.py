@@ -1,7 +1,8 @@
 """HTTP load in the manner of ApacheBench: N requests, each on its own connection.
 
-A closed loop keeps C of them at once. An open loop (``--rate``) makes them when they arrive, whether those before are
-answered or not, C of them at the most; what must wait for one of the C is late from when it was due.
+A closed loop keeps C of them at once, and with ``--seconds`` begins none after that time. An open loop (``--rate``)
+makes them when they arrive, whether those before are answered or not, C of them at the most; what must wait for one of
+the C is late from when it was due.
 
 Every response is compared with the known content, byte for byte. Progress goes to standard error as JSON
 lines ``{"done", "failed", "requests", "elapsed_s"}``, the result to standard output as one JSON document.
@@ -85,6 +86,8 @@ class Load:
     time_limit_s: float = 600.0
     arrivals: Arrivals | None = None
     seed: int = 1
+    seconds: float | None = None
+    """A closed loop begins no request after these, however many are left."""
 
     def request_bytes(self) -> bytes:
         """Return the request, with the header fields that ApacheBench sends."""
@@ -173,6 +176,13 @@ class Exchange(asyncio.Protocol):
             self.transport.abort()
 
 
+def cores_ticks() -> tuple[int, int]:
+    """Return how long all cores together have been busy and idle, in clock ticks (proc(5))."""
+    with open("/proc/stat") as file:
+        user, nice, system, idle, waiting, *others = map(int, file.readline().split()[1:9])
+    return user + nice + system + sum(others), idle + waiting
+
+
 @dataclass
 class Run:
     """A run in progress, and afterwards its result."""
@@ -182,6 +192,7 @@ class Run:
     received_bytes: int = 0
     timings: list[Timing] = field(default_factory=list)
     failures: Counter[str] = field(default_factory=Counter)
+    cores_busy_share: float = 0.0
     _zero_ns: int = 0
     _request_bytes: bytes = b""
 
@@ -190,7 +201,7 @@ class Run:
 
     async def execute(self) -> None:
         """Make all requests, or as many as the run's time limit allows."""
-        self._zero_ns = time.monotonic_ns()
+        self._zero_ns, cores = time.monotonic_ns(), cores_ticks()
         progress = asyncio.create_task(self._report_progress())
         try:
             async with asyncio.timeout(self.load.time_limit_s), asyncio.TaskGroup() as requests:
@@ -203,12 +214,15 @@ class Run:
             pass
         finally:
             progress.cancel()
+            busy, idle = (now - then for now, then in zip(cores_ticks(), cores, strict=True))
+            self.cores_busy_share = busy / max(1, busy + idle)
             self._print_progress()
 
     async def _repeat(self) -> None:
-        while self.started < self.load.requests:
+        last_ns = self._zero_ns + round((self.load.seconds or self.load.time_limit_s) * 1e9)
+        while self.started < self.load.requests and (began_ns := time.monotonic_ns()) < last_ns:
             self.started += 1
-            await self._request(time.monotonic_ns())
+            await self._request(began_ns)
 
     async def _arrive(self, arrivals: Arrivals, requests: asyncio.TaskGroup) -> None:
         """Start every request when it arrives, or when there is room for it."""
@@ -269,7 +283,12 @@ class Run:
         print(json.dumps(line), file=sys.stderr, flush=True)
 
     def result(self) -> dict[str, Any]:
-        """Return the run's numbers; times of failed requests are not among the latencies."""
+        """Return the run's numbers; times of failed requests are not among the latencies.
+
+        ``requests`` are those of ``asked_requests`` that there was time for; ``cores_busy_share`` is that of all cores
+        and whatever ran on them meanwhile.
+        """
+        requests = self.load.requests if self.load.seconds is None else self.started
         good = [timing for timing in self.timings if timing.outcome == OK]
         duration_s = max((timing.end_ns for timing in self.timings), default=0) / 1e9
         rate = 1 / duration_s if duration_s else 0.0
@@ -278,12 +297,14 @@ class Run:
             "size_bytes": self.load.size_bytes,
             "concurrency": self.load.concurrency,
             "arrivals": self.load.arrivals._asdict() if self.load.arrivals else None,
-            "requests": self.load.requests,
+            "asked_requests": self.load.requests,
+            "requests": requests,
             "succeeded": len(good),
             "failed": self.failures.total(),
-            "not_started": self.load.requests - len(self.timings),
+            "not_started": requests - len(self.timings),
             "failures": dict(self.failures),
             "duration_s": round(duration_s, 6),
+            "cores_busy_share": round(self.cores_busy_share, 3),
             "requests_per_s": round(len(good) * rate, 3),
             "received_bytes": self.received_bytes,
             "transfer_bps": round(self.received_bytes * 8 * rate),
@@ -318,6 +339,7 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--seed", type=natural_int, default=1, help="of the arrivals")
     parser.add_argument("--request-timeout-s", type=positive_seconds, default=60.0, help="of one request")
     parser.add_argument("--time-limit-s", type=positive_seconds, default=600.0, help="of the whole run")
+    parser.add_argument("--seconds", type=positive_seconds, help="begin no request after these (not with --rate)")
     parser.add_argument("--raw", metavar="FILE", help="write every request's times to this CSV file")
     add_stack_arguments(parser)
     return parser.parse_args(argv)
@@ -335,6 +357,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         time_limit_s=arguments.time_limit_s,
         arrivals=Arrivals(arguments.arrivals, arguments.rate) if arguments.rate else None,
         seed=arguments.seed,
+        seconds=arguments.seconds,
     )
     try:
         with asyncio.Runner(loop_factory=lambda: event_loop(arguments)) as runner:
@@ -345,7 +368,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return report_error("testbed.loadgen.client", error)
     result = run.result()
     print(json.dumps({**result, "stack": stack}), flush=True)
-    return 0 if result["succeeded"] == load.requests else 1
+    return 0 if result["succeeded"] == result["requests"] else 1
 
 
 if __name__ == "__main__":

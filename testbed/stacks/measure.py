@@ -56,7 +56,7 @@ EXTRA_LIMIT_S = 20.0
 
 @dataclass(frozen=True)
 class HttpLoad:
-    """Requests for ``size_bytes`` each, ``concurrency`` at once: a closed loop.
+    """Requests for ``size_bytes`` each, ``concurrency`` at once: a closed loop, which begins none after ``seconds``.
 
     With ``rate_per_s`` an open one: requests arrive at this rate by a process of ``testbed.loadgen.arrivals``, drawn
     from ``seed``, and ``concurrency`` is their limit.
@@ -70,11 +70,14 @@ class HttpLoad:
     rate_per_s: float | None = None
     arrivals: str = "poisson"
     seed: int = 1
+    seconds: float | None = None
+    long_lived_bytes: int = LONG_LIVED_BYTES
+    """From this size on, a request lasts long enough for every path to join."""
 
     @property
     def long_lived(self) -> bool:
         """Whether a request lasts long enough for every path to join."""
-        return self.size_bytes >= LONG_LIVED_BYTES
+        return self.size_bytes >= self.long_lived_bytes
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,9 @@ def measure_trial(
         counted = counters.difference(before, counters.read(lab))
         links = counters.link_difference(links_before, lab.link_counters())
     result["programs_cpu_s"] = round(collection.programs_cpu_s, 3)
-    evidence = Evidence(trial.connections, trial.long_lived, watch.congestion_seen, reports)
+    # A load that is limited in time may have made fewer requests than it was asked for.
+    connections = result.get("requests", trial.connections)
+    evidence = Evidence(connections, trial.long_lived, watch.congestion_seen, reports)
     measurement = Measurement(
         result,
         failure_problems(result)
@@ -264,7 +269,8 @@ def http(
 
     def share(client: Program, elapsed_s: float) -> float:
         lines = [line for line in tail(client.stderr).splitlines() if line.startswith("{") and line.endswith("}")]
-        return float(json.loads(lines[-1])["done"]) / load.requests if lines else 0.0
+        done = float(json.loads(lines[-1])["done"]) if lines else 0.0
+        return max(done / load.requests, elapsed_s / load.seconds if load.seconds else 0.0)
 
     trial = Trial(
         server=stack.command(lab, SERVER, "testbed.loadgen.server", "--listen", f"{ANY}:{HTTP_PORT}"),
@@ -274,7 +280,7 @@ def http(
             "--size-bytes", str(load.size_bytes), "--requests", str(load.requests),
             "--concurrency", str(load.concurrency), "--request-timeout-s", str(load.request_timeout_s),
             "--time-limit-s", str(load.time_limit_s), "--raw", str(directory / "requests.csv"),
-            *_open_loop(load),
+            *_loop(load),
         ),
         ready=announced_ready,
         limit_s=load.time_limit_s,
@@ -287,9 +293,9 @@ def http(
     return measure_trial(lab, stack, trial, directory, placement, progress, collect)
 
 
-def _open_loop(load: HttpLoad) -> list[str]:
+def _loop(load: HttpLoad) -> list[str]:
     if load.rate_per_s is None:
-        return []
+        return ["--seconds", str(load.seconds)] if load.seconds is not None else []
     return ["--rate", str(load.rate_per_s), "--arrivals", load.arrivals, "--seed", str(load.seed)]
 
 
@@ -304,13 +310,14 @@ def apache(
     def read(server: Program, client: Program) -> tuple[dict[str, Any], Reports]:
         try:
             report, served = client.stdout.read_text(), percentiles.read_text()
-            return real_apache.parse_result(report, served, load.size_bytes, load.requests), {}
+            limited = load.seconds is not None
+            return real_apache.parse_result(report, served, load.size_bytes, load.requests, limited), {}
         except (ValueError, OSError) as error:
             raise LabError(f"ab gave no result: {client.last_words()} ({error})", exit_code=1) from error
 
     client = real_apache.client_command(
         Endpoint(stack.server_address(lab), HTTP_PORT), load.size_bytes, load.requests,
-        load.concurrency, load.request_timeout_s, percentiles,
+        load.concurrency, load.request_timeout_s, percentiles, load.seconds,
     )  # fmt: skip
     with _web_server(load, directory) as (server, ready):
         trial = _web_trial(

@@ -8,7 +8,7 @@ from matplotlib.image import imread
 
 from analysis import figures
 from analysis.load import UnreadableRun, find_runs, load_run
-from analysis.metrics import ratio_to, summarise
+from analysis.metrics import crossover, ratio_to, summarise
 from analysis.style import LOOKS, look
 
 STACKS = ["kernel-tcp", "kernel-mptcp", "python-mptcp"]
@@ -113,7 +113,8 @@ def test_microflow_figure_has_a_line_a_stack_and_says_what_it_shows(microflows: 
     (legend,) = figure.legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["kernel TCP", "kernel MPTCP", "Python MPTCP", "ab and Apache"]
-    assert "n = 1 to 2 (ab: 2)" in axes.get_title(loc="left"), "a failed point is not in the mean"
+    assert axes.get_title(loc="left") == "2 x 50 Mbit/s"
+    assert "n = 1 to 2 (ab: 2)" in figure.get_supxlabel(), "a failed point is not in the mean"
 
 
 def test_microflow_table_has_means_ratios_and_failures(microflows: Path) -> None:
@@ -122,7 +123,7 @@ def test_microflow_table_has_means_ratios_and_failures(microflows: Path) -> None
     line = lines["300", "kB", "kernel", "MPTCP"]
     assert "34.8 ± 0.7" in line
     assert "1.92" in line
-    assert lines["300", "kB", "Python", "MPTCP"].split()[-2:] == ["1", "1"], "one failed request, one point left"
+    assert lines["300", "kB", "Python", "MPTCP"].split()[-3:] == ["1", "failed", "1"], "one point left"
 
 
 def test_bulk_table_has_both_ratios(bulk: Path) -> None:
@@ -140,6 +141,64 @@ def test_points_without_a_number_are_shown_by_their_outcome(tmp_path: Path) -> N
     ]
     path = write_run(tmp_path, "q", "ab_microflows", {"paths": 2, "rate": 10**9, "concurrency": 1}, rows)
     assert "unsupported" in text_of(path)
+
+
+def test_unequal_links_get_a_panel_of_their_own_and_busy_cores_a_mark(tmp_path: Path) -> None:
+    from analysis.figures.ab_microflows import crossovers, draw
+
+    rates = {
+        ("equal", "kernel-tcp"): (900, 90),
+        ("equal", "kernel-mptcp"): (450, 180),
+        ("unequal", "kernel-tcp"): (900, 90),
+        ("unequal", "kernel-mptcp"): (450, 45),
+    }
+    rows = [
+        {
+            "stack": stack,
+            "repetition": repetition,
+            "links": links,
+            "size_bytes": size,
+            "generator": "loadgen",
+            "outcome": "passed",
+            "why": "",
+            "requests_per_s": rate * repetition,
+            "requests": 1234,
+            "cores_busy_share": 0.97,
+            "cpu_bound": links == "equal",
+            "failed": 0,
+        }
+        for (links, stack), each in rates.items()
+        for repetition in (1, 2)
+        for size, rate in zip((1_000, 100_000), each, strict=True)
+    ]
+    parameters = {
+        "paths": 2, "rate": 10**9, "slow_rate": 10**8, "concurrency": 100, "seconds": 4.0, "requests": 100_000,
+    }  # fmt: skip
+    path = write_run(tmp_path, "m", "ab_microflows", parameters, rows, stacks=["kernel-tcp", "kernel-mptcp"])
+    run = load_run(path)
+    assert [axes.get_title(loc="left") for axes in draw(run).axes] == ["2 x 1 Gbit/s", "1 Gbit/s and 100 Mbit/s"]
+    assert crossovers(run, "equal")["kernel"].at == pytest.approx(10_000)
+    assert crossovers(run, "unequal")["kernel"].at is None
+    text = " ".join(text_of(path).split())
+    assert "MPTCP overtakes TCP (kernel, 2 x 1 Gbit/s): at 10 kB, 95 % CI 10 to 10 kB (n = 2 of 2)" in text
+    assert "at no size measured" in text
+    assert text.count("97%*") == 4
+    assert "1,234" in text
+
+
+def test_crossover_is_where_a_ratio_stays_above_one() -> None:
+    sizes = [1.0, 10.0, 100.0, 1000.0]
+    ratios = pd.DataFrame({1: [0.5, 1.5, 0.5, 2.0], 2: [0.5, 0.5, 0.25, 4.0], 3: [0.1, 0.2, 0.3, 0.4]}, index=sizes)
+    found = crossover(ratios)
+    assert (found.n, found.repetitions) == (2, 3)
+    assert found.at == pytest.approx(10**2.5)
+    assert found.interval == pytest.approx((10**2.5, 10**2.5))
+    assert crossover(ratios[[1]]).interval is None
+    assert crossover(ratios[[3]]).text("kB", 1) == "at no size measured"
+    assert crossover(1 / ratios[[3]]).text("kB", 1) == "at every size measured"
+    spread = crossover(pd.DataFrame({1: [0.5, 2.0], 2: [0.1, 2.0]}, index=[1.0, 100.0]))
+    assert spread.interval is not None
+    assert spread.interval[0] < 10 < spread.interval[1]
 
 
 def test_summary_of_repetitions() -> None:

@@ -10,8 +10,8 @@ import pytest
 import typer
 
 from testbed.cli import main
-from testbed.cli.experiments import report
-from testbed.errors import Unsupported
+from testbed.cli.experiments import report, run
+from testbed.errors import LabError, Unsupported
 from testbed.experiment import experiment_class, experiment_names, resolve
 from testbed.progress import Lines
 from testbed.results import FAILED, PASSED, UNSUPPORTED
@@ -180,8 +180,34 @@ def test_outcome_is_the_exit_code_and_says_why(
         report(plan, as_json=False)
     assert ended.value.exit_code == code
     printed = capsys.readouterr().out
-    assert why in printed
+    assert why in " ".join(printed.split())  # long lines are broken
     assert printed.endswith(f"outcome: {outcome}\n")
+
+
+def test_running_all_goes_on_whatever_happens_and_says_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fates: dict[str, list[BaseException]] = {
+        "ab-microflows": [LabError("link path1: too slow", 1), typer.Exit(0)],
+        "bulk-veth": [ValueError("a mistake")],
+        "fairness": [typer.Exit(1)],
+    }
+    ran = []
+
+    def pretend(planned: Plan, as_json: bool) -> None:
+        ran.append(planned.experiment.name)
+        left = fates.get(planned.experiment.name)
+        raise left.pop(0) if left else typer.Exit(0)
+
+    monkeypatch.setattr("testbed.cli.experiments._run", pretend)
+    with pytest.raises(typer.Exit) as ended:
+        run("all", scale="quick", settings=None, stacks="", collect="", out=tmp_path, as_json=False)
+    assert ended.value.exit_code == 1
+    assert ran == [*(name for name in experiment_names() if name != "quickstart"), "ab-microflows"]
+    summary = capsys.readouterr().out.rpartition("\n\n")[2]
+    printed = dict(line.split(maxsplit=1) for line in summary.splitlines())
+    assert (printed["ab-microflows"], printed["bulk-veth"], printed["fairness"]) == ("passed", "failed", "failed")
+    assert printed["time-wait"] == "passed"
 
 
 def test_time_sequence_of_a_point(lab: Lab, tmp_path: Path) -> None:

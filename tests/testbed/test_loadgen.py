@@ -201,6 +201,16 @@ def test_the_time_limit_ends_the_run():
     assert result["not_started"] == 15
 
 
+def test_no_request_is_begun_after_its_seconds_and_those_under_way_are_finished():
+    run, counts = asyncio.run(against_our_server(requests=100_000, seconds=0.2))
+    result = run.result()
+    assert result["asked_requests"] == 100_000
+    assert 0 < result["requests"] == result["succeeded"] == counts["requests"] < 100_000
+    assert result["not_started"] == 0
+    assert 0.1 < result["duration_s"] < 3
+    assert 0 < result["cores_busy_share"] <= 1
+
+
 def test_concurrency_is_what_was_asked():
     at_once = Counter[str]()
 
