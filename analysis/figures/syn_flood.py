@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import NullLocator
 from rich import box
 from rich.table import Table
 
@@ -15,8 +16,8 @@ from analysis.style import COLUMN_WIDTH_IN, look
 
 _WITHOUT = "+syn_cookies=off"
 _BY = ["stack", "syn", "flood_per_s"]
-_REACHED, _HEARD, _SHARE, _HALF_OPEN = "flood_rate_per_s", "heard_share", "served_share", "half_open_peak"
-_MEDIAN, _P95, _MPTCP, _SERVED = "latency_ms_total_p50", "latency_ms_total_p95", "mptcp_connections", "succeeded"
+_REACHED, _HEARD, _SHARE = "flood_rate_per_s", "heard_share", "served_share"
+_MEDIAN, _MPTCP, _SERVED = "latency_ms_total_p50", "mptcp_connections", "succeeded"
 _STEADY = 0.9
 _RATES = (0, 1000, 10_000, 100_000)
 _SYNS = {"plain": "plain TCP", "mp-capable": "MP_CAPABLE"}
@@ -25,13 +26,13 @@ _SYNS = {"plain": "plain TCP", "mp-capable": "MP_CAPABLE"}
 def summary(run: Run) -> pd.DataFrame:
     """Return a row for each stack, kind of SYN and flood: n, mean, least and most share of the requests served.
 
-    With the means of the rate reached, the share of SYNs heard, latencies in ms, connections with MPTCP among those
-    served, and the most handshakes under way at a time.
+    With the means of the rate reached, the share of SYNs heard, the median time in ms, and connections with MPTCP among
+    those served.
     """
     points = run.passed
     shares = summarise(points, _BY, _SHARE)
-    means = points.groupby(_BY, sort=False, as_index=False)[[_REACHED, _HEARD, _MEDIAN, _P95, _MPTCP, _SERVED]].mean()
-    return shares.merge(means, on=_BY).merge(points.groupby(_BY, sort=False, as_index=False)[_HALF_OPEN].max(), on=_BY)
+    means = points.groupby(_BY, sort=False, as_index=False)[[_REACHED, _HEARD, _MEDIAN, _MPTCP, _SERVED]].mean()
+    return shares.merge(means, on=_BY)
 
 
 def draw(run: Run) -> Figure:
@@ -52,7 +53,8 @@ def draw(run: Run) -> Figure:
         times.set_xlim(left=-60)
         times.set_xticks(_RATES, [f"{rate:,}" for rate in _RATES])
         times.set_xlim(right=1.3 * max(_RATES[1], found[_REACHED].max()))
-        times.set_xlabel(f"{_SYNS[syn]} SYNs a second of the flood")
+        times.xaxis.set_minor_locator(NullLocator())
+        times.set_xlabel(f"{_SYNS[syn]} SYNs a second of the flood (n = {found['n'].max()})")
     panels[0][0].set_ylabel("requests served [%]")
     panels[1][0].set_ylabel("median time [ms]")
     handles = [
@@ -76,27 +78,32 @@ def _line(axes: Axes, rows: pd.DataFrame, stack: str, mean: pd.Series, low: pd.S
 
 
 def table(run: Run) -> Table:
-    """Return the same numbers, and what the stack heard of the flood, kept of it, and made MPTCP beside it.
+    """Return the same numbers, and how much the stack heard of the flood and made MPTCP beside it.
 
-    Floods are in SYNs a second; ! marks one that was much slower than what was asked for.
+    Floods are in SYNs a second, with what was asked for where it was not reached.
     """
     result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    result.add_column("stack", no_wrap=True)
-    result.add_column("SYNs", no_wrap=True)
-    for heading in ("asked", "reached", "heard%", "served%", "p50 ms", "p95 ms", "MPTCP%", "half-open", "n"):
+    for heading in ("stack", "cookies", "flood of"):
+        result.add_column(heading, no_wrap=True)
+    for heading in ("SYN/s", "heard%", "served%", "p50 ms", "MPTCP%", "n"):
         result.add_column(heading, justify="right", no_wrap=True)
     for row in summary(run).to_dict("records"):
-        slow = "!" if row[_REACHED] < _STEADY * row["flood_per_s"] else ""
+        plain = row["stack"].removesuffix(_WITHOUT)
         result.add_row(
-            _label(row["stack"]), row["syn"], f"{row['flood_per_s']:,}", f"{row[_REACHED]:,.0f}{slow}",
-            f"{100 * row[_HEARD]:.0f}", f"{100 * row['mean']:.0f} ± {100 * row['sd']:.0f}",
-            _number(row[_MEDIAN]), _number(row[_P95]), _mptcp(row), f"{row[_HALF_OPEN]:.0f}", f"{row['n']}",
+            look(plain).label, "no" if plain != row["stack"] else "yes", row["syn"], _rate(row),
+            f"{100 * row[_HEARD]:.0f}", _spread(row), "" if pd.isna(row[_MEDIAN]) else f"{row[_MEDIAN]:.1f}",
+            _mptcp(row), f"{row['n']}",
         )  # fmt: skip
     return result
 
 
-def _number(value: float) -> str:
-    return "" if pd.isna(value) else f"{value:.1f}"
+def _spread(row: dict[str, float]) -> str:
+    return f"{100 * row['mean']:.0f}" + (f"±{100 * row['sd']:.0f}" if row["n"] > 1 else "")
+
+
+def _rate(row: dict[str, float]) -> str:
+    slow = row[_REACHED] < _STEADY * row["flood_per_s"]
+    return f"{row[_REACHED]:,.0f}" + (f" of {row['flood_per_s']:,}" if slow else "")
 
 
 def _mptcp(row: dict[str, float]) -> str:
@@ -104,8 +111,3 @@ def _mptcp(row: dict[str, float]) -> str:
     if "mptcp" not in str(row["stack"]) or not row[_SERVED]:
         return ""
     return f"{min(100, 100 * row[_MPTCP] / row[_SERVED]):.0f}"
-
-
-def _label(stack: str) -> str:
-    name, *settings = stack.split("+")
-    return ", ".join([look(name).label, *("no cookies" if f"+{one}" == _WITHOUT else one for one in settings)])
