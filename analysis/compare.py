@@ -146,9 +146,13 @@ def _rows(a: pd.DataFrame, b: pd.DataFrame, factors: list[str], metrics: Sequenc
     groups = [dict(iter(points.groupby(factors, sort=False, dropna=False))) for points in (a, b)]
     for point in dict.fromkeys([*groups[0], *groups[1]]):
         passed = [_passed(group.get(point)) for group in groups]
-        for metric in metrics:
+        outcomes = {outcome for group in groups if point in group for outcome in group[point]["outcome"]}
+        shown = list(metrics)
+        if "passed" not in outcomes:  # nor is it left out in silence, unless no run can have it
+            shown = [] if outcomes == {"unsupported"} else ["any"]
+        for metric in shown:
             samples = [one[metric].dropna().to_dict() if metric in one else {} for one in passed]
-            if any(samples):
+            if any(samples) or metric == "any":
                 name = dict(zip(factors, point, strict=True))
                 yield name | {"metric": metric} | _judge(*samples)
 

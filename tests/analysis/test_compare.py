@@ -96,6 +96,10 @@ def test_failed_points_are_not_compared(tmp_path: Path) -> None:
     other = a_run(tmp_path / "b", {0.0: BASE})
     (other / "results.csv").write_text(text)
     assert list(compare(load_run(path), load_run(other))["verdict"]) == ["missing"]
+    assert list(compare(load_run(other), load_run(other))["verdict"]) == ["missing"], "not left out in silence"
+    (other / "results.csv").write_text(text.replace("failed", "unsupported"))
+    with pytest.raises(Incomparable, match="no point of either has passed"):
+        compare(load_run(other), load_run(other))
 
 
 @pytest.mark.parametrize(
