@@ -33,12 +33,20 @@ class Reassembly:
                 return []
             chunks = cut(chunks, self.next - start, length)
             start = self.next
-        if not self._starts and start == self.next:
+        if start == self.next and (not self._starts or end <= self._starts[0]):
+            # It fills the gap or its beginning, and need not be kept.
             self.next = end
-            return chunks
+            return chunks + self._drain() if self._starts and end == self._starts[0] else chunks
         self.latest = start
+        held_end = self._held[-1][0] if self._held else self.next
+        if held_end <= start < end:
+            # Beyond everything that is held, as most of a fast path's segments are.
+            self._hold(len(self._held), start, end, chunks)
+            self.ranges.add(start, end)
+            return []
         for gap_start, gap_end in self.ranges.missing(start, end):
-            self._hold(gap_start, gap_end, cut(chunks, gap_start - start, gap_end - start))
+            index = bisect_right(self._starts, gap_start)
+            self._hold(index, gap_start, gap_end, cut(chunks, gap_start - start, gap_end - start))
         self.ranges.add(start, end)
         return self._drain() if start == self.next else []
 
@@ -63,8 +71,7 @@ class Reassembly:
         self._starts.clear()
         self._held.clear()
 
-    def _hold(self, start: int, end: int, chunks: Chunks) -> None:
-        index = bisect_right(self._starts, start)
+    def _hold(self, index: int, start: int, end: int, chunks: Chunks) -> None:
         self._starts.insert(index, start)
         self._held.insert(index, (end, chunks))
         self.held_bytes += end - start
