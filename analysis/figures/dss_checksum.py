@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
@@ -14,9 +15,8 @@ from analysis.style import COLUMN_WIDTH_IN, look
 SEGMENTS = {"super-segments": "64 KB", "mss": "1 MSS"}
 """The factor's values, and what they are called."""
 
-PANELS = {"goodput_gbps": "goodput (Gbit/s)", "cpu_s_per_gbyte": "processor time (s per GB)"}
+PANELS = {"goodput_gbps": "goodput (Gbit/s)", "cpu_s_per_gbyte": "processor time (s/GB)"}
 _WITH = "+dss_checksum=on"
-_HEIGHT = 0.36
 
 
 def points(run: Run) -> pd.DataFrame:
@@ -44,34 +44,40 @@ def _rows(run: Run) -> list[tuple[str, str]]:
 
 
 def draw(run: Run) -> Figure:
-    """Return the figure: for each stack and kind of segment a bar without and one with; the ratio beside them."""
+    """Return the figure: for each stack and kind of segment a mark without and one with; the ratio beside them."""
     rows = _rows(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.2 + 0.35 * len(rows)))
-    for axes, (value, label) in zip(figure.subplots(1, len(PANELS), sharey=True), PANELS.items(), strict=True):
-        means = summarise(points(run), ["segments", "stack", "checksum"], value)
-        means = means.set_index(["segments", "stack", "checksum"])
-        ratio = ratios(run, value)
-        edge = float((means["mean"] + means["sd"]).max())
-        for place, row in enumerate(rows):
-            for checksum, shift in ((False, -0.5), (True, 0.5)):
-                if (*row, checksum) not in means.index:
-                    continue
-                bar = means.loc[(*row, checksum)]
-                axes.barh(place + shift * _HEIGHT, bar["mean"], _HEIGHT * 0.9, xerr=bar["sd"], color=look(row[1]).color,
-                          alpha=0.55 if checksum else 1.0, hatch="////" if checksum else None, edgecolor="white",
-                          linewidth=0, error_kw={"elinewidth": 0.8})  # fmt: skip
-            if row in ratio.index:
-                axes.text(1.04 * edge, place, f"x {ratio.loc[row]['mean']:.2f}", va="center", fontsize=6.5)
-        axes.set_xlim(0, 1.3 * edge)
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.2 + 0.32 * len(rows)))
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for axes, (value, label) in zip(panels, PANELS.items(), strict=True):
+        _draw_panel(axes, run, value, rows)
         axes.set_xlabel(label)
-        axes.grid(visible=False, axis="y")
-        axes.set_yticks(range(len(rows)), [f"{look(stack).label},\n{SEGMENTS[segments]}" for segments, stack in rows])
-    axes.invert_yaxis()
+    panels[0].set_yticks(range(len(rows)), [f"{look(stack).label},\n{SEGMENTS[segments]}" for segments, stack in rows])
+    panels[0].set_ylim(len(rows) - 0.5, -0.5)
     n = int(ratios(run, "goodput_gbps")["n"].min())
-    caption = "upper bar: without, hatched: with checksums; x: with/without"
-    caption += f"\n{run.parameters['paths']} paths, mean ± sd, n = {n}"
+    caption = "filled: without, hollow: with checksums; x: with/without"
+    caption += f"\n{run.parameters['paths']} paths; mean, least and greatest of n = {n}"
     figure.supxlabel(caption, fontsize=6.5, color="#444444")
     return figure
+
+
+def _draw_panel(axes: Axes, run: Run, value: str, rows: list[tuple[str, str]]) -> None:
+    keys = ["segments", "stack", "checksum"]
+    means, ratio = summarise(points(run), keys, value).set_index(keys), ratios(run, value)
+    for place, row in enumerate(rows):
+        for checksum, shift in ((False, -0.15), (True, 0.15)):
+            if (*row, checksum) not in means.index:
+                continue
+            mark, style = means.loc[(*row, checksum)], look(row[1])
+            axes.hlines(place + shift, mark["min"], mark["max"], color=style.color, linewidth=0.8)
+            axes.plot(mark["mean"], place + shift, marker=style.marker, color=style.color, markersize=4.5,
+                      markerfacecolor="white" if checksum else style.color)  # fmt: skip
+        if row in ratio.index:
+            axes.text(0.99, place, f"x {ratio.loc[row]['mean']:.2f}", va="center", ha="right", fontsize=6.5,
+                      transform=axes.get_yaxis_transform())  # fmt: skip
+    axes.set_xscale("log")
+    least, greatest = float(means["min"].min()), float(means["max"].max())
+    axes.set_xlim(0.6 * least, greatest * (greatest / least) ** 0.45)
+    axes.grid(visible=False, axis="y")
 
 
 def table(run: Run) -> Table:

@@ -82,12 +82,10 @@ def table(run: Run) -> Table:
     }
     held = run.passed.groupby("subflows")["held_mean"].mean()
     for key in means["ns"].index:
-        digits = {"comparisons": 1, "comparisons_ratio": 2, "ns": 0, "ns_ratio": 2}
-        cells = [_cell(means[value].loc[key], places) for value, places in digits.items()]
+        cells = []
+        for panel, digits in (("comparisons", 1), ("ns", 0)):
+            ratio = means[f"{panel}_ratio"].loc[key]
+            cells += [f"{means[panel].loc[key]['mean']:.{digits}f}", f"{ratio['mean']:.2f}±{ratio['sd']:.2f}"]
         n = f"{means['ns'].loc[key]['n']:.0f}"
         result.add_row(f"{key[0]}", f"{held[key[0]]:.0f}", ALGORITHMS[key[1]], *cells, n)
     return result
-
-
-def _cell(row: pd.Series, digits: int) -> str:
-    return f"{row['mean']:.{digits}f}±{row['sd']:.{digits}f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from rich import box
 from rich.table import Table
 
@@ -25,6 +26,9 @@ def draw(run: Run) -> Figure:
             _draw_stack(axes, run, name, stack, 0.17 * (number - (len(run.stacks) - 1) / 2), counts)
         axes.set_ylabel(label)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:,.0f}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(visible=False, axis="x")
     panels[-1].set_xticks(range(len(counts)), [f"{count:,}" for count in counts])
     panels[-1].set_xlabel("connections open")

@@ -158,7 +158,7 @@ RUNS = {
                 for subflows in (2, 8)
             )
         ),
-        "8    80  ours (bisection)     72.0±0.0  1.80±0.00  2400±0  3.00±0.00  2",
+        "8    80  ours (bisection)         72.0  1.80±0.00  2400  3.00±0.00  2",
     ),
     "setup_latency": (
         {"samples": 200, "repetitions": 2},
