@@ -32,6 +32,7 @@ def points(run: Run) -> pd.DataFrame:
 def ratios(run: Run, value: str) -> pd.DataFrame:
     """Return n, mean and spread of what `value` is with checksums relative to the same repetition without."""
     pairs = points(run).pivot_table(index=["segments", "stack", "repetition"], columns="checksum", values=value)
+    pairs = pairs.reindex(columns=[False, True])
     ratio = (pairs[True] / pairs[False]).dropna().rename("ratio").reset_index()
     return summarise(ratio, ["segments", "stack"], "ratio").set_index(["segments", "stack"])
 
@@ -53,7 +54,7 @@ def draw(run: Run) -> Figure:
         axes.set_xlabel(label)
     panels[0].set_yticks(range(len(rows)), [f"{look(stack).label},\n{SEGMENTS[segments]}" for segments, stack in rows])
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
-    n = int(ratios(run, "goodput_gbps")["n"].min())
+    n = int(summarise(points(run), ["segments", "stack", "checksum"], "steady_bps")["n"].min())
     caption = "filled: without, hollow: with checksums; x: with/without"
     caption += f"\n{run.parameters['paths']} paths; mean, least and greatest of n = {n}"
     figure.supxlabel(caption, fontsize=6.5, color="#444444")
