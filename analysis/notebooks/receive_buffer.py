@@ -3,7 +3,7 @@
 #
 # ## What was reported
 #
-# Raiciu and others, "How Hard Can It Be? Designing and Implementing a Deployable Multipath TCP" (NSDI 2012), figure 4:
+# Raiciu and others, "How Hard Can It Be? Designing and Implementing a Deployable Multipath TCP" (NSDI 2012), section 4:
 # over WiFi and 3G, MPTCP with small buffers is slower than TCP over WiFi alone, because what 3G still carries keeps
 # the shared window full. With opportunistic retransmission (1) and penalisation of the slow subflow (2) it is never
 # slower, and soon has both paths' rate. Autotuning (3) and a cap on congestion windows (4) save memory.
@@ -52,7 +52,7 @@ notebooks.say(
 #   slow path goes on causing them.
 # - Linux's MPTCP of today is another code than the paper's. Its scheduler estimates where data will be through first;
 #   it has no penalisation, so that with small buffers it stays below TCP over WiFi.
-# - Autotuning changes memory, not goodput, as in the paper, and begins at 128 KiB with us.
+# - Autotuning is there to save memory, not to be faster, and begins at 128 KiB with us.
 # - What waits for older data as the count begins counts when it is delivered. In seconds that is worth up to
 #   2 Mbit/s with 1000 kB: rates above what both links carry are that. `--scale paper` counts 25 s.
 #
