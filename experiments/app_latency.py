@@ -5,8 +5,8 @@ of one. So a block's delay is the time it waits in the send buffer, on the way, 
 comes before it. Paths and buffers are those of `receive-buffer`, whose text says what a size means and which the four
 mechanisms of the paper (NSDI 2012, section 4.2) are.
 
-The paper had 200 kB and found that MPTCP, with retransmission and penalisation, has a delay between those of TCP over
-WiFi and TCP over 3G and hardly more than TCP over WiFi, and without them a long tail. A block's delay cannot be much
+The paper compared the distribution of this delay at 200 kB: TCP over either path, MPTCP without the mechanisms and with
+retransmission and penalisation, which take off the longest delays. A block's delay cannot be much
 below the buffer's size over the goodput: at 200 kB over 8 Mbit/s that is 0.2 s.
 """
 

@@ -4,9 +4,8 @@
 # ## What was reported
 #
 # Raiciu and others, "How Hard Can It Be? Designing and Implementing a Deployable Multipath TCP" (NSDI 2012), section
-# 4: an application writes blocks of 8 kB as fast as it can over WiFi and 3G with buffers of 200 kB. Over MPTCP with
-# retransmission (1) and penalisation (2) blocks take hardly longer than over TCP on WiFi and far less than on 3G;
-# without the mechanisms there is a long tail.
+# 4: an application writes blocks of 8 kB as fast as it can over WiFi and 3G with buffers of 200 kB. The longest delays
+# of MPTCP without mechanisms go away with retransmission (1) and penalisation (2), and are below those of TCP over 3G.
 #
 # ## How it was measured
 
