@@ -50,6 +50,7 @@ def draw(run: Run) -> Figure:
         axes.set_title(f"buffers of {size:g} kB")
     panels[-1].set_xscale("log")
     panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panels[-1].xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
     panels[-1].set_xlabel(f"delay of a block (ms); n = {delays['n'].min()}")
     handles = [
         Line2D([], [], marker=marker, linestyle="", color="#222222", label=name) for name, marker in _MARKS.values()
@@ -62,9 +63,13 @@ def draw(run: Run) -> Figure:
 def table(run: Run) -> Table:
     """Return the marks in ms by size of the buffers, stack and path."""
     result = Table(
-        title=run.manifest["title"], caption=MECHANISMS, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+        title=run.manifest["title"],
+        caption=f"in ms; {MECHANISMS}",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
-    for heading in ("kB", "stack", *(f"{name}, ms" for name, _ in _MARKS.values()), "blocks", "n"):
+    for heading in ("kB", "stack", *(name for name, _ in _MARKS.values()), "blocks", "n"):
         result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
     for row in summary(run).sort_values("buffer_kb", kind="stable").to_dict("records"):
         label = line(row["stack"], row["path"]).label

@@ -232,7 +232,7 @@ RUNS = {
                 for buffer_kb in (200, 1000)
             )
         ),
-        "200  Python MPTCP, with 1, 2         150      195      199          200    1800  2",
+        "200  Python MPTCP, with 1, 2     150  195  199      200    1800  2",
     ),
     "time_wait": (
         {"requests": 1000},
