@@ -1,9 +1,14 @@
 """SYN cookies between our stack and the kernel's: every handshake goes through one, and MPTCP is whole."""
 
+import json
+import subprocess
+import sys
+
 import pytest
 
 from testbed.stacks.mptcp_diagnosis import FALLBACKS
 from tests.interop.mixed import KERNEL, PYTHON, Transfer, runs
+from tests.testbed.lab_run import ROOT
 
 pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
@@ -31,3 +36,15 @@ def test_mptcp_is_whole(measured, client, server):
         assert transfer.count(fallback.counter) == (0, 0)
     assert transfer.count("MPJoinAckRx")[1] == 1
     assert min(transfer.shares("server")) > 0.05
+
+
+def test_a_flood_keeps_nobody_out(tmp_path):
+    """The whole of the experiment at one point: flooder, made-up addresses that nobody answers for, checks."""
+    chosen = ["--stacks", "python-mptcp", "--set", "floods=1500", "--set", "seconds=1", "--set", "timeout_s=20"]
+    argv = [sys.executable, "-m", "testbed", "run", "syn-flood", *chosen, "--out", str(tmp_path), "--json"]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    (point,) = json.loads(done.stdout)["points"]
+    assert point["outcome"] == "passed", point["why"]
+    assert point["cookies_sent"] > 100
+    assert point["mptcp_connections"] >= point["succeeded"] == point["requests"] == 100
+    assert 1000 <= point["half_open_peak"] <= 1100
