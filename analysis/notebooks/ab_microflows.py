@@ -68,5 +68,5 @@ notebooks.say(
 # With queues of a fifth, 100 connections at once lose packets, and the few that wait for one retransmission timeout
 # after the other decide a whole run:
 #
-#     sudo ./lab run ab-microflows --set queue="100 kB" --set requests=1000
+#     sudo ./lab run ab-microflows --set queue="100 kB"
 #     ./lab notebooks ab-microflows
