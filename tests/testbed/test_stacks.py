@@ -15,6 +15,7 @@ from testbed.loadgen import apache, content
 from testbed.loadgen.options import Endpoint
 from testbed.stacks import counters, iperf, measure
 from testbed.stacks.base import Evidence, StackUnderTest
+from testbed.stacks.buffers import lines, with_buffer
 from testbed.stacks.counters import HostCounters
 from testbed.stacks.kernel_tcp import parse_congestion
 from testbed.stacks.mptcp_diagnosis import fallback_problems, join_problems
@@ -333,3 +334,34 @@ def test_a_kernel_stack_has_the_settings_of_ours():
     assert stacks.create("kernel-mptcp+dss_checksum=on").sysctls["net.mptcp.checksum_enabled"] == "1"
     with pytest.raises(LabError, match="unknown setting 'syn_cookies=no'; allowed: syn_cookies=overflow, "):
         stacks.create("kernel-tcp+syn_cookies=no")
+
+
+class _Settings:
+    def __init__(self) -> None:
+        self.values = dict.fromkeys(("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem"), "4096 131072 6291456")
+
+    def sysctl(self, name: str) -> str:
+        return self.values[name]
+
+    def set_sysctl(self, name: str, value: str) -> None:
+        self.values[name] = value
+
+
+@pytest.mark.parametrize(("size", "bounds"), [(50_000, "4096 100000 100000"), (200_000, "4096 131072 400000")])
+def test_buffers_of_kernel_and_ours_are_set_for_a_block(size: int, bounds: str) -> None:
+    lab = SimpleNamespace(hosts={"client": _Settings(), "server": _Settings()})
+    before = dict(lab.hosts["client"].values)
+    with with_buffer(lab, stacks.create("kernel-mptcp"), size):
+        assert all(set(host.values.values()) == {bounds} for host in lab.hosts.values())
+    assert all(host.values == before for host in lab.hosts.values())
+    ours = stacks.create("python-mptcp+penalisation=off")
+    with with_buffer(lab, ours, size):
+        wanted = {f"send_buffer_bytes={size}", f"receive_buffer_bytes={size}", "penalisation=off"}
+        assert set(ours.settings) == wanted
+    assert ours.settings == ("penalisation=off",)
+
+
+def test_the_kernels_tcp_is_measured_over_either_path() -> None:
+    assert lines(["kernel-tcp@reno", "python-tcp", "python-mptcp"]) == [
+        ("kernel-tcp@reno", "WiFi"), ("kernel-tcp@reno", "3G"), ("python-tcp", "WiFi"), ("python-mptcp", "both"),
+    ]  # fmt: skip
