@@ -93,7 +93,7 @@ class AbMicroflows(Experiment[MicroflowParameters]):
             repetitions=3,
             sizes_bytes=(1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
             unequal_sizes_bytes=(1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
-            ab_sizes_bytes=(1_000, 10_000, 30_000, 100_000, 300_000, 1_000_000),
+            ab_sizes_bytes=(1_000, 30_000, 300_000, 1_000_000),
             requests=100_000,
             seconds=4,
             concurrency=100,

@@ -2,8 +2,9 @@
 
 Points that passed are never measured again; failed, unsupported and interrupted ones are, at the next call.
 Points that follow one another on one stack and one topology share a lab. What is wrong with one point (a
-failed check, a broken program) fails the run but not the other points; a lab that cannot be built as asked
-stops it.
+failed check, a broken program) fails the run but not the other points; a lab that this machine cannot build stops
+it. One that is there, but not as asked, costs its points alone, and is built once more at the end: on a busy machine
+its calibration may have been at fault.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ from testbed.stacks import StackUnderTest, create
 if TYPE_CHECKING:
     from testbed.lab import Lab
     from testbed.progress import Display
+
+
+NOT_AS_ASKED = 1
+"""Exit code of a LabError about a lab that could be built and is not as asked."""
 
 
 @contextmanager
@@ -105,6 +110,7 @@ class Runner:
         self._environment = environment or Environment()
         self._manifest: dict[str, Any] = {}
         self._session: dict[str, Any] = {}
+        self._measured: set[str] = set()
 
     def run(self) -> str:
         """Measure every pending point; return the run's outcome.
@@ -126,8 +132,7 @@ class Runner:
             expected_s = sum(plan.experiment.expected_seconds(point) for point in pending)
             self._display.begin(len(pending), expected_s)
             try:
-                for _, group in itertools.groupby(pending, lambda point: (point.stack, point.topology)):
-                    self._measure_group(list(group))
+                self._measure_groups(self._measure_groups(pending, again=True), again=False)
             finally:
                 self._display.end()
                 self._end()
@@ -173,6 +178,23 @@ class Runner:
         }
         self._manifest |= {"outcome": self._plan.outcome(), "why": whys, "points": points}
         write_json(self._plan.directory.manifest_path, self._manifest)
+
+    def _measure_groups(self, points: Sequence[Point], *, again: bool) -> list[Point]:
+        """Measure `points`; return those whose lab was not as asked, if they may be tried `again`."""
+        left: list[Point] = []
+        errors: list[LabError] = []
+        for _, group in itertools.groupby(points, lambda point: (point.stack, point.topology)):
+            chosen = list(group)
+            try:
+                self._measure_group(chosen)
+            except LabError as error:
+                if error.exit_code != NOT_AS_ASKED:
+                    raise
+                errors.append(error)
+                left += [point for point in chosen if point.key not in self._measured]
+        if errors and not again:
+            raise errors[0]
+        return left
 
     def _measure_group(self, points: Sequence[Point]) -> None:
         """Measure points that share a stack and a topology in one lab."""
@@ -234,6 +256,7 @@ class Runner:
                 "lab": len(self._manifest["labs"]) - 1,
             }
             write_json(directory / "point.json", record)
+        self._measured.add(point.key)
         self._write()
         self._display.point_ends(record)
 

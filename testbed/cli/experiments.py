@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import traceback
 from collections.abc import Sequence
@@ -208,19 +207,15 @@ def _run(planned: Plan, as_json: bool) -> None:
 def _run_all(scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path) -> NoReturn:
     """Run one experiment after the other, whatever becomes of each; exit with the code of the worst.
 
-    Left out are short forms of others. An experiment that was stopped by a lab that is not as asked, as its calibration
-    found, is gone on with once at the end: on a busy machine the calibration itself may have been at fault.
+    Left out are short forms of others.
     """
     from testbed.experiment import experiment_class, experiment_names
 
     if settings or stacks:
         raise LabError("run all: --set and --stacks are for one experiment")
     codes: dict[str, int] = {}
-    stopped: list[str] = []
-    names_left = [name for name in experiment_names() if not experiment_class(name).short_of]
-    for name in itertools.chain(names_left, stopped):  # the latter grows meanwhile
+    for name in (name for name in experiment_names() if not experiment_class(name).short_of):
         print(f"\n=== {name}", flush=True)
-        again = name in stopped
         try:
             _run(_plan(name, scale, None, "", collect, out), as_json=False)
         except typer.Exit as ended:
@@ -228,8 +223,6 @@ def _run_all(scale: str | None, settings: Sequence[str] | None, stacks: str, col
         except LabError as error:
             print(f"lab: {error.message}", file=sys.stderr)
             codes[name] = error.exit_code
-            if not again:
-                stopped.append(name)
         except Exception:
             # A mistake in one experiment must not cost the others their results.
             traceback.print_exc()

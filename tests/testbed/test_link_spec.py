@@ -2,6 +2,8 @@
 
 import pytest
 
+from testbed.calibrate.depth import _depth
+from testbed.calibrate.way import Way
 from testbed.errors import LabError, Unsupported
 from testbed.links.backends import resolve
 from testbed.links.shaping import commands
@@ -236,3 +238,19 @@ def test_the_commands_of_tc():
     assert tc(rate="none", queue="none", loss="1 %", burst_loss={"enter": "1 %", "leave": "20 %", "lost": 0.5}) == [
         "qdisc replace dev x root handle 1: netem limit 100000 loss gemodel 1% 20% 50.5% 1%"
     ]
+
+
+# --- what a calibration can tell of a queue ---
+
+
+def test_a_queue_that_could_not_be_filled_stays_unknown_and_one_that_dropped_is_measured():
+    fast = link(rate="1 Gbit/s", queue="1500 kB", backend="tc")
+    way = Way(fast, fast.directions[0], *fast.ends)
+    slow_sender = _depth(way, sent=2016, took_ns=23_500_000, arrived_bytes=2016 * 1514)
+    assert (slow_sender.measured_bytes, slow_sender.problem) == (None, None)
+    assert "not filled by 1.0 Gbit/s" in str(slow_sender)
+    shallow = _depth(way, sent=2016, took_ns=23_500_000, arrived_bytes=1990 * 1514)
+    assert shallow.problem, "something was dropped: the queue is not as deep as asked"
+    quick_sender = _depth(way, sent=2016, took_ns=8_000_000, arrived_bytes=1735 * 1514)
+    assert quick_sender.measured_bytes == pytest.approx(1_500_000, rel=0.01)
+    assert quick_sender.problem is None

@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -218,6 +220,39 @@ def test_lab_that_is_not_as_asked_stops_the_run(tmp_path: Path) -> None:
     pretended._open_lab = broken  # type: ignore[assignment, method-assign]
     with pytest.raises(LabError, match="path1"):
         run(toy(), tmp_path, pretended)
+    assert manifest(tmp_path)["outcome"] == "incomplete"
+
+
+def test_lab_that_is_not_as_asked_is_built_again_after_the_others(tmp_path: Path) -> None:
+    pretended, experiment = Pretended(), toy()
+    built = pretended._open_lab
+    refusals = iter([LabError("path1: asked 50 Mbit/s, measured 40", 1)])
+
+    def busy(topology: str, parameters: Mapping[str, object]) -> AbstractContextManager:
+        if error := next(refusals, None):
+            raise error
+        return built(topology, parameters)
+
+    pretended._open_lab = busy  # type: ignore[method-assign]
+    assert run(experiment, tmp_path, pretended) == "passed"
+    stacks = [key.partition(".")[0] for key in experiment.measured]
+    assert stacks == ["python-tcp"] * 4 + ["kernel-tcp"] * 4
+
+
+def test_lab_that_is_never_as_asked_costs_its_own_points_alone(tmp_path: Path) -> None:
+    pretended, experiment = Pretended(), toy()
+    built = pretended._open_lab
+    refusals = iter([LabError("path1: measured 40", 1), None, LabError("path1: measured 41", 1)])
+
+    def busy(topology: str, parameters: Mapping[str, object]) -> AbstractContextManager:
+        if error := next(refusals, None):
+            raise error
+        return built(topology, parameters)
+
+    pretended._open_lab = busy  # type: ignore[method-assign]
+    with pytest.raises(LabError, match="measured 41"):
+        run(experiment, tmp_path, pretended)
+    assert len(experiment.measured) == 4
     assert manifest(tmp_path)["outcome"] == "incomplete"
 
 
