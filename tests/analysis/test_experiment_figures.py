@@ -234,6 +234,26 @@ RUNS = {
         ),
         "200  Python MPTCP, with 1, 2     150  195  199      200    1800  2",
     ),
+    "schedulers": (
+        {},
+        rows(
+            *(
+                {
+                    "stack": stack,
+                    "case": "10/4:10/100",
+                    "load": load,
+                    "throughput_bps": 11.2e6 if load == "bulk" else None,
+                    "dialogue_delay_ms_p50": None if load == "bulk" else 47.4,
+                    "dialogue_delay_ms_p100": None if load == "bulk" else 59.2,
+                    "first_path_share": 0.574,
+                    "sent_per_byte": 1.87,
+                }
+                for stack in ("kernel-mptcp", "python-mptcp+scheduler=ecf", "python-mptcp+scheduler=mine:LargestWindow")
+                for load in ("bulk", "30000")
+            )
+        ),
+        "10/4:10/100  example: LargestWindow  30 kB                47 ± 0  59 ± 0  57 ± 0%  1.87 ± 0.00  2",
+    ),
     "time_wait": (
         {"requests": 1000},
         rows(

@@ -1,6 +1,9 @@
 """What single experiments compute and refuse, without a lab."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -9,8 +12,10 @@ from experiments.interop import cells_of
 from experiments.middleboxes import ROWS, judge
 from experiments.mobility import MOMENTS, endpoint_ids
 from experiments.receive_algorithms import read_arrivals
+from experiments.schedulers import EXAMPLE, _example, documented
 from experiments.setup_latency import spread
 from experiments.syn_flood import _counted
+from mptcp_stack.mptcp.scheduler import SCHEDULERS
 from testbed.errors import LabError
 from testbed.experiment import experiment_class, resolve
 from testbed.interop.features import SCENARIOS
@@ -19,6 +24,7 @@ from testbed.middleboxes.registry import validated
 from testbed.receive_queues import ALGORITHMS
 from testbed.stacks.measure import Measurement
 from testbed.stacks.timeline import rate_bps, read_timeline
+from tests.testbed.lab_run import ROOT
 
 
 def experiment(name, *settings):
@@ -357,3 +363,29 @@ def test_without_a_flood_there_is_nothing_to_leave_cookies_out_for():
     found = experiment("syn-flood")
     assert [point.factors["flood_per_s"] for point in found.points(["python-tcp+syn_cookies=off"])] == [1000, 10_000]
     assert [point.factors["syn"] for point in found.points(["python-tcp"])] == ["none", "mp-capable", "mp-capable"]
+
+
+# --- schedulers ----------------------------------------------------------------------------------------------
+
+
+def test_every_scheduler_is_measured():
+    stacks = experiment("schedulers").stacks
+    assert {stack.partition("+scheduler=")[2] for stack in stacks} == {"", *SCHEDULERS, EXAMPLE}
+
+
+def test_a_program_finds_the_scheduler_of_the_document_in_a_file(tmp_path, monkeypatch):
+    """By the name that the document says, in a process of its own, as it stands in the document."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    code = "import sys; from mptcp_stack.stack import plug; print(plug('scheduler', sys.argv[1], {}).name)"
+    directory = tmp_path / "load-bulk:1"
+    directory.mkdir()
+    with _example(directory):
+        found = subprocess.run([sys.executable, "-P", "-c", code, EXAMPLE], capture_output=True, text=True, check=True)
+    assert found.stdout == "largest-window\n"
+    assert (directory / "mine.py").read_text() == documented("LargestWindow")
+    assert os.environ["PYTHONPATH"] == str(ROOT)
+
+
+def test_an_example_that_the_document_does_not_have():
+    with pytest.raises(LabError, match="has 0 examples of a class Nobody, not one"):
+        documented("Nobody")

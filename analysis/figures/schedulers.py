@@ -1,0 +1,108 @@
+"""What each scheduler makes of two paths: rate of a download, time until an answer is there, share of the paths."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich import box
+from rich.table import Table
+
+from analysis.load import Run
+from analysis.metrics import summarise
+from analysis.style import COLUMN_WIDTH_IN, look
+
+METRICS = ("throughput_bps", "dialogue_delay_ms_p50")
+"""What it shows of the results, by name (see analysis.compare)."""
+
+BULK = "bulk"
+VALUES = {
+    "rate": "throughput_bps",
+    "p50": "dialogue_delay_ms_p50",
+    "worst": "dialogue_delay_ms_p100",
+    "share": "first_path_share",
+    "sent": "sent_per_byte",
+}
+_KERNEL, _OURS, _EXAMPLE = "#0072b2", "#d55e00", "#cc79a7"
+
+
+def label(stack: str) -> str:
+    """Return how a stack is called here: by its scheduler; one that is named module:Class is an example."""
+    name, _, scheduler = stack.partition("+scheduler=")
+    return scheduler.replace("mine:", "example: ") if scheduler else f"{look(name).label}, default"
+
+
+def summary(run: Run) -> pd.DataFrame:
+    """Return one row a pair of paths, load and stack: n, and mean and `_sd` of every one of VALUES."""
+    by = ["case", "load", "stack"]
+    passed = run.passed.astype({"load": str})
+    result = passed.groupby(by, sort=False, as_index=False).size().rename(columns={"size": "n"})
+    for name, column in VALUES.items():
+        if column in passed:
+            means = summarise(passed, by, column)[[*by, "mean", "sd"]]
+            result = result.merge(means.rename(columns={"mean": name, "sd": f"{name}_sd"}), on=by, how="left")
+    return result
+
+
+def draw(run: Run) -> Figure:
+    """Return the figure: a row of panels a pair of paths, first the download, then each size of answer."""
+    found = summary(run)
+    cases, loads = (list(dict.fromkeys(found[name])) for name in ("case", "load"))
+    stacks = list(dict.fromkeys(found["stack"]))
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, len(cases) * (0.9 + 0.17 * len(stacks))))
+    rows = figure.subplots(len(cases), len(loads), sharey=True, squeeze=False)
+    for panels, case in zip(rows, cases, strict=True):
+        for axes, load in zip(panels, loads, strict=True):
+            part = found[(found["case"] == case) & (found["load"] == load)].set_index("stack").reindex(stacks)
+            _draw_bars(axes, part, load)
+        panels[0].set_yticks(range(len(stacks)), [label(stack) for stack in stacks], fontsize=6)
+        panels[0].invert_yaxis()
+        panels[0].set_title(words(case), fontsize=6.5, loc="left")
+    figure.supxlabel(f"a download, and answers (bar: median; |: worst); n = {found['n'].max()}", fontsize=6.5)
+    return figure
+
+
+def _draw_bars(axes: Axes, part: pd.DataFrame, load: str) -> None:
+    value, unit = ("rate", 1e6) if load == BULK else ("p50", 1)
+    colors = [_KERNEL if "kernel" in stack else _EXAMPLE if ":" in stack else _OURS for stack in part.index]
+    axes.barh(
+        range(len(part)), part[value] / unit, 0.7, xerr=part[f"{value}_sd"] / unit, color=colors,
+        error_kw={"elinewidth": 0.8},
+    )  # fmt: skip
+    if load != BULK:
+        axes.plot(part["worst"], range(len(part)), "|", color="#222222", markersize=5)
+    axes.grid(visible=False, axis="y")
+    axes.locator_params(axis="x", nbins=4)
+    axes.set_xlabel("Mbit/s" if load == BULK else f"{int(load) // 1000} kB (ms)", fontsize=6.5)
+
+
+def words(case: str) -> str:
+    """Return a pair of paths in words, as in "10/4 Mbit/s, 10/100 ms"."""
+    rates, _, delays = case.partition(":")
+    return f"{rates} Mbit/s, {delays} ms"
+
+
+def table(run: Run) -> Table:
+    """Return rate or times, share of the first path, and what was sent for each useful byte."""
+    result = Table(
+        title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+        caption="paths: Mbit/s and one-way ms; p50, worst: ms to an answer; first: share of the bytes that the first"
+        " path carried; sent: bytes on both paths for each byte of use",
+    )  # fmt: skip
+    for heading in ("paths", "scheduler", "load", "Mbit/s", "p50", "worst", "first", "sent", "n"):
+        left = heading in ("paths", "scheduler", "load")
+        result.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    for row in summary(run).to_dict("records"):
+        load = str(row["load"])
+        cells = [_cell(row, "rate", 1e6, 2), _cell(row, "p50", 1, 0), _cell(row, "worst", 1, 0)]
+        cells += [_cell(row, "share", 0.01, 0, "%"), _cell(row, "sent", 1, 2), str(row["n"])]
+        what = load if load == BULK else f"{int(load) // 1000} kB"
+        result.add_row(row["case"], label(row["stack"]), what, *cells)
+    return result
+
+
+def _cell(row: dict[str, float], name: str, unit: float, digits: int, sign: str = "") -> str:
+    if pd.isna(row.get(name)):
+        return ""
+    spread = f" ± {row[f'{name}_sd'] / unit:.{digits}f}" if row["n"] > 1 else ""
+    return f"{row[name] / unit:.{digits}f}{spread}{sign}"

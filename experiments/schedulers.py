@@ -1,0 +1,158 @@
+"""Schedulers: which subflow carries what, on two paths that differ much.
+
+Every scheduler of our stack, the one that docs/stack.md shows as an example of one's own, and the kernel's default.
+Three loads, one connection each: a download as fast as it goes, and answers of a small and of a larger size to one
+request after the other, with pauses, when both subflows are there. For the download the capacity of both paths counts;
+for an answer, when its last byte arrives, which a slow path can delay. `sent` is what the server's interfaces sent for
+each byte of use, headers, duplicates and retransmissions included.
+
+Reported were web objects that arrive earlier with ECF (Lim and others, CoNEXT 2017) and less blocking with BLEST
+(Ferlin and others, Networking 2016) than with the default of lowest round-trip time. Much of what they gain is where
+a slow path blocks a fast one in the peer's window; here buffers are large, and for every scheduler what blocks the
+window is sent again on the other path (opportunistic retransmission): less is left to gain. Redundant sending pays for
+its short times with every byte on every path.
+
+The example is taken from the document as it stands there, written to a file `mine.py` (also beside the results), and
+named `mine:LargestWindow`, as a user would do it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from experiments.simultaneous_flows import Cases
+from testbed.errors import LabError
+from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
+from testbed.stacks.base import SERVER
+from testbed.stacks.frames import FramesLoad, frames
+from testbed.stacks.measure import BulkLoad, Measurement, bulk
+from testbed.units import SizeBytes
+
+DOCUMENT = Path(__file__).parents[1] / "docs" / "stack.md"
+EXAMPLE = "mine:LargestWindow"
+BULK = "bulk"
+PAUSES = "constant:rate=16 kbit/s,frame=200"
+"""Requests of 200 bytes, a tenth of a second after the answer before."""
+
+
+class SchedulersParameters(Parameters):
+    """What can be set: pairs of paths as in simultaneous-flows, bytes of the download, of answers, and their time."""
+
+    cases: Cases = Field(min_length=1)
+    size: SizeBytes = 4_000_000
+    answers: PositiveInts = (30_000, 200_000)
+    seconds: float = Field(default=2.5, gt=0, le=600)
+    queue: SizeBytes = 100_000
+
+
+class Schedulers(Experiment[SchedulersParameters]):
+    """One connection, two paths, and who gets the next bytes."""
+
+    name = "schedulers"
+    title = "Schedulers on paths that differ"
+    topology = "two-paths"
+    stacks = (
+        "kernel-mptcp",
+        "python-mptcp+scheduler=lowest-rtt",
+        "python-mptcp+scheduler=round-robin",
+        "python-mptcp+scheduler=redundant",
+        "python-mptcp+scheduler=blest",
+        "python-mptcp+scheduler=ecf",
+        "python-mptcp+scheduler=backup-aware",
+        f"python-mptcp+scheduler={EXAMPLE}",
+    )
+    figure = "schedulers"
+    limits = (
+        "Two emulated paths without other traffic, and no backups: without one backup-aware is lowest-rtt. At quick"
+        " scale only the unequal pair of paths and a few answers; equal paths, and thirty seconds of answers, at paper"
+        " scale."
+    )
+    scales: ClassVar[Mapping[str, SchedulersParameters]] = {
+        "quick": SchedulersParameters(repetitions=1, cases=("10/4:10/100",)),
+        "paper": SchedulersParameters(
+            repetitions=5, cases=("10/4:10/100", "10/10:10/10"), size=20_000_000, answers=(30_000, 100_000, 200_000),
+            seconds=30,
+        ),
+    }  # fmt: skip
+
+    def topology_parameters(self) -> dict[str, Scalar]:
+        """Return the queue before each path."""
+        return {"queue": self.parameters.queue}
+
+    def points(self, stacks: Sequence[str]) -> list[Point]:
+        """Return every load on every pair of paths, the loads of one pair in one lab."""
+        loads = [BULK, *(str(size) for size in self.parameters.answers)]
+        return [
+            Point(stack, repetition, {"case": case, "load": load}, _links(case))
+            for stack in stacks
+            for case in self.parameters.cases
+            for load in loads
+            for repetition in range(1, self.parameters.repetitions + 1)
+        ]
+
+    def run_point(self, bench: Bench, point: Point) -> Measurement:
+        """Download, or ask for answers; with the example of the document if the point's scheduler is that."""
+        load, parameters = str(point.factors["load"]), self.parameters
+        with _example(bench.directory) if EXAMPLE in point.stack else nullcontext():
+            if load == BULK:
+                measurement = bench.measure(bulk, BulkLoad("download", limit_bytes=parameters.size))
+                useful_bytes = measurement.result["received_bytes"]
+            else:
+                asked = FramesLoad(PAUSES, "dialogue", parameters.seconds, answer_bytes=int(load), seed=bench.seed)
+                measurement = bench.measure(frames, asked)
+                useful_bytes = measurement.result["dialogue"]["bytes"]
+        sent = [measurement.paths[SERVER][end.interface]["tx_bytes"] for end in bench.lab.hosts[SERVER].ends]
+        measurement.result.update(
+            first_path_share=round(sent[0] / sum(sent), 4), sent_per_byte=round(sum(sent) / max(1, useful_bytes), 4)
+        )
+        return measurement
+
+    def expected_seconds(self, point: Point) -> float:
+        """Return the time that the links need and that to start the programs."""
+        parameters = self.parameters
+        return 2 + (parameters.size * 8 / 10e6 if point.factors["load"] == BULK else parameters.seconds)
+
+
+def _links(case: str) -> dict[str, Scalar]:
+    """Return the topology's parameters for a case: "10/4:10/100" are rates in Mbit/s and one-way delays in ms."""
+    rates, delays = (part.split("/") for part in case.split(":"))
+    return {
+        "rate": ",".join(f"{rate} Mbit/s" for rate in rates), "delay": ",".join(f"{delay} ms" for delay in delays)
+    }  # fmt: skip
+
+
+@contextmanager
+def _example(directory: Path) -> Iterator[None]:
+    """Let programs that start during the block import the document's scheduler; a copy of it stays in `directory`."""
+    module, _, name = EXAMPLE.partition(":")
+    before = os.environ.get("PYTHONPATH")
+    # Not from the results' directory: its name has a colon in it, which separates directories there.
+    with tempfile.TemporaryDirectory(prefix="example-") as folder:
+        for place in (directory, Path(folder)):
+            (place / f"{module}.py").write_text(documented(name))
+        # Behind the user's own, who may have a module of that name on purpose.
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (before, folder)))
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ["PYTHONPATH"]
+            else:
+                os.environ["PYTHONPATH"] = before
+
+
+def documented(name: str) -> str:
+    """Return the block of Python in docs/stack.md that defines the class `name`. Raises LabError when there is none."""
+    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
+    found: list[str] = [block for block in blocks if f"class {name}(" in block]
+    if len(found) != 1:
+        raise LabError(f"{DOCUMENT}: has {len(found)} examples of a class {name}, not one")
+    return found[0]
