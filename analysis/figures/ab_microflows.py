@@ -172,7 +172,7 @@ def table(run: Run) -> Table:
         box=box.SIMPLE_HEAD,
         caption="\n".join([_caption(run, rates), *_overtaking(run, kinds)]),
         pad_edge=False,
-        collapse_padding=True,
+        padding=(0, 1, 0, 0),
     )
     rates = rates.set_index(["links", "size_bytes", "stack", "generator"])
     for heading in ("size", "stack", "requests/s", "x TCP", "made", "cores", "ab, Apache", "n"):
