@@ -170,16 +170,16 @@ def table(run: Run) -> Table:
     result = Table(
         title=run.manifest["title"],
         box=box.SIMPLE_HEAD,
-        caption="\n".join([_caption(run, rates), *_overtaking(run, kinds)]),
+        caption="\n".join([_caption(run, rates), *_notes(run, kinds)]),
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        collapse_padding=True,
     )
     rates = rates.set_index(["links", "size_bytes", "stack", "generator"])
     for heading in ("size", "stack", "requests/s", "x TCP", "made", "cores", "ab, Apache", "n"):
         result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
     for kind in kinds:
         of_kind = points[points["links"] == kind]
-        result.add_row("", _links(run, kind), end_section=True)
+        result.add_row("", f"{kind} links", end_section=True)
         for size in sorted(of_kind["size_bytes"].unique()):
             for stack in run.stacks:
                 chosen = of_kind[(of_kind["size_bytes"] == size) & (of_kind["stack"] == stack)]
@@ -187,10 +187,11 @@ def table(run: Run) -> Table:
     return result
 
 
-def _overtaking(run: Run, kinds: list[str]) -> list[str]:
-    """Return where MPTCP overtakes TCP, and what the columns mean."""
-    lines = [
-        f"MPTCP overtakes TCP ({making}, {_links(run, kind)}): {found.text('kB', 1000)}"
+def _notes(run: Run, kinds: list[str]) -> list[str]:
+    """Return what the links are, where MPTCP overtakes TCP, and what the columns mean."""
+    lines = [f"{kind} links: {_links(run, kind)}" for kind in kinds]
+    lines += [
+        f"MPTCP overtakes TCP ({making}, {kind} links): {found.text('kB', 1000)}"
         for kind in kinds
         for making, found in crossovers(run, kind).items()
     ]
@@ -212,7 +213,7 @@ def _row(points: pd.DataFrame, rates: pd.DataFrame, at: tuple[str, int, str]) ->
         return text.format(value) if pd.notna(value) else ""
 
     return [
-        f"{size / 1000:g} kB",
+        f"{size / 1e6:g} MB" if size >= 1e6 else f"{size / 1000:g} kB",
         look(stack).label,
         _mean(rates, ours) or _outcome(points),
         cell("ratio", "{:.2f}"),

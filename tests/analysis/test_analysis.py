@@ -180,7 +180,7 @@ def test_unequal_links_get_a_panel_of_their_own_and_busy_cores_a_mark(tmp_path: 
     assert crossovers(run, "equal")["kernel"].at == pytest.approx(10_000)
     assert crossovers(run, "unequal")["kernel"].at is None
     text = " ".join(text_of(path).split())
-    assert "MPTCP overtakes TCP (kernel, 2 x 1 Gbit/s): at 10 kB, 95 % CI 10 to 10 kB (n = 2 of 2)" in text
+    assert "MPTCP overtakes TCP (kernel, equal links): at 10 kB, 95 % CI 10 to 10 kB (n = 2 of 2)" in text
     assert "at no size measured" in text
     assert text.count("97%*") == 4
     assert "1,234" in text
