@@ -7,6 +7,7 @@ chance; a run is not repeated when one is outside the interval that holds for al
 
 from __future__ import annotations
 
+import fnmatch
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -188,12 +189,12 @@ def _factors(points: pd.DataFrame) -> list[str]:
 
 
 def _metrics(a: Run, b: Run) -> Sequence[str]:
-    """Return the results that the figure shows (its METRICS); when it names none all numbers, or all words."""
-    named = getattr(import_module(f"analysis.figures.{a.manifest['figure']}"), "METRICS", ())
-    if named:
-        return list(named)
+    """Return the results that the figure shows (its METRICS, which may be patterns), or all numbers, or all words."""
     columns = list(a.points.columns)
     results = columns[columns.index("why") + 1 :]
+    if named := getattr(import_module(f"analysis.figures.{a.manifest['figure']}"), "METRICS", ()):
+        either = [*results, *(name for name in b.points.columns if name not in columns)]
+        return [name for pattern in named for name in fnmatch.filter(either, pattern)]
     numbers = [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name != "began_ns"]
     return numbers or results
 

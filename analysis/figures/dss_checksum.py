@@ -12,6 +12,9 @@ from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
+METRICS = ("steady_bps", "cpu_s_per_gbyte")
+"""What it shows of the results, by name (see analysis.compare)."""
+
 SEGMENTS = {"super-segments": "64 KB", "mss": "1 MSS"}
 """The factor's values, and what they are called."""
 

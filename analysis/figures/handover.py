@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from rich import box
 from rich.table import Table
 
+from analysis.collected import Collected
 from analysis.collected import load as load_collected
 from analysis.emodel import PLAYOUT_MS, score
 from analysis.load import Run
@@ -50,8 +51,14 @@ def delays(run: Run, row: Any, direction: str = "download") -> pd.DataFrame:
 
 
 def rates(run: Run, row: Any) -> pd.DataFrame:
-    """Return what the client's paths carried, both ways, by `time_s` in steps: kbit/s by interface."""
-    counts = load_collected(point_directory(run, row), "interfaces")
+    """Return what the client's paths carried, both ways, in kbit/s by interface.
+
+    The index is `time_s`, the beginning of each step, on the clock of `delays`.
+    """
+    directory = point_directory(run, row)
+    counts = load_collected(directory, "interfaces")
+    # Collectors count from the load's beginning, when its server starts; the links begin to change once it listens.
+    counts["time_s"] -= Collected.open(directory, "interfaces").seconds(int(row.began_ns))
     counts = counts[(counts["host"] == "client") & counts["interface"].isin(_PATHS)]
     total = counts.assign(total=counts["rx_bytes"] + counts["tx_bytes"])
     series = total.pivot_table(index="time_s", columns="interface", values="total").ffill()

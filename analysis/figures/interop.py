@@ -19,6 +19,9 @@ from analysis.load import Run
 from analysis.style import COLUMN_WIDTH_IN
 
 _CELLS = "cells_"
+METRICS = (f"{_CELLS}*",)
+"""What it shows of the results, by name (see analysis.compare)."""
+
 _FONT = 5.5
 
 

@@ -28,6 +28,9 @@ MOMENTS = {
 }
 """By name of the change: whose address, whether it is there afterwards, and how it is called here."""
 
+METRICS = ("longest_gap_s", *(f"rates_bps_{name}_{path}" for name in MOMENTS for path in range(1, len(PATHS) + 1)))
+"""What it shows of the results, by name (see analysis.compare)."""
+
 OPTIONS = {
     "REMOVE_ADDR": ("v", "#000000", 1.12),
     "ADD_ADDR": ("^", "#009e73", 1.12),

@@ -21,6 +21,9 @@ ALGORITHMS = {
 """Names in the results, and what they are called."""
 
 PANELS = {"comparisons": "comparisons\na segment", "ns": "processor time\na segment (ns)"}
+METRICS = tuple(f"{value}_{name}" for value in PANELS for name in ALGORITHMS)
+"""What it shows of the results, by name (see analysis.compare)."""
+
 _COLORS = ("#56b4e9", "#0072b2", "#000000", "#999999")
 _KEYS = ["subflows", "algorithm"]
 

@@ -12,6 +12,9 @@ from analysis.load import Run
 from analysis.style import COLUMN_WIDTH_IN, look
 
 PANELS = {"answer": "SYN to SYN/ACK,\nat the server (µs)", "connect": "connect(),\nat the client (µs)"}
+METRICS = tuple(f"{name}_{one}_us" for name in PANELS for one in ("median", "p95"))
+"""What it shows of the results, by name (see analysis.compare)."""
+
 _PERCENTILES = ("p5", "p25", "median", "p75", "p95")
 _KEYS = ["stack", "open"]
 

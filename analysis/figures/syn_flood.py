@@ -14,10 +14,13 @@ from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
-_WITHOUT = "+syn_cookies=off"
-_BY = ["stack", "syn", "flood_per_s"]
 _REACHED, _HEARD, _SHARE = "flood_rate_per_s", "heard_share", "served_share"
 _MEDIAN, _MPTCP, _SERVED = "latency_ms_total_p50", "mptcp_connections", "succeeded"
+METRICS = (_SHARE, _MEDIAN, _HEARD)
+"""What it shows of the results, by name (see analysis.compare)."""
+
+_WITHOUT = "+syn_cookies=off"
+_BY = ["stack", "syn", "flood_per_s"]
 _STEADY = 0.9
 _RATES = (0, 1000, 10_000, 100_000)
 _SYNS = {"plain": "plain TCP", "mp-capable": "MP_CAPABLE"}
