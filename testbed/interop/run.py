@@ -95,10 +95,14 @@ def run(cells: Sequence[Cell], directory: Path, display: Display, at_once: int) 
 def playing(cells: Sequence[Cell], directory: Path, at_once: int) -> Iterator[Iterator[dict[str, Any]]]:
     """Play the cells, `at_once` at a time, during a block; gives what comes of each, in order.
 
-    Forks when the block begins: a display gets its threads after that. What is still played at its end is terminated.
+    Forks when the block begins: a display gets its threads after that. What is still played when the block ends in an
+    error is terminated.
     """
     with get_context("fork").Pool(at_once, use_own_network) as workers:
         yield workers.imap(partial(_record, directory), cells)
+        # Not by a signal: a worker that is just about to wait for its next task would miss it, and wait for ever.
+        workers.close()
+        workers.join()
 
 
 def _record(directory: Path, cell: Cell) -> dict[str, Any]:
