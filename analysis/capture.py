@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from analysis.collected.files import UnreadableFile
 
-SYN, RST, ACK = 2, 4, 16
+FIN, SYN, RST, ACK = 1, 2, 4, 16
 OPTION_WINDOW_SCALE, OPTION_MPTCP = 3, 30
 MP_CAPABLE, MP_JOIN, DSS = 0, 1, 2
 """Subtypes of the MPTCP option (RFC 8684 section 8)."""
@@ -36,6 +36,15 @@ class Address(NamedTuple):
         return f"[{text}]:{self.port}" if len(self.ip) == 16 else f"{text}:{self.port}"
 
 
+class Packet(NamedTuple):
+    """A packet: time since 1970, length on the wire, the link's type, and its bytes as far as they were captured."""
+
+    time_ns: int
+    wire_bytes: int
+    link_type: int
+    frame: bytes
+
+
 class Segment(NamedTuple):
     """A TCP segment, or super-segment. `wire_bytes` has the link's header; `options` are the TCP header's, as bytes."""
 
@@ -56,16 +65,15 @@ def segments(path: Path) -> Iterator[Segment]:
 
     Raises UnreadableFile for what is no capture, and for one of a link type that is not known.
     """
-    for time_ns, wire_bytes, link_type, frame in _records(path):
-        if link_type not in _LINKS:
-            known = ", ".join(map(str, _LINKS))
-            raise UnreadableFile(f"{path}: packets of link type {link_type}; those that can be read: {known}")
-        try:
-            segment = _segment(time_ns, wire_bytes, frame, *_LINKS[link_type])
-        except (struct.error, IndexError):  # cut short
-            continue
-        if segment is not None:
-            yield segment
+    yield from filter(None, map(segment, packets(path)))
+
+
+def segment(packet: Packet) -> Segment | None:
+    """Return the TCP segment in a packet; None when it is torn, cut short or no TCP."""
+    try:
+        return _segment(packet.time_ns, packet.wire_bytes, packet.frame, *_LINKS[packet.link_type])
+    except (struct.error, IndexError):  # cut short
+        return None
 
 
 def options(text: bytes) -> Iterator[tuple[int, bytes]]:
@@ -81,8 +89,16 @@ def options(text: bytes) -> Iterator[tuple[int, bytes]]:
         place += text[place + 1]
 
 
-def _records(path: Path) -> Iterator[tuple[int, int, int, bytes]]:
-    """Return time in ns, length on the wire, link type and bytes of each packet."""
+def packets(path: Path) -> Iterator[Packet]:
+    """Return the packets of a file in its order. Raises UnreadableFile as `segments` does."""
+    for packet in _records(path):
+        if packet.link_type not in _LINKS:
+            known = ", ".join(map(str, _LINKS))
+            raise UnreadableFile(f"{path}: packets of link type {packet.link_type}; those that can be read: {known}")
+        yield packet
+
+
+def _records(path: Path) -> Iterator[Packet]:
     from scapy.error import Scapy_Exception
     from scapy.utils import RawPcapReader
 
@@ -95,12 +111,12 @@ def _records(path: Path) -> Iterator[tuple[int, int, int, bytes]]:
         if not hasattr(reader, "interfaces"):  # pcap
             scale, link_type = (1 if reader.nano else 1000), reader.linktype
             for frame, (sec, fraction, wire_bytes, _) in reader:
-                yield sec * 1_000_000_000 + fraction * scale, wire_bytes, link_type, frame
+                yield Packet(sec * 1_000_000_000 + fraction * scale, wire_bytes, link_type, frame)
             return
         for frame, packet in reader:
             if packet.tshigh is not None:  # a packet without a time is of no use here
                 ticks = packet.tshigh << 32 | packet.tslow
-                yield ticks * 1_000_000_000 // packet.tsresol, packet.wirelen, packet.linktype, frame
+                yield Packet(ticks * 1_000_000_000 // packet.tsresol, packet.wirelen, packet.linktype, frame)
 
 
 def _segment(time_ns: int, wire_bytes: int, frame: bytes, start: int, type_at: int) -> Segment | None:

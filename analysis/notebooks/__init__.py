@@ -14,8 +14,8 @@ How to add one:
    the tag `parameters`. Say under "What was reported" who measured what and where; under "Why they differ" what follows
    from this lab; under "What to try next" one command that changes one parameter.
 2. `sudo ./lab run my-idea`, then `python -m analysis.notebooks keep results my-idea`: it keeps a reduced copy of the
-   latest run here, with those raw files that the notebook reads. It refuses what is too big, and cuts out names of
-   places in your file system.
+   latest run here, with those raw files that the notebook reads; of captures the segments that signal or end a silence
+   (`tools/thin.py`). It refuses what is too big, and cuts out names of places in your file system.
 3. `python -m pytest tests/analysis/test_notebooks.py -k my-idea` runs it without a display, as the whole suite does.
    `./lab notebooks my-idea` writes it with its output, to look at.
 """

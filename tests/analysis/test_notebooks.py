@@ -14,17 +14,19 @@ from typing import Any
 import nbformat
 import pytest
 
-from analysis import notebooks
+from analysis import collected, notebooks
 from analysis.load import UnreadableRun
 from analysis.notebooks.__main__ import main
 from analysis.notebooks.tools import keep, run
+from analysis.notebooks.tools.thin import thinned
 from testbed.experiment import experiment_class, experiment_names, resolve
 from tests.analysis.test_analysis import write_run
+from tests.analysis.test_collected import KERNEL
 
 HEADINGS = [
     "What was reported", "How it was measured", "What was measured", "Why they differ", "What to try next",
 ]  # fmt: skip
-PACKETS = b"\xd4\xc3\xb2\xa1\xff"
+BINARY = b"\xd4\xc3\xb2\xa1\xff"
 COMMAND = re.compile(r"\./lab (run .*)")
 
 
@@ -104,7 +106,7 @@ def write_example(directory: Path, tail: str = "") -> None:
         "from analysis import notebooks",
         "run = notebooks.open_run('example', results)",
         "(run.path / 'points' / 'a' / 'frames.csv').read_text()",
-        "(run.path / 'points' / 'a' / 'a.pcap').read_bytes()",
+        "(run.path / 'points' / 'a' / 'a.bin').read_bytes()",
         tail,
     ]
     (directory / "example.py").write_text("\n".join(cells))
@@ -134,7 +136,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     raw = path / "points" / "a"
     raw.mkdir(parents=True)
     (raw / "frames.csv").write_text(f"# {path}/x /home/me/bin/python\n1\n")
-    (raw / "a.pcap").write_bytes(PACKETS)
+    (raw / "a.bin").write_bytes(BINARY)
     (raw / "requests.csv").write_text("2\n")
     return results
 
@@ -151,13 +153,29 @@ def test_a_run_is_kept_with_what_its_notebook_reads(example: Path) -> None:
     assert manifest["why"] == ["a: points/a/error.txt"]
     assert "points" not in manifest
     with zipfile.ZipFile(kept / "raw.zip") as archive:
-        assert archive.namelist() == ["points/a/a.pcap", "points/a/frames.csv"]
+        assert archive.namelist() == ["points/a/a.bin", "points/a/frames.csv"]
     opened = notebooks.open_run("example")
     assert (opened.path / "points/a/frames.csv").read_text() == "# x python\n1\n"
-    assert (opened.path / "points/a/a.pcap").read_bytes() == PACKETS
+    assert (opened.path / "points/a/a.bin").read_bytes() == BINARY
     before = (kept / "raw.zip").read_bytes()
     keep.keep("example", example)
     assert (kept / "raw.zip").read_bytes() == before
+
+
+def test_captures_are_kept_without_what_goes_on_in_between(tmp_path: Path) -> None:
+    """What a figure tells of signals and of first data is the same; a transfer's thousands of segments are gone."""
+    thin = shutil.copytree(KERNEL / "collected", tmp_path / "collected")
+    for path in thin.glob("*.pcap*"):
+        path.write_bytes(thinned(path))
+    whole, kept = collected.load(KERNEL, "pcap"), collected.load(thin.parent, "pcap")
+    assert len(kept) < len(whole) / 5
+    signals = whole["mptcp"].str.contains("MP_CAPABLE|MP_JOIN|ADD_ADDR") | whole["flags"].str.contains("S|F|R")
+    assert 0 < signals.sum() <= len(kept)
+    rows = [set(frame.itertuples(index=False)) for frame in (whole[signals], kept, whole)]
+    assert rows[0] <= rows[1] <= rows[2], "each as it was"
+    stream = ["interface", "source", "destination"]
+    first = [frame[frame["payload_bytes"] > 0].groupby(stream)["time_s"].min() for frame in (whole, kept)]
+    assert first[0].equals(first[1])
 
 
 def test_what_is_too_big_is_not_kept_and_what_was_kept_stays(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:

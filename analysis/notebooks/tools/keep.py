@@ -1,7 +1,8 @@
 """Reduce a run to what its notebook needs, small enough to be kept with the project.
 
 Of the manifest that is what figures and tables, their origin and the links' calibration need; the table of points is
-kept whole; of the raw files those that the notebook reads. Names of places in the file system are taken out.
+kept whole; of the raw files those that the notebook reads, of captures what signals and what ends a silence. Names of
+places in the file system are taken out.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from analysis import notebooks
 from analysis.load import Run
 from analysis.notebooks import MANIFEST, PROJECT, RAW, TABLE
 from analysis.notebooks.tools.run import evaluate, read
+from analysis.notebooks.tools.thin import thinned
 
 LIMIT_BYTES = 150_000
 """What may be kept of one run."""
@@ -135,7 +137,9 @@ def _without_places(text: str, run: Run) -> str:
 
 
 def _content(path: Path, run: Run) -> bytes:
-    """What is kept of a raw file: packets and the like as they are, texts without places."""
+    """What is kept of a raw file: captures thinned, texts without places, others as they are."""
+    if ".pcap" in path.name:
+        return thinned(path)
     content = path.read_bytes()
     try:
         return _without_places(content.decode(), run).encode()
