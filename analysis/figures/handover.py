@@ -73,10 +73,10 @@ def draw(run: Run) -> Figure:
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
     for axes, row in zip(panels, rows, strict=True):
         _draw_call(axes, run, row)
-    panels[-1].set_xlabel("time (s)")
+    panels[-1].set_xlabel("time since the links' schedules began (s)")
     for name, what in _MOMENTS.items():
         panels[0].annotate(
-            what, (run.parameters[name] / 1e9, 1.02), xycoords=("data", "axes fraction"), ha="center", fontsize=6
+            what, (run.parameters[name] / 1e9, 1.25), xycoords=("data", "axes fraction"), ha="center", fontsize=6
         )
     handles = [Line2D([], [], marker=".", linestyle="", color="#222222", label="a frame")]
     handles += [Line2D([], [], color=color, linewidth=3, label=f"bytes over {name}") for name, color in _PATHS.values()]
