@@ -29,6 +29,8 @@ from testbed.stacks.measure import LONG_LIVED_BYTES, HttpLoad, Measurement, apac
 from testbed.units import RateBps, SizeBytes, TimeNs
 
 LOADGEN, AB = "loadgen", "ab"
+AB_PER_S = 3000
+"""Requests that ApacheBench is asked for in each second of a point, at the most."""
 EQUAL, UNEQUAL = "equal", "unequal"
 
 SLOWEST = 30
@@ -78,12 +80,12 @@ class AbMicroflows(Experiment[MicroflowParameters]):
     )
     scales: ClassVar[Mapping[str, MicroflowParameters]] = {
         "quick": MicroflowParameters(
-            repetitions=3,
+            repetitions=2,
             sizes_bytes=(1_000, 10_000, 30_000, 100_000, 300_000),
             unequal_sizes_bytes=(30_000, 100_000),
             ab_sizes_bytes=(1_000, 100_000),
             requests=100_000,
-            seconds=1,
+            seconds=2,
             concurrency=100,
             rate=50_000_000,
             queue=500_000,
@@ -131,7 +133,7 @@ class AbMicroflows(Experiment[MicroflowParameters]):
         expected_s = self.expected_seconds(point)
         load = HttpLoad(
             int(point.factors["size_bytes"]),
-            parameters.requests,
+            self._requests(point),
             parameters.concurrency,
             time_limit_s=120 + SLOWEST * expected_s,
             seconds=parameters.seconds,
@@ -142,6 +144,15 @@ class AbMicroflows(Experiment[MicroflowParameters]):
         if "cores_busy_share" in result:
             result["cpu_bound"] = result["cores_busy_share"] >= BUSY
         return measurement
+
+    def _requests(self, point: Point) -> int:
+        """Return how many requests are asked for: of ApacheBench, which has no time limit of use, about its share."""
+        parameters = self.parameters
+        if point.factors["generator"] == LOADGEN:
+            return parameters.requests
+        carried_per_s = parameters.paths * parameters.rate / 8 / int(point.factors["size_bytes"])
+        number = round(parameters.seconds * min(carried_per_s, AB_PER_S))
+        return min(parameters.requests, max(2 * parameters.concurrency, number))
 
     def expected_seconds(self, point: Point) -> float:
         """Return the time that a point is given, that of its last requests, and that to start the programs."""

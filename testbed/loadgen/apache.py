@@ -70,17 +70,11 @@ def server_command(configuration: Path) -> list[str]:
 
 
 def client_command(
-    target: Endpoint, size_bytes: int, requests: int, concurrency: int, timeout_s: float, percentiles: Path,
-    seconds: float | None = None,
-) -> list[str]:  # fmt: skip
-    """Return ApacheBench's command; it goes on after failed requests, and writes ``percentiles`` as CSV.
-
-    With ``seconds`` (whole ones) it ends then, however many requests are left.
-    """
-    # Before -n, which it would set as well.
-    limit = ["-t", str(max(1, round(seconds)))] if seconds is not None else []
+    target: Endpoint, size_bytes: int, requests: int, concurrency: int, timeout_s: float, percentiles: Path
+) -> list[str]:
+    """Return ApacheBench's command; it goes on after failed requests, and writes ``percentiles`` as CSV."""
     return [
-        required("ab", "apache2-utils"), "-r", *limit, "-n", str(requests), "-c", str(concurrency),
+        required("ab", "apache2-utils"), "-r", "-n", str(requests), "-c", str(concurrency),
         "-s", str(max(1, round(timeout_s))), "-e", str(percentiles), f"http://{target}/bytes/{size_bytes}",
     ]  # fmt: skip
 
@@ -91,20 +85,14 @@ def parse_progress(stderr: str) -> int:
     return int(found[-1]) if found else 0
 
 
-def parse_result(
-    stdout: str, percentiles: str, size_bytes: int, requests: int, limited: bool = False
-) -> dict[str, Any]:
+def parse_result(stdout: str, percentiles: str, size_bytes: int, requests: int) -> dict[str, Any]:
     """Return ApacheBench's numbers from its report and its CSV of percentiles.
 
-    When it was ``limited`` in time it had to make only as many of the ``requests`` as it has. Raises ``ValueError``
-    when the report is not complete.
+    Raises ``ValueError`` when the report is not complete.
     """
     completed = int(_field(stdout, "Complete requests"))
-    made = completed if limited else requests
     failures = _failures(stdout)
-    lost_bytes = completed * size_bytes - int(_field(stdout, "HTML transferred"))
-    # What came of the requests that its time cut off is counted too.
-    if (lost_bytes > 0 if limited else lost_bytes) and not failures:
+    if completed * size_bytes != int(_field(stdout, "HTML transferred")) and not failures:
         # It takes the first response's length for the right one.
         failures = {"length": completed}
     failed = min(completed, sum(failures.values()))
@@ -116,10 +104,10 @@ def parse_result(
         "size_bytes": size_bytes,
         "concurrency": int(_field(stdout, "Concurrency Level")),
         "asked_requests": requests,
-        "requests": made,
+        "requests": requests,
         "succeeded": completed - failed,
         "failed": failed,
-        "not_started": made - completed,
+        "not_started": requests - completed,
         "failures": failures,
         "duration_s": round(duration_s, 6),
         "requests_per_s": round((completed - failed) / duration_s, 3) if duration_s else 0.0,

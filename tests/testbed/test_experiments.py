@@ -17,7 +17,7 @@ from experiments.setup_latency import spread
 from experiments.syn_flood import _counted
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
 from testbed.errors import LabError
-from testbed.experiment import experiment_class, resolve
+from testbed.experiment import Point, experiment_class, resolve
 from testbed.interop.features import SCENARIOS
 from testbed.interop.run import select
 from testbed.middleboxes.registry import validated
@@ -47,6 +47,18 @@ def test_an_experiment_on_a_topology_of_the_users_own(tmp_path):
     assert mine.specification()["parameters"] == own.specification()["parameters"]
     with pytest.raises(LabError, match="unknown parameter 'paths'; allowed: wifi_rate,"):
         experiment("quickstart", "topology=wifi-3g").specification()
+
+
+# --- micro-flows ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("generator", "size", "asked"), [
+    ("loadgen", 1_000, 100_000), ("ab", 1_000, 6_000), ("ab", 100_000, 250), ("ab", 10_000_000, 200),
+])  # fmt: skip
+def test_apachebench_makes_what_the_links_carry_in_the_time_of_a_point(generator, size, asked):
+    """It has a time limit, too, but does not count the requests that are under way then."""
+    found = experiment("ab-microflows", "seconds=2", "rate=50 Mbit/s", "requests=100000", "concurrency=100")
+    assert found._requests(Point("kernel-tcp", 1, {"size_bytes": size, "generator": generator})) == asked
 
 
 # --- simultaneous flows --------------------------------------------------------------------------------------

@@ -113,14 +113,6 @@ def test_abs_report_under_our_keys():
     assert result["latency_ms"]["connect"] == {"min": 0, "mean": 2, "sd": 1.2, "p50": 1, "p100": 6}
 
 
-def test_abs_requests_that_its_time_cut_off_are_none_that_failed():
-    report = data("ab-report.txt").replace("HTML transferred:       30000000", "HTML transferred:       30040000")
-    cut = apache.parse_result(report, data("ab-percentiles.csv"), 30_000, 100_000, limited=True)
-    assert (cut["asked_requests"], cut["requests"], cut["not_started"], cut["failures"]) == (100_000, 1000, 0, {})
-    short = apache.parse_result(report, data("ab-percentiles.csv"), 30_041, 100_000, limited=True)
-    assert short["failures"] == {"length": 1000}
-
-
 @pytest.mark.parametrize(
     ("report", "size", "failures"),
     [
