@@ -9,7 +9,7 @@ from mptcp_stack.mptcp.path_manager.fullmesh import FullMesh
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Sink, Source, pattern
 from mptcp_stack.tcp import Address
-from tests.sim.scenes import DOWNLOAD, PORT, SERVER, UPLOAD, Scene, exchange, impaired, make_scene
+from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, UPLOAD, Scene, exchange, impaired, make_scene
 
 WIFI = LinkSpec(rate_bps=8_000_000, delay_ns=10 * MILLISECOND, queue_bytes=80_000)
 MOBILE = LinkSpec(rate_bps=2_000_000, delay_ns=75 * MILLISECOND, queue_bytes=500_000)
@@ -143,6 +143,28 @@ def test_redundant_does_not_notice_that_a_path_dies() -> None:
 
 def test_blest_leaves_the_slow_path_idle_when_the_window_is_small() -> None:
     assert goodput_bps(150_000, scheduler="blest", **NEITHER) > 1.06 * goodput_bps(150_000, **NEITHER)
+
+
+def answer_ns(scheduler: str, length: int) -> int:
+    """From the request to the last byte of a later answer, over paths of 20 and 200 ms."""
+    run = make_scene(1, [PATH, impaired(rate_bps=4_000_000, delay_ns=100 * MILLISECOND)], scheduler=scheduler)
+    client, server = Source(b""), Source(b"")
+    client.on_connected = server.on_connected = lambda: None  # type: ignore[method-assign]
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    for number in range(1, 6):
+        run.network.run_for(SECOND)
+        began_ns = run.network.clock.now_ns
+        server.write(bytes(length))
+        run.server.settle()
+        run.network.run_until(lambda wanted=number * length: len(client.received) == wanted, 10 * SECOND)
+    return run.network.clock.now_ns - began_ns
+
+
+@pytest.mark.parametrize("length", [20_000, 30_000, 50_000])
+def test_ecf_keeps_the_end_of_an_answer_on_the_fast_path(length: int) -> None:
+    """However little is left, on the slow one it takes all of its round trip."""
+    assert answer_ns("ecf", length) < 90 * MILLISECOND < answer_ns("lowest-rtt", length)
 
 
 def test_ecf_does_not_wait_for_the_slow_path_at_the_end() -> None:

@@ -30,8 +30,9 @@ class Ecf(Scheduler):
         if by_fast_ns >= patience * (slow.srtt_ns + margin_ns):
             self._waiting = False
             return slow
-        # Section 4.1: waiting must pay although the slow subflow would take all of it, window after window.
-        if unsent_bytes / slow.cwnd_bytes * slow.srtt_ns < 2 * fast.srtt_ns + margin_ns:
+        # Section 4.1: waiting must pay although the slow subflow would take all of it, window after window. The last
+        # window takes a round trip as well, however little is in it; the paper has the fraction of one there.
+        if max(1, unsent_bytes / slow.cwnd_bytes) * slow.srtt_ns < 2 * fast.srtt_ns + margin_ns:
             return slow
         self._waiting = True
         return None
