@@ -192,8 +192,10 @@ class Middleboxes(Experiment[MiddleboxParameters]):
         }
         problems = link_problems(links)
         result = measurement.result
-        # Where both paths alter bytes the stack has to become TCP, and the middlebox does with it as it likes.
-        sees = CHECKSUM in point.stack and not result["fallbacks"]
+        # Where both paths alter bytes the stack has to become TCP, and the middlebox does with it as it likes. An end
+        # that says MP_FAIL on its only subflow has done so (RFC 8684 section 3.7), before a counter of fallbacks moves.
+        is_tcp = result["fallbacks"] or (result["mp_fails"] and not result["joined"])
+        sees = CHECKSUM in point.stack and not is_tcp
         if result["verdict"] == CORRUPT and (sees or not ROWS[str(point.factors["row"])].changes_bytes):
             problems.append("an application got bytes that were not sent")
         return problems
@@ -219,6 +221,7 @@ def judge(measurement: Measurement) -> None:
     late = [result["late_bytes"][path] for path in PATHS]
     used = sum(one >= USED * sum(late) for one in late if one)
     result["fallbacks"] = "; ".join(fallbacks)
+    result["mp_fails"] = sum(numbers.get("MPTcpExtMPFailTx", 0) for numbers in counters.values())
     result["joined"] = counters[SERVER].get("MPTcpExtMPJoinAckRx", 0)
     multipath = counters[SERVER].get("MPTcpExtMPCapableACKRX", 0)
     result["verdict"] = _verdict(result, bool(multipath) and not fallbacks, used)

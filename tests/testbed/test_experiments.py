@@ -239,19 +239,24 @@ def test_the_verdict_on_a_connection_through_a_middlebox(evidence, verdict):
 
 
 @pytest.mark.parametrize(
-    ("stack", "row", "blamed"),
+    ("stack", "row", "evidence", "blamed"),
     [
-        ("python-mptcp", "modify-payload", False),
-        ("python-mptcp+dss_checksum=on", "modify-payload", True),
-        ("kernel-tcp", "alg", False),
-        ("kernel-mptcp", "coalesce", True),
+        ("python-mptcp", "modify-payload", {}, False),
+        ("python-mptcp+dss_checksum=on", "modify-payload", {}, True),
+        ("python-mptcp+dss_checksum=on", "modify-payload", {"fallbacks": "server: InfiniteMapTx"}, False),
+        ("kernel-mptcp+dss_checksum=on", "modify-payload", {"mp_fails": 1}, False),
+        ("kernel-mptcp+dss_checksum=on", "modify-payload", {"mp_fails": 1, "joined": 1}, True),
+        ("kernel-tcp", "alg", {}, False),
+        ("kernel-mptcp", "coalesce", {}, True),
+        ("kernel-mptcp", "coalesce", {"mp_fails": 1}, True),
     ],
 )
-def test_altered_bytes_are_a_fault_where_they_could_have_been_seen(stack, row, blamed):
+def test_altered_bytes_are_a_fault_where_they_could_have_been_seen(stack, row, evidence, blamed):
     found = experiment("middleboxes", f"rows={row}", "places=both")
     (point,) = found.points([stack])
-    assert bool(found.checks(point, measured({"verdict": "corrupt", "fallbacks": ""}))) == blamed
-    assert found.checks(point, measured({"verdict": "failed", "fallbacks": ""})) == []
+    result = {"fallbacks": "", "mp_fails": 0, "joined": 0, **evidence}
+    assert bool(found.checks(point, measured({"verdict": "corrupt", **result}))) == blamed
+    assert found.checks(point, measured({"verdict": "failed", **result})) == []
 
 
 def test_rows_and_places_are_checked():
