@@ -113,16 +113,25 @@ def _label(stack: str) -> str:
 
 
 def table(run: Run) -> Table:
-    """Return the matrix in words, and below it where our stack is worse than the kernel's."""
+    """Return the matrix in the figure's letters, and below what they mean, and where our stack is worse."""
     found = matrix(run)
-    worse = worse_rows(run)
-    caption = f"Python MPTCP worse than kernel MPTCP: {'; '.join(worse) or 'nowhere'}"
+    letters = "; ".join(f"{verdict.letter} {verdict.meaning}" for verdict in VERDICTS.values())
+    caption = (
+        f"boxes on the second path, on both: {letters}\n"
+        f"Python MPTCP worse than kernel MPTCP: {'; '.join(worse_rows(run)) or 'nowhere'}"
+    )
     result = Table(
         title=run.manifest["title"], caption=caption, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
     result.add_column("middlebox", no_wrap=True)
-    for stack, place in found.columns:
-        result.add_column(f"{_label(stack)}, {place}")
+    stacks = list(dict.fromkeys(stack for stack, _ in found.columns))
+    for stack in stacks:
+        result.add_column(_label(stack), justify="center")
     for row, cells in found.iterrows():
-        result.add_row(str(row), *(name if isinstance(name, str) else "" for name in cells))
+        verdicts = ([cells.get((stack, place)) for place in _PLACES] for stack in stacks)
+        result.add_row(str(row), *("  ".join(map(_letter, of_stack)) for of_stack in verdicts))
     return result
+
+
+def _letter(verdict: object) -> str:
+    return VERDICTS[verdict].letter if isinstance(verdict, str) else " "

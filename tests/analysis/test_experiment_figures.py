@@ -109,7 +109,7 @@ RUNS = {
             )
             for row, verdict in zip(("none", "nat"), verdicts, strict=True)
         ],
-        "nat        fallback          failed                fewer",
+        "nat              T          x             1",
     ),
     "interop": (
         {},
