@@ -146,9 +146,13 @@ class Stack:
 
     # --- driven by the runtime
 
-    def receive(self, packets: Iterable[Packet], now: int) -> None:
-        """Process packets that arrived. A malformed one is counted and dropped."""
+    def receive(self, packets: Iterable[Packet], now: int, backlogged: bool = False) -> None:
+        """Process packets that arrived. A malformed one is counted and dropped.
+
+        ``backlogged``: more of them wait, as we are slower than the network.
+        """
         counters = self.context.counters
+        self.context.load.backlogged = backlogged
         for packet in packets:
             try:
                 segment = decode(packet)

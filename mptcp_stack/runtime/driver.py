@@ -127,8 +127,9 @@ class Driver:
     # --- the loop's callbacks
 
     def _receive(self) -> None:
-        packets = self._device.receive(self.network.batch_packets)
-        self._stack.receive(packets, self._clock())
+        limit = self.network.batch_packets
+        packets = self._device.receive(limit)
+        self._stack.receive(packets, self._clock(), backlogged=len(packets) == limit)
         self.wake()
         self._deliver()
 

@@ -32,6 +32,13 @@ def echo_age_ns(offset: int, options: Options, now: int) -> int:
     return (age_ms + 1) * TIMESTAMP_UNIT_NS if age_ms < _MAXIMUM_ECHO_AGE_MS else 0
 
 
+@dataclass
+class Load:
+    """Whether we keep up with the network. ``backlogged``: packets wait until those before them are processed."""
+
+    backlogged: bool = False
+
+
 @dataclass(kw_only=True)
 class Context:
     """Timers, counters, the segments that want to leave, and the secret behind unpredictable numbers.
@@ -49,6 +56,7 @@ class Context:
     timers: Timers = field(default_factory=Timers)
     counters: Counter[str] = field(default_factory=Counter)
     egress: list[Segment] = field(default_factory=list)
+    load: Load = field(default_factory=Load)
     observer: Observer | None = None
     connection_numbers: Iterator[int] = field(default_factory=partial(count, 1))
     """By which observations name connections."""

@@ -17,7 +17,10 @@ _SUSPICIOUS_TIMEOUTS = 3
 _CAPPED_ROUND_TRIPS = 2
 """With ``cwnd_capping`` the path's buffer holds about as much as the path itself."""
 _BURST_NS = 1_000_000
-"""A burst is at most what the path carries in this time (but two segments), as Linux sizes its super-segments."""
+"""A burst is at most what the path carries in this time, as Linux sizes its super-segments, but never less than: """
+_LEAST_BURST = 2
+"""segments, or, when the round trip is long because packets wait for us, and many small bursts make it longer: """
+_BACKLOGGED_BURST = 8
 
 
 class Expiry(Enum):
@@ -148,7 +151,8 @@ class Sender:
         limit = self._config.gso_max_bytes
         srtt_ns = self.rtt.srtt_ns
         if srtt_ns > _BURST_NS:
-            limit = min(limit, max(int(2 * self.control.cwnd * _BURST_NS / srtt_ns), 2 * self.mss))
+            least = _BACKLOGGED_BURST if self._context.load.backlogged else _LEAST_BURST
+            limit = min(limit, max(int(2 * self.control.cwnd * _BURST_NS / srtt_ns), least * self.mss))
         return max(limit // self.mss, 1) * self.mss
 
     def sent(self, record: Record, now: int) -> None:

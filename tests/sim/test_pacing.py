@@ -6,7 +6,7 @@ from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Middlebox, Sink, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Segment
-from tests.sim.scenes import PORT, SERVER, SYN, make_scene, rewrite
+from tests.sim.scenes import PORT, SERVER, SYN, endpoint_of, make_scene, rewrite
 
 FAST = LinkSpec(rate_bps=10_000_000_000, delay_ns=100_000, queue_bytes=10_000_000)
 SLOW = LinkSpec(rate_bps=10_000_000, delay_ns=10 * MILLISECOND, queue_bytes=10_000_000)
@@ -69,3 +69,17 @@ def test_a_small_window_follows_acknowledgements() -> None:
     run.network.run_for(2 * SECOND)
     windows = len(sink.received) / (8 * 1448)
     assert windows > 95, f"{windows:.1f} of the 100 for which there were round trips"
+
+
+def test_bursts_are_longer_while_packets_wait_for_us() -> None:
+    """The round trip then is long because of us, and two segments at a time would make it longer still."""
+    run = make_scene(1, [SLOW], mptcp=False)
+    run.server.listen(Address(b"", PORT), Sink)
+    run.client.connect(SERVER, Source(pattern(100_000)))
+    run.network.run_for(30 * MILLISECOND)
+    sender = endpoint_of(run.client).sender
+    assert sender.burst_limit() == 2 * sender.mss
+    run.client.stack.receive([], run.network.clock.now_ns, backlogged=True)
+    assert sender.burst_limit() == 8 * sender.mss
+    run.client.stack.receive([], run.network.clock.now_ns)
+    assert sender.burst_limit() == 2 * sender.mss

@@ -3,6 +3,8 @@ import time
 
 import pytest
 
+from mptcp_stack.wire import Packet
+
 SERVER = "10.0.0.2"
 
 
@@ -221,3 +223,14 @@ def test_tls_arguments_are_checked(pair):
             await pair.loop.create_server(asyncio.Protocol, SERVER, 80, ssl=True)
 
     pair.run(main())
+
+
+def test_the_stack_hears_that_packets_wait_for_it(make_pair):
+    pair = make_pair()
+    context, limit = pair.remote.stack.context, pair.remote.batch_packets
+    noise = Packet([memoryview(bytes(40))])
+    for waiting, backlogged in ((limit, True), (1, False)):
+        pair.loop.network.device.send([noise] * waiting)
+        pair.remote_driver._receive()
+        assert context.load.backlogged == backlogged
+    assert context.counters["TcpInErrs"] == limit + 1
