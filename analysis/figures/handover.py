@@ -111,12 +111,12 @@ def table(run: Run) -> Table:
     """Return delays, late frames, interruption and score of calls, and what the other loads got."""
     result = Table(
         title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption=f"late: over {PLAYOUT_MS:.0f} ms after it was due; gap: longest time without a frame; MOS: E-model",
+        caption=f"delay, and longest time without a frame (gap), in ms; late: over {PLAYOUT_MS:.0f} ms; MOS: E-model",
     )  # fmt: skip
-    headings = ("stack", "load", "mode", "p50, ms", "p99, ms", "late", "gap, ms", "MOS", "got")
+    headings = ("stack", "load", "mode", "p50", "p99", "late", "gap", "MOS", "got")
     for heading in headings:
         left = heading in ("stack", "load", "mode")
-        result.add_column(heading, justify="left" if left else "right", no_wrap=heading != "stack")
+        result.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in run.passed.itertuples():
         cells = _call_cells(run, row) if str(row.load).startswith("call-") else ["", "", "", "", "", _got(row)]
         result.add_row(look(row.stack).label, str(row.load), str(row.mode), *cells)
@@ -140,5 +140,5 @@ def _call_cells(run: Run, row: Any) -> list[str]:
 
 def _got(row: Any) -> str:
     if row.load == "bulk":
-        return f"{row.throughput_bps / 1e6:.2f} Mbit/s"
+        return f"{row.throughput_bps / 1e6:.1f} Mbit/s"
     return f"{row.succeeded:.0f} of {row.requests:.0f}"

@@ -74,7 +74,7 @@ def test_the_table_tells_late_frames_and_scores(handover: Path) -> None:
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert "kernel MPTCP call-g711 full 20 30 0.0% 700 3.89 all" in lines
     assert "kernel MPTCP call-g711 backup 20 700 5.0% 700 3.14 all" in lines
-    assert "kernel MPTCP bulk full 7.25 Mbit/s" in lines
+    assert "kernel MPTCP bulk full 7.2 Mbit/s" in lines
 
 
 def test_frames_and_bytes_of_the_paths_are_on_one_clock(handover: Path) -> None:
