@@ -175,7 +175,7 @@ def table(run: Run) -> Table:
         collapse_padding=True,
     )
     rates = rates.set_index(["links", "size_bytes", "stack", "generator"])
-    for heading in ("size", "stack", "requests/s", "x TCP", "made", "cores", "ab, Apache", "n"):
+    for heading in ("size", "stack", "requests/s", "x TCP", "made", "cores", "ab, Apache"):
         result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
     for kind in kinds:
         of_kind = points[points["links"] == kind]
@@ -220,7 +220,6 @@ def _row(points: pd.DataFrame, rates: pd.DataFrame, at: tuple[str, int, str]) ->
         ", ".join(filter(None, (cell("requests", "{:,.0f}"), _failed(points)))),
         cell("cores_busy_share", "{:.0%}") + ("*" if measured and rates.at[ours, "cpu_bound"] else ""),
         _mean(rates, check),
-        cell("n", "{}"),
     ]
 
 
