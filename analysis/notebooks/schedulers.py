@@ -58,7 +58,8 @@ notebooks.say(*texts)
 # - A few segments of a short answer that are sent on the slow path are its last to arrive: they cost the answer that
 #   path's delay. BLEST avoids that only where the peer's window would be blocked, which such an answer does not do.
 # - ECF asks whether the slow path could take what is left, window after window, within two round trips of the fast one
-#   (section 4.1 of its paper); of a tail of a few segments that holds, so that it sends them on the slow path.
+#   (section 4.1 of its paper). Of a tail of a few segments, a fraction of a window, that would hold; ours counts at
+#   least one round trip of the slow path, and leaves the tail to the fast one.
 # - The kernel's default takes the subflow that would have sent its queue first, by its rate of pacing.
 # - Redundant sending has the fast path's time for a short answer, and pays with copies of what is sent.
 # - The papers measured web pages and streams over WiFi and LTE with many repetitions; here are two emulated paths, and
