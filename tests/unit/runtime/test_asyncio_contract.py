@@ -87,8 +87,8 @@ def test_happy_eyeballs(pair):
     resolve_to(pair, SILENT, SILENT, SERVER)
     receive = pair.remote.stack.receive
 
-    def hear(packets, now):
-        receive([packet for packet in packets if decode(packet).dst != packed_address(SILENT, 0).ip], now)
+    def hear(packets, now, **more):
+        receive([packet for packet in packets if decode(packet).dst != packed_address(SILENT, 0).ip], now, **more)
 
     pair.remote.stack.receive = hear
     before = time.monotonic()
