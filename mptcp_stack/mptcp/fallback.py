@@ -41,6 +41,11 @@ class Fallback:
         """Whether to become TCP of our own accord: never once the peer may have sent data on another subflow."""
         return self.alone and self._allowed(subflow)
 
+    def _unbroken(self, subflow: "Subflow") -> bool:
+        """Whether what came on the subflow so far is all of the stream so far: no mapping has put a byte elsewhere."""
+        receiving = self._connection.receiving
+        return subflow.bytes_received == receiving.in_order_bytes + subflow.unverified_bytes
+
     # --- what shows that the path or the peer has lost MPTCP
 
     def without_dss(self, subflow: "Subflow", segment: Segment, now: int) -> bool:
@@ -49,7 +54,7 @@ class Fallback:
         speaks = segment.length or segment.flags & FIN
         if not speaks and not (self._acknowledges_more(subflow) and (connection.active or subflow.confirmed)):
             return True
-        if not self._called_for(subflow):
+        if not (self._called_for(subflow) and self._unbroken(subflow)):
             return not speaks or subflow.reject(ResetReason.MIDDLEBOX, now)
         if not speaks:
             # A proxy may acknowledge before the peer does, whose own word takes a round trip more.
@@ -68,7 +73,8 @@ class Fallback:
     def _lose_patience(self, now: int) -> None:
         connection = self._connection
         for subflow in connection.subflows:
-            if connection.is_mptcp and self._called_for(subflow) and self._acknowledges_more(subflow):
+            called_for = self._called_for(subflow) and self._unbroken(subflow)
+            if connection.is_mptcp and called_for and self._acknowledges_more(subflow):
                 connection.count("MPTcpExtMPCapableDataFallback")
                 self._become_plain(subflow, now)
                 return
@@ -122,7 +128,7 @@ class Fallback:
             self._failed_dsn = None
             return
         if connection.is_mptcp:
-            if not self._allowed(subflow):
+            if not (self._allowed(subflow) and self._unbroken(subflow)):
                 subflow.reject(ResetReason.MIDDLEBOX, now)
                 return
             self._become_plain(subflow, now)
@@ -139,7 +145,8 @@ class Fallback:
         """
         connection = self._connection
         connection.count("MPTcpExtInfiniteMapRx")
-        if not self._allowed(subflow) or offset != connection.receiving.first - 1:
+        goes_on = offset == connection.receiving.first - 1 and self._unbroken(subflow)
+        if not (self._allowed(subflow) and goes_on):
             return subflow.reject(ResetReason.MPTCP, now)
         self._become_plain(subflow, now)
         return True

@@ -47,7 +47,7 @@ class Receiving:
         The window is to hold two such rounds, and as a sender in slow start doubles, a round that brought more than
         the one before promises that the next brings more again (Dynamic Right-Sizing, Fisk and Feng 2001).
         """
-        read = self._reassembly.next - self.first - self.queue.length
+        read = self.in_order_bytes - self.queue.length
         before, self._read_in_round = self._read_in_round, read - self._read
         self._read = read
         growth = min(max(self._read_in_round / max(before, 1), 1), 2)
@@ -60,6 +60,11 @@ class Receiving:
         """The data acknowledgement: one beyond the last byte in order, and beyond the DATA_FIN if that was reached."""
         following = self._reassembly.next
         return following + 1 if self.finished else following
+
+    @property
+    def in_order_bytes(self) -> int:
+        """How much of the stream has arrived without a gap."""
+        return self._reassembly.next - self.first
 
     @property
     def finished(self) -> bool:

@@ -190,13 +190,12 @@ class Sending:
 
         Only where buffers are too small for all subflows together: there, what is on a slow one soon stops the others.
         """
-        if min(self.window_bytes, self.buffer.capacity_bytes) >= needed_bytes(self._connection.subflows):
-            return False
+        subflows = self._connection.subflows
         return any(
             (wait_ns := subflow.pace_wait_ns(now)) and 2 * wait_ns + subflow.srtt_ns < chosen.srtt_ns
-            for subflow in self._connection.subflows
-            if not (subflow is origin or subflow.backup or subflow.failing)
-        )
+            for subflow in subflows
+            if not (subflow is chosen or subflow is origin or subflow.backup or subflow.failing)
+        ) and min(self.window_bytes, self.buffer.capacity_bytes) < needed_bytes(subflows)
 
     def _send_fin(self, now: int) -> None:
         connection = self._connection

@@ -413,6 +413,11 @@ class Subflow:
         connection.data_arrived(now)
         return True
 
+    @property
+    def unverified_bytes(self) -> int:
+        """Bytes that wait for the rest of their mapping, to verify its checksum."""
+        return self._held.length if self._held is not None else 0
+
     def flush(self, now: int) -> None:
         """Hand on what is held, right or wrong: the connection has become TCP."""
         held, self._held = self._held, None

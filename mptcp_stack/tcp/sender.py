@@ -17,10 +17,9 @@ _SUSPICIOUS_TIMEOUTS = 3
 _CAPPED_ROUND_TRIPS = 2
 """With ``cwnd_capping`` the path's buffer holds about as much as the path itself."""
 _BURST_NS = 1_000_000
-"""A burst is at most what the path carries in this time, as Linux sizes its super-segments, but never less than: """
-_LEAST_BURST = 2
-"""segments, or, when the round trip is long because packets wait for us, and many small bursts make it longer: """
-_BACKLOGGED_BURST = 8
+"""A burst is at most what the path carries in this time, as Linux sizes its super-segments."""
+_LEAST_BURST, _BACKLOGGED_BURST = 2, 8
+"""But it may always have so many segments; more while packets wait for us: many small bursts make them wait longer."""
 
 
 class Expiry(Enum):

@@ -11,7 +11,7 @@ import pytest
 from mptcp_stack.sim import SECOND, Middlebox, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Dss, Segment
-from tests.sim.scenes import PORT, SERVER, Scene, make_scene, rewrite, without_mptcp
+from tests.sim.scenes import PATH, PORT, SERVER, Scene, make_scene, rewrite, without_mptcp
 
 UPLOAD = pattern(500_000, 1)
 
@@ -94,3 +94,26 @@ def test_a_path_loses_all_options_after_the_other_has_lost_data(sent: int) -> No
     run.network.run_until(lambda: client.closed and server.closed, 60 * SECOND)
     assert UPLOAD.startswith(bytes(server.received)), run.network.diagnosis("wrong bytes")
     assert not server.connection.is_plain
+
+
+@pytest.mark.parametrize("shift", [0xFF, 0xFF00, 0xFF << 40])
+@pytest.mark.parametrize(("damaged", "stripped"), [(6, 7), (12, 14), (21, 31)])
+@pytest.mark.parametrize("both", [False, True])
+def test_a_path_loses_all_options_after_it_has_damaged_one(both: bool, damaged: int, stripped: int, shift: int) -> None:
+    """What a mapping has put elsewhere is missing in its place: what follows cannot go on as TCP (section 3.7)."""
+    count = 0
+
+    def change(segment: Segment) -> bool:
+        nonlocal count
+        dss = segment.options.dss
+        if segment.dport == PORT and segment.length:
+            count += 1
+            if count == damaged and dss is not None and dss.dsn is not None:
+                dss.dsn ^= shift
+        if count >= stripped and (both or segment.dport == PORT):
+            without_mptcp(segment)
+        return True
+
+    run = make_scene(1, [PATH], middlebox=rewrite(change))
+    _, server = upload(run)
+    assert UPLOAD.startswith(bytes(server.received)), run.network.diagnosis("wrong bytes")
