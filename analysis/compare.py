@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -17,6 +18,7 @@ from typing import Any
 import pandas as pd
 from rich import box
 from rich.table import Table
+from scipy.stats import t as student_t
 
 from analysis.load import Run
 
@@ -114,33 +116,14 @@ def origin(run: Run) -> str:
 
 def difference(changes: Sequence[float]) -> Difference:
     """Return the mean of the differences of pairs. One alone has no spread: the interval is infinite."""
-    value, pairs = _mean_of(changes), len(changes)
+    value, pairs = statistics.fmean(changes), len(changes)
     if pairs < 2:
         return Difference(value, math.inf, math.nan)
-    error = math.sqrt(_variance(changes) / pairs)
+    error = statistics.stdev(changes) / math.sqrt(pairs)
     if not error:
         return Difference(value, 0.0, 0.0 if value else 1.0)
-    return Difference(value, _quantile(pairs - 1) * error, tail(abs(value) / error, pairs - 1))
-
-
-def tail(t: float, freedom: float) -> float:
-    """Return the probability of more than `t`, either sign, by Student's distribution."""
-    # With t = sqrt(freedom) tan(x) the density is that of cos(x)**(freedom - 1); Simpson's rule.
-    edge, steps = math.atan(t / math.sqrt(freedom)), 400
-    width = (math.pi / 2 - edge) / steps
-    heights = [max(0.0, math.cos(edge + width * step)) ** (freedom - 1) for step in range(steps + 1)]
-    area = width / 3 * (heights[0] + heights[-1] + 4 * sum(heights[1:-1:2]) + 2 * sum(heights[2:-1:2]))
-    whole = math.sqrt(math.pi) * math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom + 1) / 2))
-    return float(2 * area / whole)
-
-
-def _quantile(freedom: float) -> float:
-    """Return what Student's t exceeds, either sign, with the probability that is risked."""
-    low, high = 0.0, 1000.0
-    while high - low > 1e-6:
-        middle = (low + high) / 2
-        low, high = (middle, high) if tail(middle, freedom) > _RISK else (low, middle)
-    return high
+    probability = 2 * student_t.sf(abs(value) / error, pairs - 1)
+    return Difference(value, float(student_t.ppf(1 - _RISK / 2, pairs - 1)) * error, float(probability))
 
 
 def _rows(a: pd.DataFrame, b: pd.DataFrame, factors: list[str], metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -164,9 +147,10 @@ def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, Any]:
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     row: dict[str, Any] = {}
     for name, sample in (("a", [*a.values()]), ("b", [*b.values()])):
-        shown = _mean_of(sample) if numbers else " ".join(sorted(map(str, set(sample))))
-        spread = math.sqrt(_variance(sample)) if numbers and len(sample) > 1 else math.nan
-        row |= {f"mean_{name}": shown if sample else math.nan, f"sd_{name}": spread, f"n_{name}": len(sample)}
+        shown = " ".join(sorted(map(str, set(sample))))
+        mean = statistics.fmean(sample) if numbers and sample else shown or math.nan
+        spread = statistics.stdev(sample) if numbers and len(sample) > 1 else math.nan
+        row |= {f"mean_{name}": mean, f"sd_{name}": spread, f"n_{name}": len(sample)}
     row |= dict.fromkeys(("difference", "half_width", "probability"), math.nan)
     pairs = [(a[repetition], b[repetition]) for repetition in a if repetition in b]
     if not pairs:
@@ -230,12 +214,3 @@ def _short(number: float) -> str:
         if abs(number) >= factor:
             return f"{number / factor:.3g}{prefix}"
     return f"{number:.3g}"
-
-
-def _mean_of(sample: Sequence[float]) -> float:
-    return math.fsum(sample) / len(sample) if sample else math.nan
-
-
-def _variance(sample: Sequence[float]) -> float:
-    mean = _mean_of(sample)
-    return math.fsum((value - mean) ** 2 for value in sample) / (len(sample) - 1)

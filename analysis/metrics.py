@@ -30,10 +30,6 @@ def ratio_to(summary: pd.DataFrame, reference: pd.Series, by: Sequence[str]) -> 
     return summary["mean"] / summary.join(means, on=list(by))["reference"]
 
 
-STUDENT_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
-"""The 97.5 % quantile of Student's t by degrees of freedom, from 1; for more the last one holds, on the safe side."""
-
-
 @dataclass(frozen=True)
 class Crossover:
     """Where a ratio comes to 1 for good, over repetitions.
@@ -72,7 +68,9 @@ def crossover(ratios: pd.DataFrame) -> Crossover:
     middle = statistics.fmean(logs)
     interval = None
     if n > 1:
-        half = STUDENT_975[min(n - 1, len(STUDENT_975)) - 1] * statistics.stdev(logs) / math.sqrt(n)
+        from scipy.stats import t as student_t  # half a second that the other figures need not wait
+
+        half = float(student_t.ppf(0.975, n - 1)) * statistics.stdev(logs) / math.sqrt(n)
         interval = (math.exp(middle - half), math.exp(middle + half))
     return Crossover(math.exp(middle), interval, n, repetitions, "")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 
 SETUP_PORT = 5004
 _MODULE = "testbed.loadgen.setup"
-_ETHERNET_BYTES, _IPV4, _TCP = 14, 0x0800, 6
-_SYN, _ACK = 0x02, 0x10
 HANDSHAKES = "pcap+filter=tcp[13] & 2 != 0"
 """The collector that records what :func:`answer_times` reads: segments with SYN, and no others."""
 
@@ -68,47 +64,24 @@ class Handshake(NamedTuple):
 
 
 def handshakes(capture: Path) -> list[Handshake]:
-    """Return every handshake in a capture of one interface, in the order of their SYNs (IPv4).
+    """Return every handshake in a capture of one interface, in the order of their SYNs.
 
     Raises :class:`LabError` for a file that is no capture.
     """
-    asked: dict[tuple[bytes, bytes], Handshake] = {}
-    for time_ns, frame in _frames(capture):
-        segment = _segment(frame)
-        if segment is None:
-            continue
-        source, destination, flags = segment
-        if not flags & _ACK:
-            handshake = asked.get((source, destination), Handshake(time_ns, None, 0))
-            asked[source, destination] = handshake._replace(syns=handshake.syns + 1)
-            continue
-        answered = asked.get((destination, source))
-        if answered is not None and answered.answer_ns is None:
-            asked[destination, source] = answered._replace(answer_ns=time_ns)
-    return list(asked.values())
+    # Only experiments that ask for a capture need what reads one.
+    from analysis.capture import ACK, SYN, Address, segments
+    from analysis.collected import UnreadableFile
 
-
-def _frames(capture: Path) -> Iterator[tuple[int, bytes]]:
-    from scapy.error import Scapy_Exception
-    from scapy.utils import RawPcapReader
-
+    asked: dict[tuple[Address, Address], Handshake] = {}
     try:
-        with RawPcapReader(str(capture)) as reader:
-            for frame, packet in reader:
-                yield packet.sec * 1_000_000_000 + packet.usec * (1 if reader.nano else 1000), frame
-    except (Scapy_Exception, OSError) as error:
-        raise LabError(f"{capture}: not a capture ({error})", 1) from None
-
-
-def _segment(frame: bytes) -> tuple[bytes, bytes, int] | None:
-    """Return source and destination, address and port together, and the flags of a TCP segment with SYN."""
-    kind, start = struct.unpack_from("!H", frame, 12)[0], _ETHERNET_BYTES
-    if kind != _IPV4 or frame[start + 9] != _TCP:
-        return None
-    tcp = start + (frame[start] & 15) * 4
-    flags = frame[tcp + 13]
-    if not flags & _SYN:
-        return None
-    source = frame[start + 12 : start + 16] + frame[tcp : tcp + 2]
-    destination = frame[start + 16 : start + 20] + frame[tcp + 2 : tcp + 4]
-    return source, destination, flags
+        for segment in segments(capture):
+            there = segment.source, segment.destination
+            answered = asked.get(there[::-1])
+            if segment.flags & (SYN | ACK) == SYN:
+                handshake = asked.get(there, Handshake(segment.time_ns, None, 0))
+                asked[there] = handshake._replace(syns=handshake.syns + 1)
+            elif segment.flags & SYN and answered is not None and answered.answer_ns is None:
+                asked[there[::-1]] = answered._replace(answer_ns=segment.time_ns)
+    except UnreadableFile as error:
+        raise LabError(str(error), 1) from None
+    return list(asked.values())

@@ -1,4 +1,4 @@
-"""Whether one run repeats another: verdicts by point, and Student's t behind them."""
+"""Whether one run repeats another: verdicts by point, and the intervals behind them."""
 
 import fnmatch
 import json
@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from analysis.compare import Incomparable, compare, difference, tail
+from analysis.compare import Incomparable, compare, difference
 from analysis.load import load_run
 from tests.analysis.test_analysis import write_run
 from tests.testbed.test_cli import PROJECT, Lab, lab
@@ -101,15 +101,6 @@ def test_failed_points_are_not_compared(tmp_path: Path) -> None:
     (other / "results.csv").write_text(text.replace("failed", "unsupported"))
     with pytest.raises(Incomparable, match="no point of either has passed"):
         compare(load_run(other), load_run(other))
-
-
-@pytest.mark.parametrize(
-    ("t", "freedom"),
-    [(12.706, 1), (4.3027, 2), (2.7764, 4), (2.2281, 10), (1.984, 100)],
-)
-def test_student(t: float, freedom: float) -> None:
-    """The tabulated quantiles for 95 %."""
-    assert tail(t, freedom) == pytest.approx(0.05, abs=2e-5)
 
 
 def test_interval_holds_as_often_as_it_says() -> None:

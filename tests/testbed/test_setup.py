@@ -74,5 +74,5 @@ def test_answers_are_found_in_a_capture(tmp_path: Path) -> None:
 def test_a_file_that_is_no_capture(tmp_path: Path) -> None:
     path = tmp_path / "b.pcap"
     path.write_bytes(b"something else")
-    with pytest.raises(LabError, match="not a capture"):
+    with pytest.raises(LabError, match="not a capture file"):
         handshakes(path)
