@@ -73,7 +73,7 @@ def compare(a: Run, b: Run) -> pd.DataFrame:
     were asked of one run alone are left out. Raises Incomparable.
     """
     check_comparable(a, b)
-    factors = ["stack", *_factors(a.points)]
+    factors = ["stack", *a.factors]
     shared = [stack for stack in a.stacks if stack in b.stacks]
     if not shared:
         raise Incomparable(f"{a.path}, {b.path}: no stack is in both")
@@ -164,12 +164,6 @@ def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, Any]:
     if math.isinf(found.half_width):
         return row | {"verdict": UNKNOWN}
     return row | {"verdict": WITHIN if abs(found.value) <= found.half_width else CHANCE}
-
-
-def _factors(points: pd.DataFrame) -> list[str]:
-    """Return the names of the factors: results.csv has them before the outcome."""
-    columns = list(points.columns)
-    return [name for name in columns[: columns.index("outcome")] if name not in ("stack", "repetition")]
 
 
 def _metrics(a: Run, b: Run) -> Sequence[str]:

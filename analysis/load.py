@@ -41,6 +41,18 @@ class Run:
         return parameters
 
     @property
+    def factors(self) -> list[str]:
+        """The names of the factors: what results.csv has before the outcome, beside stack and repetition."""
+        columns = list(self.points.columns)
+        return [name for name in columns[: columns.index("outcome")] if name not in ("stack", "repetition")]
+
+    def point_directory(self, row: Any) -> Path:
+        """Return the directory of the raw files of a point, which is a row of `points` (a Series or a named tuple)."""
+        factors = [f"{name}-{getattr(row, name)}" for name in self.factors]
+        key = ".".join([row.stack.replace(":", "-"), *factors, f"r{row.repetition}"])
+        return self.path / "points" / key.replace("/", "-")
+
+    @property
     def passed(self) -> pd.DataFrame:
         """The points that passed their checks."""
         return self.points[self.points["outcome"] == "passed"]

@@ -1,9 +1,10 @@
-"""Who is left with TIME-WAIT after many short connections that the server closes first.
+"""Who is left with TIME-WAIT, over time, by many short connections that the server or the client closes first.
 
 The end that closes a connection first keeps it in TIME-WAIT for a minute. At a client, who needs a port for each
-connection, that limits how many it can make. In MPTCP each subflow is closed by itself, whoever ends the connection:
-without care both ends keep subflows in TIME-WAIT. With our stack's rule (`passive_close`), the end whose peer closed
-the connection first waits for the peer's FIN on each subflow too.
+connection, that limits how many it can make: so servers close first, or, where that is a burden on them, clients do. In
+MPTCP each subflow is closed by itself, whoever ends the connection: without care both ends keep subflows in TIME-WAIT.
+With our stack's rule (`passive_close`), the end whose peer closed the connection first, the passive closer, waits for
+the peer's FIN on each subflow too. Counted every tenth of a second, and once more after the last request.
 """
 
 from __future__ import annotations
@@ -37,14 +38,15 @@ class TimeWait(Experiment[TimeWaitParameters]):
     """Connections in TIME-WAIT after a thousand requests."""
 
     name = "time-wait"
-    title = "TIME-WAIT after requests that the server ends"
+    title = "TIME-WAIT after requests that the server or the client ends"
     topology = "two-paths"
     stacks = ("kernel-tcp", "kernel-mptcp", "python-mptcp", "python-mptcp+passive_close=off")
     figure = "time_wait"
     limits = (
-        "A thousand connections, not the tens of thousands of a busy server, and a server that always closes "
-        "first. Counted right after the last request, before the first of them leaves TIME-WAIT."
+        "A thousand connections, not the tens of thousands of a busy server. The last count is right after the last "
+        "request, before the first of them leaves TIME-WAIT."
     )
+    collectors = ("socket-states",)
     scales: ClassVar[Mapping[str, TimeWaitParameters]] = {
         "quick": TimeWaitParameters(repetitions=1),
         "paper": TimeWaitParameters(repetitions=5),
@@ -55,16 +57,21 @@ class TimeWait(Experiment[TimeWaitParameters]):
         return {"rate": self.parameters.rate, "queue": self.parameters.queue}
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
-        """Return repetition by repetition every stack."""
+        """Return every stack with either end closing first; stacks in turn, each time in a new lab."""
         return [
-            Point(stack, repetition) for repetition in range(1, self.parameters.repetitions + 1) for stack in stacks
+            Point(stack, repetition, {"closes_first": end})
+            for repetition in range(1, self.parameters.repetitions + 1)
+            for end in (SERVER, CLIENT)
+            for stack in stacks
         ]
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:
         """Make the requests, then count."""
         parameters, ends = self.parameters, (CLIENT, SERVER)
         before = {host: _kernel_waiting(bench.lab, host) for host in ends}
-        measurement = bench.measure(http, HttpLoad(parameters.size, parameters.requests, parameters.concurrency))
+        first = str(point.factors["closes_first"])
+        load = HttpLoad(parameters.size, parameters.requests, parameters.concurrency, closes_first=first)
+        measurement = bench.measure(http, load)
         for host in ends:
             report = measurement.stacks[host]
             kernel = _kernel_waiting(bench.lab, host) - before[host]

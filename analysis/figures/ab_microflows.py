@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -93,8 +95,9 @@ def _draw_panel(run: Run, axes: Axes, rates: pd.DataFrame, kind: str) -> None:
     for making, found in crossovers(run, kind).items():
         if found.at is not None:
             axes.axvline(found.at, color=look(PAIRS[making][0]).color, linewidth=0.7, linestyle=":")
-        if found.interval is not None:
-            axes.axvspan(*found.interval, color=look(PAIRS[making][0]).color, alpha=0.12, linewidth=0)
+        low, high = found.interval or (0.0, math.inf)
+        if low > rates["size_bytes"].min() or high < rates["size_bytes"].max():  # else it says nothing
+            axes.axvspan(low, high, color=look(PAIRS[making][0]).color, alpha=0.12, linewidth=0)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()

@@ -34,14 +34,9 @@ def calls(run: Run) -> pd.DataFrame:
     return first.drop_duplicates(["stack", "mode"])
 
 
-def point_directory(run: Run, row: Any) -> Any:
-    """Return the directory of a point's raw files."""
-    return run.path / "points" / f"{row.stack}.load-{row.load}.mode-{row.mode}.r{row.repetition}"
-
-
 def delays(run: Run, row: Any, direction: str = "download") -> pd.DataFrame:
     """Return one row a frame of a call: `time_s` since the links began to change, `delay_ms`."""
-    frames = pd.read_csv(point_directory(run, row) / f"frames-{direction}.csv")
+    frames = pd.read_csv(run.point_directory(row) / f"frames-{direction}.csv")
     return pd.DataFrame(
         {
             "time_s": (frames["due_ns"] - int(row.began_ns)) / 1e9,
@@ -55,7 +50,7 @@ def rates(run: Run, row: Any) -> pd.DataFrame:
 
     The index is `time_s`, the beginning of each step, on the clock of `delays`.
     """
-    directory = point_directory(run, row)
+    directory = run.point_directory(row)
     counts = load_collected(directory, "interfaces")
     # Collectors count from the load's beginning, when its server starts; the links begin to change once it listens.
     counts["time_s"] -= Collected.open(directory, "interfaces").seconds(int(row.began_ns))

@@ -42,11 +42,6 @@ DELAYS = ("remove_ms", "announce_ms", "echo_ms", "join_ms", "data_ms")
 _BIN_S = 0.2
 
 
-def point_directory(run: Run, row: Any) -> Path:
-    """Return the directory of a point's raw files."""
-    return run.path / "points" / f"{row.stack}.moves-{row.moves}.r{row.repetition}"
-
-
 def rates(directory: Path) -> pd.DataFrame:
     """Return what the client received, in Mbit/s by `time_s` (the middle of each step) and interface."""
     counts = load_collected(directory, "interfaces")
@@ -76,7 +71,7 @@ def signals(directory: Path) -> pd.DataFrame:
 
 def moments(run: Run, row: Any) -> dict[str, float]:
     """Return when each change of a point began, in seconds on the clock of its collectors."""
-    clock = Collected.open(point_directory(run, row), "pcap")
+    clock = Collected.open(run.point_directory(row), "pcap")
     return {name: clock.seconds(int(getattr(row, f"moments_ns_{name}"))) for name in MOMENTS}
 
 
@@ -88,7 +83,7 @@ def delays(run: Run) -> pd.DataFrame:
     """
     rows = []
     for row in run.passed.itertuples():
-        seen, times = signals(point_directory(run, row)), moments(run, row)
+        seen, times = signals(run.point_directory(row)), moments(run, row)
         bounds = [*times.values(), float("inf")]
         for number, (name, begin_s) in enumerate(times.items()):
             within = seen[(seen["time_s"] >= begin_s) & (seen["time_s"] < bounds[number + 1])]
@@ -132,7 +127,7 @@ def draw(run: Run) -> Figure:
 
 
 def _draw_point(axes: Axes, run: Run, row: Any) -> None:
-    directory, changes = point_directory(run, row), moments(run, row)
+    directory, changes = run.point_directory(row), moments(run, row)
     zero_s = next(iter(changes.values())) - run.parameters["step_s"]
     carried, seen = rates(directory), signals(directory)
     bands = [carried[interface] for interface in PATHS]

@@ -1,14 +1,17 @@
-"""How many connections each end was left with in TIME-WAIT."""
+"""How many connections each end was left with in TIME-WAIT, and how they came to be so many."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from analysis.collected import load as load_collected
 from analysis.load import Run
-from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
 METRICS = ("subflows", "client_time_wait", "server_time_wait")
@@ -16,45 +19,80 @@ METRICS = ("subflows", "client_time_wait", "server_time_wait")
 
 _HEIGHT = 0.36
 _ENDS = {"client": "#d55e00", "server": "#999999"}
+PASSIVE: Mapping[str, str] = {"server": "client", "client": "server"}
+"""The end that closes second, by the one that closes first: which should be left with none."""
 
 
 def summary(run: Run) -> pd.DataFrame:
-    """Return the means of subflows made and of those in TIME-WAIT at either end, by stack."""
-    columns = ["subflows", *(f"{end}_time_wait" for end in _ENDS)]
-    return run.passed.groupby("stack", sort=False, as_index=False)[columns].mean().merge(_repetitions(run), on="stack")
+    """Return means of subflows made and of those in TIME-WAIT at either end, and n, by who closes first and stack."""
+    columns = {name: (name, "mean") for name in METRICS}
+    groups = run.passed.groupby(["closes_first", "stack"], sort=False)
+    return groups.agg(n=("repetition", "count"), **columns).reset_index()
 
 
-def _repetitions(run: Run) -> pd.DataFrame:
-    return summarise(run.passed, ["stack"], "subflows")[["stack", "n"]]
+def over_time(run: Run, row: pd.Series) -> pd.Series:
+    """Return the number in TIME-WAIT at the passive closer of a point, by seconds since its first sample."""
+    states = load_collected(run.point_directory(row), "socket-states")
+    stack = "ours" if row["stack"].startswith("python") else "kernel"
+    states = states[(states["host"] == PASSIVE[row["closes_first"]]) & (states["stack"] == stack)]
+    times = sorted(states["time_s"].unique())
+    waiting = states[states["state"] == "TIME-WAIT"].set_index("time_s")["sockets"].reindex(times, fill_value=0)
+    return waiting.set_axis([time - times[0] for time in times]) if times else waiting
 
 
 def draw(run: Run) -> Figure:
-    """Return the figure: a bar an end of each stack."""
+    """Return the figure: for each end that closes first the last counts, and the passive closer's over time."""
     counts = summary(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.9 + 0.35 * len(counts)))
-    axes = figure.subplots()
-    for shift, (end, color) in zip((-0.5, 0.5), _ENDS.items(), strict=True):
-        places = [place + shift * _HEIGHT for place in range(len(counts))]
-        bars = axes.barh(places, counts[f"{end}_time_wait"], _HEIGHT * 0.9, color=color, label=end)
-        axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=6.5)
-    axes.margins(x=0.12)
-    axes.set_yticks(range(len(counts)), [_label(stack) for stack in counts["stack"]])
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"in TIME-WAIT after {run.parameters['requests']:,} requests")
-    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+    firsts = list(dict.fromkeys(counts["closes_first"]))
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 2.4 + 0.35 * len(run.stacks)))
+    panels = figure.subplots(2, len(firsts), squeeze=False, sharex="row", sharey="row")
+    for (bars, lines), first in zip(panels.T, firsts, strict=True):
+        _draw_bars(bars, counts[counts["closes_first"] == first], run.stacks)
+        bars.set_title(f"{first} closes first", fontsize=7)
+        lines.set_title(f"at the {PASSIVE[first]}", fontsize=7)
+        points = run.passed[(run.passed["closes_first"] == first) & (run.passed["repetition"] == 1)]
+        for _, row in points.iterrows():
+            waiting, style = over_time(run, row), look(row["stack"])
+            dashed = "--" if "+" in row["stack"] else "-"
+            lines.plot(waiting.index, waiting, dashed, color=style.color, linewidth=1, label=_label(row["stack"]))
+        lines.set_xlabel("time (s)")
+    names = [_label(stack).replace(", ", ",\n") for stack in run.stacks]
+    panels[0, 0].set_yticks(range(len(run.stacks)), names)
+    panels[0, 0].invert_yaxis()
+    panels[1, 0].set_ylabel("in TIME-WAIT")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2, columnspacing=1.2)
+    lines_by_label: dict[str, object] = {}
+    for lines in panels[1]:
+        lines_by_label |= dict(zip(*reversed(lines.get_legend_handles_labels()), strict=True))
+    figure.legend(lines_by_label.values(), lines_by_label, loc="outside lower left", ncols=2, columnspacing=1.2)
     return figure
 
 
+def _draw_bars(axes: Axes, counts: pd.DataFrame, stacks: list[str]) -> None:
+    places = [stacks.index(stack) for stack in counts["stack"]]
+    for shift, (end, color) in zip((-0.5, 0.5), _ENDS.items(), strict=True):
+        shifted = [place + shift * _HEIGHT for place in places]
+        bars = axes.barh(shifted, counts[f"{end}_time_wait"], _HEIGHT * 0.9, color=color, label=f"at the {end}")
+        axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=6)
+    axes.margins(x=0.3)
+    axes.grid(visible=False, axis="y")
+
+
 def table(run: Run) -> Table:
-    """Return subflows made and those in TIME-WAIT at either end, by stack."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("stack", "subflows", "at the client", "at the server", "n"):
-        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
+    """Return subflows made and those in TIME-WAIT at either end, by who closes first and stack."""
+    result = Table(
+        title=run.manifest["title"],
+        caption=f"in TIME-WAIT after {run.parameters['requests']:,} requests, by who closes first",
+        box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
+    )  # fmt: skip
+    for heading in ("first", "stack", "subflows", "client", "server", "n"):
+        left = heading in ("first", "stack")
+        result.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in summary(run).itertuples():
         result.add_row(
-            _label(row.stack), f"{row.subflows:.0f}", f"{row.client_time_wait:.0f}", f"{row.server_time_wait:.0f}",
-            f"{row.n}",
+            row.closes_first, _label(row.stack), f"{row.subflows:.0f}", f"{row.client_time_wait:.0f}",
+            f"{row.server_time_wait:.0f}", f"{row.n}",
         )  # fmt: skip
     return result
 

@@ -35,9 +35,10 @@ notebooks.figure(run)
 counts = time_wait.summary(run)
 notebooks.say(
     *(
-        f"`{row.stack}`: the client, who closes second, keeps {row.client_time_wait:.0f}"
-        f" of {row.subflows:.0f} subflows in TIME-WAIT ({row.client_time_wait / row.subflows:.0%})."
+        f"`{row.stack}`, the {row.closes_first} first: the {time_wait.PASSIVE[row.closes_first]}, who closes second, keeps"
+        f" {passive:.0f} of {row.subflows:.0f} subflows in TIME-WAIT ({passive / row.subflows:.0%})."
         for row in counts.itertuples()
+        for passive in [getattr(row, f"{time_wait.PASSIVE[row.closes_first]}_time_wait")]
     )
 )
 
@@ -45,13 +46,13 @@ notebooks.say(
 # ## Why they differ
 #
 # - Our stack can do both. Without the rule it does what the talk complains of: subflows of the passive closer linger.
-#   With it the client should keep none, as with plain TCP.
+#   With it the end that closes second should keep none, as with plain TCP, whichever end that is.
 # - Linux has had a new MPTCP since 5.6. Its first subflow stays with the end that closed first; what the client keeps
 #   are subflows that were joined, when both ends closed them at the same moment.
 # - How many subflows there are depends on how many joins are through before a short response is: a stack that is slow
 #   to answer joins more of them. Compare shares, not counts.
-# - The load is ours rather than ApacheBench: it ends a connection when the server has, so that who is passive is no
-#   chance.
+# - The load is ours rather than ApacheBench: it ends a connection when the server has, or as soon as it has the whole
+#   response from a server that waits, so that who is passive is no chance.
 #
 # ## What to try next
 #

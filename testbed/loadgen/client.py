@@ -30,8 +30,10 @@ import httptools
 from testbed.loadgen import content
 from testbed.loadgen.arrivals import PROCESSES, Arrivals
 from testbed.loadgen.options import (
+    CLIENT,
     Endpoint,
     Parser,
+    add_closing_argument,
     add_stack_arguments,
     endpoint,
     event_loop,
@@ -88,6 +90,8 @@ class Load:
     seed: int = 1
     seconds: float | None = None
     """A closed loop begins no request after these, however many are left."""
+    closes: bool = False
+    """End a connection when its response is complete, or when the server has ended it."""
 
     def request_bytes(self) -> bytes:
         """Return the request, with the header fields that ApacheBench sends."""
@@ -101,13 +105,13 @@ class Exchange(asyncio.Protocol):
     """One request and its response; :attr:`finished` resolves when the connection has ended."""
 
     __slots__ = (
-        "_body_bytes", "_declared_bytes", "_parser", "_request", "_size_bytes", "_status",
+        "_body_bytes", "_closes", "_declared_bytes", "_parser", "_request", "_size_bytes", "_status",
         "connected_ns", "end_ns", "finished", "outcome", "received_bytes", "transport",
     )  # fmt: skip
 
-    def __init__(self, request: bytes, size_bytes: int, finished: asyncio.Future[None]) -> None:
-        self._request = request
-        self._size_bytes = size_bytes
+    def __init__(self, request: bytes, load: Load, finished: asyncio.Future[None]) -> None:
+        self._request, self._closes = request, load.closes
+        self._size_bytes = load.size_bytes
         self._body_bytes = self._status = 0
         self._declared_bytes: int | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -148,9 +152,15 @@ class Exchange(asyncio.Protocol):
             self._settle("content")
         self._body_bytes += len(body)
 
+    def on_message_complete(self) -> None:
+        """End the connection, if that is ours to do (httptools)."""
+        if self._closes and self.transport is not None:
+            self.end_ns = time.monotonic_ns()
+            self.transport.close()
+
     def eof_received(self) -> None:
         """Take the time at the end of the response, as ApacheBench does, and let asyncio close (asyncio)."""
-        self.end_ns = time.monotonic_ns()
+        self.end_ns = self.end_ns or time.monotonic_ns()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Judge the response as a whole (asyncio)."""
@@ -238,7 +248,7 @@ class Run:
 
     async def _request(self, due_ns: int) -> None:
         loop = asyncio.get_running_loop()
-        exchange = Exchange(self._request_bytes, self.load.size_bytes, loop.create_future())
+        exchange = Exchange(self._request_bytes, self.load, loop.create_future())
         start_ns = time.monotonic_ns()
         outcome = "unfinished"
         try:
@@ -340,6 +350,7 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument("--request-timeout-s", type=positive_seconds, default=60.0, help="of one request")
     parser.add_argument("--time-limit-s", type=positive_seconds, default=600.0, help="of the whole run")
     parser.add_argument("--seconds", type=positive_seconds, help="begin no request after these (not with --rate)")
+    add_closing_argument(parser)
     parser.add_argument("--raw", metavar="FILE", help="write every request's times to this CSV file")
     add_stack_arguments(parser)
     return parser.parse_args(argv)
@@ -358,6 +369,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arrivals=Arrivals(arguments.arrivals, arguments.rate) if arguments.rate else None,
         seed=arguments.seed,
         seconds=arguments.seconds,
+        closes=arguments.closes_first == CLIENT,
     )
     try:
         with asyncio.Runner(loop_factory=lambda: event_loop(arguments)) as runner:

@@ -15,6 +15,10 @@ STACK_LOOPS = ("asyncio", "mptcp_stack")
 """Event loops that carry the connections: the kernel's sockets, or this project's own stack."""
 
 
+CLIENT, SERVER = CLOSERS = ("client", "server")
+"""Who ends a connection of HTTP: the client when it has the response, or the server with it."""
+
+
 class Endpoint(NamedTuple):
     """An IP address and a TCP port."""
 
@@ -69,6 +73,11 @@ def positive_number(text: str, what: str = "number") -> float:
 def positive_seconds(text: str) -> float:
     """Read a finite time in seconds above zero."""
     return positive_number(text, "number of seconds")
+
+
+def add_closing_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--closes-first``, of which both ends must be told the same."""
+    parser.add_argument("--closes-first", choices=CLOSERS, default=SERVER, help="who ends a connection")
 
 
 def add_stack_arguments(parser: argparse.ArgumentParser) -> None:

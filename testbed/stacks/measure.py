@@ -73,6 +73,8 @@ class HttpLoad:
     seconds: float | None = None
     long_lived_bytes: int = LONG_LIVED_BYTES
     """From this size on, a request lasts long enough for every path to join."""
+    closes_first: str = SERVER
+    """Who ends a connection: the server with its response, or the client when it has that."""
 
     @property
     def long_lived(self) -> bool:
@@ -272,15 +274,16 @@ def http(
         done = float(json.loads(lines[-1])["done"]) if lines else 0.0
         return max(done / load.requests, elapsed_s / load.seconds if load.seconds else 0.0)
 
+    closing = ["--closes-first", load.closes_first]
     trial = Trial(
-        server=stack.command(lab, SERVER, "testbed.loadgen.server", "--listen", f"{ANY}:{HTTP_PORT}"),
+        server=stack.command(lab, SERVER, "testbed.loadgen.server", "--listen", f"{ANY}:{HTTP_PORT}", *closing),
         client=stack.command(
             lab, CLIENT, "testbed.loadgen.client",
             "--connect", str(Endpoint(stack.server_address(lab), HTTP_PORT)),
             "--size-bytes", str(load.size_bytes), "--requests", str(load.requests),
             "--concurrency", str(load.concurrency), "--request-timeout-s", str(load.request_timeout_s),
             "--time-limit-s", str(load.time_limit_s), "--raw", str(directory / "requests.csv"),
-            *_loop(load),
+            *closing, *_loop(load),
         ),
         ready=announced_ready,
         limit_s=load.time_limit_s,

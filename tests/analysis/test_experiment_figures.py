@@ -254,14 +254,6 @@ RUNS = {
         ),
         "10/4:10/100  example: LargestWindow  30 kB                47 ± 0  59 ± 0  57 ± 0%  1.87 ± 0.00  2",
     ),
-    "time_wait": (
-        {"requests": 1000},
-        rows(
-            {"stack": "kernel-mptcp", "subflows": 1347, "client_time_wait": 322, "server_time_wait": 1342},
-            {"stack": "python-mptcp+passive_close=off", "subflows": 5, "client_time_wait": 4, "server_time_wait": 5},
-        ),
-        "Python MPTCP, passive_close=off         5              4              5  2",
-    ),
 }
 
 

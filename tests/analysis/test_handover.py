@@ -46,9 +46,9 @@ SAMPLE_NS = 50_000_000
 @pytest.fixture
 def handover(tmp_path: Path) -> Path:
     parameters = {"degrade_at": 3 * 10**9, "down_at": 5 * 10**9, "up_at": 10 * 10**9}
-    call = {"repetition": 1, "outcome": "passed", "why": "", "load": "call-g711", "began_ns": BEGAN_NS}
-    rows = [{**call, "stack": "kernel-mptcp", "mode": mode, "interruption_ms": 700.0} for mode in ("full", "backup")]
-    bulk = {**call, "stack": "kernel-mptcp", "mode": "full", "load": "bulk", "throughput_bps": 7.25e6}
+    call = {"load": "call-g711", "mode": "full", "repetition": 1, "outcome": "passed", "why": "", "began_ns": BEGAN_NS}
+    rows = [{"stack": "kernel-mptcp", **call, "mode": mode, "interruption_ms": 700.0} for mode in ("full", "backup")]
+    bulk = {"stack": "kernel-mptcp", **call, "load": "bulk", "throughput_bps": 7.25e6}
     path = write_run(tmp_path, "handover", "handover", parameters, [*rows, bulk], stacks=["kernel-mptcp"])
     for mode, late_ms in (("full", 30), ("backup", 700)):
         point = path / "points" / f"kernel-mptcp.load-call-g711.mode-{mode}.r1"

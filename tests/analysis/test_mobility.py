@@ -22,8 +22,8 @@ CHANGES_S = {"second_goes": 0.0, "second_returns": 0.2, "first_goes": 0.3, "firs
 def mobility(tmp_path: Path) -> Path:
     began_ns = Collected.open(KERNEL, "pcap").sidecar["workload"]["began_ns"]
     times = {f"moments_ns_{name}": began_ns + round(CHANGES_S[name] * 1e9) for name in MOMENTS}
-    point = {"stack": "kernel-mptcp", "repetition": 1, "outcome": "passed", "why": "", "longest_gap_s": 0.4, **times}
-    rows = [{**point, "moves": host} for host in ("client", "server")]
+    point = {"repetition": 1, "outcome": "passed", "why": "", "longest_gap_s": 0.4, **times}
+    rows = [{"stack": "kernel-mptcp", "moves": host, **point} for host in ("client", "server")]
     parameters = {"rate": 8_000_000, "step_s": 0.1}
     path = write_run(tmp_path, "mobility", "mobility", parameters, rows, stacks=["kernel-mptcp"])
     for row in rows:

@@ -131,7 +131,9 @@ def test_a_bottleneck_that_was_none_is_noticed():
 
 def test_more_waiting_than_there_were_is_noticed():
     found = experiment("time-wait")
-    (point,) = found.points(["python-mptcp"])
+    points = found.points(["python-mptcp"])
+    assert [point.factors["closes_first"] for point in points] == ["server", "client"]
+    point = points[0]
     result = {"duration_s": 3.0, "subflows": 1500, "client_time_wait": 0, "server_time_wait": 1500}
     assert found.checks(point, measured(result)) == []
     assert len(found.checks(point, measured(result | {"duration_s": 70.0, "server_time_wait": 1501}))) == 2

@@ -81,7 +81,7 @@ async def load(port: int, **changes: float) -> client.Run:
 
 async def against_our_server(**changes: float) -> tuple[client.Run, Counter[str]]:
     counts: Counter[str] = Counter()
-    serving = await server.start_server(Endpoint(HOST, 0), counts)
+    serving = await server.start_server(Endpoint(HOST, 0), counts, closes=not changes.get("closes"))
     async with serving:
         run = await load(serving.sockets[0].getsockname()[1], **changes)  # type: ignore[attr-defined]
     return run, counts
@@ -101,9 +101,23 @@ def test_every_size_arrives_whole(size):
     result = run.result()
     assert result["failures"] == {}
     assert result["succeeded"] == counts["requests"] == 20
-    assert result["received_bytes"] == 20 * (size + len(server.response_head(size)))
+    assert result["received_bytes"] == 20 * (size + len(server.response_head(size, closes=True)))
     assert result["requests_per_s"] == pytest.approx(20 / result["duration_s"], rel=0.01)
     assert result["latency_ms"]["total"]["p100"] >= result["latency_ms"]["connect"]["p100"] > 0
+
+
+@pytest.mark.parametrize("size", [1000, server.WHOLE_RESPONSE_BYTES + 12_345])
+@pytest.mark.parametrize(("closes", "first"), [(False, "sport"), (True, "dport")])
+def test_who_closes_first_keeps_time_wait(closes, first, size):
+    run, counts = asyncio.run(against_our_server(size_bytes=size, closes=closes))
+    assert run.result()["succeeded"] == counts["requests"] == 20
+    port = run.load.target.port
+    waiting = {
+        side: len(subprocess.run(["ss", "-Htn", "state", "time-wait", f"{side} = :{port}"],
+                                 capture_output=True, check=True).stdout.splitlines())
+        for side in ("sport", "dport")
+    }  # fmt: skip
+    assert waiting == {"sport": 0, "dport": 0} | {first: 20}
 
 
 def response(head: bytes, body: bytes, reset: bool = False) -> Handler:
@@ -130,11 +144,11 @@ def flipped(size: int) -> bytes:
     return bytes(body)
 
 
-OK_HEAD = server.response_head(1000)
+OK_HEAD = server.response_head(1000, closes=True)
 FAULTS = {
     "content": response(OK_HEAD, flipped(1000)),
     "short": response(OK_HEAD, content.prefix(999)),
-    "length": response(server.response_head(999), content.prefix(999)),
+    "length": response(server.response_head(999, closes=True), content.prefix(999)),
     "malformed": response(b"SMTP ready\r\n\r\n", b""),
     "status": response(b"HTTP/1.1 404 Not Found\r\nContent-Length: 1000\r\n\r\n", content.prefix(1000)),
     "timeout": silent,
