@@ -35,8 +35,8 @@ notebooks.figure(run)
 counts = time_wait.summary(run)
 notebooks.say(
     *(
-        f"`{row.stack}`, the {row.closes_first} first: the {time_wait.PASSIVE[row.closes_first]}, who closes second, keeps"
-        f" {passive:.0f} of {row.subflows:.0f} subflows in TIME-WAIT ({passive / row.subflows:.0%})."
+        f"`{row.stack}`, the {row.closes_first} first: the {time_wait.PASSIVE[row.closes_first]}, who closes second,"
+        f" keeps {passive:.0f} of {row.subflows:.0f} subflows in TIME-WAIT ({passive / row.subflows:.0%})."
         for row in counts.itertuples()
         for passive in [getattr(row, f"{time_wait.PASSIVE[row.closes_first]}_time_wait")]
     )
