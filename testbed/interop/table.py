@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from testbed.interop.scenario import FAMILIES, ROLES
@@ -21,8 +22,10 @@ _EXPLANATION = (
 
 def console_table(document: dict[str, Any]) -> Table:
     """Features by role and family."""
-    table = Table(title=_title(document), caption=_counts(document))
-    table.add_column("feature")
+    table = Table(
+        title=_title(document), caption=_counts(document), box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    table.add_column("feature", no_wrap=True)
     columns = _columns(document)
     for role, family in columns:
         table.add_column(f"{role}\n{family}")
