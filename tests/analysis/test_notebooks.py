@@ -200,12 +200,12 @@ def test_a_place_in_what_is_kept_is_found(example: Path, name: str) -> None:
 
 
 def test_notebooks_are_written_for_the_users_own_results(tmp_path: Path) -> None:
-    shutil.copytree(notebooks.KEPT / "time-wait", tmp_path / "time-wait" / "0123456789ab")
+    shutil.copytree(notebooks.KEPT / "fairness", tmp_path / "fairness" / "0123456789ab")
     (path,) = run.run_on(tmp_path)
-    assert path == tmp_path / "notebooks" / "time-wait.ipynb"
+    assert path == tmp_path / "notebooks" / "fairness.ipynb"
     notebook = nbformat.read(path, 4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
-    assert cell.source == f"results = '{tmp_path}/time-wait/0123456789ab'"
+    assert cell.source == f"results = '{tmp_path}/fairness/0123456789ab'"
     assert "image/png" in shown(notebook)
 
 
