@@ -17,6 +17,7 @@ from testbed.errors import LabError, Unsupported
 from testbed.netns import network_namespace_of
 from testbed.routing import Route
 from testbed.spec import End, Place
+from testbed.spec.impairments import FRAME_OVERHEAD_BYTES
 from testbed.sysctls import normalise, sysctl_path
 
 _TERMINATE_S = 2.0
@@ -49,6 +50,8 @@ class Host:
         self.name = node.name
         self.ends = list(ends)
         self.interfaces = [end.interface for end in self.ends]
+        self.merging: set[str] = set()
+        """Interfaces that merge what they receive, and count it without Ethernet's headers."""
         places = [(end.interface, place) for end in self.ends for place in end.places]
         places.sort(key=lambda one: one[1].address.version)
         own = [place.address.ip for _, place in places]
@@ -166,7 +169,12 @@ class Host:
         with open(f"/proc/{self.pid}/net/dev") as table:
             rows = [line.split(":") for line in table.readlines()[2:]]
         fields = {name.strip(): values.split() for name, values in rows}
-        return {name: (int(values[0]), int(values[8])) for name, values in fields.items()}
+        return {name: (self._on_wire(name, values), int(values[8])) for name, values in fields.items()}
+
+    def _on_wire(self, interface: str, values: Sequence[str]) -> int:
+        """What an interface has received, from its row of /proc/net/dev."""
+        received, packets = int(values[0]), int(values[1])
+        return received + FRAME_OVERHEAD_BYTES * packets if interface in self.merging else received
 
     def terminate(self) -> None:
         """End every program that runs in the host: politely, then by force after two seconds."""

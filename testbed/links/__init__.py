@@ -9,9 +9,10 @@ The wire is the kernel's (`tc`: frames redirected, rate and queue by a token buc
 where the kernel has it) or one process for all links in user space (`testbed.links.emulator`: all a link may ask for).
 
 The hosts' interfaces split super-segments (TSO and GSO off), so the shaper at the far end of the wire sees only
-single packets of at most the MTU, as a bottleneck in a network does; the receiving interface may merge them again
-(GRO on). A shaper on the sender's own interface would be simpler, but it queues up to 64 KB as one packet (HTB),
-and its drops are told to the local TCP directly, which then slows down without any loss on the wire.
+single packets of at most the MTU, as a bottleneck in a network does. Behind the kernel's shapers the receiving
+interface merges again (GRO) what comes while it is busy, as a network card's driver does; the emulator's packets come
+one by one. A shaper on the sender's own interface would be simpler, but it queues up to 64 KB as one packet (HTB), and
+its drops are told to the local TCP directly, which then slows down without any loss on the wire.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.links import wire_ends
 from testbed.links.emulator.control import direction_names
-from testbed.links.offloads import read_offloads, set_offloads
+from testbed.links.offloads import let_receiver_merge, read_offloads, set_offloads
 from testbed.links.shaping import counters as shaper_counters
 from testbed.links.shaping import read_back, redirect, shape
 from testbed.spec import Link
@@ -26,11 +26,14 @@ def set_up(link: Link, hosts: Mapping[str, Host]) -> None:
             _set_mtu(link, hosts)
         for end in link.ends:
             set_offloads(hosts[end.host], end.interface, link.wire)
+            if link.wire == "mtu" and link.kind != "emulator":
+                hosts[end.host].merging.add(end.interface)
         if link.kind == "tc":
             first, second = wire_ends(link)
             redirect(first, second)
             redirect(second, first)
             for wire_end, direction in zip((first, second), reversed(link.directions), strict=True):
+                let_receiver_merge(wire_end)
                 shape(wire_end, direction, link.frame_bytes)
     except LabError as error:
         raise type(error)(f"link {link.name}: {error.message}", error.exit_code) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from testbed.commands import run
 from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.spec import Wire
@@ -31,8 +32,22 @@ def set_offloads(host: Host, interface: str, wire: Wire) -> None:
         raise LabError(f"{host.name}: {interface}: asked for offloads {asked}, but has {got}", 1)
 
 
+def let_receiver_merge(wire_end: str) -> None:
+    """Have what leaves by `wire_end` merged where it is received; LabError when it does not hold.
+
+    veth merges only what comes from an interface that cuts super-segments itself; from any other it takes them whole.
+    """
+    run(["ethtool", "-K", wire_end, "tso", "off"])
+    if (got := _states(run(["ethtool", "-k", wire_end]).stdout)["tso"]) != "off":
+        raise LabError(f"{wire_end}: asked for tso off, but it is {got}", 1)
+
+
 def read_offloads(host: Host, interface: str) -> dict[str, str]:
     """State of the offloads that matter here, by ethtool's short names: "on" or "off"."""
-    lines = host.run(["ethtool", "-k", interface]).stdout.splitlines()
+    return _states(host.run(["ethtool", "-k", interface]).stdout)
+
+
+def _states(printed: str) -> dict[str, str]:
+    lines = printed.splitlines()
     states = {name.strip(): value.split()[0] for name, _, value in (line.partition(":") for line in lines) if value}
     return {short: states[long] for short, long in _FEATURES.items()}
