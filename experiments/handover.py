@@ -3,7 +3,10 @@
 A phone with WiFi and 3G talks through a proxy from MPTCP to TCP, behind which is a server that knows TCP alone. It
 makes a call (a voice frame every 20 ms each way, over one stream), or fetches one long file, or many small ones. WiFi
 begins to lose packets and rate, is gone (the phone's interface loses its carrier), and returns. The phone uses both
-paths at once (full), 3G as a backup, or one path at a time (single-path, break before make).
+paths at once (full), 3G as a backup, or one path at a time (single-path, break before make). The proxy has one server
+for all its clients (forward). One more call each shows it in between a phone and the server that the phone connects to
+(transparent), and told by the phone where to (convert, RFC 8803; the message follows the handshake, it is not in the
+SYN).
 
 A frame's delay is from when it was due to when the other application had it; the interruption of a call is the longest
 time without any frame. A stream loses no frame, but a frame that comes after its turn to be played is lost to the ear:
@@ -22,7 +25,7 @@ from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
 from testbed.loadgen.traffic import Codec
 from testbed.stacks.frames import FRAMES_PORT, FramesLoad, frames
 from testbed.stacks.measure import BULK_PORT, HTTP_PORT, BulkLoad, HttpLoad, Measurement, bulk, http
-from testbed.stacks.proxied import MODES, proxied, relaying
+from testbed.stacks.proxied import CONVERT, FORWARD, MODES, TRANSPARENT, proxied, relaying
 from testbed.units import TimeNs
 
 SECOND = 1_000_000_000
@@ -81,19 +84,21 @@ class Handover(Experiment[HandoverParameters]):
         return {name: f"{time_ns} ns" for name, time_ns in {**times, "degrade_over": over_ns}.items()}
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
-        """Return calls in every mode, and the other loads over both paths at once."""
-        loads = [f"call-{codec}" for codec in self.parameters.codecs]
-        cases = [(load, mode) for load in loads for mode in MODES] + [("bulk", "full"), ("web", "full")]
+        """Return calls in every mode and by every way of the proxy, and the other loads over both paths at once."""
+        calls = [f"call-{codec}" for codec in self.parameters.codecs]
+        cases = [(call, mode, FORWARD) for call in calls for mode in MODES]
+        cases += [(calls[0], "full", way) for way in (TRANSPARENT, CONVERT)]
+        cases += [(load, "full", FORWARD) for load in ("bulk", "web")]
         return [
-            Point(stack, repetition, {"load": load, "mode": mode})
+            Point(stack, repetition, {"load": load, "mode": mode, "proxy": way})
             for stack in stacks
-            for load, mode in cases
+            for load, mode, way in cases
             for repetition in range(1, self.parameters.repetitions + 1)
         ]
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:
         """Make the load run through the proxy while WiFi comes and goes."""
-        stack = proxied(bench.stack, str(point.factors["mode"]))
+        stack = proxied(bench.stack, str(point.factors["mode"]), str(point.factors["proxy"]))
         stack.prepare(bench.lab)
         measuring, load, port = self._load(str(point.factors["load"]), bench.seed)
         with relaying(bench.lab, stack, port, bench.directory):

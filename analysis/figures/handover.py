@@ -28,8 +28,11 @@ _BIN_S = 0.5
 
 
 def calls(run: Run) -> pd.DataFrame:
-    """Return the passed points that are calls of the first codec, the first repetition of each."""
-    passed = run.passed[run.passed["load"].str.startswith("call-")]
+    """Return the passed points that are calls of the first codec, the first repetition of each.
+
+    Of the ways to use the proxy it is the one of all modes.
+    """
+    passed = run.passed[run.passed["load"].str.startswith("call-") & (run.passed["proxy"] == "forward")]
     first = passed[passed["load"] == passed["load"].iloc[0]] if not passed.empty else passed
     return first.drop_duplicates(["stack", "mode"])
 
@@ -114,7 +117,8 @@ def table(run: Run) -> Table:
         result.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in run.passed.itertuples():
         cells = _call_cells(run, row) if str(row.load).startswith("call-") else ["", "", "", "", "", _got(row)]
-        result.add_row(look(row.stack).label, str(row.load), str(row.mode), *cells)
+        mode = row.mode if row.proxy == "forward" else f"{row.mode}, {row.proxy}"
+        result.add_row(look(row.stack).label, str(row.load), mode, *cells)
     return result
 
 

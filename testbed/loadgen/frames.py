@@ -189,16 +189,27 @@ async def serve(listen: Endpoint, raw: Path | None) -> dict[str, Any]:
     }
 
 
-async def converse(connect: Endpoint, order: Order, time_limit_s: float, raw: Path | None = None) -> dict[str, Any]:
+async def _connect(target: Endpoint, converter: Endpoint | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if converter is None:
+        return await asyncio.open_connection(target.host, target.port)
+    from mptcp_stack.runtime.proxy import convert
+
+    return await convert.open_connection(converter, target.host, target.port)
+
+
+async def converse(
+    connect: Endpoint, order: Order, time_limit_s: float, raw: Path | None = None, converter: Endpoint | None = None
+) -> dict[str, Any]:
     """Make one connection and do what ``order`` says; ``failure`` of the result is null or the reason.
 
-    Raises ``OSError`` when the connection cannot be made.
+    With ``converter`` the connection goes there, and from there to ``connect`` (RFC 8803). Raises ``OSError`` when the
+    connection cannot be made.
     """
     log = Log()
     sent, failure, connection = 0, None, None
     try:
         async with asyncio.timeout(time_limit_s):
-            reader, writer = await asyncio.open_connection(connect.host, connect.port)
+            reader, writer = await _connect(connect, converter)
             try:
                 writer.write(order.to_line())
                 if order.direction == "dialogue":
@@ -237,6 +248,7 @@ def _arguments(argv: Sequence[str] | None) -> Namespace:
     server.add_argument("--listen", type=endpoint, required=True, metavar="ADDRESS:PORT")
     client = roles.add_parser("client", help="make one connection")
     client.add_argument("--connect", type=endpoint, required=True, metavar="ADDRESS:PORT")
+    client.add_argument("--converter", type=endpoint, metavar="ADDRESS:PORT", help="the proxy to go by (RFC 8803)")
     client.add_argument("--traffic", required=True, metavar="MODEL[:KEY=VALUE,...]")
     client.add_argument("--direction", choices=DIRECTIONS, required=True, help="as the client sees it")
     client.add_argument("--seconds", type=positive_seconds, required=True)
@@ -264,7 +276,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             if arguments.role == "server":
                 result = runner.run(serve(arguments.listen, arguments.raw))
             else:
-                result = runner.run(converse(arguments.connect, order, arguments.time_limit_s, arguments.raw))
+                limit_s, raw = arguments.time_limit_s, arguments.raw
+                result = runner.run(converse(arguments.connect, order, limit_s, raw, arguments.converter))
     except (OSError, ValueError, LabError) as error:
         return report_error("testbed.loadgen.frames", error)
     print(json.dumps(result), flush=True)

@@ -46,12 +46,17 @@ SAMPLE_NS = 50_000_000
 @pytest.fixture
 def handover(tmp_path: Path) -> Path:
     parameters = {"degrade_at": 3 * 10**9, "down_at": 5 * 10**9, "up_at": 10 * 10**9}
-    call = {"load": "call-g711", "mode": "full", "repetition": 1, "outcome": "passed", "why": "", "began_ns": BEGAN_NS}
-    rows = [{"stack": "kernel-mptcp", **call, "mode": mode, "interruption_ms": 700.0} for mode in ("full", "backup")]
-    bulk = {"stack": "kernel-mptcp", **call, "load": "bulk", "throughput_bps": 7.25e6}
+    cases = [("full", "forward", 30), ("backup", "forward", 700), ("full", "convert", 700)]
+    common = {
+        "stack": "kernel-mptcp", "mode": "full", "proxy": "forward", "repetition": 1, "outcome": "passed", "why": "",
+        "began_ns": BEGAN_NS,
+    }  # fmt: skip
+    call = {**common, "load": "call-g711", "interruption_ms": 700.0}
+    rows = [{**call, "mode": mode, "proxy": way} for mode, way, _ in cases]
+    bulk = {**common, "load": "bulk", "throughput_bps": 7.25e6}
     path = write_run(tmp_path, "handover", "handover", parameters, [*rows, bulk], stacks=["kernel-mptcp"])
-    for mode, late_ms in (("full", 30), ("backup", 700)):
-        point = path / "points" / f"kernel-mptcp.load-call-g711.mode-{mode}.r1"
+    for mode, way, late_ms in cases:
+        point = path / "points" / f"kernel-mptcp.load-call-g711.mode-{mode}.proxy-{way}.r1"
         shutil.copytree(KERNEL / "collected", point / "collected")
         due = [BEGAN_NS + number * 20_000_000 for number in range(800)]
         waits = [late_ms if 250 <= number < 290 else 20 for number in range(800)]
@@ -74,12 +79,13 @@ def test_the_table_tells_late_frames_and_scores(handover: Path) -> None:
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert "kernel MPTCP call-g711 full 20 30 0.0% 700 3.89 all" in lines
     assert "kernel MPTCP call-g711 backup 20 700 5.0% 700 3.14 all" in lines
+    assert "kernel MPTCP call-g711 full, convert 20 700 5.0% 700 3.14 all" in lines
     assert "kernel MPTCP bulk full 7.2 Mbit/s" in lines
 
 
 def test_frames_and_bytes_of_the_paths_are_on_one_clock(handover: Path) -> None:
     """WiFi carries until the links have changed for 5 s, 3G from then on, and frames are late from then on."""
-    point = handover / "points" / "kernel-mptcp.load-call-g711.mode-full.r1"
+    point = handover / "points" / "kernel-mptcp.load-call-g711.mode-full.proxy-forward.r1"
     change = (STARTING_NS + 5 * 10**9) // SAMPLE_NS
     with (point / "collected" / "interfaces.jsonl").open("w") as file:
         for number in range(200):
