@@ -109,7 +109,8 @@ def table(run: Run) -> Table:
     """Return delays, late frames, interruption and score of calls, and what the other loads got."""
     result = Table(
         title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption=f"delay, and longest time without a frame (gap), in ms; late: over {PLAYOUT_MS:.0f} ms; MOS: E-model",
+        caption=f"delay, and longest time without a frame (gap), in ms; late: over {PLAYOUT_MS:.0f} ms; MOS: E-model;"
+        " transparent, convert: full, by another way of the proxy",
     )  # fmt: skip
     headings = ("stack", "load", "mode", "p50", "p99", "late", "gap", "MOS", "got")
     for heading in headings:
@@ -117,7 +118,7 @@ def table(run: Run) -> Table:
         result.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in run.passed.itertuples():
         cells = _call_cells(run, row) if str(row.load).startswith("call-") else ["", "", "", "", "", _got(row)]
-        mode = row.mode if row.proxy == "forward" else f"{row.mode}, {row.proxy}"
+        mode = row.mode if row.proxy == "forward" else row.proxy
         result.add_row(look(row.stack).label, str(row.load), mode, *cells)
     return result
 

@@ -47,13 +47,12 @@ SAMPLE_NS = 50_000_000
 def handover(tmp_path: Path) -> Path:
     parameters = {"degrade_at": 3 * 10**9, "down_at": 5 * 10**9, "up_at": 10 * 10**9}
     cases = [("full", "forward", 30), ("backup", "forward", 700), ("full", "convert", 700)]
-    common = {
-        "stack": "kernel-mptcp", "mode": "full", "proxy": "forward", "repetition": 1, "outcome": "passed", "why": "",
-        "began_ns": BEGAN_NS,
+    call = {
+        "stack": "kernel-mptcp", "load": "call-g711", "mode": "full", "proxy": "forward", "repetition": 1,
+        "outcome": "passed", "why": "", "began_ns": BEGAN_NS,
     }  # fmt: skip
-    call = {**common, "load": "call-g711", "interruption_ms": 700.0}
-    rows = [{**call, "mode": mode, "proxy": way} for mode, way, _ in cases]
-    bulk = {**common, "load": "bulk", "throughput_bps": 7.25e6}
+    rows = [{**call, "mode": mode, "proxy": way, "interruption_ms": 700.0} for mode, way, _ in cases]
+    bulk = {**call, "load": "bulk", "throughput_bps": 7.25e6}
     path = write_run(tmp_path, "handover", "handover", parameters, [*rows, bulk], stacks=["kernel-mptcp"])
     for mode, way, late_ms in cases:
         point = path / "points" / f"kernel-mptcp.load-call-g711.mode-{mode}.proxy-{way}.r1"
@@ -79,7 +78,7 @@ def test_the_table_tells_late_frames_and_scores(handover: Path) -> None:
     lines = [" ".join(line.split()) for line in console.export_text().splitlines()]
     assert "kernel MPTCP call-g711 full 20 30 0.0% 700 3.89 all" in lines
     assert "kernel MPTCP call-g711 backup 20 700 5.0% 700 3.14 all" in lines
-    assert "kernel MPTCP call-g711 full, convert 20 700 5.0% 700 3.14 all" in lines
+    assert "kernel MPTCP call-g711 convert 20 700 5.0% 700 3.14 all" in lines
     assert "kernel MPTCP bulk full 7.2 Mbit/s" in lines
 
 
