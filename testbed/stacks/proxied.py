@@ -32,6 +32,7 @@ PROXY = "proxy"
 MODES = ("full", "backup", "single-path")
 FORWARD, CONVERT, TRANSPARENT = WAYS
 CONVERTER_PORT = 5124
+"""Where a converter listens, for whatever server; its clients are told."""
 
 
 @contextmanager
