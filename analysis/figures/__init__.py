@@ -1,4 +1,8 @@
-"""One module a kind of figure: `draw(run)` returns it, `table(run)` has the same numbers for terminals."""
+"""One module a kind of figure: `draw(run)` returns it, `table(run)` has the same numbers for terminals.
+
+Factors that an experiment has got since its first runs stand in the module's `FACTORS`: a run without them is refused
+with UnreadableRun.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from analysis import style
-from analysis.load import Run
+from analysis.load import Run, UnreadableRun
 
 
 def table(run: Run) -> Table:
@@ -38,4 +42,8 @@ def save(run: Run, directory: Path) -> list[Path]:
 
 
 def _module(run: Run) -> ModuleType:
-    return importlib.import_module(f"analysis.figures.{run.manifest['figure']}")
+    module = importlib.import_module(f"analysis.figures.{run.manifest['figure']}")
+    missing = [name for name in getattr(module, "FACTORS", ()) if name not in run.points]
+    if missing:
+        raise UnreadableRun(f"{run.path}: its points have no {', '.join(missing)}, as they have now; run it again")
+    return module

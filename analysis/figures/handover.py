@@ -20,6 +20,8 @@ from analysis.style import COLUMN_WIDTH_IN, look
 METRICS = ("interruption_ms", "throughput_bps", "requests_per_s")
 """What it shows of the results, by name (see analysis.compare)."""
 
+FACTORS = ("proxy",)
+
 WIFI, MOBILE = "client-eth1", "client-eth2"
 _PATHS = {WIFI: ("WiFi", "#56b4e9"), MOBILE: ("3G", "#e69f00")}
 _MOMENTS = {"degrade_at": "worse", "down_at": "gone", "up_at": "back"}

@@ -17,6 +17,8 @@ from analysis.style import COLUMN_WIDTH_IN, look
 METRICS = ("subflows", "client_time_wait", "server_time_wait")
 """What it shows of the results, by name (see analysis.compare)."""
 
+FACTORS = ("closes_first",)
+
 _HEIGHT = 0.36
 _ENDS = {"client": "#d55e00", "server": "#999999"}
 PASSIVE: Mapping[str, str] = {"server": "client", "client": "server"}

@@ -163,12 +163,12 @@ def write_report(out: Out = RESULTS) -> None:
 
     try:
         runs = find_runs(out)
+        if not runs:
+            raise LabError(f"{out}: no results; 'run' an experiment first")
+        for path in build(runs, out / "report"):
+            print(f"report: {path}")
     except UnreadableRun as error:
         raise LabError(str(error)) from error
-    if not runs:
-        raise LabError(f"{out}: no results; 'run' an experiment first")
-    for path in build(runs, out / "report"):
-        print(f"report: {path}")
 
 
 def _plan(
@@ -286,8 +286,12 @@ def report(planned: Plan, as_json: bool) -> None:
 def _draw(found: Any, root: Path) -> list[Path]:
     """Draw one run's figure below `root`."""
     from analysis import figures
+    from analysis.load import UnreadableRun
 
-    return figures.save(found, root / "figures")
+    try:
+        return figures.save(found, root / "figures")
+    except UnreadableRun as error:
+        raise LabError(str(error)) from error
 
 
 def _print_paths(paths: Sequence[Path]) -> None:

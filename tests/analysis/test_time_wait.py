@@ -9,7 +9,7 @@ from rich.console import Console
 
 from analysis import figures
 from analysis.figures.time_wait import over_time
-from analysis.load import Run, load_run
+from analysis.load import Run, UnreadableRun, load_run
 from tests.analysis.test_analysis import write_run
 from tests.analysis.test_collected import KERNEL, OURS
 
@@ -38,6 +38,13 @@ def test_counts_over_time_are_those_of_the_end_that_closes_second(run: Run) -> N
         assert found[stack, "server"].max() == 0
         assert (found[stack, "client"].iloc[0], found[stack, "client"].iloc[-1]) == (0, 2)
         assert found[stack, "client"].index[0] == 0
+
+
+def test_a_run_from_before_either_end_closed_first_is_refused(run: Run) -> None:
+    run.points.drop(columns="closes_first", inplace=True)
+    for show in (figures.table, figures.draw):
+        with pytest.raises(UnreadableRun, match=r"its points have no closes_first, as they have now; run it again$"):
+            show(run)
 
 
 def test_the_table_and_the_figure(run: Run, tmp_path: Path) -> None:
