@@ -57,13 +57,14 @@ class Row:
 
     `changes_bytes`: they alter the stream itself, or where its bytes belong, which only DSS checksums cover. `kernel`
     and `python` are settings of the stacks that make the row mean something: sysctls, and settings as behind a stack's
-    name.
+    name. `plays`: how often each repetition plays it, more where it is chance that decides.
     """
 
     boxes: tuple[Mapping[str, Any], ...] = ()
     changes_bytes: bool = False
     kernel: Mapping[str, str] = field(default_factory=dict)
     python: tuple[str, ...] = ()
+    plays: int = 1
 
 
 def _box(kind: str, **parameters: Any) -> Mapping[str, Any]:
@@ -83,7 +84,7 @@ ROWS: Mapping[str, Row] = {
     "strip-dss-later": Row((_box("strip-option", subtypes=["dss"], after="100 kB"),)),
     "drop-unknown-syn": Row((_box("drop-unknown-syn"),)),
     "corrupt-syn": Row((_box("corrupt-option", packets="syn"),)),
-    "corrupt-dss": Row((_box("corrupt-option", subtypes=["dss"], share=0.05),), changes_bytes=True),
+    "corrupt-dss": Row((_box("corrupt-option", subtypes=["dss"], share=0.05),), changes_bytes=True, plays=5),
     "nat": Row((_box("nat"),)),
     "nat-timeout": Row((_box("nat", timeout="300 ms"),)),
     "nat-timeout-reset": Row((_box("nat", timeout="300 ms", forgotten="reset"),)),
@@ -163,7 +164,7 @@ class Middleboxes(Experiment[MiddleboxParameters]):
             for place in self.parameters.places
             if place == "both" or stack != PLAIN
             if CHECKSUM not in stack or ROWS[row].changes_bytes or not ROWS[row].boxes
-            for repetition in range(1, self.parameters.repetitions + 1)
+            for repetition in range(1, self.parameters.repetitions * ROWS[row].plays + 1)
         ]
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:

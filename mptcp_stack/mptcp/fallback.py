@@ -94,21 +94,37 @@ class Fallback:
         acked = self._connection.plain_base + endpoint.sender.scoreboard.una - endpoint.iss - 1
         return min(acked, sending.queue.next) > sending.queue.base
 
-    def checksum_failed(self, subflow: "Subflow", mapping: Mapping, now: int) -> bool:
-        """A mapping's bytes are not what the peer sent. False: the subflow was reset, another one repeats them."""
+    def checksum_failed(self, subflow: "Subflow", mappings: list[Mapping], now: int) -> bool:
+        """Bytes are not what the peer sent, by any of the mappings that came for them.
+
+        False: the subflow was reset, another one repeats them.
+        """
         connection = self._connection
         connection.count("MPTcpExtDataCsumErr")
         connection.count("MPTcpExtMPFailTx")
-        return self._fail(subflow, mapping.dsn, now)
+        due = connection.receiving.next
+        return self._fail(subflow, min(mappings, key=lambda mapping: mapping.dsn != due).dsn, now)
 
     def mapping_missing(self, subflow: "Subflow", ssn: int, now: int) -> bool:
         """Data came without a mapping: who joins segments keeps that of one. False: the subflow was reset."""
-        connection = self._connection
-        connection.count("MPTcpExtNoDSSInWindow")
-        dsn = connection.receiving.first - 1 + ssn
-        if not self._called_for(subflow) or dsn != connection.receiving.next:
+        self._connection.count("MPTcpExtNoDSSInWindow")
+        return self._unexplained(subflow, ssn, now)
+
+    def mapping_contradicted(self, subflow: "Subflow", ssn: int, now: int) -> bool:
+        """What a mapping says of the bytes from ``ssn`` on cannot be true, or what one before has said of others.
+
+        Bytes in the wrong place are worse than a path less. False: the subflow was reset.
+        """
+        goes_on = self._unexplained(subflow, ssn, now)
+        self._connection.count("MPTcpExtDSSCorruptionFallback" if goes_on else "MPTcpExtDSSCorruptionReset")
+        return goes_on
+
+    def _unexplained(self, subflow: "Subflow", ssn: int, now: int) -> bool:
+        """Go on as TCP from ``ssn`` on if the subflow has carried all of the stream so far, or else reset it."""
+        dsn = self._connection.receiving.first - 1 + ssn
+        if not self._called_for(subflow) or dsn != self._connection.receiving.next:
             return subflow.reject(ResetReason.MIDDLEBOX, now)
-        connection.count("MPTcpExtMPFailTx")
+        self._connection.count("MPTcpExtMPFailTx")
         return self._fail(subflow, dsn, now)
 
     def _fail(self, subflow: "Subflow", dsn: int, now: int) -> bool:

@@ -4,11 +4,8 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import NamedTuple
 
-from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut
+from mptcp_stack.storage import MASK_32, MASK_64, Chunks
 from mptcp_stack.wire import data_checksum
-
-NO_CHECKSUM = 1 << 16
-"""In a mapping received without the checksum that it must have."""
 
 _LIMIT = 65536
 
@@ -37,43 +34,14 @@ class Mapping(NamedTuple):
 
     def verifies(self, chunks: Chunks) -> bool:
         """Whether the checksum that came with the mapping is that of its payload; one that is missing never is."""
-        checksum = self.checksum
-        return checksum is not None and checksum != NO_CHECKSUM and checksum % 65535 == self.checksum_of(chunks)
-
-
-class Held:
-    """Bytes of one subflow, in order, that wait for the rest of their mapping: one checksum covers all of it."""
-
-    __slots__ = ("chunks", "length", "ssn")
-
-    def __init__(self) -> None:
-        self.chunks: Chunks = []
-        self.length = 0
-        self.ssn = 0
-
-    def append(self, ssn: int, chunks: Chunks, length: int) -> None:
-        """Bytes that follow those already there."""
-        if not self.length:
-            self.ssn = ssn
-        self.chunks += chunks
-        self.length += length
-
-    def peek(self, length: int) -> Chunks:
-        """The first bytes."""
-        return cut(self.chunks, 0, length)
-
-    def drop(self, length: int) -> None:
-        """Forget the first bytes."""
-        self.chunks = cut(self.chunks, length, self.length)
-        self.ssn += length
-        self.length -= length
+        return self.checksum is not None and self.checksum % 65535 == self.checksum_of(chunks)
 
 
 _by_ssn = attrgetter("ssn")
 
 
 class MappingTable:
-    """Mappings received on one subflow, until the bytes they speak of have passed.
+    """Mappings received on one subflow without checksums, until the bytes they speak of have passed.
 
     The last one that has passed stays: one that comes later must not contradict it.
     """
@@ -111,8 +79,6 @@ class MappingTable:
             return False
         if first.ssn <= mapping.ssn and mapping.end <= first.end:
             return True
-        if mapping.checksum is not None:
-            return False  # it speaks of exactly these bytes
         first = min(first, mapping, key=_by_ssn)
         self._mappings[start:end] = [first._replace(length=max(last.end, mapping.end) - first.ssn)]
         return True

@@ -71,6 +71,10 @@ class Receiving:
         """Everything up to the peer's DATA_FIN has arrived."""
         return self.fin is not None and self._reassembly.next >= self.fin
 
+    def may_begin(self, dsn: int) -> bool:
+        """Whether an honest peer can map bytes to ``dsn``: between the first ever and the end of the window."""
+        return self.first <= dsn <= self._limit
+
     def insert(self, dsn: int, chunks: Chunks, length: int) -> bool:
         """Bytes from a subflow. What lies beyond the window or the end, where no honest peer sends, is dropped.
 

@@ -289,9 +289,14 @@ class Sending:
         """The peer's window in the first handshake: it counts from the first byte."""
         self._edge = max(self._edge, self.queue.base + window)
 
+    @property
+    def end(self) -> int:
+        """One beyond all that was sent, the DATA_FIN included."""
+        return self.queue.next + (1 if self.fin_sent else 0)
+
     def on_data_ack(self, data_ack: int, window: int, now: int) -> None:
         """A DATA_ACK with the window that counts from it (section 3.3.1)."""
-        end = self.queue.next + (1 if self.fin_sent else 0)
+        end = self.end
         if data_ack > end:
             return
         self._edge = max(self._edge, data_ack + window)

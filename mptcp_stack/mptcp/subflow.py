@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Literal
 
 from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
-from mptcp_stack.mptcp.mapping import NO_CHECKSUM, Held, Mapping, MappingTable
-from mptcp_stack.storage import MASK_32, MASK_64, Chunks, cut, expand_32, expand_64, length_of
-from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State
+from mptcp_stack.mptcp.inbound import Checked, Inbound
+from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
+from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
 from mptcp_stack.wire import SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
@@ -32,7 +33,7 @@ class Subflow:
 
     __slots__ = (
         "_carried", "_confirm_attempts", "_confirm_timer", "_distrust_ns", "_dsn_64", "_dss_seen", "_echo_rtt",
-        "_handshake", "_held", "_mappings", "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed",
+        "_handshake", "_inbound", "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed",
         "connection", "covered", "distrusted_until_ns", "endpoint", "local_id", "number", "peer_reset", "refused",
         "remote_id",
     )  # fmt: skip
@@ -59,8 +60,7 @@ class Subflow:
         self.covered = 0
         """With a redundant scheduler: all data below this data sequence number went out on it or was acknowledged."""
         self._handshake = handshake
-        self._mappings = MappingTable()
-        self._held: Held | None = None
+        self._inbound = Inbound(self)
         self._dss_seen = False
         self._patience_ends: int | None = None
         self._carried: deque[tuple[int, int]] = deque()
@@ -179,6 +179,8 @@ class Subflow:
             return False
         sender = self.endpoint.sender
         room = sender.room(now)
+        if self.connection.checksums and sender.scoreboard.in_flight >= 2 * sender.mss:
+            return room >= min(wanted, 2 * sender.mss)  # two copies of the mapping: one may be damaged on the way
         return room >= min(wanted, sender.mss) or (room > 0 and not sender.is_silly(room))
 
     def pace_wait_ns(self, now: int) -> int:
@@ -244,7 +246,7 @@ class Subflow:
         if self.connection.is_mptcp:
             self.endpoint.use_option_bytes(DSS_OPTION_BYTES)
             if self.connection.checksums:
-                self._held = Held()
+                self._inbound = Checked(self)
             if self.number:
                 self.connection.fallback.alone = False
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
@@ -261,7 +263,7 @@ class Subflow:
         self.connection.subflow_established(self, now)
         return True
 
-    def on_segment(self, segment: Segment, now: int) -> bool:
+    def on_segment(self, segment: Segment, now: int) -> Verdict:
         """See ``Upper``: everything that MPTCP options say, before the payload is looked at."""
         connection = self.connection
         options = segment.options
@@ -270,25 +272,26 @@ class Subflow:
         if not connection.is_mptcp:
             if options.mptcp or options.dss is not None:
                 connection.fallback.receive(self, options, now)
-            return True
+            return Verdict.TAKE
         dss = options.dss
-        if dss is None:
-            if not self._without_dss(segment, now):
-                return False
-        else:
+        confirming = dss is None and not self.confirmed and self.joining
+        if dss is not None:
             self._receive_dss(dss, segment, now)
+        elif confirming:
+            self._confirm(now)  # the fourth packet of section 3.2
         if options.mptcp:
             connection.signals.receive(self, options, now)
-        return self.endpoint.state is not State.CLOSED
+        if self.endpoint.state is State.CLOSED:
+            return Verdict.RESET
+        if connection.checksums and segment.length and self._dss_seen and self._inbound.forgives(segment):
+            return Verdict.DISCARD
+        if dss is None and not (confirming or options.mptcp) and not self._without_dss(segment, now):
+            return Verdict.RESET
+        return Verdict.TAKE
 
     def _without_dss(self, segment: Segment, now: int) -> bool:
         """A segment without DSS: the path may have lost MPTCP (section 3.7). False: the subflow was reset."""
-        if not self.confirmed and self.joining:
-            self._confirm(now)  # the fourth packet of section 3.2
-            return True
-        receiver = self.endpoint.receiver
-        mapped = segment.length and self._mappings.covers(expand_32(segment.seq, receiver.next) - receiver.irs)
-        if mapped or segment.options.mptcp:
+        if segment.length and self._inbound.maps(segment):
             return True
         if not self.number:
             return self.connection.fallback.without_dss(self, segment, now)
@@ -303,22 +306,8 @@ class Subflow:
     def map_first(self, option: MpCapable, now: int) -> None:
         """Data with MP_CAPABLE are the first bytes of the connection (section 3.1)."""
         assert option.data_length is not None
-        self._add_mapping(1, self.connection.receiving.first, option.data_length, False, option.checksum, now)
-
-    def _add_mapping(self, ssn: int, dsn: int, length: int, data_fin: bool, checksum: int | None, now: int) -> None:
-        if self._held is None:
-            mapping = Mapping(ssn, dsn, length)
-        else:
-            mapping = Mapping(ssn, dsn, length, data_fin, checksum=NO_CHECKSUM if checksum is None else checksum)
-        if not self._mappings.add(mapping):
-            self.connection.count("MPTcpExtDSSNoMatchTCP")
-            if self._held is None:  # there is no checksum to tell which of the two is wrong
-                self._contradicted(now)
-
-    def _contradicted(self, now: int) -> Literal[False]:
-        """What a mapping says cannot be true: bytes in the wrong place are worse than a path less."""
-        self.connection.count("MPTcpExtDSSCorruptionReset")
-        return self.reject(ResetReason.MIDDLEBOX, now)
+        first = self.connection.receiving.first
+        self._inbound.add(Mapping(1, first, option.data_length, checksum=option.checksum), now)
 
     def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
         if not self._dss_seen:
@@ -331,6 +320,7 @@ class Subflow:
             connection.fallback.hear(self)
             una = connection.sending.queue.base
             data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
+            data_ack = self._inbound.believed(data_ack)
             connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
         if dss.dsn is not None:
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
@@ -338,16 +328,21 @@ class Subflow:
             ssn = expand_32(dss.ssn, receiver.next - receiver.irs)
             payload = dss.length - dss.data_fin
             if payload > 0:
-                self._add_mapping(ssn, dsn, payload, dss.data_fin, dss.checksum, now)
+                self._inbound.add(Mapping(ssn, dsn, payload, dss.data_fin, checksum=dss.checksum), now)
             elif not dss.length:
                 connection.fallback.receive_infinite_mapping(self, dsn - ssn, now)
                 return
-            if dss.data_fin:
-                receiving.finish_at(dsn + payload)
-                # Before it is reached there is nothing to say, and two ends would answer each other's for ever.
-                if receiving.finished:
-                    self.endpoint.receiver.ack_now = True
+            if dss.data_fin and self._inbound.believes_fin(dss):
+                self.finish_at(dsn + payload)
                 connection.data_arrived(now)
+
+    def finish_at(self, dsn: int) -> None:
+        """The peer's DATA_FIN (section 3.3.3)."""
+        receiving = self.connection.receiving
+        receiving.finish_at(dsn)
+        # Before it is reached there is nothing to say, and two ends would answer each other's for ever.
+        if receiving.finished:
+            self.endpoint.receiver.ack_now = True
 
     def _confirm(self, now: int) -> None:
         self.confirmed = True
@@ -371,44 +366,8 @@ class Subflow:
         connection.fallback.contiguous &= not self.number
         if connection.is_plain:
             connection.receiving.insert(connection.receiving.next, chunks, length)
-            observing.data_received(self, ssn, length, now)
-            connection.data_arrived(now)
-            return True
-        if self._held is not None:
-            return self._on_checked_data(self._held, ssn, chunks, length, now)
-        offset = 0
-        while offset < length:
-            mapping = self._mappings.find(ssn + offset)
-            if mapping is None:
-                if not connection.fallback.mapping_missing(self, ssn + offset, now):
-                    return False
-                return self.on_data(ssn + offset, cut(chunks, offset, length), now)
-            dsn = mapping.dsn + ssn + offset - mapping.ssn
-            part = min(length - offset, mapping.ssn + mapping.length - ssn - offset)
-            piece = chunks if part == length else cut(chunks, offset, offset + part)
-            if not connection.receiving.insert(dsn, piece, part):
-                return self._contradicted(now)
-            offset += part
-        observing.data_received(self, ssn, length, now)
-        connection.data_arrived(now)
-        return True
-
-    def _on_checked_data(self, held: Held, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
-        """As ``on_data`` with checksums: nothing goes on before all of its mapping was verified (section 3.3.1)."""
-        connection = self.connection
-        held.append(ssn, chunks, length)
-        while held.length:
-            mapping = self._mappings.find(held.ssn)
-            if mapping is None or mapping.ssn != held.ssn:
-                return connection.fallback.mapping_missing(self, held.ssn, now)
-            if held.length < mapping.length:
-                break
-            whole = held.peek(mapping.length)
-            if not mapping.verifies(whole):
-                return connection.fallback.checksum_failed(self, mapping, now)
-            if not connection.receiving.insert(mapping.dsn, whole, mapping.length):
-                return self._contradicted(now)
-            held.drop(mapping.length)
+        elif not self._inbound.receive(ssn, chunks, length, now):
+            return False
         observing.data_received(self, ssn, length, now)
         connection.data_arrived(now)
         return True
@@ -416,14 +375,12 @@ class Subflow:
     @property
     def unverified_bytes(self) -> int:
         """Bytes that wait for the rest of their mapping, to verify its checksum."""
-        return self._held.length if self._held is not None else 0
+        return self._inbound.unverified_bytes
 
     def flush(self, now: int) -> None:
         """Hand on what is held, right or wrong: the connection has become TCP."""
-        held, self._held = self._held, None
-        if held is not None and held.length:
-            self.connection.receiving.insert(self.connection.receiving.next, held.chunks, held.length)
-            self.connection.data_arrived(now)
+        self._inbound.flush()
+        self.connection.data_arrived(now)
 
     # --- the end
 

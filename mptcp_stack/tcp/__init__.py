@@ -9,6 +9,8 @@ from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
 from mptcp_stack.tcp.states import State
 from mptcp_stack.tcp.time_wait import TimeWait
-from mptcp_stack.tcp.upper import Upper
+from mptcp_stack.tcp.upper import Upper, Verdict
 
-__all__ = ["Address", "Context", "Endpoint", "Phase", "Record", "Sender", "State", "TcpConfig", "TimeWait", "Upper"]
+__all__ = [
+    "Address", "Context", "Endpoint", "Phase", "Record", "Sender", "State", "TcpConfig", "TimeWait", "Upper", "Verdict",
+]  # fmt: skip

@@ -18,7 +18,7 @@ from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
 from mptcp_stack.tcp.states import MAY_RECEIVE, MAY_SEND, Event, State, advance
-from mptcp_stack.tcp.upper import Upper
+from mptcp_stack.tcp.upper import Upper, Verdict
 from mptcp_stack.wire import ACK, ECE, FIN, PSH, RST, SYN, IcmpError, MptcpOption, Options, Segment, Trouble
 
 _TIMESTAMP_BYTES = 12
@@ -208,8 +208,12 @@ class Endpoint:
             return
         if self._ecn.agreed:
             self._receive_ecn(self._ecn, segment, now)
-        if not self._upper.on_segment(segment, now):
+        verdict = self._upper.on_segment(segment, now)
+        if verdict is Verdict.RESET:
             self.abort(now)
+            return
+        if verdict is Verdict.DISCARD:
+            self._acknowledge()
             return
         if segment.length:
             self._receive_data(segment, seq, now)

@@ -1,10 +1,20 @@
 """What a TCP endpoint asks of the layer above it."""
 
+from enum import Enum, auto
 from typing import Protocol
 
 from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.wire import MptcpOption, Options, Segment
+
+
+class Verdict(Enum):
+    """What becomes of an acceptable segment."""
+
+    TAKE = auto()
+    DISCARD = auto()
+    """As if its payload had been lost: the peer will repeat it."""
+    RESET = auto()
 
 
 class Upper(Protocol):
@@ -22,8 +32,8 @@ class Upper(Protocol):
     def on_established(self, segment: Segment, now: int) -> bool:
         """The handshake is complete with ``segment``. False: what the segment says is not acceptable, reset."""
 
-    def on_segment(self, segment: Segment, now: int) -> bool:
-        """An acceptable segment, before its payload is looked at. False: reset."""
+    def on_segment(self, segment: Segment, now: int) -> Verdict:
+        """An acceptable segment, before its payload is looked at."""
 
     def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
         """Payload in order; ``ssn`` counts from 1 at the first byte (RFC 8684 section 3.3). False: reset."""

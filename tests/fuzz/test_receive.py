@@ -264,7 +264,9 @@ def check_bounds(stack: Stack, connections: int) -> None:
         assert len(connection.signals._waiting) <= 256
         assert len(connection.sending._reinjections) <= 256
         for subflow in connection.subflows:
-            assert len(subflow._mappings) <= BUFFER_BYTES
+            assert len(subflow._inbound._mappings) <= BUFFER_BYTES
+            checking = getattr(subflow._inbound, "_checking", None)
+            assert checking is None or len(checking._mappings) <= BUFFER_BYTES
 
 
 def check_reassembly(reassembly: Reassembly) -> None:

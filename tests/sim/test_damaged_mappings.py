@@ -117,3 +117,24 @@ def test_a_path_loses_all_options_after_it_has_damaged_one(both: bool, damaged: 
     run = make_scene(1, [PATH], middlebox=rewrite(change))
     _, server = upload(run)
     assert UPLOAD.startswith(bytes(server.received)), run.network.diagnosis("wrong bytes")
+
+
+@pytest.mark.parametrize(("number", "byte"), [(2, 1), (4, 0), (4, 1), (3, 7), (9, 7)])
+def test_the_only_path_becomes_tcp_where_a_mapping_cannot_be(number: int, byte: int) -> None:
+    """It contradicts the one before, or is beyond the window; and all so far came here and in order (section 3.7)."""
+    count = 0
+
+    def change(segment: Segment) -> bool:
+        nonlocal count
+        dss = segment.options.dss
+        if segment.dport == PORT and segment.length and dss is not None and dss.dsn is not None:
+            count += 1
+            if count == number:
+                invert_dsn(dss, byte)
+        return True
+
+    run = make_scene(1, [PATH], middlebox=rewrite(change))
+    _, server = upload(run)
+    assert bytes(server.received) == UPLOAD, run.network.diagnosis("not whole")
+    assert server.connection.is_plain
+    assert run.server.stack.counters["MPTcpExtDSSCorruptionFallback"] == 1

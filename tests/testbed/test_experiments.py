@@ -267,6 +267,12 @@ def test_rows_and_places_are_checked():
             experiment("middleboxes", setting)
 
 
+def test_a_row_of_chance_is_played_more_often():
+    found = experiment("middleboxes", "rows=nat,corrupt-dss", "places=second", "repetitions=2")
+    plays = [point.factors["row"] for point in found.points(["kernel-mptcp"])]
+    assert (plays.count("nat"), plays.count("corrupt-dss")) == (2, 10)
+
+
 def test_every_row_of_the_matrix_is_valid():
     for row in ROWS.values():
         for box in row.boxes:

@@ -24,13 +24,3 @@ def test_what_was_said_first_stays(seed: int) -> None:
     for byte in range(140):
         found = table.find(byte)
         assert (found and found.dsn + byte - found.ssn) == said.get(byte)
-
-
-def test_a_checksum_is_of_exactly_its_bytes() -> None:
-    table = MappingTable()
-    assert table.add(Mapping(10, 100, 20, checksum=7))
-    assert table.add(Mapping(10, 100, 20, checksum=7))
-    assert table.add(Mapping(15, 105, 5, checksum=9))
-    assert not table.add(Mapping(15, 105, 20, checksum=9))
-    assert len(table) == 1
-    assert table.find(29) == Mapping(10, 100, 20, checksum=7)

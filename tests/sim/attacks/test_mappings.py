@@ -93,16 +93,19 @@ def test_mapping_moved_onto_bytes_that_have_passed_ends_the_subflow(scene: Scene
     assert is_over(scene, 1)
 
 
-@pytest.mark.parametrize("paths", [1, 2])
-def test_huge_mapping_binds_what_follows(paths: int) -> None:
-    """65535 bytes announced with four: what follows without a mapping belongs to it; who says otherwise is reset."""
+@pytest.mark.parametrize(("paths", "outcome"), [(1, "Fallback"), (2, "Reset")])
+def test_huge_mapping_binds_what_follows(paths: int, outcome: str) -> None:
+    """65535 bytes announced with four: what follows without a mapping belongs to it, and nobody may say otherwise.
+
+    A path that is alone goes on as TCP, for which the mappings no longer matter; as one of two it is reset.
+    """
     scene = connected(paths)
     subflow = victim_of(scene.server).subflows[0]
     strike(scene, scene.server, mapped(subflow, b"aaaa", length=65535))
     strike(scene, scene.server, forge(subflow, b"bbbb"))
     strike(scene, scene.server, mapped(subflow, b"cccc", offset=7, length=65535))
-    assert received(scene) == b"aaaabbbb"
-    assert scene.server.stack.counters["MPTcpExtDSSCorruptionReset"] == 1
+    assert received(scene) == (b"aaaabbbbcccc" if paths == 1 else b"aaaabbbb")
+    assert scene.server.stack.counters[f"MPTcpExtDSSCorruption{outcome}"] == 1
 
 
 def test_data_without_a_mapping_end_the_subflow(scene: Scene) -> None:
@@ -180,12 +183,15 @@ def test_infinite_mapping_out_of_nothing(scene: Scene) -> None:
     still_works(scene)
 
 
-def test_many_small_mappings_are_bounded(scene: Scene) -> None:
+@pytest.mark.parametrize("checksums", [False, True])
+def test_many_small_mappings_are_bounded(checksums: bool) -> None:
     """Announced ahead of data that never come."""
+    scene = connected(2, dss_checksum=checksums)
     subflow = victim_of(scene.server).subflows[0]
     for number in range(3000):
         strike(scene, scene.server, forge(subflow, dss=Dss(dsn=number * 1000, ssn=2 + 2 * number, length=1)))
-    assert len(subflow._mappings) <= 65536
+    table = subflow._inbound._checking if checksums else subflow._inbound
+    assert len(table._mappings) <= 65536
     still_works(scene)
 
 

@@ -1,0 +1,99 @@
+"""Bytes of one subflow that wait for their DSS checksum, and what has been said of them (RFC 8684 section 3.3.1)."""
+
+from bisect import bisect_left, bisect_right
+from operator import attrgetter
+
+from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.storage import Chunks, cut
+
+_LIMIT = 65536
+_ALTERNATIVES = 8
+_REACH = 64
+"""Mappings before a byte among which one that covers it is sought: so many full segments make the longest mapping."""
+
+_by_ssn = attrgetter("ssn")
+
+
+def _goes_on(mapping: Mapping) -> bool:
+    """A sender that closes late repeats its last mapping with a DATA_FIN: the checksums of both are right."""
+    return not mapping.data_fin
+
+
+class Checking:
+    """The bytes are in order from ``position`` on (a subflow sequence number, counted from 1), ``length`` of them.
+
+    ``refuted``: mappings whose checksum is not that of the bytes at ``position``.
+    """
+
+    __slots__ = ("_chunks", "_mappings", "length", "position", "refuted")
+
+    def __init__(self) -> None:
+        self._chunks: Chunks = []
+        self._mappings: list[Mapping] = []
+        self.refuted: list[Mapping] = []
+        self.length = 0
+        self.position = 1
+
+    def add(self, mapping: Mapping) -> bool:
+        """Remember a mapping of bytes that wait or will come. False: it contradicts another one."""
+        mappings = self._mappings
+        if mapping.ssn < self.position or (mappings and mappings[-1] == mapping):
+            return True
+        start = bisect_left(mappings, mapping.ssn, key=_by_ssn)
+        end = bisect_right(mappings, mapping.ssn, lo=start, key=_by_ssn)
+        if mapping in mappings[start:end]:
+            return True
+        if len(mappings) < _LIMIT and end - start < _ALTERNATIVES:
+            mappings.insert(end, mapping)
+        alone = start == end
+        return alone and not (start and mappings[start - 1].end > mapping.ssn)
+
+    def covers(self, ssn: int) -> bool:
+        """Whether some mapping speaks of the byte at ``ssn``, or nothing is left to say of it."""
+        mappings = self._mappings
+        after = bisect_right(mappings, ssn, key=_by_ssn)
+        nearest = range(max(0, after - _REACH), after)
+        return ssn < self.position or any(mappings[index].end > ssn for index in nearest)
+
+    def append(self, chunks: Chunks, length: int) -> None:
+        """Bytes that follow those already there."""
+        self._chunks += chunks
+        self.length += length
+
+    def candidates(self) -> list[Mapping]:
+        """The mappings that begin at ``position`` and are not ``refuted``, first those that end the stream.
+
+        One that reaches into the next one comes again, cut there: its length may be what is damaged.
+        """
+        mappings = self._mappings
+        del mappings[: bisect_left(mappings, self.position, key=_by_ssn)]
+        after = bisect_right(mappings, self.position, key=_by_ssn)
+        candidates = mappings[:after]
+        if after < len(mappings):
+            length = mappings[after].ssn - self.position
+            candidates += [one._replace(length=length) for one in candidates if one.length > length]
+        return sorted((one for one in candidates if one not in self.refuted), key=_goes_on)
+
+    @property
+    def may_be_mapped(self) -> bool:
+        """Without ``candidates``: whether one may still come, as no later byte that is there has a mapping."""
+        return not self._mappings or self._mappings[0].ssn > self.position + self.length
+
+    def is_whole(self, mapping: Mapping) -> bool:
+        """Whether all bytes of one of the ``candidates`` are there."""
+        return mapping.length <= self.length
+
+    def refute(self, mapping: Mapping) -> None:
+        """Its checksum was wrong."""
+        self.refuted.append(mapping)
+
+    def peek(self, length: int) -> Chunks:
+        """The first bytes."""
+        return cut(self._chunks, 0, length)
+
+    def drop(self, length: int) -> None:
+        """Forget the first bytes."""
+        self._chunks = cut(self._chunks, length, self.length)
+        self.position += length
+        self.length -= length
+        self.refuted.clear()

@@ -1,0 +1,176 @@
+"""Payload of a subflow on its way to the connection, where mappings say it belongs (RFC 8684 section 3.3.1)."""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.mptcp.checking import Checking
+from mptcp_stack.mptcp.mapping import Mapping, MappingTable
+from mptcp_stack.storage import Chunks, cut, expand_32
+from mptcp_stack.wire import Dss, Segment
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.subflow import Subflow
+
+_FORGIVEN = 3
+"""So many segments in a row may come without their mapping: by then it is no accident any more."""
+
+
+class Inbound:
+    """Of one subflow of a connection without checksums: what a mapping says counts, unless something contradicts it."""
+
+    __slots__ = ("_mappings", "_subflow")
+
+    def __init__(self, subflow: "Subflow") -> None:
+        self._subflow = subflow
+        self._mappings = MappingTable()
+
+    def add(self, mapping: Mapping, now: int) -> None:
+        """The peer has announced a mapping."""
+        connection = self._subflow.connection
+        implausible = connection.fallback.alone and not connection.receiving.may_begin(mapping.dsn)
+        if implausible or not self._mappings.add(mapping):
+            connection.count("MPTcpExtDSSNoMatchTCP")
+            receiver = self._subflow.endpoint.receiver
+            connection.fallback.mapping_contradicted(self._subflow, receiver.next - receiver.irs, now)
+
+    def maps(self, segment: Segment) -> bool:
+        """Whether it is known where the payload belongs, or at least its first byte."""
+        return self._mappings.covers(self._ssn_of(segment))
+
+    def _ssn_of(self, segment: Segment) -> int:
+        receiver = self._subflow.endpoint.receiver
+        return expand_32(segment.seq, receiver.next) - receiver.irs
+
+    def forgives(self, segment: Segment) -> bool:
+        """Whether to have TCP repeat a segment without its mapping: the option may be whole next time."""
+        return False
+
+    def believed(self, data_ack: int) -> int:
+        """How much of a DATA_ACK to believe."""
+        return data_ack
+
+    def believes_fin(self, dss: Dss) -> bool:
+        """Whether to believe a DATA_FIN before the payload is there that came with it."""
+        return True
+
+    def receive(self, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
+        """Payload in order; ``ssn`` counts from 1 at the first byte. False: the subflow was reset."""
+        subflow = self._subflow
+        connection = subflow.connection
+        end = ssn + length
+        while ssn < end:
+            if connection.is_plain:
+                connection.receiving.insert(connection.receiving.next, chunks, end - ssn)
+                return True
+            mapping = self._mappings.find(ssn)
+            if mapping is None:
+                if not connection.fallback.mapping_missing(subflow, ssn, now):
+                    return False
+                continue
+            part = min(end, mapping.end) - ssn
+            piece = chunks if part == end - ssn else cut(chunks, 0, part)
+            if not connection.receiving.insert(mapping.dsn + ssn - mapping.ssn, piece, part):
+                if not connection.fallback.mapping_contradicted(subflow, ssn, now):
+                    return False
+                continue
+            if piece is not chunks:
+                chunks = cut(chunks, part, end - ssn)
+            ssn += part
+        return True
+
+    @property
+    def unverified_bytes(self) -> int:
+        """Bytes that wait for the rest of their mapping."""
+        return 0
+
+    def flush(self) -> None:
+        """Hand on what waits, right or wrong: the connection has become TCP."""
+
+
+class Checked(Inbound):
+    """Of one subflow of a connection with checksums, which tell damaged options from others.
+
+    So a segment whose option says nothing of it counts as lost and comes again, and of mappings that contradict each
+    other the one counts whose checksum is right: every segment of a mapping carries a copy. Nothing goes on unverified.
+    """
+
+    __slots__ = ("_checking", "_data_ack", "_unmapped")
+
+    def __init__(self, subflow: "Subflow") -> None:
+        super().__init__(subflow)
+        self._checking = Checking()
+        self._data_ack = 0
+        self._unmapped = 0
+
+    def add(self, mapping: Mapping, now: int) -> None:
+        """See ``Inbound``: what contradicts others waits with them."""
+        connection = self._subflow.connection
+        if connection.receiving.may_begin(mapping.dsn) and not self._checking.add(mapping):
+            connection.count("MPTcpExtDSSNoMatchTCP")
+
+    def maps(self, segment: Segment) -> bool:
+        """See ``Inbound``; a mapping that comes with the segment has to, as others that do may be damaged."""
+        ssn = self._ssn_of(segment)
+        dss = segment.options.dss
+        if dss is None or dss.dsn is None or dss.length <= dss.data_fin:
+            return self._checking.covers(ssn)
+        start = expand_32(dss.ssn, ssn)
+        own = self._checking.position <= start <= ssn < start + dss.length - dss.data_fin
+        return ssn < self._checking.position or (own and self._checking.covers(ssn))
+
+    def forgives(self, segment: Segment) -> bool:
+        """See ``Inbound``."""
+        self._unmapped = 0 if self.maps(segment) else self._unmapped + 1
+        return 0 < self._unmapped <= _FORGIVEN
+
+    def believed(self, data_ack: int) -> int:
+        """See ``Inbound``: no checksum covers it, so it is what the next one says again, or that all has arrived."""
+        before, self._data_ack = self._data_ack, data_ack
+        return data_ack if data_ack == self._subflow.connection.sending.end else min(data_ack, before)
+
+    def believes_fin(self, dss: Dss) -> bool:
+        """See ``Inbound``: one without payload has a checksum of its own."""
+        assert dss.dsn is not None
+        alone = Mapping(dss.ssn, dss.dsn, 0, dss.data_fin, checksum=dss.checksum)
+        return dss.length == dss.data_fin and alone.verifies([])
+
+    def receive(self, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
+        """See ``Inbound``."""
+        subflow, checking = self._subflow, self._checking
+        connection = subflow.connection
+        checking.append(chunks, length)
+        while checking.length and not connection.is_plain:
+            candidates = checking.candidates()
+            mapping = next(filter(checking.is_whole, candidates), None)
+            if mapping is None:
+                return bool(candidates) or self._without_candidates(now)
+            whole = checking.peek(mapping.length)
+            if not mapping.verifies(whole):
+                checking.refute(mapping)
+            elif connection.receiving.insert(mapping.dsn, whole, mapping.length):
+                checking.drop(mapping.length)
+                if mapping.data_fin:
+                    subflow.finish_at(mapping.dsn + mapping.length)
+            elif not connection.fallback.mapping_contradicted(subflow, checking.position, now):
+                return False
+        return True
+
+    def _without_candidates(self, now: int) -> bool:
+        """Bytes are there that no mapping explains. False: the subflow was reset."""
+        checking, fallback = self._checking, self._subflow.connection.fallback
+        if checking.refuted:
+            return fallback.checksum_failed(self._subflow, checking.refuted, now)
+        if checking.may_be_mapped and not fallback.alone:
+            return True
+        return fallback.mapping_missing(self._subflow, checking.position, now)
+
+    @property
+    def unverified_bytes(self) -> int:
+        """See ``Inbound``."""
+        return self._checking.length
+
+    def flush(self) -> None:
+        """See ``Inbound``."""
+        checking, receiving = self._checking, self._subflow.connection.receiving
+        if checking.length:
+            receiving.insert(receiving.next, checking.peek(checking.length), checking.length)
+            checking.drop(checking.length)

@@ -1,0 +1,115 @@
+"""Mappings with checksums: the one whose checksum is right counts, whatever the others say."""
+
+from random import Random
+
+import pytest
+
+from mptcp_stack.mptcp.checking import Checking
+from mptcp_stack.mptcp.mapping import Mapping
+
+STREAM = bytes(Random(1).randrange(256) for _ in range(4000))
+
+
+def mapping(ssn: int, length: int, data_fin: bool = False) -> Mapping:
+    """An honest one: byte ``ssn`` of the subflow is STREAM[ssn - 1]."""
+    made = Mapping(ssn, ssn + 10_000, length, data_fin)
+    return made._replace(checksum=made.checksum_of([memoryview(STREAM)[ssn - 1 : ssn - 1 + length]]))
+
+
+def arrive(checking: Checking, start: int, end: int) -> None:
+    checking.append([memoryview(STREAM)[start - 1 : end - 1]], end - start)
+
+
+def verified(checking: Checking) -> list[Mapping]:
+    """What the checksums say, as the subflow asks."""
+    found = []
+    while one := next(filter(checking.is_whole, checking.candidates()), None):
+        whole = checking.peek(one.length)
+        if one.verifies(whole):
+            found.append(one)
+            checking.drop(one.length)
+        else:
+            checking.refute(one)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_damaged_copies_do_not_hide_the_right_one(seed: int) -> None:
+    random = Random(seed)
+    checking = Checking()
+    honest, ssn = [], 1
+    while ssn < 3500:
+        length = random.randrange(1, 400)
+        honest.append(mapping(ssn, length))
+        ssn += length
+    for one in honest:
+        copies = [one]
+        for _ in range(random.randrange(4)):
+            field = random.choice(["ssn", "dsn", "length", "checksum"])
+            copies.append(one._replace(**{field: getattr(one, field) ^ 1 << random.randrange(12)}))
+        random.shuffle(copies)
+        for copy in copies:
+            if copy.length:
+                checking.add(copy)
+        if random.random() < 0.3:
+            arrive(checking, one.ssn, one.end)
+            assert verified(checking)[-1:] == [one]
+        else:
+            half = one.ssn + one.length // 2
+            arrive(checking, one.ssn, half)
+            before = verified(checking)
+            arrive(checking, half, one.end)
+            assert (before + verified(checking))[-1:] == [one]
+    assert checking.length == 0
+
+
+def test_a_length_that_reaches_into_the_next_mapping_is_cut() -> None:
+    checking = Checking()
+    first = mapping(1, 500)
+    checking.add(first._replace(length=3000))
+    arrive(checking, 1, 501)
+    assert verified(checking) == []
+    checking.add(mapping(501, 100))
+    assert verified(checking) == [first]
+
+
+def test_a_late_end_of_data_is_preferred() -> None:
+    checking = Checking()
+    checking.add(mapping(1, 500))
+    checking.add(mapping(1, 500, data_fin=True))
+    arrive(checking, 1, 501)
+    assert verified(checking) == [mapping(1, 500, data_fin=True)]
+
+
+def test_what_contradicts_is_reported_and_kept_up_to_a_limit() -> None:
+    checking = Checking()
+    assert checking.add(mapping(1, 500))
+    assert checking.add(mapping(1, 500))
+    assert not checking.add(mapping(1, 500)._replace(dsn=7))
+    assert not checking.add(mapping(400, 500))
+    assert checking.add(mapping(900, 100))
+    for number in range(100):
+        checking.add(mapping(1, 500)._replace(dsn=number))
+    assert len(checking.candidates()) <= 2 * 8
+
+
+def test_covers() -> None:
+    checking = Checking()
+    checking.add(mapping(1, 500))
+    checking.add(mapping(600, 100))
+    said = [*range(1, 501), *range(600, 700)]
+    assert [byte for byte in range(1, 1000) if checking.covers(byte)] == said
+    arrive(checking, 1, 501)
+    verified(checking)
+    assert [byte for byte in range(1, 1000) if checking.covers(byte)] == said
+
+
+def test_one_that_comes_too_late_is_forgotten() -> None:
+    checking = Checking()
+    checking.add(mapping(1, 500))
+    arrive(checking, 1, 501)
+    verified(checking)
+    checking.add(mapping(1, 500))
+    checking.add(mapping(400, 500))
+    assert checking.candidates() == []
+    assert checking.may_be_mapped
