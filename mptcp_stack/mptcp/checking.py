@@ -8,15 +8,12 @@ from mptcp_stack.storage import Chunks, cut
 
 _LIMIT = 65536
 _ALTERNATIVES = 8
+_MOST_REFUTED = 64
+"""After so many wrong checksums at one position nothing is cut any more: each costs work."""
 _REACH = 64
 """Mappings before a byte among which one that covers it is sought: so many full segments make the longest mapping."""
 
 _by_ssn = attrgetter("ssn")
-
-
-def _goes_on(mapping: Mapping) -> bool:
-    """A sender that closes late repeats its last mapping with a DATA_FIN: the checksums of both are right."""
-    return not mapping.data_fin
 
 
 class Checking:
@@ -52,7 +49,7 @@ class Checking:
         """Whether some mapping speaks of the byte at ``ssn``, or nothing is left to say of it."""
         mappings = self._mappings
         after = bisect_right(mappings, ssn, key=_by_ssn)
-        nearest = range(max(0, after - _REACH), after)
+        nearest = range(after - 1, max(0, after - _REACH) - 1, -1)
         return ssn < self.position or any(mappings[index].end > ssn for index in nearest)
 
     def append(self, chunks: Chunks, length: int) -> None:
@@ -61,7 +58,7 @@ class Checking:
         self.length += length
 
     def candidates(self) -> list[Mapping]:
-        """The mappings that begin at ``position`` and are not ``refuted``, first those that end the stream.
+        """The mappings that begin at ``position`` and are not ``refuted``.
 
         One that reaches into the next one comes again, cut there: its length may be what is damaged.
         """
@@ -69,10 +66,10 @@ class Checking:
         del mappings[: bisect_left(mappings, self.position, key=_by_ssn)]
         after = bisect_right(mappings, self.position, key=_by_ssn)
         candidates = mappings[:after]
-        if after < len(mappings):
+        if after < len(mappings) and len(self.refuted) < _MOST_REFUTED:
             length = mappings[after].ssn - self.position
             candidates += [one._replace(length=length) for one in candidates if one.length > length]
-        return sorted((one for one in candidates if one not in self.refuted), key=_goes_on)
+        return [one for one in candidates if one not in self.refuted]
 
     @property
     def may_be_mapped(self) -> bool:

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 from mptcp_stack.mptcp.checking import Checking
 from mptcp_stack.mptcp.mapping import Mapping, MappingTable
 from mptcp_stack.storage import Chunks, cut, expand_32
-from mptcp_stack.wire import Dss, Segment
+from mptcp_stack.wire import Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow import Subflow
 
 _FORGIVEN = 3
 """So many segments in a row may come without their mapping: by then it is no accident any more."""
+_LONGEST = 65535
+"""The longest mapping: so many bytes in a row that none explains are broken (section 3.3.1)."""
 
 
 class Inbound:
@@ -48,8 +50,8 @@ class Inbound:
         """How much of a DATA_ACK to believe."""
         return data_ack
 
-    def believes_fin(self, dss: Dss) -> bool:
-        """Whether to believe a DATA_FIN before the payload is there that came with it."""
+    def believes_fin(self, mapping: Mapping) -> bool:
+        """Whether to believe the DATA_FIN of a mapping before its payload is there."""
         return True
 
     def receive(self, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
@@ -118,20 +120,27 @@ class Checked(Inbound):
         return ssn < self._checking.position or (own and self._checking.covers(ssn))
 
     def forgives(self, segment: Segment) -> bool:
-        """See ``Inbound``."""
-        self._unmapped = 0 if self.maps(segment) else self._unmapped + 1
-        return 0 < self._unmapped <= _FORGIVEN
+        """See ``Inbound``; but a peer may also give a mapping once, and that segment be the one that is missing."""
+        if self.maps(segment):
+            self._unmapped = 0
+            return False
+        receiver = self._subflow.endpoint.receiver
+        dss = segment.options.dss
+        if dss is not None and dss.dsn is None and expand_32(segment.seq, receiver.next) > receiver.next:
+            return False
+        self._unmapped += 1
+        return self._unmapped <= _FORGIVEN
 
     def believed(self, data_ack: int) -> int:
-        """See ``Inbound``: no checksum covers it, so it is what the next one says again, or that all has arrived."""
+        """See ``Inbound``: no checksum covers it, so the next one has to say no less, unless TCP vouches for it."""
         before, self._data_ack = self._data_ack, data_ack
-        return data_ack if data_ack == self._subflow.connection.sending.end else min(data_ack, before)
+        sending = self._subflow.connection.sending
+        vouched = data_ack == sending.end or data_ack <= sending.vouched()
+        return data_ack if vouched else min(data_ack, before)
 
-    def believes_fin(self, dss: Dss) -> bool:
+    def believes_fin(self, mapping: Mapping) -> bool:
         """See ``Inbound``: one without payload has a checksum of its own."""
-        assert dss.dsn is not None
-        alone = Mapping(dss.ssn, dss.dsn, 0, dss.data_fin, checksum=dss.checksum)
-        return dss.length == dss.data_fin and alone.verifies([])
+        return not mapping.length and mapping.verifies([])
 
     def receive(self, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
         """See ``Inbound``."""
@@ -159,7 +168,7 @@ class Checked(Inbound):
         checking, fallback = self._checking, self._subflow.connection.fallback
         if checking.refuted:
             return fallback.checksum_failed(self._subflow, checking.refuted, now)
-        if checking.may_be_mapped and not fallback.alone:
+        if checking.may_be_mapped and checking.length < _LONGEST and not fallback.alone:
             return True
         return fallback.mapping_missing(self._subflow, checking.position, now)
 

@@ -1,5 +1,6 @@
 """The sending half of a connection: which bytes go to which subflow, and what happens when they do not arrive."""
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp import observing
@@ -293,6 +294,17 @@ class Sending:
     def end(self) -> int:
         """One beyond all that was sent, the DATA_FIN included."""
         return self.queue.next + (1 if self.fin_sent else 0)
+
+    def vouched(self) -> int:
+        """Up to where TCP has acknowledged everything; nothing while more may be sent, which brings more DATA_ACKs."""
+        subflows = self._connection.subflows
+        segment = max((subflow.mss for subflow in subflows), default=0)
+        if min(self.queue.end, self._edge) - self.queue.next >= segment:
+            return self.queue.base
+        waiting = [burst.dsn for burst in self._reinjections.values()]
+        for subflow in subflows:
+            waiting += (burst.dsn for burst in islice(outstanding(subflow), 1))
+        return min(waiting, default=self.end)
 
     def on_data_ack(self, data_ack: int, window: int, now: int) -> None:
         """A DATA_ACK with the window that counts from it (section 3.3.1)."""

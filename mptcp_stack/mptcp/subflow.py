@@ -283,6 +283,8 @@ class Subflow:
             connection.signals.receive(self, options, now)
         if self.endpoint.state is State.CLOSED:
             return Verdict.RESET
+        if not connection.is_mptcp:
+            return Verdict.TAKE
         if connection.checksums and segment.length and self._dss_seen and self._inbound.forgives(segment):
             return Verdict.DISCARD
         if dss is None and not (confirming or options.mptcp) and not self._without_dss(segment, now):
@@ -326,14 +328,15 @@ class Subflow:
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
             receiver = self.endpoint.receiver
             ssn = expand_32(dss.ssn, receiver.next - receiver.irs)
-            payload = dss.length - dss.data_fin
-            if payload > 0:
-                self._inbound.add(Mapping(ssn, dsn, payload, dss.data_fin, checksum=dss.checksum), now)
+            mapping = Mapping(ssn, dsn, dss.length - dss.data_fin, dss.data_fin, checksum=dss.checksum)
+            if mapping.length > 0:
+                self._inbound.add(mapping, now)
             elif not dss.length:
                 connection.fallback.receive_infinite_mapping(self, dsn - ssn, now)
                 return
-            if dss.data_fin and self._inbound.believes_fin(dss):
-                self.finish_at(dsn + payload)
+            still_speaks = connection.is_mptcp and self.endpoint.state is not State.CLOSED
+            if dss.data_fin and still_speaks and self._inbound.believes_fin(mapping):
+                self.finish_at(mapping.dsn + mapping.length)
                 connection.data_arrived(now)
 
     def finish_at(self, dsn: int) -> None:

@@ -319,8 +319,13 @@ class Endpoint:
             self.receiver.ack_now = True
 
     def _receive_fin(self, now: int) -> None:
+        """Where it is the second half that ends, that is told before the whole is over."""
+        second = self.state in (State.FIN_WAIT_1, State.FIN_WAIT_2)
+        if second:
+            self._upper.on_fin(now)
         self._enter(Event.FIN_RECEIVED, now)
-        self._upper.on_fin(now)
+        if not second:
+            self._upper.on_fin(now)
 
     def receive_icmp(self, error: IcmpError, now: int) -> None:
         """An ICMP error about one of our segments; believed if that is under way (RFC 5927 section 4.1).

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, Sink, Source
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, Sink, Source, pattern
 from mptcp_stack.tcp import Address, State
 from mptcp_stack.wire import ACK, FIN, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import (
@@ -107,6 +107,17 @@ def test_orders_of_closing(paths: int, orders: tuple[str, str], seed: int, loss:
     run_until_closed(run, client, server)
     assert client.error is server.error is None
     come_to_rest(run)
+
+
+@pytest.mark.parametrize("mptcp", [True, False])
+def test_who_ended_first_sees_the_end_before_it_is_over(mptcp: bool) -> None:
+    run = make_scene(1, [PATH], mptcp=mptcp)
+    client, server = Source(pattern(20_000)), Source(b"")
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed and server.closed, 60 * SECOND)
+    assert server.eof
+    assert client.eof
 
 
 @pytest.mark.parametrize("paths", PATHS)

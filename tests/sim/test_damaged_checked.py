@@ -10,11 +10,23 @@ from random import Random
 
 import pytest
 
-from mptcp_stack.sim import SECOND, Source, pattern
+from mptcp_stack.sim import SECOND, Application, Source, pattern
 from mptcp_stack.sim.network import SimulationError
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Dss, Segment
-from tests.sim.scenes import PORT, RST, SERVER, UPLOAD, Scene, client_ip, exchange, make_scene, rewrite, without_mptcp
+from tests.sim.scenes import (
+    PATH,
+    PORT,
+    RST,
+    SERVER,
+    UPLOAD,
+    Scene,
+    client_ip,
+    exchange,
+    make_scene,
+    rewrite,
+    without_mptcp,
+)
 
 LONG_UPLOAD, LONG_DOWNLOAD = pattern(400_000, 1), pattern(400_000, 2)
 BYTES = {"data_ack": 8, "dsn": 8, "ssn": 4, "length": 2, "checksum": 2}
@@ -144,7 +156,7 @@ def test_a_damaged_acknowledgement_is_not_believed() -> None:
     run.server.listen(Address(b"", PORT), lambda: server)
     run.client.connect(SERVER, client)
     run.network.run_until(lambda: bool(damaged), 10 * SECOND)
-    run.network.run_for(30_000_000)
+    run.network.run_for(13_000_000)  # it has arrived, and the data that it speaks of hardly
     assert client.connection.sending.queue.base < damaged
     server.connection.subflows[1].endpoint.abort(run.network.clock.now_ns)
     run.server.settle()
@@ -178,3 +190,98 @@ def test_two_segments_share_a_mapping() -> None:
             sizes[segment.options.dss.dsn] = segment.options.dss
     single = sum(dss.length <= 1460 for dss in sizes.values())
     assert single <= 0.03 * len(sizes)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_an_end_of_data_alone_is_believed(bits: int) -> None:
+    """The checksum is over 8 bytes of data sequence number, however many of them are sent (section 3.3.1)."""
+    run = make_scene(1, [PATH], dss_checksum=True, dsn_bits=bits)
+    client, server = Source(b""), Source(b"")
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed and server.closed, SECOND)
+    assert client.error is server.error is None
+
+
+@pytest.mark.parametrize("paths", [1, 2])
+@pytest.mark.parametrize("setting", [{"send_buffer_bytes": 3000}, {"receive_buffer_bytes": 4500}])
+def test_small_buffers_do_not_wait_for_a_second_acknowledgement(setting: dict[str, int], paths: int) -> None:
+    """What TCP vouches for is believed at once; else each partial DATA_ACK would wait for a delayed ACK."""
+
+    def seconds(**checksum: bool) -> float:
+        run = make_scene(1, [PATH] * paths, **checksum, **setting)
+        client, server = Source(LONG_UPLOAD[:100_000]), Source(b"")
+        run.server.listen(Address(b"", PORT), lambda: server)
+        run.client.connect(SERVER, client)
+        run.network.run_until(lambda: len(server.received) == 100_000, 60 * SECOND)
+        return run.network.clock.now_ns / SECOND
+
+    assert seconds(dss_checksum=True) < 1.2 * seconds()
+
+
+def test_the_segment_with_the_infinite_mapping_is_taken() -> None:
+    altered = False
+
+    def change(segment: Segment) -> bool:
+        nonlocal altered
+        if waiting and segment.dport == PORT and segment.length and not altered:
+            altered = True
+            segment.payload = [memoryview(bytes(segment.length))]
+        return True
+
+    class Answering(Application):
+        def on_data(self, data: bytes) -> None:
+            if waiting:
+                self.write(b"answer")
+
+    waiting = False
+    run = make_scene(1, [PATH], middlebox=rewrite(change), dss_checksum=True)
+    client, server = Application(), Answering()
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_for(SECOND)
+    client.write(b"hello" * 10)
+    server.write(b"welcome")
+    run.client.settle()
+    run.server.settle()
+    run.network.run_for(SECOND)
+    waiting, asked_ns = True, run.network.clock.now_ns
+    client.write(b"request" * 10)
+    run.client.settle()
+    run.network.run_until(lambda: bytes(client.received).endswith(b"answer"), 20 * SECOND)
+    assert client.connection.is_plain
+    assert run.network.clock.now_ns - asked_ns < 30_000_000
+
+
+def test_a_peer_may_give_a_mapping_on_its_first_segment_alone() -> None:
+    """And when that one is lost, those after it must show TCP that it is (section 3.3.1)."""
+    lost = 0
+
+    def change(segment: Segment) -> bool:
+        nonlocal lost
+        dss = segment.options.dss
+        if once and segment.dport == PORT and segment.length and dss is not None and dss.dsn is not None:
+            endpoint = client.connection.subflows[0].endpoint
+            if (segment.seq - endpoint.iss - dss.ssn) & 0xFFFFFFFF:
+                segment.options.dss = Dss(dss.data_ack, dss.data_ack_64)
+            elif not lost:
+                lost += 1
+                return False
+        return True
+
+    once = False
+    run = make_scene(1, [PATH], middlebox=rewrite(change), dss_checksum=True)
+    client, server = Application(), Application()
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_for(SECOND)
+    for _ in range(10):
+        client.write(bytes(5000))
+        run.client.settle()
+        run.network.run_for(SECOND // 5)
+    once, began_ns = True, run.network.clock.now_ns
+    client.write(bytes(2 * 1400))
+    run.client.settle()
+    run.network.run_until(lambda: len(server.received) == 52_800, 20 * SECOND)
+    assert lost == 1
+    assert run.network.clock.now_ns - began_ns < 60_000_000

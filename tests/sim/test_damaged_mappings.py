@@ -138,3 +138,26 @@ def test_the_only_path_becomes_tcp_where_a_mapping_cannot_be(number: int, byte: 
     assert bytes(server.received) == UPLOAD, run.network.diagnosis("not whole")
     assert server.connection.is_plain
     assert run.server.stack.counters["MPTcpExtDSSCorruptionFallback"] == 1
+
+
+@pytest.mark.parametrize("which", [1, 2])
+@pytest.mark.parametrize("flip", [0x01, 0x0F, 0xFF, 0xFF00])
+@pytest.mark.parametrize("size", [20_000, 30_000])
+def test_a_damaged_end_of_data_cuts_nothing_off_unsaid(size: int, flip: int, which: int) -> None:
+    count = 0
+
+    def change(segment: Segment) -> bool:
+        nonlocal count
+        dss = segment.options.dss
+        if segment.dport == PORT and segment.length and dss is not None and dss.data_fin:
+            count += 1
+            if count == which:
+                dss.dsn ^= flip
+        return True
+
+    run = make_scene(1, [PATH], middlebox=rewrite(change))
+    client, server = Source(pattern(size, 1)), Source(b"")
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed and server.closed, 60 * SECOND)
+    assert server.error or bytes(server.received) == pattern(size, 1)

@@ -195,6 +195,19 @@ def test_many_small_mappings_are_bounded(checksums: bool) -> None:
     still_works(scene)
 
 
+def test_bytes_that_nothing_explains_are_bounded() -> None:
+    """With checksums a mapping may come a little later (section 3.3.1); but not when its longest has gone by."""
+    scene = connected(2, dss_checksum=True)
+    still_works(scene)
+    subflow = victim_of(scene.server).subflows[1]
+    assert subflow.bytes_received
+    for _ in range(100):
+        silent = Dss(data_ack=victim_of(scene.server).sending.queue.base & MASK_64)
+        strike(scene, scene.server, forge(subflow, pattern(1000), dss=silent))
+    assert is_over(scene, 1)
+    assert 60_000 < subflow.unverified_bytes < 70_000
+
+
 @pytest.mark.parametrize("side", ["client", "server"])
 def test_acknowledgement_without_dss_of_what_is_acknowledged(side: str) -> None:
     """It is no sign that the path has lost MPTCP (RFC 8684 section 3.7): a blind attacker can send it."""
