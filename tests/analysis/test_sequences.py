@@ -88,10 +88,15 @@ SCENES = {
 }
 
 
-@pytest.mark.parametrize("settings", SCENES.values(), ids=SCENES)
-def test_packets_say_what_the_stack_says(settings: dict, tmp_path: Path) -> None:
+SEEDS = {"checksums": 19}
+"""Where it is not 5: with these, chance brings everything that there is to see."""
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_packets_say_what_the_stack_says(name: str, tmp_path: Path) -> None:
     """Every byte has the place that the sender's stack gave it; sent again means the same to both."""
-    scene = make_scene(5, (impaired(loss=0.03), SLOW), **settings)
+    settings = SCENES[name]
+    scene = make_scene(SEEDS.get(name, 5), (impaired(loss=0.03), SLOW), **settings)
     lines: list[str] = []
     scene.client.stack.observe(lambda observation: lines.append(observe.as_json(observation)))
     exchange(scene, UPLOAD, b"")
