@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections.abc import Coroutine
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -15,7 +15,7 @@ import typer
 
 from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 
-from .config import ConfigError, NetworkConfig
+from .config import ConfigError, IpNetwork, NetworkConfig
 from .event_loop import EventLoop, run
 from .path_control import CommandError, PathControl, ask, watch
 from .proxy import MODES, Proxy, Target
@@ -144,6 +144,10 @@ def proxy(
     address: Addresses,
     mode: Annotated[str, typer.Option(help=f"How it knows where to: {', '.join(MODES)}.")] = "forward",
     to: Annotated[str, typer.Option(metavar="IP:PORT", help="The server, in the mode forward.")] = "",
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NETWORK", help="Where clients may be taken to, in the other modes; may be repeated."),
+    ] = None,
     no_mptcp: NoMptcp = False,
     congestion: Plugin = None,
     scheduler: Plugin = None,
@@ -154,8 +158,9 @@ def proxy(
     trace: Trace = False,
 ) -> None:
     """Relay connections to a port, from here on over the host kernel's TCP, until interrupted."""
+    target = _target(to) if to else None
     try:
-        relaying = Proxy(mode, _target(to) if to else None)
+        relaying = Proxy(mode, target, allowed=[_network(text) for text in allow or ()])
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if mode == "transparent":
@@ -164,6 +169,9 @@ def proxy(
         address, settings, no_mptcp, trace, None,
         congestion=congestion, scheduler=scheduler, path_manager=path_manager, pcap=pcap, events=events,
     )  # fmt: skip
+
+    if target in [Target(own.ip, port) for own in config.host_addresses]:
+        raise ConfigError(f"--to {to!r}: is the proxy itself")
 
     async def session() -> None:
         server = await asyncio.start_server(relaying.handle, None, port)
@@ -175,9 +183,21 @@ def proxy(
 def _target(text: str) -> Target:
     host, _, port = text.rpartition(":")
     try:
-        return Target(ip_address(host.strip("[]")), int(port))
+        target = Target(ip_address(host.strip("[]")), int(port))
     except ValueError:
-        raise ConfigError(f"--to {text!r}: must be IP:PORT") from None
+        target = None
+    if target is None or not 0 < target.port < 1 << 16:
+        raise ConfigError(f"--to {text!r}: must be IP:PORT, with a port from 1 to 65535")
+    return target
+
+
+def _network(text: str) -> IpNetwork:
+    try:
+        return ip_network(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"--allow {text!r}: must be a network, such as 192.0.2.0/24 or 2001:db8::/32 ({error})"
+        ) from None
 
 
 @app.command("script")

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv6Address, ip_address
 from struct import Struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from mptcp_stack.runtime.config import IpAddress
 
 VERSION, MAGIC = 1, 0x2263
 _HEADER = Struct("!BBH")
@@ -21,8 +23,10 @@ _TLV = Struct("!BB")
 _CONNECT = Struct("!BBH16s")
 _UNIT = 4
 HEADER_BYTES = _HEADER.size
+_MOST_UNITS: Final = 255
+_IGNORED_OPTIONS: Final = frozenset((0, 1, 2, 3, 5))
+"""TCP options of a Connect TLV that mean nothing for the connection to the server (sections 7.1 to 7.3)."""
 
-IpAddress = IPv4Address | IPv6Address
 Connected = tuple[asyncio.Transport, asyncio.BaseProtocol]
 
 
@@ -53,11 +57,15 @@ class Reason(IntEnum):
 
 
 class ConvertError(ConnectionError):
-    """A converter refused, or what it was asked was no Convert message; ``reason`` says why."""
+    """A converter refused, or what it was asked was no Convert message; ``reason`` says why.
 
-    def __init__(self, reason: Reason) -> None:
+    ``value`` is what an Error TLV says beside: the message that is refused, versions, options, a code of ICMP.
+    """
+
+    def __init__(self, reason: Reason, value: bytes = b"") -> None:
         super().__init__(f"Convert Protocol: {reason.name.lower().replace('_', ' ')}")
         self.reason = reason
+        self.value = value
 
 
 class Target(NamedTuple):
@@ -78,20 +86,36 @@ def encode_success() -> bytes:
     return _message(b"")
 
 
-def encode_error(reason: Reason) -> bytes:
-    """The converter's answer when it does not connect (section 6.2.8)."""
-    return _message(_TLV.pack(Kind.ERROR, 1) + bytes((reason, 0)))
+def encode_error(reason: Reason, value: bytes = b"") -> bytes:
+    """The converter's answer when it does not connect (section 6.2.8); of a long `value` as much as a message takes."""
+    value = (bytes((reason,)) + (value or b"\0"))[: _MOST_UNITS * _UNIT - HEADER_BYTES - _TLV.size]
+    units = -(-(_TLV.size + len(value)) // _UNIT)
+    return _message((_TLV.pack(Kind.ERROR, units) + value).ljust(units * _UNIT, b"\0"))
+
+
+def rejected(reason: Reason, message: bytes) -> ConvertError:
+    """The error that sends back the `message` it is about, aligned as it was (figure 23)."""
+    return ConvertError(reason, b"\0" + message)
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    """The message at the front of a stream. Raises ConvertError, EOFError, ConnectionError for one without a length."""
+    header = await reader.readexactly(HEADER_BYTES)
+    return header + await reader.readexactly(message_bytes(header) - len(header))
 
 
 def message_bytes(header: bytes) -> int:
-    """The length of the message that begins with this fixed header. Raises ConvertError."""
+    """The length of the message that begins with this fixed header. Raises ConvertError.
+
+    Raises ConnectionError for a length of zero, for which the connection is reset (section 6.1).
+    """
     version, units, magic = _HEADER.unpack(header)
     if magic != MAGIC:
-        raise ConvertError(Reason.MALFORMED_MESSAGE)
+        raise rejected(Reason.MALFORMED_MESSAGE, header)
     if version != VERSION:
-        raise ConvertError(Reason.UNSUPPORTED_VERSION)
+        raise ConvertError(Reason.UNSUPPORTED_VERSION, bytes((VERSION,)))
     if not units:
-        raise ConvertError(Reason.MALFORMED_MESSAGE)
+        raise ConnectionResetError("Convert Protocol: a message without a length")
     return int(units) * _UNIT
 
 
@@ -100,12 +124,14 @@ def decode_connect(message: bytes) -> Target:
     for kind, value in _tlvs(message):
         if kind == Kind.CONNECT:
             if len(value) < _CONNECT.size - _TLV.size:
-                raise ConvertError(Reason.MALFORMED_MESSAGE)
-            if len(value) > _CONNECT.size - _TLV.size:
-                raise ConvertError(Reason.UNSUPPORTED_TCP_OPTION)
-            ip = IPv6Address(value[2:18])
-            return Target(ip.ipv4_mapped or ip, int.from_bytes(value[:2], "big"))
-    raise ConvertError(Reason.UNSUPPORTED_MESSAGE)
+                raise rejected(Reason.MALFORMED_MESSAGE, message)
+            if unsupported := [kind for kind in _option_kinds(value[18:], message) if kind not in _IGNORED_OPTIONS]:
+                raise ConvertError(Reason.UNSUPPORTED_TCP_OPTION, bytes(unsupported))
+            ip, port = IPv6Address(value[2:18]), int.from_bytes(value[:2], "big")
+            if not port:
+                raise rejected(Reason.MALFORMED_MESSAGE, message)
+            return Target(ip.ipv4_mapped or ip, port)
+    raise rejected(Reason.UNSUPPORTED_MESSAGE, message)
 
 
 def check_answer(message: bytes) -> None:
@@ -113,7 +139,7 @@ def check_answer(message: bytes) -> None:
     for kind, value in _tlvs(message):
         if kind == Kind.ERROR:
             code = value[0] if value else Reason.MALFORMED_MESSAGE
-            raise ConvertError(Reason(code) if code in set(Reason) else Reason.NETWORK_FAILURE)
+            raise ConvertError(Reason(code) if code in set(Reason) else Reason.NETWORK_FAILURE, value[1:])
 
 
 def _message(tlvs: bytes) -> bytes:
@@ -125,9 +151,19 @@ def _tlvs(message: bytes) -> Iterator[tuple[int, bytes]]:
     while rest:
         kind, units = _TLV.unpack_from(rest) if len(rest) >= _UNIT else (0, 0)
         if not units or units * _UNIT > len(rest):
-            raise ConvertError(Reason.MALFORMED_MESSAGE)
+            raise rejected(Reason.MALFORMED_MESSAGE, message)
         yield kind, rest[_TLV.size : units * _UNIT]
         rest = rest[units * _UNIT :]
+
+
+def _option_kinds(options: bytes, message: bytes) -> Iterator[int]:
+    """The TCP options that a Connect TLV asks for, up to the padding (figure 19)."""
+    while options.strip(b"\0"):
+        kind, length = _TLV.unpack_from(options) if len(options) >= _TLV.size else (0, 0)
+        if not _TLV.size <= length <= len(options):
+            raise rejected(Reason.MALFORMED_MESSAGE, message)
+        yield kind
+        options = options[length:]
 
 
 async def create_connection(
@@ -163,7 +199,7 @@ class _Converted(asyncio.Protocol):
         self._inner = inner
         self._message = message
         self._answer: bytes | None = b""
-        self._refused: ConvertError | None = None
+        self._refused: ConnectionError | None = None
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -180,7 +216,7 @@ class _Converted(asyncio.Protocol):
         self._answer += data
         try:
             self._take_answer(self._answer)
-        except ConvertError as error:
+        except ConnectionError as error:
             self._refused = error
             self._transport.abort()
 

@@ -26,8 +26,8 @@ async def relay(
             directions.create_task(_pump(client[0], server[1], counters, "bytes_up"))
             directions.create_task(_pump(server[0], client[1], counters, "bytes_down"))
     except BaseExceptionGroup as group:
-        _reset(client[1])
-        _reset(server[1])
+        reset(client[1])
+        reset(server[1])
         error = group.exceptions[0]
         raise error if isinstance(error, OSError) else group from None
     client[1].close()
@@ -42,7 +42,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, coun
     writer.write_eof()
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
     """End with a RST: a kernel's socket would end in order, as if all had been said."""
     with suppress(OSError):
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)

@@ -18,6 +18,13 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["connect", "10.0.1.2", "80", "-a", "10.0.1.1"], "address '10.0.1.1': must look like"),
         (["serve", "80", "-a", "10.0.1.1/24", "-a", "10.0.1.1/24"], "10.0.1.1 is given twice"),
         (["serve", "80", "-a", "10.0.1.1/24", "--set", "sack=x"], "setting sack: must be on or off, not 'x'"),
+        (["proxy", "80", "-a", "10.0.1.1/24", "--to", "10.0.2.1:99999"], "--to '10.0.2.1:99999': must be IP:PORT"),
+        (["proxy", "80", "-a", "10.0.1.1/24", "--to", "10.0.1.1:80"], "--to '10.0.1.1:80': is the proxy itself"),
+        (["proxy", "80", "-a", "10.0.1.1/24", "--mode", "convert", "--allow", "10.0.0.1/8"], "--allow '10.0.0.1/8'"),
+        (
+            ["proxy", "80", "-a", "10.0.1.1/24", "--to", "10.0.2.1:80", "--allow", "10.0.0.0/8"],
+            "convert and transparent",
+        ),
     ],
 )
 def test_mistakes_are_one_line(arguments, message):
