@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import selectors
 import socket
 import ssl as tls_module
 from collections import Counter
@@ -20,6 +19,7 @@ from .config import NetworkConfig
 from .driver import Driver
 from .network import Network, packed_address
 from .process import tune_process
+from .selector import FineSelector
 from .server import Server
 from .streams import ProtocolFactory, Tls, Transports, Way, open_stream
 
@@ -39,8 +39,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, network: Network | NetworkConfig) -> None:
-        # Epoll rounds waits up to a millisecond, too coarse for pacing; few descriptors are watched here.
-        super().__init__(selectors.SelectSelector())
+        super().__init__(FineSelector())
         tune_process()
         try:
             self.network = Network.open(network) if isinstance(network, NetworkConfig) else network

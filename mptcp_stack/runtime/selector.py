@@ -1,0 +1,92 @@
+"""What an event loop of ours waits with: any number of descriptors, closed ones too, and times finer than epoll's."""
+
+from __future__ import annotations
+
+import select
+import selectors
+from typing import Any
+
+_MILLISECOND_S = 1e-3
+_FD_SETSIZE = 1024
+"""From sys/select.h: `select` takes no descriptor beyond."""
+_WRITE_ONLY, _READ_ONLY = ~select.EPOLLIN, ~select.EPOLLOUT
+
+
+class FineSelector(selectors.EpollSelector):
+    """Epoll, which rounds waits up to a millisecond, made fine enough for pacing.
+
+    Of a longer wait epoll takes the whole milliseconds, and the loop, which sees that it is not yet time, comes back
+    for the rest: that is a `select` on epoll's own descriptor alone. Should that number be beyond what `select` takes,
+    the rest is rounded as epoll has it. So most waits are one system call; measured in microseconds of CPU time, with
+    3 and with 400 descriptors: 0.9 and 1.9 without waiting (`select` on all of them: 2.3 and 25), 2.3 and 2.4 for a
+    wait of milliseconds (3.3 and 26), 3.9 for a shorter one (3.2).
+
+    A descriptor may be closed while something waits for it. Then epoll forgets it, unless a copy of it is open
+    somewhere: its events go on, and nobody can take it out by its number. A new epoll without it is the only way.
+    """
+
+    _fd_to_key: dict[int, selectors.SelectorKey]
+    _selector: select.epoll
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stale = False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """See `selectors`; may return early, with nothing."""
+        if self._stale:
+            self._renew()
+        keys = self._fd_to_key
+        ready = []
+        for descriptor, events in self._poll(timeout):
+            key = keys.get(descriptor)
+            if key is None:
+                self._stale = True
+                continue
+            mask = (selectors.EVENT_WRITE if events & _WRITE_ONLY else 0) | (
+                selectors.EVENT_READ if events & _READ_ONLY else 0
+            )
+            if mask & key.events:
+                ready.append((key, mask & key.events))
+        return ready
+
+    def _poll(self, timeout: float | None) -> list[tuple[int, int]]:
+        limit = len(self._fd_to_key) or 1
+        if timeout is None:
+            return self._selector.poll(None, limit)
+        if timeout >= _MILLISECOND_S:
+            # Half a millisecond less, for epoll rounds up.
+            return self._selector.poll((int(timeout * 1e3) - 0.5) * _MILLISECOND_S, limit)
+        if timeout > 0:
+            own = self._selector.fileno()
+            if own >= _FD_SETSIZE:
+                return self._selector.poll(timeout, limit)
+            select.select((own,), (), (), timeout)
+        return self._selector.poll(0, limit)
+
+    def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        """See `selectors`. The number may stand for another file than when it was registered."""
+        self.unregister(fileobj)
+        return self.register(fileobj, events, data)
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        """See `selectors`."""
+        try:
+            self._selector.unregister(self.get_key(fileobj).fd)
+        except OSError:
+            self._stale = True  # it was closed before
+        return super().unregister(fileobj)
+
+    def _renew(self) -> None:
+        """Begin again with the descriptors that are still open."""
+        self._stale = False
+        old, self._selector = self._selector, select.epoll()
+        old.close()
+        for key in self._fd_to_key.values():
+            wanted = (select.EPOLLIN if key.events & selectors.EVENT_READ else 0) | (
+                select.EPOLLOUT if key.events & selectors.EVENT_WRITE else 0
+            )
+            try:
+                self._selector.register(key.fd, wanted)
+            except OSError:
+                continue  # closed, too
