@@ -138,7 +138,8 @@ class PassiveInitial(Handshake):
         connection = self.connection
         version = connection.version
         option = find(segment.options, MpCapable)
-        if version == 0 and option is None and segment.options.dss is not None:
+        dss = segment.options.dss
+        if version == 0 and option is None and dss is not None and (dss.dsn is not None or not segment.length):
             option = self._offer  # the third ACK was lost, and would have said nothing new
         elif option is None or option.receiver_key is None or option.version != version:
             option = None

@@ -23,6 +23,8 @@ _USED_COOKIES = 4096
 """Remembered at the most; only peers that answer from their own addresses get there."""
 _PATIENCE_NS = 500_000_000
 """Longer than nearly every round trip."""
+_PATIENCE_TIMEOUTS = 1
+"""So often a SYN/ACK may be repeated in vain: a third ACK, too, may be lost twice."""
 
 
 class Listener:
@@ -131,7 +133,7 @@ class Listener:
         elif flags & ACK:
             if segment.ack != (request.iss + 1) & MASK_32:
                 return False
-            if request.key is None or request.key.version == 0 or not _lacks_key(segment):
+            if request.key is None or request.key.version == 0 or _decides(segment, offset, request.timeouts):
                 self._complete(request, segment, now)
         return True
 
@@ -145,7 +147,9 @@ class Listener:
         if _cookie_of(request.syn, request.iss) in self._used_cookies:
             self._count("TcpExtSyncookiesFailed")
             return False
-        if not _lacks_key(segment):
+        # Mapped data of version 0 have no room for keys, which come again after them.
+        old = self.host.config.mptcp_minimum_version == 0 and _maps(segment)
+        if not old and _decides(segment, (segment.seq - request.syn.seq - 1) & MASK_32):
             if answer(request.syn.options, self.host.config) is None:
                 request.key = None  # a version that we would not have agreed to
             self._count("TcpExtSyncookiesRecv")
@@ -272,6 +276,23 @@ def _is_old(segment: Segment, syn: Segment) -> bool:
     return ts_val is not None and ts_syn is not None and 0 < (ts_syn - ts_val) & MASK_32 < 1 << 31
 
 
-def _lacks_key(segment: Segment) -> bool:
-    """Mapped data without MP_CAPABLE: the third ACK was lost, and what repeats it is still to come (section 3.1)."""
-    return segment.options.dss is not None and find(segment.options, MpCapable) is None
+def _maps(segment: Segment) -> bool:
+    dss = segment.options.dss
+    return dss is not None and dss.dsn is not None and bool(dss.length)
+
+
+def _decides(segment: Segment, offset: int, asked_again: int = 0) -> bool:
+    """Whether a segment that begins ``offset`` bytes into the stream tells if its sender speaks MPTCP (section 3.1).
+
+    MP_CAPABLE does, or no MPTCP at all. A DSS alone comes after a third ACK that was lost, and what repeats it is still
+    to come; but not where the first byte or the end of all comes without (section 3.7), as when a SYN with data was
+    taken without them, nor from a peer that was ``asked_again`` by our SYN/ACK and has nothing else under way.
+
+    With data MP_CAPABLE speaks of the first. On others it is a copy, or a mistake of Linux after data in a SYN: the
+    first byte will tell, and a DATA_ACK before it would keep Linux from going back to TCP.
+    """
+    capable = find(segment.options, MpCapable)
+    if capable is not None:
+        return not offset or capable.data_length is None
+    spoken = segment.length or segment.flags & FIN or asked_again > _PATIENCE_TIMEOUTS
+    return segment.options.dss is None or (not offset and bool(spoken))

@@ -15,6 +15,7 @@ from mptcp_stack.wire import (
     Options,
     RemoveAddr,
     ResetReason,
+    Segment,
 )
 
 if TYPE_CHECKING:
@@ -64,13 +65,13 @@ class Signals:
 
     # --- in
 
-    def receive(self, subflow: "Subflow", options: Options, now: int) -> None:
+    def receive(self, subflow: "Subflow", segment: Segment, now: int) -> None:
         """Act on the MPTCP options of a segment of ``subflow``."""
         connection = self._connection
-        for option in options.mptcp:
+        for option in segment.options.mptcp:
             match option:
                 case MpCapable() if option.data_length:
-                    subflow.map_first(option, now)
+                    subflow.map_first(option, segment, now)
                 case AddAddr():
                     connection.announcements.receive(option, now)
                 case RemoveAddr():

@@ -280,16 +280,27 @@ class Subflow:
         elif confirming:
             self._confirm(now)  # the fourth packet of section 3.2
         if options.mptcp:
-            connection.signals.receive(self, options, now)
+            connection.signals.receive(self, segment, now)
         if self.endpoint.state is State.CLOSED:
             return Verdict.RESET
         if not connection.is_mptcp:
             return Verdict.TAKE
+        if dss is not None and dss.dsn is None and segment.length and self._begins(segment):
+            return Verdict.TAKE if connection.fallback.without_dss(self, segment, now) else Verdict.RESET
         if connection.checksums and segment.length and self._dss_seen and self._inbound.forgives(segment):
             return Verdict.DISCARD
-        if dss is None and not (confirming or options.mptcp) and not self._without_dss(segment, now):
+        silent = dss is None and not (confirming or options.mptcp)
+        if silent and not self._without_dss(segment, now):
             return Verdict.RESET
         return Verdict.TAKE
+
+    def _begins(self, segment: Segment) -> bool:
+        """Whether the first byte of the connection comes.
+
+        Where its DSS maps nothing it is TCP's (section 3.7), whatever others claim: so Linux repeats data of its SYN.
+        """
+        receiver = self.endpoint.receiver
+        return not self.number and receiver.next == receiver.irs + 1 and segment.seq == receiver.next & MASK_32
 
     def _without_dss(self, segment: Segment, now: int) -> bool:
         """A segment without DSS: the path may have lost MPTCP (section 3.7). False: the subflow was reset."""
@@ -305,11 +316,15 @@ class Subflow:
             self._patience_ends = now + self.endpoint.sender.rtt.rto_ns
         return now < self._patience_ends or self.reject(ResetReason.MIDDLEBOX, now)
 
-    def map_first(self, option: MpCapable, now: int) -> None:
-        """Data with MP_CAPABLE are the first bytes of the connection (section 3.1)."""
+    def map_first(self, option: MpCapable, segment: Segment, now: int) -> None:
+        """Data with MP_CAPABLE are the first bytes of the connection (section 3.1).
+
+        Where others have it, who cut the first segment copied it, or the peer is mistaken: the first byte will tell.
+        """
         assert option.data_length is not None
-        first = self.connection.receiving.first
-        self._inbound.add(Mapping(1, first, option.data_length, checksum=option.checksum), now)
+        if segment.seq == (self.endpoint.receiver.irs + 1) & MASK_32:
+            first = self.connection.receiving.first
+            self._inbound.add(Mapping(1, first, option.data_length, checksum=option.checksum), now)
 
     def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
         if not self._dss_seen:

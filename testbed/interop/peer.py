@@ -44,13 +44,14 @@ _POLL_S = 0.005
 
 @dataclass(frozen=True)
 class Scene:
-    """What both sides do, and how many connections do it, so many at once."""
+    """What both sides do, and how many connections do it, so many at once; `early`: the first bytes go with the SYN."""
 
     name: str
     client: list[str]
     server: list[str]
     connections: int = 1
     at_once: int = 1
+    early: bool = False
 
 
 @dataclass
@@ -234,12 +235,16 @@ async def connect(arguments: argparse.Namespace) -> dict[str, Any]:
     async def one(scene: Scene, turn: asyncio.Semaphore) -> None:
         async with turn:
             try:
+                order = json.dumps({"name": scene.name, "server": scene.server}).encode() + b"\n"
                 async with asyncio.timeout(player.step_limit_s):
-                    reader, writer = await asyncio.open_connection(remote.host, remote.port)
+                    if scene.early:
+                        reader, writer = await player.side.connect_early(remote.host, remote.port, order)
+                    else:
+                        reader, writer = await asyncio.open_connection(remote.host, remote.port)
+                        writer.write(order)
             except OSError as error:
                 outcomes.append(Outcome(scene.name, error=type(error).__name__, failed="connect"))
                 return
-            writer.write(json.dumps({"name": scene.name, "server": scene.server}).encode() + b"\n")
             outcomes.append(await End(scene.name, reader, writer, player).play(scene.client))
 
     for scene in [Scene(**fields) for fields in json.loads(arguments.scenes)]:

@@ -98,7 +98,7 @@ def _run_programs(cell: Cell, lab: Lab, directory: Path) -> dict[str, Program]:
     """Play both sides to their end."""
     scenario = cell.scenario
     client, server = lab.hosts[CLIENT], lab.hosts[SERVER]
-    scene = Scene(scenario.name, list(scenario.client), list(scenario.server))
+    scene = Scene(scenario.name, list(scenario.client), list(scenario.server), early=scenario.early)
     listen = ["--listen", f"{_wildcard(cell)}:{PORT}"]
     connect = ["--connect", f"[{_target(cell, server)}]:{PORT}", "--scenes", json.dumps([asdict(scene)])]
     with running(server, _command(cell, lab, SERVER, *listen), directory, SERVER) as at_server:

@@ -55,6 +55,7 @@ class Scenario:
     endpoints (`subflow`, `signal`, `backup`, `port N`); without it a side has one address. `ours`: settings of our
     stack, `kernel`: sysctls of the other host, `limits`: subflows and accepted addresses of its path manager,
     `kernel_mptcp`: whether its program asks for MPTCP. `rules`: of nftables in the router, `router`: commands there.
+    `early`: the kernel's client hands over its first bytes with its SYN (RFC 7413, without asking for a cookie).
     `mptcp`: whether the connection must be MPTCP at its end. `intact`: whether all data must arrive as sent and both
     sides come to an orderly end; otherwise the checks say it all.
     `altered`: the router alters packets, whose checksums nobody computes before the end.
@@ -74,6 +75,7 @@ class Scenario:
     kernel: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[int, int] = (8, 8)
     kernel_mptcp: bool = True
+    early: bool = False
     rules: tuple[str, ...] = ()
     router: tuple[str, ...] = ()
     mptcp: bool = True

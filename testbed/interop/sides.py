@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ SECOND = 2
 UNACCEPTABLE_PERFORMANCE = 5
 """A reason of MP_TCPRST (RFC 8684 section 3.6)."""
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Accept = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 _BACKLOG = 256
 
@@ -26,6 +28,9 @@ class Side(Protocol):
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
         """Listen; `::` stands for both IP versions."""
+
+    async def connect_early(self, host: str, port: int, data: bytes) -> Streams:
+        """Connect with a SYN that carries `data`. Raises OSError where this stack has no such thing."""
 
     def is_mptcp(self, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection is MPTCP and has not fallen back."""
@@ -57,6 +62,12 @@ class KernelSide:
             return await asyncio.start_server(accept, host, port, backlog=_BACKLOG)
         listening = socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
         return await asyncio.start_server(accept, sock=listening, backlog=_BACKLOG)
+
+    async def connect_early(self, host: str, port: int, data: bytes) -> Streams:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        connecting = socket.socket(family, socket.SOCK_STREAM)
+        await asyncio.to_thread(connecting.sendto, data, socket.MSG_FASTOPEN, (host, port))
+        return await asyncio.open_connection(sock=connecting)
 
     def is_mptcp(self, writer: asyncio.StreamWriter) -> bool:
         try:
@@ -101,6 +112,9 @@ class OwnSide:
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
         return await asyncio.start_server(accept, host, port, backlog=_BACKLOG)
+
+    async def connect_early(self, host: str, port: int, data: bytes) -> Streams:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
 
     def is_mptcp(self, writer: asyncio.StreamWriter) -> bool:
         return bool(writer.get_extra_info("mptcp")["is_mptcp"])

@@ -175,16 +175,21 @@ def test_a_port_can_be_used_again_while_its_cookie_is_remembered(scene: Scene) -
 
 
 @pytest.mark.parametrize("mode", ["off", "always"])
-def test_mapped_data_without_keys_open_nothing(mode: str) -> None:
+def test_mapped_data_without_keys_open_nothing_unless_they_are_the_first(mode: str) -> None:
     run = make_scene(1, [PATH], syn_cookies=mode)
     run.server.listen(Address(b"", PORT), Application)
     syn = forged_syn(1)
     (syn_ack,) = give(run, syn)
     data = third_ack(syn, syn_ack)
-    data.options.dss = Dss(data_ack=1, dsn=1, ssn=1, length=4)
+    data.options.dss = Dss(data_ack=1, dsn=5, ssn=5, length=4)
     data.payload, data.length = [memoryview(b"data")], 4
-    assert give(run, data) == []
+    assert give(run, replace(data, seq=data.seq + 4)) == []
     assert not run.server.stack.connections
+    # But nothing can come before the first byte (RFC 8684 section 3.1).
+    data.options.dss = Dss(data_ack=1, dsn=1, ssn=1, length=4)
+    give(run, data)
+    (connection,) = run.server.stack.connections
+    assert connection.is_plain
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Plain TCP where MPTCP cannot be: peers without it, options removed on the way (RFC 8684 section 3.7)."""
 
-from testbed.interop.checks import Check, exactly
+from testbed.interop.checks import Check, Ended, Seen, exactly
 from testbed.interop.features.steps import FROM_CLIENT, FROM_SERVER, OTHERS, STRIP, SYN, SYN_ACK
-from testbed.interop.scenario import Scenario
+from testbed.interop.scenario import Lacking, Scenario
 from testbed.stacks.base import CLIENT, SERVER
 
 SECTION = "RFC 8684 section 3.7"
@@ -16,6 +16,38 @@ def noticed(client: str = "", server: str = "") -> tuple[Check, ...]:
         for side, own in ((CLIENT, client), (SERVER, server))
         for reason in (NO_SYN_ACK, NO_THIRD_ACK, NO_DSS)
     )
+
+
+def data_in_syn(cookies: bool) -> Scenario:
+    """The kernel as a client that sends data in its SYN, which we do not take; from there on it is TCP.
+
+    Linux says the bytes again without MP_CAPABLE. Behind a cookie nobody knows that there was one in the SYN.
+    """
+    seen = Seen(CLIENT, "MP_CAPABLE", where={"tcp.flags": is_syn, "tcp.len": has_data})
+    return Scenario(
+        name="syn-data-cookies" if cookies else "syn-data",
+        title="Data in the SYN, which is answered with a cookie"
+        if cookies
+        else "Data in the SYN, without a cookie of TFO",
+        section="RFC 8684 sections 3.1 and 3.7, RFC 7413",
+        early=True,
+        kernel={"net.ipv4.tcp_fastopen": "5"},
+        ours=("syn_cookies=always",) if cookies else (),
+        roles=(SERVER,),
+        mptcp=False,
+        checks=(*noticed(client=NO_DSS, server="" if cookies else NO_THIRD_ACK), seen),
+        lacking=Lacking(Ended(CLIENT, "OSError"), "no data in the SYN of a socket of MPTCP (Linux 6.2 or later)"),
+    )
+
+
+def is_syn(flags: str) -> bool:
+    """Whether TCP's flags, in hexadecimal, are those of a SYN without ACK."""
+    return int(flags, 16) & 0x12 == 0x02
+
+
+def has_data(length: str) -> bool:
+    """Whether a segment has payload."""
+    return int(length) > 0
 
 
 SCENARIOS = (
@@ -77,4 +109,6 @@ SCENARIOS = (
         mptcp=False,
         checks=noticed(client=NO_SYN_ACK),
     ),
+    data_in_syn(cookies=False),
+    data_in_syn(cookies=True),
 )
