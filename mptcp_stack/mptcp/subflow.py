@@ -250,8 +250,7 @@ class Subflow:
             if self.number:
                 self.connection.fallback.alone = False
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
-                scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
-                self.connection.sending.offer(segment.window << scale)
+                self.connection.sending.offer(self.endpoint.window_of(segment))
             elif isinstance(self._handshake, ActiveJoin):
                 self.backup |= self._handshake.peer_backup
                 self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
@@ -338,7 +337,7 @@ class Subflow:
             una = connection.sending.queue.base
             data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
             data_ack = self._inbound.believed(data_ack)
-            connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
+            connection.sending.on_data_ack(data_ack, self.endpoint.window_of(segment), now)
         if dss.dsn is not None:
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
             receiver = self.endpoint.receiver

@@ -35,8 +35,8 @@ class Endpoint:
     """
 
     __slots__ = (
-        "_config", "_context", "_ecn", "_next_challenge_ns", "_offered_window", "_soft_error", "_timestamps", "_upper",
-        "control", "error", "flow", "iss", "keep_alive", "local", "option_bytes", "peer_window_scale", "receiver",
+        "_config", "_context", "_ecn", "_next_challenge_ns", "_offered_window", "_scaling", "_soft_error",
+        "_timestamps", "_upper", "control", "error", "flow", "iss", "keep_alive", "local", "option_bytes", "peer_window_scale", "receiver",
         "remote", "sender", "state", "timestamp_offset", "window_scale",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class Endpoint:
         self.receiver = self._new_receiver(0, now)
         self.window_scale = context.window_scale
         self.peer_window_scale = 0
+        self._scaling = True
         self._timestamps = self._config.timestamps
         self.timestamp_offset = context.timestamp_offset(local.ip + remote.ip)
         self._offered_window = 0
@@ -122,16 +123,25 @@ class Endpoint:
         self._timestamps = self._config.timestamps and options.ts_val is not None
         if self._timestamps:
             self.receiver.ts_recent = options.ts_val
-        if options.window_scale is None:
-            self.window_scale = 0
-        else:
-            self.peer_window_scale = min(options.window_scale, MAXIMUM_WINDOW_SCALE)
+        self._agree_on_scaling(options)
         self.sender.recovery.uses_sack = self._config.sack and options.sack_permitted
         ours = self.sender.scoreboard.first
         self._ecn.take_setup(syn, ours.transmissions if ours else 0)
         self.sender.peer_mss = peer_mss(syn)
         self.use_option_bytes(self.option_bytes)
         self.control.cwnd = 10 * self.control.mss
+
+    def _agree_on_scaling(self, options: Options) -> None:
+        """Windows are scaled if all SYNs say by how much, which may be by nothing (RFC 7323 section 2.2)."""
+        self._scaling = self._scaling and options.window_scale is not None
+        if self._scaling:
+            self.peer_window_scale = min(options.window_scale or 0, MAXIMUM_WINDOW_SCALE)
+        else:
+            self.window_scale = self.peer_window_scale = 0
+
+    def window_of(self, segment: Segment) -> int:
+        """Bytes that a segment of the peer offers; what a SYN says is not scaled (RFC 7323 section 2.2)."""
+        return segment.window if segment.flags & SYN else segment.window << self.peer_window_scale
 
     def use_option_bytes(self, count: int) -> None:
         """From now on every data segment carries ``count`` bytes of options of the layer above."""
@@ -228,6 +238,7 @@ class Endpoint:
         """A SYN on a flow that has seen one; True: it is the SYN/ACK of a simultaneous open, go on with it."""
         if self.state is State.SYN_RECEIVED and seq == self.receiver.irs:
             if segment.flags & ACK:
+                self._agree_on_scaling(segment.options)
                 self._acknowledge()
                 return True
             self.sender.recovery.mark_first_lost()  # the peer did not get our SYN/ACK: send it again
@@ -283,7 +294,7 @@ class Endpoint:
             return False
         if ack < scoreboard.una:
             return True
-        window = segment.window << self.peer_window_scale
+        window = self.window_of(segment)
         duplicate = not segment.length and window == sender.window and not segment.flags & FIN
         sender.take_window(window, min(seq, self.receiver.next), ack)
         blocks = []
@@ -472,7 +483,7 @@ class Endpoint:
         answering = self.state is not State.SYN_SENT
         options.mss = self._local_mss()
         options.sack_permitted = self.sender.recovery.uses_sack if answering else self._config.sack
-        if not answering or self.window_scale:
+        if self._scaling:
             options.window_scale = self.window_scale
         options.mptcp = self._upper.handshake_options()
         return min(self._upper.receive_window(), _MAXIMUM_UNSCALED_WINDOW)

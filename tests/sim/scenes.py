@@ -144,13 +144,13 @@ def check_received(scene: Scene, application: Application, expected: bytes) -> N
 
 def check_windows(scene: Scene, mptcp: bool) -> None:
     """Nobody has sent beyond what the peer had offered until then (in sequence or data sequence space)."""
-    scales: dict[bytes, int] = {}
+    scales: dict[bytes, int | None] = {}
     edges: dict[bytes, int] = {}
     bits = 64 if mptcp else 32
     for time_ns, segment in scene.segments():
         here, there, flow = segment.src[3:], segment.dst[3:], segment.src + segment.dst
         if segment.flags & SYN:
-            scales[flow] = segment.options.window_scale or 0
+            scales[flow] = segment.options.window_scale
             continue
         dss = segment.options.dss
         if mptcp and dss is None:
@@ -160,7 +160,9 @@ def check_windows(scene: Scene, mptcp: bool) -> None:
             length = dss.length - dss.data_fin if mptcp else segment.length
             beyond = (start + length - edges[there] + 2 ** (bits - 1)) % 2**bits - 2 ** (bits - 1)
             assert beyond <= 0, scene.network.diagnosis(f"{beyond} bytes too many at {time_ns / SECOND:.6f} s")
-        edge = ack + (segment.window << scales.get(flow, 0))  # a reset of a join has no SYN before it
+        # Both SYNs must have a scale (RFC 7323 section 2.2); a reset of a join has no SYN before it.
+        scale, others = scales.get(flow), scales.get(segment.dst + segment.src)
+        edge = ack + (segment.window << scale if scale is not None and others is not None else segment.window)
         if here not in edges or (edge - edges[here]) % 2**bits < 2 ** (bits - 1):
             edges[here] = edge % 2**bits
 
