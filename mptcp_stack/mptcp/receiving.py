@@ -110,8 +110,11 @@ class Receiving:
 
     @property
     def _limit(self) -> int:
-        """Where the farthest window ends that the peer can have been offered."""
-        return max(self._reassembly.next + self.capacity_bytes, self._edge)
+        """Where the window ends: that which the peer was offered, or would be now if that reaches farther.
+
+        What is unread takes room from it, whichever subflow it came on: each of them has an edge of its own in TCP.
+        """
+        return max(self._edge, self._reassembly.next + self.capacity_bytes - self.queue.length)
 
     def finish(self) -> None:
         """The peer's end of data where TCP's FIN says it."""

@@ -4,10 +4,12 @@ import tracemalloc
 
 import pytest
 
+from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.sim import SECOND, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import ACK, SYN, Packet, Segment, complete, encode
-from tests.sim.attacks.hostile import Quiet, application_of, connected, forge, still_works, strike, victim_of
+from tests.sim.attacks.hostile import Quiet, application_of, connected, forge, mapped, still_works, strike, victim_of
 from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, exchange, make_scene, rewrite
 from tests.sim.test_syn_cookies import forged_syn, third_ack
 
@@ -115,6 +117,31 @@ def test_selectively_acknowledged_data_are_held_until_acknowledged() -> None:
     strike(run, run.server, forge(subflow, ack=una, sack=((una % 2**32, scoreboard.next % 2**32),)))
     run.network.run_for(10 * SECOND)
     assert bytes(application_of(run.client).received) == pattern(10_000)
+
+
+@pytest.mark.parametrize("checksums", [False, True])
+def test_unread_data_of_all_subflows_fit_one_window(checksums: bool) -> None:
+    """The window is the connection's (RFC 8684 section 3.3.1), though TCP's of each subflow ends somewhere else."""
+    run = connected(4, receive_buffer_bytes=20_000, dss_checksum=checksums)
+    application_of(run.server).handle_readable = lambda: None  # type: ignore[method-assign]
+    connection = victim_of(run.server)
+    for number in range(80):
+        strike(run, run.server, mapped_whole(connection.subflows[number % 4], pattern(1000, number), checksums))
+    assert connection.receive_ready == 20_000
+    assert connection.receiving.window() == 0
+    assert run.server.stack.counters["TcpExtBeyondWindow"] == 0
+    for number in range(8):  # nor is what comes before a gap, beyond
+        strike(run, run.server, mapped_whole(connection.subflows[number % 4], pattern(500, number), checksums, offset=1))
+    assert connection.receiving._reassembly.held_bytes == 0
+
+
+def mapped_whole(subflow: Subflow, payload: bytes, checksums: bool, offset: int = 0) -> Segment:
+    """`mapped`, with a checksum if the connection has them."""
+    segment = mapped(subflow, payload, offset)
+    dss = segment.options.dss
+    if checksums and dss is not None and dss.dsn is not None:
+        dss.checksum = Mapping(dss.ssn, dss.dsn, dss.length).checksum_of([memoryview(payload)])
+    return segment
 
 
 @pytest.mark.parametrize("mptcp", [True, False])
