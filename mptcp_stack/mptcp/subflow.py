@@ -10,7 +10,7 @@ from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
-from mptcp_stack.wire import SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
+from mptcp_stack.wire import TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection

@@ -36,8 +36,8 @@ class Endpoint:
 
     __slots__ = (
         "_config", "_context", "_ecn", "_next_challenge_ns", "_offered_window", "_scaling", "_soft_error",
-        "_timestamps", "_upper", "control", "error", "flow", "iss", "keep_alive", "local", "option_bytes", "peer_window_scale", "receiver",
-        "remote", "sender", "state", "timestamp_offset", "window_scale",
+        "_timestamps", "_upper", "control", "error", "flow", "iss", "keep_alive", "local", "option_bytes",
+        "peer_window_scale", "receiver", "remote", "sender", "state", "timestamp_offset", "window_scale",
     )  # fmt: skip
 
     def __init__(
@@ -225,6 +225,9 @@ class Endpoint:
         if verdict is Verdict.DISCARD:
             self._acknowledge()
             return
+        if segment.length and seq + segment.length > receiver.edge:
+            self._context.counters["TcpExtBeyondWindow"] += 1
+            receiver.cut_to_window(segment, seq)
         if segment.length:
             self._receive_data(segment, seq, now)
         if segment.flags & FIN and self.state is not State.CLOSED:
@@ -271,7 +274,7 @@ class Endpoint:
 
     def _receive_rst(self, segment: Segment, seq: int, now: int) -> None:
         """RFC 5961 section 3: only an exact sequence number resets, others in the window are challenged."""
-        if seq != self.receiver.next:
+        if not self.receiver.is_reset_by(seq):
             self._challenge(now)
             return
         refused = self.state is State.SYN_RECEIVED

@@ -1,9 +1,9 @@
 """The receiving half of a TCP endpoint: order, and when and how to acknowledge."""
 
-from mptcp_stack.storage import MASK_32, Chunks, Reassembly
+from mptcp_stack.storage import MASK_32, Chunks, Reassembly, cut
 from mptcp_stack.storage.timers import Timer
 from mptcp_stack.tcp.config import SECOND_NS, TcpConfig
-from mptcp_stack.wire import RST, Segment
+from mptcp_stack.wire import FIN, RST, Segment
 
 _DEFAULT_MSS = 536
 _TIMESTAMP_HALF = 1 << 31
@@ -21,8 +21,8 @@ class Receiver:
     """
 
     __slots__ = (
-        "_config", "_delayed", "_mss", "_pending_bytes", "_quick", "ack_now", "duplicate", "edge", "fin", "heard_ns",
-        "irs", "last_ack_sent", "reassembly", "ts_recent",
+        "_config", "_delayed", "_ended", "_mss", "_pending_bytes", "_quick", "ack_now", "duplicate", "edge", "fin",
+        "heard_ns", "irs", "last_ack_sent", "reassembly", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, irs: int, config: TcpConfig, delayed: Timer, now: int) -> None:
@@ -31,6 +31,7 @@ class Receiver:
         self.heard_ns = now
         self.reassembly = Reassembly(irs + 1)
         self.fin: int | None = None
+        self._ended = False
         self.ts_recent: int | None = None
         self.last_ack_sent = irs
         self.ack_now = False
@@ -51,7 +52,9 @@ class Receiver:
 
         The check of RFC 9293 section 3.10.7.4 with that of timestamps (PAWS, RFC 7323 section 5.3). ``span``: sequence
         numbers it takes. The acknowledgement on a complete duplicate right before RCV.NXT counts, and so does what
-        comes without payload one beyond the window: its sender may have put a FIN there.
+        comes without payload one beyond the window: its sender may have put a FIN there. What begins within the
+        window, or at RCV.NXT where that is closed, is acceptable but for the payload beyond (``cut_to_window``):
+        the ACK, URG and RST of a probe must be heard (section 3.4, MUST-66).
         """
         ts_val = segment.options.ts_val
         if ts_val is not None and self.ts_recent is not None and not segment.flags & RST:
@@ -60,15 +63,32 @@ class Receiver:
                 return "TcpExtPAWSEstab"
         else:
             ts_val = None
-        if seq + span < self.reassembly.next:
+        following = self.reassembly.next
+        if seq + span < following and not (segment.flags & RST and self.is_reset_by(seq)):
             return "TcpExtDelayedACKLost"
-        length = segment.length
-        if seq + length > self.edge + (not length):
+        beyond = seq - self.edge
+        if beyond >= 0 and (beyond > 1 if not segment.length else beyond or self.edge > following):
             return "TcpExtBeyondWindow"
         if ts_val is not None and seq <= self.last_ack_sent:
             self.ts_recent = ts_val
         self.heard_ns = now
         return None
+
+    def is_reset_by(self, seq: int) -> bool:
+        """Whether a RST with this sequence number is right: only RCV.NXT is (RFC 5961 section 3.2).
+
+        And, as in Linux, that of a FIN before it: a host of which an application is ended abruptly may send its RST
+        with the number of the FIN (macOS does), and would not answer a challenge.
+        """
+        following = self.reassembly.next
+        return seq == following or (self._ended and seq == following - 1)
+
+    def cut_to_window(self, segment: Segment, seq: int) -> None:
+        """Leave of a segment with payload what is within the window (RFC 9293 section 3.10.7.4), and acknowledge it."""
+        room = max(self.edge - seq, 0)
+        segment.payload, segment.length = cut(segment.payload, 0, room), room
+        segment.flags &= ~FIN
+        self.ack_now = True
 
     def offer(self, window_bytes: int) -> None:
         """The peer is being told that it may send so much beyond RCV.NXT."""
@@ -115,6 +135,7 @@ class Receiver:
             return False
         self.reassembly.next += 1
         self.fin = None
+        self._ended = True
         return True
 
     @property

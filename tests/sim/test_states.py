@@ -5,6 +5,8 @@ import pytest
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, Source
 from mptcp_stack.tcp import Address, State, TimeWait
 from mptcp_stack.wire import ACK, FIN, RST, SYN, Options, Packet, Segment, complete, encode
+from tests.sim.attacks.hostile import application_of, connected, strike, victim_of
+from tests.sim.attacks.hostile import forge as forge_on
 from tests.sim.scenes import (
     DOWNLOAD,
     PATH,
@@ -151,6 +153,45 @@ def test_reset(idle: Scene, offset: int, closes: bool, answers: int) -> None:
     sent = forge(idle, idle.client, flags=RST, seq=endpoint.receiver.next + offset)
     assert (endpoint.state is State.CLOSED) == closes
     assert [segment.flags for segment in sent] == [ACK] * answers
+
+
+@pytest.mark.parametrize(("offset", "closes"), [(0, True), (-1, True), (-2, False), (1, False)])
+@pytest.mark.parametrize(
+    ("mptcp", "our_fin", "state"),
+    [
+        (False, "none", State.CLOSE_WAIT),
+        (False, "later", State.LAST_ACK),
+        (False, "first", State.CLOSING),
+        (True, "later", State.LAST_ACK),
+        (True, "first", State.CLOSING),
+    ],
+)
+def test_reset_after_a_fin(mptcp: bool, our_fin: str, state: State, offset: int, closes: bool) -> None:
+    """The number of the FIN is right as well: a host that ends abruptly may repeat it, and Linux takes it, too."""
+    run = connected(2, mptcp=mptcp)
+    application_of(run.server).handle_readable = lambda: None  # type: ignore[method-assign]
+    subflow = victim_of(run.server).subflows[-1]
+    endpoint = subflow.endpoint
+    run.paths[-1][1].middlebox = lambda _: []  # nothing of ours arrives, so that nothing is answered
+    una = endpoint.sender.scoreboard.una
+    if our_fin == "first":
+        endpoint.finish(run.network.clock.now_ns)
+    strike(run, run.server, forge_on(subflow, flags=FIN | ACK, ack=una))
+    if our_fin == "later":
+        endpoint.finish(run.network.clock.now_ns)
+    assert endpoint.state is state
+    strike(run, run.server, forge_on(subflow, flags=RST, seq=endpoint.receiver.next + offset))
+    assert (endpoint.state is State.CLOSED) == closes
+    if mptcp:
+        assert [one.number for one in victim_of(run.server).subflows] == ([0] if closes else [0, 1])
+
+
+def test_reset_before_a_fin_that_lies_behind_a_gap(idle: Scene) -> None:
+    endpoint = endpoint_of(idle.client)
+    forge(idle, idle.client, flags=FIN | ACK, seq=endpoint.receiver.next + 100)
+    for seq in (endpoint.receiver.next - 1, endpoint.receiver.next + 100):
+        forge(idle, idle.client, flags=RST, seq=seq)
+    assert endpoint.state is State.ESTABLISHED
 
 
 @pytest.mark.parametrize("offset", [0, 1, -1, -100, 1 << 28])

@@ -131,7 +131,8 @@ def test_unread_data_of_all_subflows_fit_one_window(checksums: bool) -> None:
     assert connection.receiving.window() == 0
     assert run.server.stack.counters["TcpExtBeyondWindow"] == 0
     for number in range(8):  # nor is what comes before a gap, beyond
-        strike(run, run.server, mapped_whole(connection.subflows[number % 4], pattern(500, number), checksums, offset=1))
+        subflow = connection.subflows[number % 4]
+        strike(run, run.server, mapped_whole(subflow, pattern(500, number), checksums, offset=1))
     assert connection.receiving._reassembly.held_bytes == 0
 
 
