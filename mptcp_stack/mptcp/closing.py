@@ -44,12 +44,14 @@ class Closing:
 
     def close(self) -> None:
         """See ``Connection.close``."""
-        if self.closed or self.detached:
+        if self.detached:
             return
         connection = self._connection
         self.detached = True
         connection.wake()
-        if connection.receiving.queue.length or not connection.established:
+        if self.closed:
+            self.report()
+        elif connection.receiving.queue.length or not connection.established:
             self.abort()
         else:
             connection.shutdown()
@@ -58,6 +60,8 @@ class Closing:
         """See ``Connection.abort``."""
         self.aborting = True
         self._connection.wake()
+        if self.closed:
+            self.report()
 
     def send_abort(self, now: int) -> None:
         """Reset every subflow, or all but one that says so on an ACK, and the connection with them (section 3.5)."""
@@ -101,7 +105,28 @@ class Closing:
             return False
         self._eof_seen = True
         self._peer_closed_first = not connection.sending.fin_sent
+        self.subflow_came()  # what the peer has closed of its subflows it had to
         return True
+
+    def answer_fins(self, now: int) -> None:
+        """Close our half of subflows of which the peer has closed the other, where nothing can be lost by that.
+
+        A FIN ends one direction of one subflow, as TCP's does (section 3.3.3). After the peer's DATA_FIN that is its
+        duty, and what we have still to say goes over those halves. Before, it takes a path away, which is granted
+        while there is another. The last one is kept as long as a connection without subflows is: the DATA_FIN may
+        still come on a mere ACK.
+        """
+        connection = self._connection
+        halves = [subflow for subflow in connection.subflows if subflow.endpoint.state is State.CLOSE_WAIT]
+        if not self.data_closed:
+            if connection.receiving.finished or not halves:
+                return
+            wait_ns = connection.host.config.close_timeout_ns
+            if wait_ns and not any(one.usable and one not in halves for one in connection.subflows):
+                self._wait_for_subflow(connection_reset(), now)
+                return
+        for subflow in halves:
+            subflow.endpoint.finish(now)
 
     def check_data(self, now: int) -> None:
         """Close the subflows once both streams have ended and are acknowledged (section 3.3.3)."""
@@ -119,6 +144,7 @@ class Closing:
         config = connection.host.config
         if self._peer_closed_first and config.passive_close:
             self._timer.set(now + config.passive_close_timeout_ns)
+            self.answer_fins(now)
         else:
             self._close_subflows(now)
 
@@ -163,9 +189,13 @@ class Closing:
         if error is None or hopeless or not (known and wait_ns):
             self.finish(None if self.data_closed else error, now)
             return
-        lost = error
-        self._reprieve = connection.host.context.timers.timer(lambda now: self.fail(lost, now))
-        self._reprieve.set(now + wait_ns)
+        self._wait_for_subflow(error, now)
+
+    def _wait_for_subflow(self, lost: OSError, now: int) -> None:
+        """Give the connection up with this error, unless a subflow comes in time."""
+        self.subflow_came()
+        self._reprieve = self._connection.host.context.timers.timer(lambda now: self.fail(lost, now))
+        self._reprieve.set(now + self._connection.host.config.close_timeout_ns)
 
     def subflow_came(self) -> None:
         """There is a subflow (again)."""
@@ -204,7 +234,7 @@ class Closing:
     def report(self) -> None:
         """Tell the application, after it has read what came before an orderly end."""
         connection = self._connection
-        unread = connection.receiving.queue.length and not self.detached and connection.error is None
-        if not self._reported and not unread:
+        gone = self.detached or self.aborting or connection.error is not None
+        if not self._reported and (gone or not connection.receiving.queue.length):
             self._reported = True
             connection.host.emit(Closed(connection, connection.error))

@@ -28,7 +28,7 @@ from mptcp_stack.mptcp.signals import Signals
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp import Address
-from mptcp_stack.tcp.errors import broken_pipe
+from mptcp_stack.tcp.errors import broken_pipe, connection_reset
 from mptcp_stack.wire import (
     CHECKSUM_REQUIRED,
     NO_JOIN_TO_INITIAL_ADDRESS,
@@ -171,12 +171,19 @@ class Connection:
         return subflow
 
     def close_subflow(self, subflow: Subflow, now: int) -> None:
-        """Close one of several subflows: in order if it answers, else at once. What it holds goes out on the others."""
-        if subflow.usable and not subflow.failing:
+        """Close a subflow: in order if it answers, else at once. What it holds goes out on the others.
+
+        The only one is reset: a peer that has gone back to TCP would take a FIN for the end of our data.
+        """
+        if subflow.usable and not subflow.failing and self.has_other(subflow):
             subflow.endpoint.finish(now)
         else:
             subflow.endpoint.abort(now)
         self.wake()
+
+    def has_other(self, subflow: Subflow) -> bool:
+        """Whether data can go over another subflow than this one."""
+        return any(other.usable for other in self.subflows if other is not subflow)
 
     def withdraw(self, ip: bytes, now: int) -> None:
         """Take one of our addresses back, and reset the subflows from it (section 3.4.2)."""
@@ -424,6 +431,7 @@ class Connection:
     def _further_subflow(self, subflow: Subflow, now: int) -> None:
         """A subflow beside the initial one can carry data."""
         self.closing.subflow_came()
+        self.closing.answer_fins(now)
         if self.departed:
             mobility.take_leave(self, now)
         self.path_manager.on_subflow_established(subflow, now)
@@ -460,12 +468,14 @@ class Connection:
         self.closing.check_data(now)
 
     def subflow_fin(self, subflow: Subflow, now: int) -> None:
-        """The peer closed a subflow."""
-        if self.is_plain:
+        """The peer closed its half of a subflow."""
+        if self.is_mptcp:
+            self.closing.answer_fins(now)
+        elif self.fallback.ends_data:
             self.receiving.finish()
             self.data_arrived(now)
         else:
-            subflow.endpoint.finish(now)
+            self.closing.fail(connection_reset(), now)
 
     def subflow_closed(self, subflow: Subflow, error: OSError | None, now: int) -> None:
         """A subflow is gone; what it held goes out on the others."""

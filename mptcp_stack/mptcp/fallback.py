@@ -2,9 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.storage import MASK_64
-from mptcp_stack.wire import FIN, MpFail, MptcpOption, Options, ResetReason, Segment
+from mptcp_stack.tcp import State
+from mptcp_stack.wire import FIN, MpCapable, MpFail, MptcpOption, ResetReason, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -19,10 +21,15 @@ class Fallback:
     """What a connection whose only subflow is the first one does when MPTCP does not get through.
 
     ``contiguous``: all data went over the first subflow, once and in order, so that its bytes are the stream's.
-    ``infinite_due``: the next new data carry the infinite mapping.
+    ``infinite_due``: the next new data, or else our FIN, carry the infinite mapping.
+    ``ends_data``: the peer's FIN is the end of its data. It is none from a peer that still speaks MPTCP, as it does not
+    know that we do not, and has said no DATA_FIN: that closes a subflow.
     """
 
-    __slots__ = ("_answers", "_connection", "_failed_dsn", "_patience", "alone", "contiguous", "infinite_due")
+    __slots__ = (
+        "_answers", "_connection", "_data_fin_seen", "_failed_dsn", "_patience", "alone", "contiguous", "ends_data",
+        "infinite_due",
+    )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
@@ -32,6 +39,8 @@ class Fallback:
         self.alone = True
         self.contiguous = True
         self.infinite_due = False
+        self.ends_data = True
+        self._data_fin_seen = False
 
     def _allowed(self, subflow: "Subflow") -> bool:
         """Whether the subflow's bytes are all that there is: as TCP nothing would be lost."""
@@ -49,9 +58,12 @@ class Fallback:
     # --- what shows that the path or the peer has lost MPTCP
 
     def without_dss(self, subflow: "Subflow", segment: Segment, now: int) -> bool:
-        """Data or their acknowledgement came without a DSS. False: this subflow must be reset."""
+        """Data, their end or their acknowledgement came without a DSS. False: this subflow must be reset.
+
+        A bare FIN of a peer that was heard to speak MPTCP, and owes us no DATA_ACK, is that of a subflow.
+        """
         connection = self._connection
-        speaks = segment.length or segment.flags & FIN
+        speaks = segment.length or (segment.flags & FIN and (not subflow.confirmed or self._acknowledges_more(subflow)))
         if not speaks and not (self._acknowledges_more(subflow) and (connection.active or subflow.confirmed)):
             return True
         if not (self._called_for(subflow) and self._unbroken(subflow)):
@@ -89,8 +101,14 @@ class Fallback:
         self._patience.cancel()
 
     def _acknowledges_more(self, subflow: "Subflow") -> bool:
-        """Whether TCP has acknowledged bytes of the stream that no DATA_ACK has; before that nothing is amiss."""
+        """Whether TCP has acknowledged bytes of the stream that no DATA_ACK has; before that nothing is amiss.
+
+        A DATA_FIN alone TCP does not acknowledge, but who answers it with neither a DSS now nor any before, does not
+        know what it is.
+        """
         endpoint, sending = subflow.endpoint, self._connection.sending
+        if sending.fin_sent and sending.queue.base == sending.fin:
+            return not subflow.introduced
         acked = self._connection.plain_base + endpoint.sender.scoreboard.una - endpoint.iss - 1
         return min(acked, sending.queue.next) > sending.queue.base
 
@@ -170,7 +188,7 @@ class Fallback:
     # --- as TCP
 
     def infinite_mapping(self, subflow: "Subflow", dsn: int) -> Mapping:
-        """For the first new data, after which segments have the room that options took."""
+        """For the first new data, after which segments have the room that options took, or for our FIN."""
         self.infinite_due = False
         self._connection.count("MPTcpExtInfiniteMapTx")
         endpoint = subflow.endpoint
@@ -185,7 +203,11 @@ class Fallback:
         connection.announcements.stop()
         connection.signals.clear()
         connection.sending.fall_back()
-        connection.receiving.fin = None  # from here on it is TCP's FIN that counts
+        self._data_fin_seen = connection.receiving.fin is not None
+        if not connection.receiving.finished:
+            connection.receiving.fin = None  # from here on it is TCP's FIN that counts
+        if subflow.endpoint.state is State.CLOSE_WAIT:
+            connection.receiving.finish()  # and it has come
         self.infinite_due = True
         for other in list(connection.subflows):
             if other is not subflow:
@@ -194,11 +216,20 @@ class Fallback:
         subflow.on_acked(now)
         connection.wake()
 
-    def receive(self, subflow: "Subflow", options: Options, now: int) -> None:
-        """MPTCP options that come after the end of MPTCP."""
-        if options.dss is not None and options.dss.dsn is not None and not options.dss.length:
+    def receive(self, subflow: "Subflow", segment: Segment, now: int) -> None:
+        """MPTCP options that come after the end of MPTCP, or a FIN."""
+        dss = segment.options.dss
+        infinite = dss is not None and dss.dsn is not None and not dss.length
+        if infinite:
             self._failed_dsn = None
-        for option in options.mptcp:
+        if dss is not None and dss.data_fin:
+            self._data_fin_seen = True
+            subflow.endpoint.receiver.ack_now = True  # without a DSS, which says it all
+        if segment.flags & FIN:
+            options, mptcp = segment.options, self._connection.host.config.mptcp
+            speaks_mptcp = mptcp and (dss is not None or find(options, MpCapable) is not None)
+            self.ends_data = bool(segment.length) or infinite or self._data_fin_seen or not speaks_mptcp
+        for option in segment.options.mptcp:
             if isinstance(option, MpFail):
                 self.receive_fail(subflow, option, now)
 

@@ -30,6 +30,7 @@ class FastCloseWait:
         self._endpoint.stop()
         subflow.on_closed(None, now)
         connection.host.add_fast_close(self)
+        subflow.repeat_third_ack(now)  # without it the peer would go back to TCP, and not know what we say
         self._transmit(now)
 
     def _transmit(self, now: int) -> None:

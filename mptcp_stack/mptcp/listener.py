@@ -284,9 +284,10 @@ def _maps(segment: Segment) -> bool:
 def _decides(segment: Segment, offset: int, asked_again: int = 0) -> bool:
     """Whether a segment that begins ``offset`` bytes into the stream tells if its sender speaks MPTCP (section 3.1).
 
-    MP_CAPABLE does, or no MPTCP at all. A DSS alone comes after a third ACK that was lost, and what repeats it is still
-    to come; but not where the first byte or the end of all comes without (section 3.7), as when a SYN with data was
-    taken without them, nor from a peer that was ``asked_again`` by our SYN/ACK and has nothing else under way.
+    MP_CAPABLE does, or no MPTCP at all. Another option alone comes after a third ACK that was lost or overtaken, and
+    what repeats it is still to come; but not where the first byte or the end of all comes without (section 3.7), as
+    when a SYN with data was taken without them, nor from a peer that was ``asked_again`` by our SYN/ACK and has
+    nothing else under way.
 
     With data MP_CAPABLE speaks of the first. On others it is a copy, or a mistake of Linux after data in a SYN: the
     first byte will tell, and a DATA_ACK before it would keep Linux from going back to TCP.
@@ -295,4 +296,5 @@ def _decides(segment: Segment, offset: int, asked_again: int = 0) -> bool:
     if capable is not None:
         return not offset or capable.data_length is None
     spoken = segment.length or segment.flags & FIN or asked_again > _PATIENCE_TIMEOUTS
-    return segment.options.dss is None or (not offset and bool(spoken))
+    silent = segment.options.dss is None and not segment.options.mptcp
+    return silent or (not offset and bool(spoken))

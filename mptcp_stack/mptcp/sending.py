@@ -204,7 +204,9 @@ class Sending:
             for subflow in connection.subflows:
                 if subflow.usable:
                     self.fin_sent = True
-                    subflow.endpoint.finish(now)
+                    infinite = connection.fallback.infinite_due
+                    mapping = connection.fallback.infinite_mapping(subflow, self.queue.next) if infinite else None
+                    subflow.endpoint.finish(now, mapping)
             return
         carrier = connection.carrier()
         if carrier is not None:

@@ -46,7 +46,10 @@ class Signals:
         self._connection.wake()
 
     def output(self, now: int) -> None:
-        """Send what can be sent; what speaks of a subflow that is gone is forgotten."""
+        """Send what can be sent; what speaks of a subflow that is gone is forgotten.
+
+        Listeners that hear anything before MP_CAPABLE go back to TCP, Linux's too, so that comes first (section 3.7).
+        """
         if not self._waiting:
             return
         connection = self._connection
@@ -54,7 +57,7 @@ class Signals:
         for option, subflow in waiting:
             avoided = option.address_ids if isinstance(option, RemoveAddr) else ()
             carrier = subflow or connection.carrier(avoided)
-            if carrier is None or (carrier in connection.subflows and not carrier.usable):
+            if carrier is None or (carrier in connection.subflows and not (carrier.usable and carrier.introduced)):
                 self._waiting.append((option, subflow))
             elif carrier in connection.subflows:
                 carrier.endpoint.send_ack(now, option)
@@ -105,7 +108,7 @@ class Signals:
             connection.count("MPTcpExtRmAddr")
             connection.announcements.withdrawn(address_id)
             for subflow in list(connection.subflows):
-                if subflow.remote_id == address_id and len(connection.subflows) > 1:
+                if subflow.remote_id == address_id and connection.has_other(subflow):
                     connection.count("MPTcpExtRmSubflow")
                     subflow.reject(ResetReason.PROHIBITED, now)
             connection.path_manager.on_address_removed(address_id, now)

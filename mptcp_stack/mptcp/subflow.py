@@ -10,7 +10,7 @@ from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
-from mptcp_stack.wire import TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
+from mptcp_stack.wire import FIN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -163,6 +163,11 @@ class Subflow:
         return self.endpoint.may_send and (self.confirmed or not self.joining)
 
     @property
+    def introduced(self) -> bool:
+        """Whether the peer is known to have our third ACK, whose place no other option may take."""
+        return self.confirmed or not isinstance(self._handshake, ActiveInitial | ActiveJoin)
+
+    @property
     def joining(self) -> bool:
         """Whether we opened it with MP_JOIN."""
         return isinstance(self._handshake, ActiveJoin)
@@ -269,15 +274,15 @@ class Subflow:
         if self._echo_rtt is not None and segment.length:
             self._echo_rtt.hear(options, self.endpoint.timestamp_offset, self.srtt_ns, now)
         if not connection.is_mptcp:
-            if options.mptcp or options.dss is not None:
-                connection.fallback.receive(self, options, now)
+            if options.mptcp or options.dss is not None or segment.flags & FIN:
+                connection.fallback.receive(self, segment, now)
             return Verdict.TAKE
         dss = options.dss
-        confirming = dss is None and not self.confirmed and self.joining
+        confirming = dss is None and not self.introduced and (self.joining or options.mptcp)
         if dss is not None:
             self._receive_dss(dss, segment, now)
         elif confirming:
-            self._confirm(now)  # the fourth packet of section 3.2
+            self._confirm(now)  # the fourth packet of section 3.2, or whatever shows that the peer speaks MPTCP
         if options.mptcp:
             connection.signals.receive(self, segment, now)
         if self.endpoint.state is State.CLOSED:

@@ -378,13 +378,13 @@ class Endpoint:
         self._emit_record(record, now)
         return record
 
-    def finish(self, now: int) -> None:
-        """Send a FIN: there is no more data from us."""
+    def finish(self, now: int, mapping: Any = None) -> None:
+        """Send a FIN: there is no more data from us. ``mapping`` as for ``transmit``."""
         state = advance(self.state, Event.CLOSE)
         if state is self.state:
             return
         seq = self.sender.scoreboard.next
-        record = Record(seq, seq + 1, [], 0, FIN, None)
+        record = Record(seq, seq + 1, [], 0, FIN, mapping)
         self.sender.sent(record, now)
         self._emit_record(record, now)
         self._enter(Event.CLOSE, now)

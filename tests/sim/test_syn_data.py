@@ -86,10 +86,17 @@ def test_keys_came_before_the_first_byte(cookies: str, version: int, claim: str)
     )  # fmt: skip
 
 
-def test_end_without_keys_is_tcp(cookies: str, version: int) -> None:
+@pytest.mark.parametrize("fin", ["F. 1:1(0) ack 1 win 256", "F. 1:1(0) ack 1 win 256 <dss fin dsn8=1 ssn=0 dll=1>"])
+def test_end_without_keys_is_tcp(cookies: str, version: int, fin: str) -> None:
     """Neither data nor keys will come after it."""
+    check(cookies, version, f"+.01  < {fin}", "+0    > . 1:1(0) ack 2 <...>", ACCEPTED, "+0    read(4, ..., 5000) = 0")
+
+
+def test_end_of_a_subflow_is_no_end_of_data(cookies: str, version: int) -> None:
+    """Nor will they after this; but whose FIN speaks MPTCP without DATA_FIN has not ended its data (section 3.3.3)."""
     fin = "+.01  < F. 1:1(0) ack 1 win 256 <dss dack4=1>"
-    check(cookies, version, fin, "+0    > . 1:1(0) ack 2 <...>", ACCEPTED, "+0    read(4, ..., 5000) = 0")
+    failed = "+0    %{ assert isinstance(connection.error, ConnectionResetError) and not connection.eof }%"
+    check(cookies, version, fin, "+0    > R. 1:1(0) ack 2", ACCEPTED, failed)
 
 
 def test_server_that_speaks_first(cookies: str, version: int) -> None:
@@ -152,11 +159,14 @@ def test_first_byte_of_version_0_without_a_mapping_is_tcp(cookies: str, lost: tu
 
 
 def test_end_of_data_without_keys_is_tcp_when_asked_again() -> None:
-    """The third ACK was lost, and Linux has no room for its key beside a DATA_FIN: the server may still speak."""
+    """The third ACK was lost, and Linux has no room for its key beside a DATA_FIN: the server may still speak.
+
+    Its answer without a DSS shows Linux that it is TCP.
+    """
     fin = "+.01  < . 1:1(0) ack 1 win 256 <dss fin dack8=1 dsn8=1 ssn=0 dll=1>"
     lines = (
         fin, "+.99  > S. 0:0(0) ack 1 <...>", fin, "+1.99 > S. 0:0(0) ack 1 <...>", fin,
-        ACCEPTED, "+0    write(4, ..., 100) = 100", "+0    > P. 1:101(100) ack 1",
+        "+0    > . 1:1(0) ack 1", ACCEPTED, "+0    write(4, ..., 100) = 100", "+0    > P. 1:101(100) ack 1",
     )  # fmt: skip
     text = OPENED.format(cookies="off", version=4).replace("0:1000(1000)", "0:0(0)") + "\n".join(lines)
     play(parse(text, "fin"))

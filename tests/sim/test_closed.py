@@ -1,0 +1,110 @@
+"""The end of a connection is told once, whatever brought it about and whatever is left unread."""
+
+from collections.abc import Callable
+
+import pytest
+
+from mptcp_stack.sim import SECOND, Application
+from mptcp_stack.tcp import Address
+from mptcp_stack.tcp.errors import timed_out
+from tests.sim.scenes import PATH, PORT, SERVER, Scene, come_to_rest, make_scene
+
+
+class Counting(Application):
+    """Reads nothing unless told to, and counts the ends of its connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: list[OSError | None] = []
+
+    def handle_readable(self) -> None:
+        pass
+
+    def handle_closed(self, error: OSError | None) -> None:
+        super().handle_closed(error)
+        self.ends.append(error)
+
+
+Way = Callable[[Scene, Counting, Counting], None]
+"""What to do with a scene, our application and the peer's."""
+
+
+def calls(*names: str) -> Way:
+    """Our application calls these methods of its connection."""
+
+    def way(run: Scene, ours: Counting, peer: Counting) -> None:
+        for name in names:
+            getattr(ours.connection, name)()
+
+    return way
+
+
+def peer_calls(name: str) -> Way:
+    return lambda run, ours, peer: calls(name)(run, peer, ours)
+
+
+def over_then(name: str) -> Way:
+    """Both directions end in order first, so that nothing but our reading is left."""
+
+    def way(run: Scene, ours: Counting, peer: Counting) -> None:
+        for one in (ours, peer):
+            one.connection.shutdown()
+            one.host.settle()
+        run.network.run_for(90 * SECOND)
+        assert not run.client.stack.connections
+        getattr(ours.connection, name)()
+
+    return way
+
+
+def cut(run: Scene, ours: Counting, peer: Counting) -> None:
+    """Somebody on the way resets all subflows."""
+    for subflow in ours.connection.subflows:
+        subflow.endpoint.send_reset(run.network.clock.now_ns)
+        subflow.endpoint.abort(run.network.clock.now_ns)
+
+
+WAYS: dict[str, Way] = {
+    "abort": calls("abort"),
+    "abort twice": calls("abort", "abort"),
+    "close": calls("close"),
+    "shutdown and close": calls("shutdown", "close"),
+    "shutdown and abort": calls("shutdown", "abort"),
+    "the peer aborts": peer_calls("abort"),
+    "the peer closes": peer_calls("close"),
+    "failure": lambda run, ours, peer: ours.connection.closing.fail(timed_out(), run.network.clock.now_ns),
+    "subflows lost": cut,
+    "over, then read": over_then("receive"),
+    "over, then closed": over_then("close"),
+    "over, then aborted": over_then("abort"),
+}
+
+
+@pytest.mark.parametrize("unread", [False, True])
+@pytest.mark.parametrize("mptcp", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_one_closed(way: str, mptcp: bool, unread: bool) -> None:
+    run = make_scene(1, [PATH] * 2, mptcp=mptcp, close_timeout_ns=5 * SECOND)
+    ours, peer = Counting(), Counting()
+    run.server.listen(Address(b"", PORT), lambda: peer)
+    run.client.connect(SERVER, ours)
+    run.network.run_for(SECOND)
+    peer.write(bytes(3000 if unread else 0))
+    run.server.settle()
+    run.network.run_for(SECOND)
+    assert ours.connection.receive_ready == (3000 if unread else 0)
+    if way.startswith("the peer") and unread:
+        ours.write(b"unread, too")
+        run.client.settle()
+        run.network.run_for(SECOND)
+    WAYS[way](run, ours, peer)
+    run.client.settle()
+    run.server.settle()
+    run.network.run_for(300 * SECOND)
+    for one in (ours, peer):
+        if one.connection in one.host.stack.connections:
+            one.connection.close()
+            one.host.settle()
+            run.network.run_for(300 * SECOND)
+        assert len(one.ends) == 1, one.ends
+    come_to_rest(run)
