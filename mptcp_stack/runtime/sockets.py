@@ -1,43 +1,40 @@
-"""Blocking sockets over a stack of our own, with the calls, errors and timeouts of the standard library's.
-
-A `SocketNetwork` runs an event loop in one thread, which alone touches the stack. A call on a socket is handed to that
-thread as an *attempt*: it is tried at once and then again whenever something happened on that connection, until it
-succeeds, fails or its time is up; the calling thread sleeps until then. So any number of threads can use any
-number of sockets, also the same one, and a call costs two switches between threads.
+"""Blocking sockets over a stack of our own: the standard library's, but for their opening, options, names and errors.
 
     with SocketNetwork(NetworkConfig(addresses=["10.0.1.101/24@eth1"])) as network, network.socket() as connection:
         connection.connect(("10.0.1.102", 80))
         connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
+
+A `SocketNetwork` runs an event loop in a thread, which alone touches the stack. A socket's descriptor is a real one, an
+end of a pair of Unix sockets, whose other end that thread serves (see `sides`).
 """
 
 from __future__ import annotations
 
-import asyncio
 import errno
-import io
-import os
+import select
 import socket
-import threading
+import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import IO, Any, Final, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial, wraps
+from socket import AF_INET
+from typing import Any, Final, Self, TypeVar
 
 from mptcp_stack.stack import Address, Connection
 
-from .calls import NOT_YET, Call, NotYet, Side
 from .config import NetworkConfig
 from .errors import error
-from .event_loop import EventLoop
 from .network import Network, SocketAddress, family_of, mptcp_info, packed_address, socket_address
+from .network_thread import NetworkThread
 from .options import SocketOptions
-from .transports import Writable, unchanging
+from .sides import Side, pair_buffer, side_of
 
 Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
-_SENDFILE_BYTES = 1 << 18
-_ALWAYS_FLAGS = socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
-_RECEIVE_FLAGS = _ALWAYS_FLAGS | socket.MSG_PEEK | socket.MSG_WAITALL
+_LINGER_POLL_S: Final = 0.005
+_PORTS: Final = range(1 << 16)
 
 
 class SocketNetwork:
@@ -47,10 +44,8 @@ class SocketNetwork:
     """
 
     def __init__(self, network: Network | NetworkConfig) -> None:
-        self.loop = EventLoop(network)
-        self._waiting: set[Side] = set()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="mptcp-network", daemon=True)
-        self._thread.start()
+        self._thread = NetworkThread(network)
+        self.loop = self._thread.loop
 
     def __enter__(self) -> SocketNetwork:
         return self
@@ -63,21 +58,36 @@ class SocketNetwork:
         """Counts of what happened; other threads may be changing them."""
         return self.loop.network.counters
 
-    def socket(self, **settings: Any) -> Socket:
+    def socket(
+        self,
+        family: int = AF_INET,
+        type: int = socket.SOCK_STREAM,
+        proto: int = 0,
+        **settings: Any,
+    ) -> Socket:
         """A new socket; `settings` (fields of `StackConfig`) differ from those of the network for its connections.
 
-        Raises ValueError.
+        It takes addresses of both families, whatever `family` is. Raises ValueError, OSError.
         """
-        return Socket(self, Side(self.loop, SocketOptions(self.loop.driver, settings), self._waiting))
+        if family not in (socket.AF_INET, socket.AF_INET6, -1):
+            raise error(errno.EAFNOSUPPORT)
+        if type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) not in (socket.SOCK_STREAM, -1):
+            raise error(errno.EPROTONOSUPPORT)
+        made = Socket(fileno=Side(self._thread, SocketOptions(self.loop.driver, settings)).new)
+        if type != -1 and type & socket.SOCK_NONBLOCK:
+            made.setblocking(False)
+        return made
 
     def create_connection(
         self,
-        address: tuple[str, int],
+        address: tuple[str | None, int],
         timeout: float | object | None = _DEFAULT_TIMEOUT,
         source_address: tuple[str, int] | None = None,
+        *,
+        all_errors: bool = False,
     ) -> Socket:
         """See `socket.create_connection`, which it can stand in for: what is not a time means the default one."""
-        problem: OSError = error(errno.EADDRNOTAVAIL)
+        problems: list[OSError] = []
         for *_, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
             connection = self.socket()
             try:
@@ -89,408 +99,316 @@ class SocketNetwork:
                 return connection
             except OSError as failed:
                 connection.close()
-                problem = failed
-        raise problem
-
-    def create_server(self, address: tuple[str, int], *, backlog: int = 128) -> Socket:
-        """See `socket.create_server`."""
-        server = self.socket()
+                problems.append(failed)
         try:
+            if all_errors:
+                raise ExceptionGroup("create_connection failed", problems)
+            raise problems[-1] if problems else OSError("getaddrinfo returns an empty list")
+        finally:
+            problems.clear()  # they name this frame
+
+    def create_server(
+        self,
+        address: tuple[str, int],
+        *,
+        family: int = AF_INET,
+        backlog: int | None = None,
+        reuse_port: bool = False,
+        dualstack_ipv6: bool = False,
+    ) -> Socket:
+        """See `socket.create_server`; without an address it listens on those of both families."""
+        if reuse_port:
+            raise ValueError("SO_REUSEPORT not supported on this platform")
+        if dualstack_ipv6 and family != socket.AF_INET6:
+            raise ValueError("dualstack_ipv6 requires AF_INET6 family")
+        server = self.socket(family)
+        try:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             server.bind(address)
-            server.listen(backlog)
-        except OSError:
+            server.listen(*(() if backlog is None else (backlog,)))
+        except OSError as problem:
+            server.close()
+            raise OSError(
+                problem.errno, f"{problem.strerror} (while attempting to bind on address {address!r})"
+            ) from None
+        except BaseException:
             server.close()
             raise
         return server
 
     def close(self) -> None:
         """Close all sockets, let them deliver what was written, stop. May be called again."""
-        if self._thread.is_alive():
-            self.loop.call_soon_threadsafe(self._stop)
-            self._thread.join()
-        self.loop.close()
-
-    def _stop(self) -> None:
-        for side in self._waiting:
-            side.expire_all()
-        self.loop.stop()
+        self._thread.close()
 
 
-class Socket:
-    """A TCP or MPTCP socket like `socket.socket`; a context manager. Make it with `SocketNetwork.socket`.
+def telling(plain: Callable[..., Any], flags_at: int = 9, address_in: bool = False) -> Any:
+    """A call of the standard library's that moves data, with the errors of a TCP socket.
 
-    Calls raise what the standard library's raise: OSError with its errno, TimeoutError after `settimeout`,
-    BlockingIOError when the timeout is 0. Its file descriptor is for polling only.
+    `flags_at`: which argument its flags are. `address_in`: its result ends with an address, where TCP has none.
     """
 
-    type = socket.SOCK_STREAM
-    proto = socket.IPPROTO_TCP
+    @wraps(plain)
+    def call(self: Socket, *args: Any, **named: Any) -> Any:
+        if not self._side.streaming:
+            raise self._refusal(errno.ENOTCONN)
+        if (args[flags_at] if len(args) > flags_at else named.get("flags", 0)) & socket.MSG_OOB:
+            raise error(errno.EOPNOTSUPP)
+        self._waiting.append(None)
+        try:
+            result = plain(self, *args, **named)
+        except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as told:
+            raise self._what_happened() or told from None
+        finally:
+            self._waiting.pop()
+        if not (result[0] if address_in else result) and (problem := self._what_happened()) is not None:
+            raise problem
+        return (*result[:-1], None) if address_in else result
 
-    def __init__(self, network: SocketNetwork, side: Side) -> None:
-        self._network = network
-        self._side = side
-        self._timeout = socket.getdefaulttimeout()
-        self._closed = False
-        self._released = False
-        self._descriptor = -1
-        # The names by which `socket.SocketIO` and `socket.makefile` count the files of a socket.
-        self._io_refs = 0
+    return call
 
-    def __enter__(self) -> Socket:
-        return self
 
-    def __exit__(self, *error: object) -> None:
-        self.close()
+class Socket(socket.socket):
+    """A TCP or MPTCP socket; a `socket.socket` with another kernel behind it. Make it with `SocketNetwork.socket`.
 
-    def _call(self, attempt: Callable[[], Result | NotYet], timeout: float | None = None) -> Result:
-        """Run an attempt in the network's thread and wait for it."""
-        if (self._closed and not self._io_refs) or self._network.loop.is_closed():
+    Made with a `fileno`, as `dup` does, it is another one over the same connection or listener.
+    """
+
+    def __init__(
+        self,
+        family: int = AF_INET,
+        type: int = socket.SOCK_STREAM,
+        proto: int = socket.IPPROTO_TCP,
+        fileno: int | None = None,
+    ) -> None:
+        side = None if fileno is None else side_of(fileno)
+        if fileno is None or side is None:
+            raise ValueError("sockets are made by SocketNetwork.socket, or with the fileno of one")
+        self._side: Side = side
+        self._closing = False
+        self._waiting: list[None] = []
+        """An item for each call that may be waiting."""
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno)
+        side.descriptors.add(fileno)
+        side.sockets.add(self)
+
+    def _call(self, step: Callable[[], Result]) -> Result:
+        """Do something in the network's thread."""
+        if self.fileno() < 0:
             raise error(errno.EBADF)
-        call = Call(attempt, self._side.ring)
-        self._network.loop.call_soon_threadsafe(self._side.submit, call, timeout)
-        result: Result = call.result.result()
-        return result
+        return self._side.thread.call(step)
 
-    def _connected(self) -> Connection:
-        connection = self._side.connection
-        if connection is None or not self._side.established:
-            raise error(errno.ENOTCONN)
-        return connection
+    def _refusal(self, number: int) -> OSError:
+        """Why a call is impossible."""
+        if self._closing or self.fileno() < 0:
+            return error(errno.EBADF)
+        return error(errno.ENETDOWN if self._side.thread.over else number)
+
+    def _what_happened(self) -> OSError | None:
+        """What ended the connection, once, as SO_ERROR has it; the network's end always."""
+        if self._closing:
+            return error(errno.EBADF)
+        if self._side.thread.ended:
+            return error(errno.ENETDOWN)
+        options = self._side.options
+        problem, options.error = options.error, None
+        if problem is not None:
+            with suppress(OSError):
+                super().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        return problem
 
     # --- opening
 
-    def bind(self, address: SocketAddress) -> None:
-        """Use this address (empty: any of the stack) and port (0: any) for `connect` or `listen`.
+    def bind(self, address: Any, /) -> None:
+        """Use this address (empty: any of the stack) and port (0: a free one) for `connect` or `listen`.
 
         A specific address is the only one that subflows may use, unless others are added with TCP_MULTIPATH_ADD.
-        Raises OSError: EADDRNOTAVAIL, EINVAL when it is bound already.
+        Raises OSError: EADDRNOTAVAIL, EADDRINUSE, EINVAL when it is bound already.
         """
-        local = _resolve(address)
+        self._call(partial(self._side.bind, _resolve(address, "bind")))
 
-        def attempt() -> None:
-            side = self._side
-            if side.local is not None or side.connection is not None or side.listener is not None:
-                raise error(errno.EINVAL)
-            if local.ip and all(own.ip != local.ip for own in side.options.stack.addresses):
-                raise error(errno.EADDRNOTAVAIL)
-            side.options.bind(local)
-            side.local = local
-
-        self._call(attempt)
-
-    def connect(self, address: SocketAddress) -> None:
+    def connect(self, address: Any, /) -> None:
         """Connect. Raises OSError: ConnectionRefusedError, TimeoutError, ENETUNREACH, EADDRNOTAVAIL, EISCONN.
 
         With a timeout of 0 it raises BlockingIOError (EINPROGRESS, later EALREADY) until it is connected.
         """
-        side = self._side
-        remote = _resolve(address)
-
-        def begin() -> int:
-            if side.established:
-                raise error(errno.EISCONN)
-            if side.connection is not None:
-                return errno.EALREADY
-            side.attach(side.driver.connect(remote, self._side.local, **side.options.opening()))
-            return errno.EINPROGRESS
-
-        def finish() -> NotYet | None:
-            if side.ended and not side.established:
-                raise side.forget_failed()
-            return None if side.established else NOT_YET
-
-        pending = self._call(begin)
-        if pending == errno.EINPROGRESS and self._timeout == 0:
+        pending = self._call(partial(self._side.connect, _resolve(address, "connect")))
+        timeout = self.gettimeout()
+        if timeout == 0:
             raise error(pending)
+        poll = select.poll()
+        poll.register(self, select.POLLOUT)
+        self._waiting.append(None)
         try:
-            self._call(finish, self._timeout)
-        except BlockingIOError:
-            raise error(pending) from None
+            if not poll.poll(None if timeout is None else timeout * 1000):
+                raise TimeoutError("timed out")
+        finally:
+            self._waiting.pop()
+        if not self._side.streaming:
+            raise self._what_happened() or error(errno.ECONNABORTED)
 
-    def connect_ex(self, address: SocketAddress) -> int:
-        """As `connect`, but the number of the error is returned, 0 for none."""
+    def connect_ex(self, address: Any, /) -> int:
+        """As `connect`, but the number of the error is returned, 0 for none. Raises OSError (socket.gaierror)."""
         try:
             self.connect(address)
+        except socket.gaierror:
+            raise
         except OSError as problem:
             return problem.errno or errno.EAGAIN
         return 0
 
-    def listen(self, backlog: int = 128) -> None:
+    def listen(self, backlog: int = 128, /) -> None:
         """Accept connections to the address of `bind`. Raises OSError (EADDRINUSE, EADDRNOTAVAIL)."""
-        side = self._side
-        local = self._side.local or Address(b"", 0)
-
-        def attempt() -> None:
-            if side.listener is None:
-                side.listener = side.driver.listen(local, backlog, side.accept, **side.options.opening())
-                side.options.listener = side.listener
-
-        self._call(attempt)
+        self._call(partial(self._side.listen, max(backlog, 0)))
 
     def accept(self) -> tuple[Socket, SocketAddress]:
         """The next connection, and the address of its peer. It inherits our options, but not the timeout."""
         side = self._side
-
-        def attempt() -> Side | NotYet:
-            if side.listener is None:
-                raise error(errno.EINVAL)
-            if not side.arrivals:
-                return NOT_YET
-            side.listener.waiting -= 1
-            return side.arrivals.popleft()
-
-        accepted = Socket(self._network, self._call(attempt, self._timeout))
+        if side.listener is None or side.thread.over:
+            raise self._refusal(errno.EINVAL)
+        self._waiting.append(None)
+        try:
+            rung = super().recv(1)
+        except ConnectionResetError:
+            rung = b""
+        finally:
+            self._waiting.pop()
+        if not rung or not side.arrivals:
+            raise self._refusal(errno.EINVAL)
+        accepted = Socket(fileno=side.arrivals.popleft().new)
+        with suppress(RuntimeError):  # the network is closed
+            side.thread.loop.call_soon_threadsafe(side.taken)
         return accepted, accepted.getpeername()
 
     # --- data
 
-    def send(self, data: Writable, flags: int = 0) -> int:
-        """Send some of `data`; how many bytes were taken. Of the `flags` only MSG_DONTWAIT has an effect."""
-        view = unchanging(data)
-        side = self._side
+    send = telling(socket.socket.send, 1)
+    sendall = telling(socket.socket.sendall, 1)
+    sendmsg = telling(socket.socket.sendmsg, 2)
+    sendfile = telling(socket.socket.sendfile)
+    recv = telling(socket.socket.recv, 1)
+    recv_into = telling(socket.socket.recv_into, 2)
+    recvfrom = telling(socket.socket.recvfrom, 1, address_in=True)
+    recvfrom_into = telling(socket.socket.recvfrom_into, 2, address_in=True)
+    recvmsg = telling(socket.socket.recvmsg, 2, address_in=True)
+    recvmsg_into = telling(socket.socket.recvmsg_into, 2, address_in=True)
 
-        def attempt() -> int | NotYet:
-            taken = self._connected().send(view)
-            side.driver.wake()
-            return taken if taken or not view else NOT_YET
-
-        return self._call(attempt, self._patience(flags))
-
-    def sendall(self, data: Writable, flags: int = 0) -> None:
-        """Send all of `data`; the timeout is for the whole of it. How much was sent before an error is not known."""
-        view = unchanging(data)
-        side = self._side
-
-        def attempt() -> NotYet | None:
-            nonlocal view
-            view = view[self._connected().send(view) :]
-            side.driver.wake()
-            return NOT_YET if view else None
-
-        self._call(attempt, self._patience(flags))
-
-    def sendmsg(self, buffers: Iterable[Writable]) -> int:
-        """Send some of what the buffers hold together; how many bytes were taken."""
-        return self.send(b"".join(buffers))
-
-    def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> int:
-        """Send a file from `offset` on, `count` bytes of it or all; how many there were."""
-        return send_file(self.sendall, file, offset, count)
-
-    def recv(self, limit: int, flags: int = 0) -> bytes:
-        """Up to `limit` bytes, at least one; none at the end of the peer's stream.
-
-        MSG_PEEK leaves them there; MSG_WAITALL waits for all of them. Raises OSError (EOPNOTSUPP) for both together.
-        """
-        if flags & socket.MSG_WAITALL:
-            whole = bytearray(limit)
-            return bytes(whole[: self.recv_into(whole, limit, flags)])
-        return self._call(lambda: self._take(limit, flags, b"".join), self._patience(flags, _RECEIVE_FLAGS))
-
-    def recv_into(self, buffer: bytearray | memoryview, limit: int = 0, flags: int = 0) -> int:
-        """Receive into `buffer`, up to `limit` bytes or its length (0); how many. Flags as for `recv`."""
-        view = memoryview(buffer).cast("B")
-        view = view[: limit or len(view)]
-        patience = self._patience(flags, _RECEIVE_FLAGS)
-        if flags & socket.MSG_WAITALL:
-            return self._fill(view, patience)
-        return self._receive_into(view, flags, patience)
-
-    def _receive_into(self, view: memoryview, flags: int, patience: float | None) -> int:
-        return self._call(lambda: self._take(len(view), flags, lambda chunks: _copy(chunks, view)), patience)
-
-    def _fill(self, view: memoryview, patience: float | None) -> int:
-        """Receive until `view` is full, or the stream or the time has ended; only if nothing came that is an error."""
-        filled = 0
-        deadline = None if patience is None else time.monotonic() + patience
-        while filled < len(view):
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            try:
-                count = self._receive_into(view[filled:], 0, left)
-            except OSError:
-                if filled:
-                    break
-                raise
-            if not count:
-                break
-            filled += count
-        return filled
-
-    def _take(self, limit: int, flags: int, use: Callable[[list[memoryview]], Result]) -> Result | NotYet:
-        side = self._side
-        connection = self._connected()
-        if connection.receive_ready:
-            if flags & socket.MSG_PEEK:
-                return use(connection.peek(limit))
-            result = use(connection.receive(limit))
-            # The window opens again.
-            side.driver.wake()
-            return result
-        if connection.eof or side.read_shut or limit == 0:
-            return use([])
-        if side.ended:
-            if side.error is not None:
-                raise side.error
-            return use([])
-        return NOT_YET
-
-    def _patience(self, flags: int, known: int = _ALWAYS_FLAGS) -> float | None:
-        both = socket.MSG_PEEK | socket.MSG_WAITALL
-        if flags & ~known or flags & both == both:
-            raise error(errno.EOPNOTSUPP)
-        return 0.0 if flags & socket.MSG_DONTWAIT else self._timeout
-
-    def makefile(self, mode: str = "r", buffering: int | None = None, **text: Any) -> io.IOBase:
-        """See `socket.makefile`."""
-        # It asks of a socket what ours has: to receive, to send, and the count of its files.
-        make: Callable[..., io.IOBase] = socket.socket.makefile
-        return make(self, mode, buffering, **text)
+    def sendto(self, data: Any, *flags_and_address: Any) -> int:
+        """See `send`: the address, which comes last, has no meaning for a stream."""
+        sent: int = self.send(data, *flags_and_address[:-1])
+        return sent
 
     # --- the end
 
-    def shutdown(self, how: int) -> None:
-        """End our stream (SHUT_WR), read nothing beyond what has arrived (SHUT_RD), of which the peer is not told."""
+    def shutdown(self, how: int, /) -> None:
+        """End our stream (SHUT_WR), read nothing beyond what has arrived (SHUT_RD), of which the peer is not told.
 
-        def attempt() -> None:
-            connection = self._connected()
-            if how != socket.SHUT_WR:
-                self._side.read_shut = True
-                self._side.retry_all()
-            if how != socket.SHUT_RD:
-                connection.shutdown()
-                self._side.driver.wake()
-
-        self._call(attempt)
-
-    def close(self) -> None:
-        """Close, at once or with its last file of `makefile`; what was sent is still delivered (but see SO_LINGER).
-
-        May be called again.
+        A listener whose reading is shut accepts nothing more.
         """
-        self._closed = True
-        if self._io_refs > 0:
+        side = self._side
+        if side.listener is not None and how in (socket.SHUT_RD, socket.SHUT_RDWR):
+            self._call(side.stop_listening)
             return
-        seconds = self._side.options.linger_s if self._side.holders == 1 else 0
-        if seconds and self._timeout != 0 and not self._side.closed and not self._network.loop.is_closed():
-            asyncio.run_coroutine_threadsafe(self._side.linger(seconds), self._network.loop).result()
-        self._release()
+        if not side.streaming:
+            raise self._refusal(errno.ENOTCONN)
+        super().shutdown(how)
 
-    def _release(self) -> None:
-        if self._released:
+    def _real_close(self, *args: Any) -> None:
+        """What `close` does at last; what was sent is still delivered (but see SO_LINGER).
+
+        Calls of other threads that wait fail with EBADF; the kernel would leave them waiting.
+        """
+        side = self._side
+        self._closing = True
+        side.sockets.discard(self)
+        last = self.fileno() >= 0 and not side.sockets
+        try:
+            if last and side.options.linger_s and self.gettimeout() != 0:
+                self._linger(side.options.linger_s)
+        finally:
+            if last and self._waiting:
+                with suppress(OSError):
+                    super().shutdown(socket.SHUT_RDWR)
+            super()._real_close(*args)  # type: ignore[misc]
+        if side.listener is not None:
+            with suppress(OSError):
+                side.thread.call(side.thread.heed_hangups)  # nobody is answered any more
+
+    def _linger(self, seconds: int) -> None:
+        """End our stream and wait until the peer has acknowledged all of it, at the most so long."""
+        side = self._side
+        if not side.streaming:
             return
-        self._released = True
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        if not self._side.closed and not self._network.loop.is_closed():
-            self._network.loop.call_soon_threadsafe(self._side.release)
+        deadline = time.monotonic() + seconds
+        with suppress(OSError):
+            super().shutdown(socket.SHUT_WR)
+            while not self._call(side.is_delivered) and time.monotonic() < deadline:
+                time.sleep(_LINGER_POLL_S)
 
-    def _decref_socketios(self) -> None:
-        """A file of `makefile` was closed."""
-        self._io_refs -= 1
-        if self._closed:
-            self.close()
+    def detach(self) -> int:
+        """See `socket.detach`: reading and writing is all that can be done with a mere descriptor."""
+        side = self._side
+        side.sockets.discard(self)
+        if not side.streaming and not side.sockets:
+            self._call(side.hang_up)
+        return super().detach()
 
-    def __del__(self) -> None:
-        self._release()
+    def dup(self) -> Self:
+        """Another socket over the same connection, listener and options, which live until both are closed."""
+        return super().dup()
 
     # --- what it is
 
     @property
     def family(self) -> socket.AddressFamily:
         """AF_INET or AF_INET6: that of its address."""
-        return family_of(self.getsockname())
+        return family_of(socket_address(self._side.name))
 
-    def fileno(self) -> int:
-        """A descriptor for `select` and its like, and for nothing else; -1 when it is closed."""
-        if self._released:
-            return -1
-        if self._descriptor < 0:
-            self._descriptor = self._call(self._side.descriptor)
-        return self._descriptor
-
-    def dup(self) -> Socket:
-        """Another socket over the same connection, listener and options, which live until both are closed."""
-
-        def attempt() -> None:
-            self._side.holders += 1
-
-        self._call(attempt)
-        other = Socket(self._network, self._side)
-        other._timeout = self._timeout
-        return other
-
-    def setsockopt(self, level: int, optname: int, value: Any) -> None:
+    def setsockopt(self, level: int, optname: int, value: Any, optlen: int | None = None) -> None:
         """Set an option; see `SocketOptions`. Raises OSError, TypeError."""
-        self._call(lambda: self._side.options.set(level, optname, value))
+        self._call(partial(self._side.options.set, level, optname, value))
+        if (level, optname) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
+            super().setsockopt(level, optname, pair_buffer(self._side.options.setting("send_buffer_bytes")))
+        elif (level, optname) == (socket.SOL_SOCKET, socket.SO_RCVBUF):
+            self._call(self._side.fit_receiving)
 
-    def getsockopt(self, level: int, optname: int, buflen: int = 0) -> Any:
+    def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
         """Read an option: a number, a name or a list, or bytes when `buflen` is given. Raises OSError."""
-        return self._call(lambda: self._side.options.get(level, optname, buflen))
-
-    def settimeout(self, seconds: float | None) -> None:
-        """Let each later call last this long; None: for ever, 0: not at all."""
-        if seconds is not None and seconds < 0:
-            raise ValueError("Timeout value out of range")
-        self._timeout = seconds
-
-    def gettimeout(self) -> float | None:
-        """See `settimeout`."""
-        return self._timeout
-
-    timeout = property(gettimeout, doc="See `settimeout`.")
-
-    def setblocking(self, blocking: bool) -> None:
-        """`settimeout(None)` or `settimeout(0)`."""
-        self._timeout = None if blocking else 0.0
-
-    def getblocking(self) -> bool:
-        """Whether calls wait."""
-        return self._timeout != 0
+        if (level, optname) == (socket.SOL_SOCKET, socket.SO_ERROR):
+            super().getsockopt(level, optname)
+        return self._call(partial(self._side.options.get, level, optname, buflen))
 
     def getpeername(self) -> SocketAddress:
         """Address and port of the peer: those of the first subflow, even after it has gone (RFC 6897 section 5.2.2)."""
-        return self._call(lambda: socket_address(self._connected().remote))
+        return socket_address(self._opened().remote)
 
     def getsockname(self) -> SocketAddress:
         """Our own address and port, as `getpeername`."""
+        if self.fileno() < 0:
+            raise error(errno.EBADF)
+        return socket_address(self._side.name)
 
-        def attempt() -> SocketAddress:
-            source = self._side.connection or self._side.listener
-            return socket_address(self._side.local or Address(b"", 0) if source is None else source.local)
-
-        return self._call(attempt)
+    def _opened(self) -> Connection:
+        connection = self._side.connection
+        if connection is None or not self._side.streaming or self.fileno() < 0:
+            raise self._refusal(errno.ENOTCONN)
+        return connection
 
     def mptcp_info(self) -> dict[str, object]:
         """See `network.mptcp_info`."""
-        return self._call(lambda: mptcp_info(self._connected()))
+        return self._call(lambda: mptcp_info(self._opened()))
 
 
-def send_file(send: Callable[[bytes], None], file: IO[bytes], offset: int, count: int | None) -> int:
-    """Give a file to `send` piece by piece, from `offset` on, `count` bytes of it or all; how many there were."""
-    file.seek(offset)
-    sent = 0
-    while count is None or sent < count:
-        data = file.read(_SENDFILE_BYTES if count is None else min(_SENDFILE_BYTES, count - sent))
-        if not data:
-            break
-        send(data)
-        sent += len(data)
-    file.seek(offset + sent)
-    return sent
-
-
-def _copy(chunks: list[memoryview], view: memoryview) -> int:
-    """Put chunks into a view that has room for them; how many bytes."""
-    filled = 0
-    for chunk in chunks:
-        view[filled : filled + len(chunk)] = chunk
-        filled += len(chunk)
-    return filled
-
-
-def _resolve(address: SocketAddress) -> Address:
-    """An address of the stack's; a name is looked up. Raises OSError (socket.gaierror)."""
+def _resolve(address: Any, caller: str) -> Address:
+    """An address of the stack's; a name is looked up. Raises as `socket.connect` does: TypeError, OverflowError."""
+    if not isinstance(address, tuple):
+        raise TypeError(f"{caller}(): AF_INET address must be tuple, not {type(address).__name__}")
+    if len(address) not in (2, 3, 4):
+        raise TypeError(f"{caller}(): AF_INET address must be a pair (host, port)")
     host, port = address[:2]
+    if not isinstance(port, int):
+        raise TypeError(f"an integer is required for the port (got type {type(port).__name__})")
+    if port not in _PORTS:
+        raise OverflowError(f"{caller}(): port must be 0-65535.")
     try:
         return packed_address(host, port)
     except ValueError:

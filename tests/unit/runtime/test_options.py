@@ -40,7 +40,9 @@ SWITCHES = [
 def test_switches(networks, level, number):
     """Before connecting, on a listener, inherited, and while connected; as integers and as bytes."""
     client, server = networks
-    with server.create_server(("", 80)) as listener, client.socket() as near:
+    with server.socket() as listener, client.socket() as near:
+        listener.bind(("", 80))
+        listener.listen()
         for one in (near, listener):
             assert one.getsockopt(level, number) == 0
             one.setsockopt(level, number, 1)
@@ -81,7 +83,8 @@ def test_options_reach_the_connection(networks):
             assert near.getsockopt(SOL_SOCKET, socket.SO_SNDBUF) == 30_000
             assert near.getsockopt(SOL_SOCKET, socket.SO_RCVBUF) == 20_000
             near.setblocking(False)
-            assert near.send(bytes(100_000)) == 30_000
+            # As much may lie on the way to the stack.
+            assert 25_000 < near.send(bytes(100_000)) < 60_000
             assert 900 < near.getsockopt(IPPROTO_TCP, TCP_MAXSEG) < 1000
             assert 900 < far.getsockopt(IPPROTO_TCP, TCP_MAXSEG) < 1000
 
@@ -117,7 +120,7 @@ def test_a_live_send_buffer(connected):
     near, _ = connected
     near.setsockopt(SOL_SOCKET, socket.SO_SNDBUF, 300_000)
     near.setblocking(False)
-    assert near.send(bytes(1_000_000)) == 300_000
+    assert 250_000 < near.send(bytes(1_000_000)) < 600_000
 
 
 @pytest.mark.parametrize(
@@ -152,10 +155,10 @@ def test_the_error_is_read_once(connected):
     near, far = connected
     far.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
     far.close()
-    with pytest.raises(ConnectionResetError):
-        near.recv(1)
+    select.select([near], [], [], 5)
     assert near.getsockopt(SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET
     assert near.getsockopt(SOL_SOCKET, socket.SO_ERROR) == 0
+    assert near.recv(1) == b""
 
 
 def test_lingering_waits_for_the_peer(connected):

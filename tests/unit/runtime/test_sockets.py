@@ -83,7 +83,7 @@ def test_timeouts(connected):
 def test_non_blocking_send_takes_what_fits(connected):
     near, _ = connected
     near.setblocking(False)
-    assert near.send(bytes(1_000_000)) == 100_000
+    assert 80_000 < near.send(bytes(1_000_000)) < 250_000
     near.setblocking(True)
     assert near.gettimeout() is None
 
@@ -155,7 +155,9 @@ def test_reset_by_the_peer(connected):
     far.close()
     with pytest.raises(ConnectionResetError):
         near.recv(1)
-    with pytest.raises(ConnectionResetError):
+    # It is told once, as with Linux.
+    assert near.recv(1) == b""
+    with pytest.raises(BrokenPipeError):
         near.send(b"x")
 
 
@@ -175,16 +177,17 @@ def test_closing_wakes_a_thread_that_waits(connected, networks, what):
     time.sleep(0.05)
     (near if what == "socket" else networks[0]).close()
     thread.join(5)
-    assert errors == [errno.EBADF]
+    assert errors == [errno.EBADF if what == "socket" else errno.ENETDOWN]
 
 
 def test_after_the_network_was_closed(networks):
     near = networks[0].socket()
     networks[0].close()
     networks[0].close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    with near, pytest.raises(OSError, match="Network is down"):
         near.connect((SERVER, 80))
-    near.close()
+    with pytest.raises(OSError, match="Network is down"):
+        networks[0].socket()
 
 
 def test_files(connected):
@@ -251,7 +254,7 @@ def test_flags(connected):
     with pytest.raises(OSError, match="not supported"):
         near.recv(1, socket.MSG_OOB)
     with pytest.raises(OSError, match="not supported"):
-        near.recv(1, socket.MSG_PEEK | socket.MSG_WAITALL)
+        near.send(b"x", socket.MSG_OOB)
 
 
 def test_looking_without_taking(connected):
@@ -322,15 +325,12 @@ def test_select_while_connecting(networks):
         assert select.select([listener], [], [], 0)[0] == []
 
 
-@pytest.mark.parametrize("what", ["socket", "network"])
-def test_closing_wakes_who_polls(connected, networks, what):
+def test_the_end_of_the_network_wakes_who_polls(connected, networks):
     near, _ = connected
-    descriptor = os.dup(near.fileno())
-    (near if what == "socket" else networks[0]).close()
-    assert select.select([descriptor], [], [], 5)[0] == [descriptor]
-    os.close(descriptor)
-    near.close()
-    assert near.fileno() == -1
+    with selectors.DefaultSelector() as selector:
+        selector.register(near, selectors.EVENT_READ)
+        networks[0].close()
+        assert selector.select(5)
 
 
 def test_duplicates(connected):

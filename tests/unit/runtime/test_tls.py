@@ -1,6 +1,9 @@
 import asyncio
+import contextlib
+import select
 import socket
 import ssl
+import struct
 import threading
 import urllib.request
 
@@ -120,7 +123,8 @@ def test_tls_over_blocking_sockets(connected, blocking):
 
 def test_tls_without_waiting(connected, blocking):
     near, far = connected
-    server = in_thread(lambda: blocking[1].wrap_socket(far, server_side=True).sendall(b"abc"))
+    kept = []
+    server = in_thread(lambda: kept.append(blocking[1].wrap_socket(far, server_side=True)) or kept[0].sendall(b"abc"))
     secure = blocking[0].wrap_socket(near, server_hostname=SERVER)
     server.join()
     secure.settimeout(0)
@@ -134,6 +138,111 @@ def test_tls_without_waiting(connected, blocking):
     with pytest.raises(ssl.SSLWantReadError):
         secure.recv(10)
     secure.close()
+
+
+@pytest.fixture
+def secured(connected, blocking):
+    """`connected` with TLS on both sides."""
+    near, far = connected
+    ends = []
+    server = in_thread(lambda: ends.append(blocking[1].wrap_socket(far, server_side=True)))
+    with blocking[0].wrap_socket(near, server_hostname=SERVER) as client:
+        server.join()
+        with ends[0]:
+            yield client, ends[0]
+
+
+@pytest.mark.parametrize(
+    ("side", "settings"), [(0, {}), (1, {"server_side": True, "server_hostname": SERVER}), (0, {"server_hostname": ""})]
+)
+def test_wrong_arguments_are_refused_before_a_byte_is_sent(connected, blocking, side, settings):
+    """Without a name to compare with, a context that compares would accept the certificate of any host."""
+    near, far = connected
+    with pytest.raises(ValueError, match="hostname"):
+        blocking[side].wrap_socket(near, **settings)
+    near.close()
+    assert far.recv(1) == b""
+
+
+def test_a_certificate_for_another_host(connected, blocking):
+    near, far = connected
+
+    def serve():
+        with pytest.raises(ssl.SSLError):
+            blocking[1].wrap_socket(far, server_side=True)
+
+    server = in_thread(serve)
+    with pytest.raises(ssl.SSLCertVerificationError, match="mismatch"):
+        blocking[0].wrap_socket(near, server_hostname="somebody-else.example")
+    server.join(5)
+
+
+def test_who_may_not_wait_is_told_to_wait_for_room_and_nothing_is_lost(secured):
+    far, near = secured
+    near.setblocking(False)
+    sent = 0
+    with contextlib.suppress(ssl.SSLWantWriteError):
+        while sent < 3_000_000:
+            sent += near.send(bytes(100_000))
+    assert sent < 1_000_000
+    received = []
+    reader = in_thread(lambda: received.append(len(far.makefile("rb").read(sent + 100_000))))
+    while True:
+        try:
+            sent += near.send(bytes(100_000))
+            break
+        except ssl.SSLWantWriteError:
+            select.select([], [near], [], 5)
+    near.close()
+    reader.join(10)
+    assert received == [sent]
+
+
+def test_select_tells_of_every_record(secured):
+    near, far = secured
+    for number in range(20):
+        far.sendall(b"line %d\n" % number)
+    for number in range(20):
+        assert near.pending() or select.select([near], [], [], 5)[0]
+        assert near.recv(100) == b"line %d\n" % number
+
+
+def test_what_the_examples_of_the_standard_library_do(networks, blocking):
+    """A client is wrapped before it connects, a listener before it accepts."""
+    client, server = networks
+    with (
+        blocking[1].wrap_socket(server.create_server(("", 443)), server_side=True) as listener,
+        blocking[0].wrap_socket(client.socket(), server_hostname=SERVER) as near,
+    ):
+
+        def serve():
+            with listener.accept()[0] as far:
+                far.sendall(b"hello")
+
+        thread = in_thread(serve)
+        near.connect((SERVER, 443))
+        assert near.recv(100) == b"hello"
+        assert near.getpeername() == (SERVER, 443)
+        assert near.mptcp_info()["is_mptcp"]
+        thread.join(5)
+
+
+def test_a_reset_is_no_end(secured):
+    near, far = secured
+    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    far.close()
+    with pytest.raises(ConnectionResetError):
+        near.recv(1)
+
+
+def test_a_socket_of_the_standard_library(connected, contexts):
+    """It does as well, but for names and options."""
+    near, far = connected
+    server = in_thread(lambda: contexts[1].wrap_socket(far, server_side=True).sendall(b"abc"))
+    with contexts[0].wrap_socket(near, server_hostname=SERVER) as secure:
+        assert type(secure) is ssl.SSLSocket
+        assert secure.recv(3) == b"abc"
+    server.join(5)
 
 
 def test_https_of_the_standard_library(networks, blocking, monkeypatch):
