@@ -6,7 +6,7 @@
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from mptcp_stack.events import Accepted, Event, Readable
 from mptcp_stack.mptcp import mobility
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
+from mptcp_stack.mptcp.containment import end_connection
 from mptcp_stack.mptcp.fast_close import FastCloseWait
 from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.handshake import find
@@ -30,7 +31,7 @@ from mptcp_stack.mptcp.view import HostView
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
-from mptcp_stack.tcp.errors import address_in_use, address_not_available, network_unreachable
+from mptcp_stack.tcp.errors import address_in_use, address_not_available, family_not_supported, network_unreachable
 from mptcp_stack.wire import (
     ACK,
     FIN,
@@ -59,6 +60,7 @@ EPHEMERAL_PORTS = range(32768, 61000)
 _FLUSH_ROUNDS = 8
 
 Plugin = TypeVar("Plugin")
+ExceptionHandler = Callable[[Connection | None, Exception], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +114,11 @@ class Stack:
         self._views = WeakSet[HostView]()
         self._events: deque[Event] = deque()
         self._ident = random.randrange(1 << 16)
+        self.on_exception: ExceptionHandler | None = None
+        """What hears of an exception, of a plug-in or by a mistake of ours, and of the connection that it ends.
+
+        Without it the exception is raised, by whatever call of the stack it happened in.
+        """
 
     @property
     def config(self) -> StackConfig:
@@ -164,14 +171,25 @@ class Stack:
                 continue
             counters["TcpInSegs"] += 1
             flow = self._flows.get(segment.flow)
-            if type(flow) is Endpoint or isinstance(flow, FastCloseWait):
-                flow.receive(segment, now)
-            elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment, now)):
-                self._receive_unknown(segment, now)
+            try:
+                if type(flow) is Endpoint or isinstance(flow, FastCloseWait):
+                    flow.receive(segment, now)
+                elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment, now)):
+                    self._receive_unknown(segment, now)
+            except Exception as problem:
+                self._contain(problem, self._flows.get(segment.flow), now)
 
     def handle_timers(self, now: int) -> None:
         """Act on every deadline that has come."""
-        self.context.timers.fire(now)
+        timers = self.context.timers
+        while True:
+            try:
+                timers.fire(now)
+                return
+            except Exception as problem:
+                if timers.firing is not None:
+                    timers.firing.cancel()
+                    self._contain(problem, timers.firing.owner, now)
 
     def next_deadline(self) -> int | None:
         """When ``handle_timers`` is wanted next (ns), None while no timer runs."""
@@ -189,25 +207,40 @@ class Stack:
         return event
 
     def transmit(self, now: int) -> list[Packet]:
-        """Everything that wants to go out, super-segments included (up to ``gso_max_bytes`` of payload each)."""
+        """Everything that wants to go out, super-segments included (up to ``gso_max_bytes`` of payload each).
+
+        A segment that cannot be encoded is dropped, and counted as TcpOutErrs.
+        """
         for _ in range(_FLUSH_ROUNDS):
             if not self._dirty:
                 break
             dirty, self._dirty = self._dirty, {}
             for connection in dirty:
-                connection.output(now)
+                try:
+                    connection.output(now)
+                except Exception as problem:
+                    self._contain(problem, connection, now)
         egress = self.context.egress
         if not egress:
             return []
         packets = []
         ident = self._ident
         for segment in egress:
-            packets.append(encode(segment, ident & 0xFFFF))
+            try:
+                packets.append(encode(segment, ident & 0xFFFF))
+            except Exception:  # whatever it is: the others must go out, and this one never comes again
+                self.context.counters["TcpOutErrs"] += 1
             ident += -(-segment.length // segment.gso_size) if segment.gso_size else 1
         self._ident = ident & 0xFFFF
-        self.context.counters["TcpOutSegs"] += len(egress)
+        self.context.counters["TcpOutSegs"] += len(packets)
         egress.clear()
         return packets
+
+    def _contain(self, problem: Exception, party: object, now: int) -> None:
+        """End the connection of ``party`` (itself, a subflow, an endpoint) with ``problem``, and nothing else."""
+        if self.on_exception is None:
+            raise problem
+        self.on_exception(end_connection(party, problem, now), problem)
 
     # --- addresses that come and go
 
@@ -223,7 +256,10 @@ class Stack:
         self.addresses = (*self.addresses, address)
         for connection in self.connections:
             if address in connection.host.addresses:
-                mobility.address_added(connection, address, now)
+                try:
+                    mobility.address_added(connection, address, now)
+                except Exception as problem:
+                    self._contain(problem, connection, now)
         return address
 
     def remove_address(self, ip: bytes, now: int) -> None:
@@ -236,7 +272,10 @@ class Stack:
             raise address_not_available()
         self.addresses = tuple(other for other in self.addresses if other is not address)
         for connection in self.connections:
-            mobility.address_removed(connection, address, now)
+            try:
+                mobility.address_removed(connection, address, now)
+            except Exception as problem:
+                self._contain(problem, connection, now)
 
     def _with_id(self, address: LocalAddress) -> LocalAddress:
         """The address with its ID: its own choice, the one it had before, or a free one, best one never used before."""
@@ -325,6 +364,8 @@ class Stack:
         """See ``Host``. Ports are taken at random (RFC 6056 section 3.3.1)."""
         if all(address.ip != ip for address in self.addresses):
             raise address_not_available()
+        if len(ip) != len(remote.ip):
+            raise family_not_supported()
         prefix = remote.ip + ip + remote.port.to_bytes(2, "big")
         if port:
             if prefix + port.to_bytes(2, "big") in self._flows:
@@ -439,7 +480,12 @@ class Stack:
         if not self.config.transparent and all(address.ip != segment.dst for address in self.addresses):
             return None
         listeners = self._listeners
-        return listeners.get(Address(segment.dst, segment.dport)) or listeners.get(Address(b"", segment.dport))
+        port = segment.dport
+        for ip in (segment.dst, bytes(len(segment.dst)), b""):
+            listener = listeners.get(Address(ip, port))
+            if listener is not None and listener.accepting:
+                return listener
+        return None
 
     def _accept(self, listener: Listener, request: HalfOpen, segment: Segment, now: int) -> None:
         """A handshake is complete with ``segment``."""

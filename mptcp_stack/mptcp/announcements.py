@@ -25,7 +25,7 @@ class Announcements:
         self._connection = connection
         self._pending: dict[int, AddAddr] = {}
         self._retries = 0
-        self._timer = connection.host.context.timers.timer(self._again)
+        self._timer = connection.host.context.timers.timer(self._again, connection)
         self.sent: dict[int, Address] = {}
         self.received: dict[int, Address] = {}
         self._initial_withdrawn = False

@@ -38,7 +38,7 @@ class Closing:
         self._subflows_closing = False
         self._reported = False
         self._reprieve: Timer | None = None
-        self._timer = connection.host.context.timers.timer(self._close_subflows)
+        self._timer = connection.host.context.timers.timer(self._close_subflows, connection)
 
     # --- the application's wishes
 
@@ -194,8 +194,9 @@ class Closing:
     def _wait_for_subflow(self, lost: OSError, now: int) -> None:
         """Give the connection up with this error, unless a subflow comes in time."""
         self.subflow_came()
-        self._reprieve = self._connection.host.context.timers.timer(lambda now: self.fail(lost, now))
-        self._reprieve.set(now + self._connection.host.config.close_timeout_ns)
+        connection = self._connection
+        self._reprieve = connection.host.context.timers.timer(lambda now: self.fail(lost, now), connection)
+        self._reprieve.set(now + connection.host.config.close_timeout_ns)
 
     def subflow_came(self) -> None:
         """There is a subflow (again)."""

@@ -35,7 +35,7 @@ class Fallback:
         self._connection = connection
         self._answers = 0
         self._failed_dsn: int | None = None
-        self._patience = connection.host.context.timers.timer(self._lose_patience)
+        self._patience = connection.host.context.timers.timer(self._lose_patience, connection)
         self.alone = True
         self.contiguous = True
         self.infinite_due = False

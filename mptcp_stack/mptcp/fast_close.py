@@ -24,7 +24,7 @@ class FastCloseWait:
         self._endpoint = subflow.endpoint
         self._option = MpFastclose(connection.remote_key.value)
         self._rto_ns = subflow.endpoint.sender.rtt.rto_ns
-        self._timer = connection.host.context.timers.timer(self._transmit)
+        self._timer = connection.host.context.timers.timer(self._transmit, connection)
         self._transmissions = 0
         self.flow = subflow.endpoint.flow
         self._endpoint.stop()

@@ -34,12 +34,13 @@ class Listener:
     ``syn_cookies``: "overflow" answers them with a cookie, "off" forgets the handshake that has waited longest or, if
     that is not long, does not hear them, and "always" has no table at all. While more than ``backlog`` connections
     wait for the application to take them (``waiting``, counted by who queues them), neither SYN nor third ACK is
-    heard, as in Linux. ``host``: the stack as the accepted connections see it.
+    heard, as in Linux. While it is not ``accepting`` it only has the address, and who comes is refused.
+    ``host``: the stack as the accepted connections see it.
     """
 
     __slots__ = (
         "_accept", "_by_timeouts", "_cookie_sent_ns", "_cookies", "_next_challenge_ns", "_requests", "_timer",
-        "_unregister", "_used_cookies", "backlog", "host", "local", "waiting",
+        "_unregister", "_used_cookies", "accepting", "backlog", "host", "local", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +55,7 @@ class Listener:
         self._accept = accept
         self._unregister = unregister
         self.local = local
+        self.accepting = True
         self.backlog = backlog
         self.waiting = 0
         self._cookies = SynCookies(host.context.secret)

@@ -45,11 +45,11 @@ class Sending:
         self._backoff = 0
         timers = connection.host.context.timers
         self.small_writes = SmallWrites(config.nodelay, timers, connection.wake)
-        self._persist_timer = timers.timer(self._persist)
+        self._persist_timer = timers.timer(self._persist, connection)
         self._probed_ns = 0
         self._unanswered_probes = 0
         self._orphan_deadline_ns = NEVER
-        self._data_timer = timers.timer(self._data_timeout)
+        self._data_timer = timers.timer(self._data_timeout, connection)
 
     @property
     def finished(self) -> bool:

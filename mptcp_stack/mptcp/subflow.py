@@ -70,7 +70,7 @@ class Subflow:
         self.peer_reset: MpTcpRst | None = None
         self.refused = False
         self._echo_rtt = EchoRtt() if host.config.receive_buffer_autotuning else None
-        self._confirm_timer = host.context.timers.timer(self._confirm_again)
+        self._confirm_timer = host.context.timers.timer(self._confirm_again, self)
         self._confirm_attempts = 0
         self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
 

@@ -1,6 +1,6 @@
 """Devices: where packets enter and leave. Each declares what it can do; wrappers add what it cannot."""
 
-from .device import MAX_IP_BYTES, Capabilities, Device
+from .device import GONE, MAX_IP_BYTES, Capabilities, Device
 from .memory import NO_OFFLOADS, OFFLOADS, MemoryDevice, memory_pair
 from .offload import SoftwareOffload
 from .pcap import PcapWriter, wire_form
@@ -9,6 +9,7 @@ from .trace import describe, tracer
 from .tun import Tun
 
 __all__ = [
+    "GONE",
     "MAX_IP_BYTES",
     "NO_OFFLOADS",
     "OFFLOADS",

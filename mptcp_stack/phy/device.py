@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,6 +10,8 @@ from typing import Protocol
 from mptcp_stack.wire import Packet
 
 MAX_IP_BYTES = 65535
+GONE = frozenset((errno.EBADF, errno.EBADFD, errno.ENODEV, errno.ENXIO))
+"""Errors of a device that does not exist any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,11 @@ class Capabilities:
 
 
 class Device(Protocol):
-    """A network interface of the stack. Never blocks."""
+    """A network interface of the stack. Never blocks.
+
+    `receive` and `send` raise OSError when something is wrong, of `GONE` when that is for good. What was to be sent is
+    lost then.
+    """
 
     @property
     def capabilities(self) -> Capabilities:

@@ -13,7 +13,7 @@ from struct import Struct
 
 from mptcp_stack.wire import Packet, WireError, virtio
 
-from .device import MAX_IP_BYTES, Capabilities
+from .device import GONE, MAX_IP_BYTES, Capabilities
 
 CLONE_DEVICE = "/dev/net/tun"
 
@@ -66,7 +66,10 @@ class Tun:
         return self._fd
 
     def receive(self, limit: int) -> list[Packet]:
-        """See `Device`. Frames with a virtio header of an unknown kind are counted in `malformed_frames`."""
+        """See `Device`. Frames with a virtio header of an unknown kind are counted in `malformed_frames`.
+
+        Raises OSError (EBADFD) when the interface does not exist any more.
+        """
         fd, read, parse = self._fd, os.read, virtio.parse
         packets: list[Packet] = []
         for _ in range(limit):
@@ -74,6 +77,10 @@ class Tun:
                 frame = read(fd, _READ_BYTES)
             except BlockingIOError:
                 break
+            except OSError:
+                if packets:
+                    break  # next time it says it again
+                raise
             try:
                 checksum, gso_size = parse(frame)
             except WireError:
@@ -84,8 +91,9 @@ class Tun:
         return packets
 
     def send(self, packets: Sequence[Packet]) -> int:
-        """See `Device`. One system call a packet. Raises OSError when the interface does not exist any more."""
+        """See `Device`. One system call a packet. Raises OSError (EBADFD) when the interface is there no longer."""
         fd, writev, pack = self._fd, os.writev, virtio.pack
+        refused = 0
         for index, packet in enumerate(packets):
             parts = packet.parts
             if len(parts) > _MAX_PARTS:
@@ -93,10 +101,12 @@ class Tun:
             try:
                 writev(fd, (pack(packet), *parts))
             except OSError as error:
-                if error.errno not in _QUEUE_IS_FULL:
+                if error.errno in _QUEUE_IS_FULL:
+                    return index - refused
+                if error.errno in GONE:
                     raise
-                return index
-        return len(packets)
+                refused += 1  # this one is not as the kernel wants it
+        return len(packets) - refused
 
     def close(self) -> None:
         """See `Device`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -16,6 +17,8 @@ import typer
 from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 
 from .config import ConfigError, IpNetwork, NetworkConfig
+from .driver import Driver
+from .errors import NetworkDownError
 from .event_loop import EventLoop, run
 from .path_control import CommandError, PathControl, ask, watch
 from .proxy import MODES, Proxy, Target
@@ -54,8 +57,11 @@ Summary = Annotated[bool, typer.Option("--summary", help="Print the subflows at 
 
 def main() -> None:
     """Run the command line. Exit codes: 1 the network failed, 2 wrong input or not allowed; one line says why."""
+    logging.basicConfig(format="mptcp_stack: %(message)s")
     try:
         app(prog_name="mptcp_stack")
+    except NetworkDownError:
+        sys.exit(1)  # the log has said it
     except ConfigError as error:
         _fail(error, 2)
     except PermissionError as error:
@@ -237,13 +243,13 @@ def command_paths(
 
 def _run(session: Coroutine[Any, Any, None], config: NetworkConfig, path_commands: Path | None) -> None:
     async def main() -> None:
+        driver = cast(EventLoop, asyncio.get_running_loop()).driver
         if path_commands is None:
-            await session
+            await _while_up(driver, session)
             return
-        loop = cast(EventLoop, asyncio.get_running_loop())
-        server = await PathControl(loop.driver).serve(path_commands)
+        server = await PathControl(driver).serve(path_commands)
         try:
-            await session
+            await _while_up(driver, session)
         finally:
             server.close()
             path_commands.unlink(missing_ok=True)
@@ -254,6 +260,18 @@ def _run(session: Coroutine[Any, Any, None], config: NetworkConfig, path_command
         sys.exit(130)
     finally:
         session.close()
+
+
+async def _while_up(driver: Driver, session: Coroutine[Any, Any, None]) -> None:
+    """Run the session; when the network's device has gone it is over, whatever it waits for (NetworkDownError)."""
+    running = asyncio.ensure_future(session)
+    driver.failed.add_done_callback(lambda _: running.cancel())
+    try:
+        await running
+    except (asyncio.CancelledError, OSError):
+        if driver.failed.done():
+            raise NetworkDownError from None
+        raise
 
 
 def _config(

@@ -2,6 +2,10 @@
 
 What the application does in answer to a packet goes out together with the acknowledgement of that packet: sending is
 put off to the end of the loop's turn (`wake`).
+
+Nothing that goes wrong here may end the loop, keep it busy or leave it without its timer: there are other connections.
+An exception ends the connection it came from, and is told to the loop's exception handler. A device in trouble loses
+packets, and with one that has gone everything ends at once (`failed`).
 """
 
 from __future__ import annotations
@@ -9,15 +13,23 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import errno
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
+from mptcp_stack.mptcp.containment import end, end_connection
 from mptcp_stack.stack import EPHEMERAL_PORTS, Address, Connection, Listener
+from mptcp_stack.wire import Packet
 
+from .errors import NetworkDownError
 from .network import Network
 from .presence import Presence
+from .watch import Watch, is_gone
+
+logger = logging.getLogger("mptcp_stack")
 
 _NS_PER_SECOND = 1e9
 _DRAIN_POLL_S = 0.005
@@ -45,7 +57,8 @@ AcceptHandler = Callable[[Connection], None]
 class Driver:
     """Runs one network on one event loop, from its making to `close`.
 
-    `clock` gives the time in nanoseconds and must run as `loop.time` does.
+    `clock` gives the time in nanoseconds and must run as `loop.time` does. `failed` is done when the network's device
+    has gone: every connection has ended with NetworkDownError then, and there will be no other.
     """
 
     def __init__(
@@ -68,9 +81,14 @@ class Driver:
         self._timer_ns = 0
         # One context for all flushes: copying the caller's would cost more than queueing the call.
         self._context = contextvars.copy_context()
-        loop.add_reader(self._device.fileno(), self._receive)
+        self.failed: asyncio.Future[None] = loop.create_future()
+        self._troubled: set[str] = set()
+        self._stack.on_exception = self._report
+        self._watch = Watch(loop, self._device.fileno(), self._receive, self._fail)
+        self._presence_watch: Watch | None = None
         if network.presence is not None:
-            loop.add_reader(network.presence.fileno(), self._check_addresses, network.presence)
+            check = partial(self._check_addresses, network.presence)
+            self._presence_watch = Watch(loop, network.presence.fileno(), check, self._lose_presence)
 
     # --- for transports, servers and sockets
 
@@ -84,6 +102,7 @@ class Driver:
 
         Raises OSError when there is no way or no free port.
         """
+        self._check_device()
         connection = self._stack.connect(remote, self._clock(), local, **settings)
         self.wake()
         return connection
@@ -93,6 +112,13 @@ class Driver:
 
         `settings` as in `Stack.listen`. Raises OSError.
         """
+        listener = self.bind(local, backlog, accept, **settings)
+        listener.accepting = True
+        return listener
+
+    def bind(self, local: Address, backlog: int, accept: AcceptHandler, **settings: Any) -> Listener:
+        """As `listen`, but nothing is accepted before `Listener.accepting` is set: until then the address is taken."""
+        self._check_device()
         ports = [local.port] if local.port else self._stack.random.sample(EPHEMERAL_PORTS, len(EPHEMERAL_PORTS))
         for port in ports:
             try:
@@ -101,6 +127,7 @@ class Driver:
                 if local.port or error.errno != errno.EADDRINUSE:
                     raise
                 continue
+            listener.accepting = False
             self._acceptors[listener] = accept
             return listener
         raise OSError(errno.EADDRINUSE, "Address already in use")
@@ -124,18 +151,35 @@ class Driver:
             self._flush_queued = True
             self._loop.call_soon(self._flush, context=self._context)
 
+    def _check_device(self) -> None:
+        if self.failed.done():
+            raise NetworkDownError
+
     # --- the loop's callbacks
 
     def _receive(self) -> None:
         limit = self.network.batch_packets
-        packets = self._device.receive(limit)
+        try:
+            packets = self._device.receive(limit)
+        except Exception as problem:
+            self._note_trouble("receives", problem)
+            self._watch.failed(problem)
+            return
+        self._watch.worked()
+        self._troubled.discard("receives")
         self._stack.receive(packets, self._clock(), backlogged=len(packets) == limit)
         self.wake()
         self._deliver()
 
     def _check_addresses(self, presence: Presence) -> None:
         """An interface or an address of the host has changed: perhaps one of the stack's is gone, or back."""
-        change = presence.refresh()
+        assert self._presence_watch is not None
+        try:
+            change = presence.refresh()
+        except Exception as problem:
+            self._presence_watch.failed(problem)
+            return
+        self._presence_watch.worked()
         for address in change.gone:
             self._stack.remove_address(address.ip.packed, self._clock())
         for address in change.come:
@@ -153,16 +197,27 @@ class Driver:
         self._flush_queued = False
         packets = self._stack.transmit(self._clock())
         if packets:
-            lost = len(packets) - self._device.send(packets)
-            if lost:
-                self._stack.counters["IpOutDiscards"] += lost
+            self._send(packets)
         self._deliver()
         self._arm_timer()
+
+    def _send(self, packets: Sequence[Packet]) -> None:
+        taken = 0
+        try:
+            if not self.failed.done():
+                taken = self._device.send(packets)
+                self._troubled.discard("sends")
+        except Exception as problem:
+            self._note_trouble("sends", problem)
+            if is_gone(problem):
+                self._fail(problem)
+        if taken < len(packets):
+            self._stack.counters["IpOutDiscards"] += len(packets) - taken
 
     def _arm_timer(self) -> None:
         """A timer that fires too early does no harm: it is not moved when the deadline moves to later."""
         deadline = self._stack.next_deadline()
-        if deadline is None:
+        if deadline is None or self.failed.done():
             return
         if self._timer is not None:
             if self._timer_ns <= deadline:
@@ -174,18 +229,24 @@ class Driver:
     def _deliver(self) -> None:
         next_event = self._stack.next_event
         while (event := next_event()) is not None:
-            if isinstance(event, Accepted):
-                self._accept(event)
-                continue
-            if isinstance(event, PathEvent):
-                self.on_path_event(event)
-                self.wake()
-                continue
-            handler = self._handlers.get(event.connection)
-            if handler is not None:
-                self._tell(handler, event)
+            try:
+                self._tell(event)
+            except Exception as problem:
+                # Who was to be told.
+                connection = end_connection(event.connection, problem, self._clock())
+                self._report(connection, problem)
 
-    def _tell(self, handler: ConnectionHandler, event: Event) -> None:
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Accepted):
+            self._accept(event)
+            return
+        if isinstance(event, PathEvent):
+            self.on_path_event(event)
+            self.wake()
+            return
+        handler = self._handlers.get(event.connection)
+        if handler is None:
+            return
         match event:
             case Readable():
                 handler.on_readable()
@@ -206,6 +267,46 @@ class Driver:
             event.connection.abort()
             self.wake()
 
+    # --- what goes wrong
+
+    def _report(self, connection: Connection | None, problem: Exception) -> None:
+        """Tell the program of an exception that has ended a connection, if it was in one."""
+        which = "" if connection is None else f" of {connection.local} - {connection.remote}, which has ended"
+        self.wake()
+        self._loop.call_exception_handler({"message": f"Exception in the stack{which}", "exception": problem})
+
+    def _note_trouble(self, what: str, problem: Exception) -> None:
+        """Say so, once until it works again, unless `_fail` says it."""
+        if what not in self._troubled and not is_gone(problem):
+            self._troubled.add(what)
+            details = None if isinstance(problem, OSError) else problem
+            logger.warning("the network's device %s nothing: %s", what, problem, exc_info=details)
+
+    def _fail(self, problem: Exception) -> None:
+        """The device has gone: so has everything, and there is nothing to do any more."""
+        if self.failed.done():
+            return
+        connections = self._stack.connections
+        logger.error("the network's device has gone (%s), and %d connections with it", problem, len(connections))
+        self._stop()
+        self.failed.set_result(None)
+        for connection in connections:
+            end(connection, NetworkDownError(), self._clock())
+        self._stack.transmit(self._clock())
+        self._deliver()
+
+    def _lose_presence(self, problem: Exception) -> None:
+        logger.error("interfaces and addresses of the host are not watched any more: %s", problem)
+
+    def _stop(self) -> None:
+        """Let go of the loop."""
+        self._watch.stop()
+        if self._presence_watch is not None:
+            self._presence_watch.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     # --- the end
 
     async def drain(self) -> None:
@@ -223,16 +324,12 @@ class Driver:
 
     def close(self) -> None:
         """Reset what is still there, and let go of the loop."""
-        self._loop.remove_reader(self._device.fileno())
-        if self.network.presence is not None:
-            self._loop.remove_reader(self.network.presence.fileno())
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop()
         self._handlers.clear()
         self._acceptors.clear()
         for connection in self._stack.connections:
             connection.abort()
-        self._device.send(self._stack.transmit(self._clock()))
+        self._send(self._stack.transmit(self._clock()))
 
 
 def _has_business(connection: Connection) -> bool:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from mptcp_stack.phy import Tun
 
 from .config import ConfigError, HostAddress, NetworkConfig
+from .netlink import Netlink
 from .plumbing import SYSCTLS, Plumbing
-from .presence import Presence, outside_event_loop
+from .presence import Presence
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute  # type: ignore[import-untyped]
@@ -36,14 +37,15 @@ class HostNetwork:
 
     def __init__(self, config: NetworkConfig) -> None:
         self._undo = ExitStack()
+        self._netlink = Netlink()
         with ExitStack() as on_error:
             on_error.callback(self.close)
-            self.tun = outside_event_loop(lambda: self._set_up(config))
+            self.tun = self._netlink.run(lambda: self._set_up(config))
             on_error.pop_all()
 
     def close(self) -> None:
-        """Undo everything, in reverse order. May be called again."""
-        outside_event_loop(self._undo.close)
+        """Undo everything, in reverse order. May be called again; in a child process it does nothing."""
+        self._netlink.close(self._undo.close)
 
     def __enter__(self) -> HostNetwork:
         return self
@@ -52,17 +54,15 @@ class HostNetwork:
         self.close()
 
     def _set_up(self, config: NetworkConfig) -> Tun:
-        from pyroute2 import IPRoute
         from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
-        route = IPRoute()
-        self._undo.callback(route.close)
+        route = self._netlink.route
         _check(route, config)
         tun = _open_tun(config)
         self._undo.callback(tun.close)
         plumbing = Plumbing(route, tun, config.mtu, config.transparent)
         self._undo.callback(plumbing.close)
-        self.presence = self._undo.enter_context(Presence(route, plumbing, config.host_addresses))
+        self.presence = self._undo.enter_context(Presence(self._netlink, plumbing, config.host_addresses))
         try:
             plumbing.set_up(config.host_addresses, self.presence.absent)
         except NetlinkError as error:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import socket
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
@@ -17,6 +19,8 @@ from mptcp_stack.stack import Address, Connection, Stack, StackConfig
 from .config import ConfigError, NetworkConfig
 from .host_network import HostNetwork
 from .presence import Presence
+
+logger = logging.getLogger("mptcp_stack")
 
 SocketAddress = tuple[Any, ...]
 """(host, port) or, for IPv6, (host, port, flow information, scope)."""
@@ -61,13 +65,15 @@ class Network:
             host = resources.enter_context(HostNetwork(config))
             device: Device = host.tun
             if config.pcap is not None:
-                device = Tap(device, resources.enter_context(PcapWriter(config.pcap)).observe)
+                writer = resources.enter_context(PcapWriter(config.pcap))
+                device = Tap(device, _while_it_works(writer.observe, f"the capture {config.pcap}"))
             if config.trace is not None:
-                device = Tap(device, tracer(config.trace))
+                device = Tap(device, _while_it_works(tracer(config.trace), "the trace"))
             network = cls(config.stack_config(), device, batch_packets=config.batch_packets, linger_s=config.linger_s)
             if config.events is not None:
                 lines = resources.enter_context(config.events.open("w"))
-                network.stack.observe(lambda observation: print(as_json(observation), file=lines))
+                observe = _while_it_works(lambda what: print(as_json(what), file=lines), f"{config.events}")
+                network.stack.observe(observe)
             network.presence = host.presence
             for address in host.presence.absent:
                 network.stack.remove_address(address.ip.packed, now=0)
@@ -86,6 +92,22 @@ class Network:
     def close(self) -> None:
         """Close the device, and undo what `open` did to the host. May be called again."""
         self._resources.close()
+
+
+def _while_it_works(write: Callable[..., object], what: str) -> Callable[..., None]:
+    """`write` until it fails, which the log says (a full disk): who looks on must not end what he looks at."""
+    works = True
+
+    def attempt(*arguments: Any) -> None:
+        nonlocal works
+        if works:
+            try:
+                write(*arguments)
+            except Exception as problem:
+                works = False
+                logger.error("%s ends here: %s", what, problem)
+
+    return attempt
 
 
 def packed_address(host: str, port: int) -> Address:

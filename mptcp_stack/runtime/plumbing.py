@@ -53,6 +53,7 @@ class Plumbing:
         self._settings: dict[Path, str] = {}
         self._attached: dict[HostAddress, ExitStack] = {}
         self._tables: dict[HostAddress, int] = {}
+        self._tun_routes: list[dict[str, Any]] = []
         (self._tun_index,) = route.link_lookup(ifname=tun.name)
 
     def set_up(self, addresses: Sequence[HostAddress], absent: Container[HostAddress]) -> None:
@@ -61,8 +62,7 @@ class Plumbing:
         self._set_up_tun(with_ipv6=6 in versions)
         self._drop_stale_rules()
         for index, address in enumerate(addresses):
-            # Disappears with the device.
-            self._route.route("add", dst=f"{address.ip}/{address.ip.max_prefixlen}", oif=self._tun_index)
+            self._route_to_tun("add", dst=f"{address.ip}/{address.ip.max_prefixlen}")
             self._configure(address.ip.version, self._tun.name)
             if address.device is not None:
                 # An index is never used twice in a namespace: no two stacks have a table in common.
@@ -81,6 +81,11 @@ class Plumbing:
         self._route_from(address, device_index)
         if self._transparent:
             self._intercept(address)
+
+    def route_to_tun(self) -> None:
+        """Put back what the kernel has dropped if the TUN device was down. Raises NetlinkError while it is."""
+        for route in self._tun_routes:
+            self._route.route("replace", **route)
 
     def close(self) -> None:
         """Put back what was changed, in reverse order. May be called again."""
@@ -155,7 +160,7 @@ class Plumbing:
         """TCP that comes in by the address's device on its way through this host goes to the stack."""
         version = address.ip.version
         table = _FIRST_TABLE + self._tun_index * 256 + _INTERCEPT_TABLE
-        self._route.route("replace", dst=_EVERYTHING[version], oif=self._tun_index, table=table)
+        self._route_to_tun("replace", dst=_EVERYTHING[version], table=table)
         rule = {
             "family": _FAMILIES[version],
             "iifname": address.device,
@@ -165,6 +170,13 @@ class Plumbing:
         }
         self._route.rule("add", **rule)
         self._later(address, lambda: self._route.rule("del", **rule))
+
+    def _route_to_tun(self, command: str, **route: Any) -> None:
+        """Disappears with the device."""
+        route["oif"] = self._tun_index
+        self._route.route(command, **route)
+        if route not in self._tun_routes:
+            self._tun_routes.append(route)
 
     def _add_route(self, address: HostAddress, **route: Any) -> None:
         self._route.route("add", **route)

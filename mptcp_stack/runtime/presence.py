@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import socket
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from .config import HostAddress, IpAddress
+from .netlink import Netlink
 from .plumbing import Plumbing
-
-if TYPE_CHECKING:
-    from pyroute2 import IPRoute  # type: ignore[import-untyped]
-
-Result = TypeVar("Result")
 
 # rtnetlink(7)
 _GROUP_LINK, _GROUP_IPV4_ADDRESS, _GROUP_IPV6_ADDRESS = 0x1, 0x10, 0x100
@@ -38,10 +32,14 @@ class Presence:
     An address is there while its interface is up and has a carrier, and while the kernel has not lost its own address
     on the subnet, if it had one. The kernel's IPv6 addresses go with an interface that goes down, and stay away: for
     them that counts only while the interface is up. `absent`: those that are not there.
+
+    It also sees to the routes to the TUN device, which the kernel drops when somebody sets that down.
     """
 
-    def __init__(self, route: IPRoute, plumbing: Plumbing, addresses: Sequence[HostAddress]) -> None:
-        self._route = route
+    def __init__(self, netlink: Netlink, plumbing: Plumbing, addresses: Sequence[HostAddress]) -> None:
+        """To be made in the thread of `netlink`."""
+        self._netlink = netlink
+        self._route = netlink.route
         self._plumbing = plumbing
         self._watched = [address for address in addresses if address.device is not None]
         self._anchored: set[HostAddress] = set()
@@ -60,10 +58,10 @@ class Presence:
         return self._notes.fileno()
 
     def refresh(self) -> Change:
-        """What has changed; addresses that have come are ready for use."""
+        """What has changed; addresses that have come are ready for use. Raises what pyroute2 raises."""
         while self._has_note():
             pass
-        return outside_event_loop(self._refresh)
+        return self._netlink.run(self._refresh)
 
     def _has_note(self) -> bool:
         """Take a note. What it says does not matter, nor that some were lost: how it is now is asked afresh."""
@@ -78,6 +76,9 @@ class Presence:
     def _refresh(self) -> Change:
         from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
+        # The TUN device may be down (again), or have gone.
+        with suppress(NetlinkError, OSError):
+            self._plumbing.route_to_tun()
         there = self._look()
         gone = [address for address in self._watched if address not in there and address not in self.absent]
         come = []
@@ -119,13 +120,3 @@ class Presence:
 def _is_up(link: Any) -> bool:
     flags: int = link["flags"]
     return bool(flags & _IFF_UP and flags & _IFF_LOWER_UP)
-
-
-def outside_event_loop(action: Callable[[], Result]) -> Result:
-    """Run `action` where no event loop runs: pyroute2 runs one of its own."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return action()
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(action).result()

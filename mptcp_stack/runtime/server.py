@@ -8,13 +8,17 @@ from collections.abc import Sequence
 from mptcp_stack.stack import Address, Connection
 
 from .driver import Driver
+from .errors import NetworkDownError
 from .options import SocketOptions, current_settings
 from .streams import ProtocolFactory, Tls, accept_stream
 from .transport_socket import TransportSocket
 
 
 class Server(asyncio.AbstractServer):
-    """Listens on one or more addresses of the stack; connections that exist outlive it."""
+    """Bound to one or more addresses of the stack, and listening there; connections that exist outlive it.
+
+    Raises OSError when an address is not the stack's or in use: then it has none of them.
+    """
 
     def __init__(
         self,
@@ -27,51 +31,55 @@ class Server(asyncio.AbstractServer):
     ) -> None:
         self._loop = loop
         self._driver = driver
-        self._addresses = addresses
         self._protocol_factory = protocol_factory
         self._backlog = backlog
         self._tls = tls
         self._settings = current_settings()
-        self._listening: list[SocketOptions] = []
+        self._bound: list[SocketOptions] = []
+        self._serving = False
         self._closed = False
+        self._waiters: list[asyncio.Future[None]] = []
         self._forever: asyncio.Future[None] | None = None
+        try:
+            for address in addresses:
+                self._bound.append(self._bind(address))
+        except OSError:
+            self._release()
+            raise
+        driver.failed.add_done_callback(self._lose_device)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {[one.getsockname() for one in self.sockets]}>"
 
-    def listen(self) -> None:
-        """Begin to accept, on all addresses or none. Without effect when it does. Raises OSError."""
-        if self._listening:
-            return
-        if self._closed:
-            raise RuntimeError(f"server {self!r} is closed")
-        try:
-            for address in self._addresses:
-                self._listening.append(self._listen(address))
-        except OSError:
-            self._stop()
-            raise
-
-    def _listen(self, address: Address) -> SocketOptions:
+    def _bind(self, address: Address) -> SocketOptions:
         options = SocketOptions(self._driver, self._settings)
         options.bind(address)
 
         def accept(connection: Connection) -> None:
             accept_stream(self._loop, options, connection, self._protocol_factory, self._tls)
 
-        options.listener = self._driver.listen(address, self._backlog, accept, **options.opening())
+        options.listener = self._driver.bind(address, self._backlog, accept, **options.opening())
         return options
 
-    def _stop(self) -> None:
-        for options in self._listening:
+    def _release(self) -> None:
+        for options in self._bound:
             if options.listener is not None:
                 self._driver.stop_listening(options.listener)
-        self._listening.clear()
+        self._bound.clear()
+
+    def listen(self) -> None:
+        """Begin to accept. Without effect when it does. Raises RuntimeError when it is closed."""
+        if self._closed:
+            raise RuntimeError(f"server {self!r} is closed")
+        self._serving = True
+        for options in self._bound:
+            if options.listener is not None:
+                options.listener.accepting = True
 
     @property
     def sockets(self) -> tuple[TransportSocket, ...]:
-        """What it listens on; empty when it does not. Options set there hold for connections accepted later."""
-        return tuple(TransportSocket(options) for options in self._listening)
+        """What it is bound to; empty when closed. Options set there hold for connections accepted later."""
+        return tuple(TransportSocket(options) for options in self._bound)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """The loop it runs on."""
@@ -79,14 +87,14 @@ class Server(asyncio.AbstractServer):
 
     def is_serving(self) -> bool:
         """Whether it accepts connections."""
-        return bool(self._listening)
+        return self._serving
 
     async def start_serving(self) -> None:
-        """Begin to accept. Raises OSError."""
+        """Begin to accept."""
         self.listen()
 
     async def serve_forever(self) -> None:
-        """Accept until cancelled or closed."""
+        """Accept until cancelled or closed. Raises NetworkDownError when the network's device has gone."""
         if self._forever is not None:
             raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
         self.listen()
@@ -97,12 +105,28 @@ class Server(asyncio.AbstractServer):
             self._forever = None
             self.close()
 
+    def _lose_device(self, _: object) -> None:
+        if self._forever is not None and not self._forever.done():
+            self._forever.set_exception(NetworkDownError())
+        self.close()
+
     def close(self) -> None:
         """Accept nothing more; `serve_forever` ends with CancelledError. Connections that exist stay."""
+        if self._closed:
+            return
         self._closed = True
-        self._stop()
+        self._serving = False
+        self._driver.failed.remove_done_callback(self._lose_device)
+        self._release()
         if self._forever is not None and not self._forever.done():
             self._forever.cancel()
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     async def wait_closed(self) -> None:
-        """Nothing to wait for: as in Python 3.11, connections that exist are not counted."""
+        """Wait until `close` was called. Connections that exist are not waited for."""
+        if not self._closed:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter

@@ -105,6 +105,11 @@ class _Race:
             except OSError as problem:
                 self.errors.append(problem)
                 continue
+            except Exception as problem:
+                # Of a plug-in: the next way would have it, too.
+                self.give_up()
+                self.established.set_exception(problem)
+                return
             attempt = _Attempt(self, options)
             self._attempts.add(attempt)
             self._driver.attach(options.connection, attempt)

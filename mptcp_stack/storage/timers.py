@@ -9,11 +9,12 @@ NEVER = 1 << 126
 class Timer:
     """One deadline with an action; made by ``Timers.timer``."""
 
-    __slots__ = ("_queued", "_timers", "action", "deadline")
+    __slots__ = ("_queued", "_timers", "action", "deadline", "owner")
 
-    def __init__(self, timers: "Timers", action: Callable[[int], object]) -> None:
+    def __init__(self, timers: "Timers", action: Callable[[int], object], owner: object) -> None:
         self._timers = timers
         self.action = action
+        self.owner = owner
         self.deadline = NEVER
         self._queued = NEVER
 
@@ -40,17 +41,21 @@ class Timer:
 
 
 class Timers:
-    """A heap of (time, timer). An entry whose timer has moved on is dropped or put back when it comes up."""
+    """A heap of (time, timer). An entry whose timer has moved on is dropped or put back when it comes up.
 
-    __slots__ = ("_count", "_heap")
+    ``firing``: the timer whose action was called last.
+    """
+
+    __slots__ = ("_count", "_heap", "firing")
 
     def __init__(self) -> None:
+        self.firing: Timer | None = None
         self._heap: list[tuple[int, int, Timer]] = []
         self._count = 0
 
-    def timer(self, action: Callable[[int], object]) -> Timer:
-        """A new timer, not armed, that calls ``action(now)``."""
-        return Timer(self, action)
+    def timer(self, action: Callable[[int], object], owner: object = None) -> Timer:
+        """A new timer, not armed, that calls ``action(now)``. ``owner``: what has to bear it when the action raises."""
+        return Timer(self, action, owner)
 
     def push(self, deadline: int, timer: Timer) -> None:
         """Queue an entry; for ``Timer`` alone."""
@@ -79,6 +84,7 @@ class Timers:
             heappop(heap)
             timer.deadline = NEVER
             timer._queued = NEVER
+            self.firing = timer
             timer.action(now)
             fired += 1
         return fired

@@ -70,16 +70,20 @@ class Endpoint:
         self._offered_window = 0
         self._next_challenge_ns = 0
         self._soft_error: OSError | None = None
-        self.keep_alive = KeepAlive(self, context)
+        self.keep_alive = KeepAlive(self, context, upper)
         self._ecn = Ecn(self._config, self.iss)
 
+    @property
+    def upper(self) -> Upper:
+        """The layer above."""
+        return self._upper
+
     def _new_sender(self, iss: int, now: int) -> Sender:
-        upper = self._upper
         addresses = self.local.ip, self.remote.ip
-        return Sender(self._context, iss, self.control, addresses, now, upper.wake, upper.on_timeout, self.give_up)
+        return Sender(self._context, iss, self.control, addresses, now, self._upper, self.give_up)
 
     def _new_receiver(self, irs: int, now: int) -> Receiver:
-        return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due), now)
+        return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due, self._upper), now)
 
     def _local_mss(self) -> int:
         return self._context.local_mss(self.local.ip)

@@ -30,6 +30,13 @@ def timed_out() -> OSError:
     return TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
 
+def aborted_by(problem: Exception) -> OSError:
+    """An exception in what serves the connection has ended it."""
+    error = ConnectionAbortedError(errno.ECONNABORTED, f"Software caused connection abort: {problem!r}")
+    error.__cause__ = problem
+    return error
+
+
 def broken_pipe() -> OSError:
     """The application writes after it ended its stream."""
     return BrokenPipeError(errno.EPIPE, "Broken pipe")
@@ -43,6 +50,11 @@ def address_in_use() -> OSError:
 def address_not_available() -> OSError:
     """The stack has no such address, or no free port on it."""
     return OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+
+def family_not_supported() -> OSError:
+    """The two ends of a flow would be an IPv4 and an IPv6 address."""
+    return OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
 
 
 def network_unreachable() -> OSError:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.states import State
+from mptcp_stack.tcp.upper import Upper
 
 if TYPE_CHECKING:
     from mptcp_stack.tcp.endpoint import Endpoint
@@ -15,12 +16,12 @@ class KeepAlive:
 
     __slots__ = ("_config", "_endpoint", "_probed_ns", "_timer", "_unanswered", "wanted")
 
-    def __init__(self, endpoint: "Endpoint", context: Context) -> None:
+    def __init__(self, endpoint: "Endpoint", context: Context, upper: Upper) -> None:
         self._config = context.config
         self._endpoint = endpoint
         self._probed_ns = 0
         self._unanswered = 0
-        self._timer = context.timers.timer(self._due)
+        self._timer = context.timers.timer(self._due, upper)
         self.wanted = self._config.keep_alive
 
     def switch(self, wanted: bool, config: TcpConfig) -> None:

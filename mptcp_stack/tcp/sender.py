@@ -11,6 +11,7 @@ from mptcp_stack.tcp.path_mtu import PathMtu
 from mptcp_stack.tcp.recovery import Phase, Recovery
 from mptcp_stack.tcp.rtt import MINIMUM_RTO_NS, RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
+from mptcp_stack.tcp.upper import Upper
 
 _MINIMUM_PROBE_NS = 10_000_000
 _SUSPICIOUS_TIMEOUTS = 3
@@ -49,8 +50,7 @@ class Sender:
         control: CongestionControl,
         addresses: tuple[bytes, bytes],
         now: int,
-        wake: Callable[[], None],
-        on_timeout: Callable[[int], None],
+        upper: Upper,
         give_up: Callable[[int], None],
     ) -> None:
         self._context = context
@@ -70,16 +70,16 @@ class Sender:
         self._window_seq = 0
         self._window_ack = 0
         self.retries = context.config.syn_retries
-        self._wake = wake
-        self._on_timeout = on_timeout
+        self._wake = upper.wake
+        self._on_timeout = upper.on_timeout
         self._give_up = give_up
         self._expiry = Expiry.RETRANSMIT
         self._probed = False
         self._round_end = iss
         self._full_until = iss
-        self._timer = context.timers.timer(self._timer_fired)
-        self._reorder_timer = context.timers.timer(self._reorder_timer_fired)
-        self._pacer = Pacer(control, context.timers.timer(lambda _: self._wake()))
+        self._timer = context.timers.timer(self._timer_fired, upper)
+        self._reorder_timer = context.timers.timer(self._reorder_timer_fired, upper)
+        self._pacer = Pacer(control, context.timers.timer(lambda _: self._wake(), upper))
 
     # --- how large segments may be
 

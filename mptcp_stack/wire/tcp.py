@@ -134,6 +134,8 @@ def encode(segment: Segment, ident: int = 0) -> Packet:
 
 def _encode(segment: Segment, ident: int) -> Packet:
     src, dst = segment.src, segment.dst
+    if len(src) != len(dst):
+        raise ValueError("addresses of two families")
     options = encode_options(segment.options)
     header_length = HEADER_LENGTH + len(options)
     length = header_length + segment.length

@@ -26,7 +26,7 @@ class PathManager:
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
-        self._timer = connection.host.context.timers.timer(self.on_timer)
+        self._timer = connection.host.context.timers.timer(self.on_timer, connection)
 
     @classmethod
     def configured(cls, parameter: str) -> "PathManagerMaker":

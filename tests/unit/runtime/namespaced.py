@@ -381,5 +381,128 @@ def talk(first: int) -> None:
     assert b"MpJoinSynAck(" in trace
 
 
+def check_tun_down_and_up() -> None:
+    """The kernel drops the routes to a device that somebody sets down; a connection goes on when it is up again."""
+    peer = make_peer()
+    inside = ["nsenter", "-t", str(peer.pid), "-n", sys.executable, __file__, "echo_server"]
+    echo_server = subprocess.Popen(inside, stdout=subprocess.PIPE)
+    assert echo_server.stdout is not None
+    echo_server.stdout.readline()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, EventLoop)
+        reader, writer = await asyncio.open_connection(PEER, 4000)
+        routes = snapshot()
+        for state in ("down", "down up"):
+            for each in state.split():
+                shell(f"ip link set mptcp0 {each}")
+            writer.write(bytes(100_000))
+            if state == "down":
+                while not loop.counters["IpOutDiscards"]:
+                    await asyncio.sleep(0.01)
+                assert time.process_time() < 10
+                shell("ip link set mptcp0 up")
+            while snapshot() != routes:
+                await asyncio.sleep(0.02)
+        writer.write_eof()
+        assert await reader.read() == bytes(200_000)
+        writer.close()
+
+    run(asyncio.wait_for(main(), 30), NetworkConfig(addresses=[f"{ADDRESS}/24@e1", f"{ADDRESS_6}/64@e1"]))
+    echo_server.kill()
+    peer.kill()
+
+
+def check_tun_deleted() -> None:
+    """The command line ends with one line, a program gets errors and has nothing to do."""
+    shell("ip link set lo up")
+    command = [sys.executable, "-m", "mptcp_stack", "serve", "80", "-a", f"{ADDRESS}/24"]
+    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while ADDRESS not in shell("ip route"):
+        time.sleep(0.02)
+    shell("ip link del mptcp0")
+    _, said = server.communicate(timeout=20)
+    assert (server.returncode, said.count("\n")) == (1, 1), said
+    assert "has gone" in said
+
+    async def main() -> None:
+        reader, _ = await asyncio.open_connection(ADDRESS, 80)
+        reading = asyncio.ensure_future(reader.read())
+        shell("ip link del mptcp0")
+        with pytest.raises(OSError, match="down"):
+            await reading
+        before = time.process_time()
+        await asyncio.sleep(1)
+        assert time.process_time() - before < 0.1
+        with pytest.raises(OSError, match="down"):
+            await asyncio.open_connection(ADDRESS, 80)
+
+    async def both() -> None:
+        await asyncio.start_server(lambda reader, writer: None, None, 80)
+        await main()
+
+    run(both(), NetworkConfig(addresses=[f"{ADDRESS}/24"]))
+    assert "mptcp0" not in shell("ip link; ip rule; ip route show table all")
+
+
+def check_changes() -> None:
+    """However often interfaces change: no more descriptors, and no harm of more notes than the socket holds."""
+    peer = make_peer()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, EventLoop)
+        presence = loop.network.presence
+        assert presence is not None
+        asked = 0
+        refresh = presence.refresh
+
+        def count() -> object:
+            nonlocal asked
+            asked += 1
+            return refresh()
+
+        presence.refresh = count  # type: ignore[assignment,method-assign]
+
+        async def change(command: str) -> None:
+            before = asked
+            shell(command)
+            while asked == before:
+                await asyncio.sleep(0.01)
+
+        await change("ip link set e1 down")
+        descriptors = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            await change("ip link set e1 up")
+            await change("ip link set e1 down")
+        assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+        presence._notes.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        lines = "\n".join(f"link set e1 mtu {mtu}" for mtu in range(1400, 1500))
+        subprocess.run(["ip", "-batch", "-"], input=f"{lines}\nlink set e1 mtu 1500 up", text=True, check=True)
+        while presence.absent:
+            await asyncio.sleep(0.01)
+
+    run(asyncio.wait_for(main(), 30), NetworkConfig(addresses=[f"{ADDRESS}/24@e1"]))
+    peer.kill()
+
+
+def check_policy() -> None:
+    """The policy of a process may make loops of ours."""
+    shell("ip link set lo up")
+
+    class Policy(asyncio.DefaultEventLoopPolicy):
+        def new_event_loop(self) -> asyncio.AbstractEventLoop:
+            return EventLoop(NetworkConfig(addresses=[f"{ADDRESS}/24"]))
+
+    async def main() -> str:
+        return type(asyncio.get_running_loop()).__name__
+
+    asyncio.set_event_loop_policy(Policy())
+    assert asyncio.run(main()) == "EventLoop"
+    with asyncio.Runner() as runner:
+        assert runner.run(main()) == "EventLoop"
+
+
 if __name__ == "__main__":
     globals()[f"check_{sys.argv[1]}"]()

@@ -14,7 +14,20 @@ NAMESPACE = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "
 @pytest.mark.root
 @pytest.mark.parametrize(
     "check",
-    ["tun", "undone", "old_kernel", "mobility", "mistakes", "without_capability", "with_kernel", "command_line"],
+    [
+        "tun",
+        "undone",
+        "old_kernel",
+        "mobility",
+        "mistakes",
+        "without_capability",
+        "with_kernel",
+        "command_line",
+        "tun_down_and_up",
+        "tun_deleted",
+        "changes",
+        "policy",
+    ],
 )
 def test_in_a_namespace(check):
     result = subprocess.run(

@@ -1,0 +1,213 @@
+"""A device that fails for a while, and one that is gone: neither ends, spins or silences the loop."""
+
+import asyncio
+import errno
+import os
+from collections import deque
+
+import pytest
+
+from mptcp_stack.phy import memory_pair
+from mptcp_stack.runtime import EventLoop, Network, watch
+from mptcp_stack.runtime.errors import NetworkDownError
+
+from .conftest import CLIENT, SERVER, stack_config
+from .test_selector import echo, exchange, turns_while_idle
+
+
+class Failing:
+    """A device that raises what is in `receive_errors` and `send_errors` first."""
+
+    def __init__(self, device):
+        self._device = device
+        self.capabilities = device.capabilities
+        self.fileno, self.close = device.fileno, device.close
+        self.receive_errors, self.send_errors = deque(), deque()
+
+    def receive(self, limit):
+        if self.receive_errors:
+            raise self.receive_errors.popleft()
+        return self._device.receive(limit)
+
+    def send(self, packets):
+        if self.send_errors:
+            raise self.send_errors.popleft()
+        return self._device.send(packets)
+
+
+class For(deque):
+    """Always the same error."""
+
+    def popleft(self):
+        return self[0]
+
+
+@pytest.fixture
+def failing(make_pair, monkeypatch):
+    """A pair whose client has a device that can fail."""
+    monkeypatch.setattr(watch, "_PAUSES_S", (0.001, 0.001, 0.001, 0.001))
+    pair = make_pair()
+    pair.device = pair.loop.driver._device = Failing(pair.loop.network.device)
+    return pair
+
+
+def system_error(number):
+    return OSError(number, os.strerror(number))
+
+
+PASSING = [system_error(number) for number in (errno.ENETDOWN, errno.EIO, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL)]
+PASSING += [ValueError("a mistake in the device"), MemoryError(), RecursionError()]
+GONE = [system_error(number) for number in (errno.EBADFD, errno.EBADF, errno.ENODEV, errno.ENXIO)]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=repr)
+def test_trouble_with_receiving_that_passes(failing, error, caplog):
+    failing.serve_streams(echo)
+    failing.device.receive_errors.extend([error] * 4)
+    assert failing.run(exchange(SERVER, 80)) == b"hello"
+    (line,) = caplog.records
+    assert (line.levelname, line.getMessage()) == ("WARNING", f"the network's device receives nothing: {error}")
+    assert failing.loop.counters["IpOutDiscards"] == 0
+
+
+@pytest.mark.parametrize("error", PASSING[:1] + PASSING[-3:], ids=repr)
+def test_trouble_with_sending_costs_packets(failing, error, caplog):
+    """Said once, and once more when it has worked meanwhile."""
+    accepted = asyncio.Queue()
+    failing.serve_streams(lambda *streams: accepted.put_nowait(streams))
+
+    async def main():
+        _, writer = await asyncio.open_connection(SERVER, 80)
+        reader, _ = await accepted.get()
+        for _ in range(2):
+            failing.device.send_errors.append(error)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+
+    failing.run(main())
+    assert [line.getMessage() for line in caplog.records] == [f"the network's device sends nothing: {error}"] * 2
+    assert failing.loop.counters["IpOutDiscards"] == 2
+    assert not failing.loop.driver.failed.done()
+
+
+class Told(asyncio.Protocol):
+    def __init__(self):
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, error):
+        self.lost.set_result(error)
+
+
+async def everything_fails(pair, break_it):
+    """Every kind of call and handler that waits hears of it, and each that comes later."""
+    loop = pair.loop
+    accepted = []
+    pair.serve_streams(lambda *streams: accepted.append(streams))
+    reader, idle = await asyncio.open_connection(SERVER, 80)
+    _, writer = await asyncio.open_connection(SERVER, 80)
+    _, protocol = await loop.create_connection(Told, SERVER, 80)
+    writer.write(bytes(20_000_000))
+    server = await asyncio.start_server(echo, None, 81)
+    waiting = [
+        asyncio.ensure_future(one)
+        for one in (
+            reader.read(),
+            writer.drain(),
+            server.serve_forever(),
+            loop.create_connection(asyncio.Protocol, "10.0.0.77", 80),
+        )
+    ]
+    await asyncio.sleep(0.02)
+    break_it()
+    for problem in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(problem, OSError), problem
+    assert isinstance(await protocol.lost, NetworkDownError)
+    assert protocol.lost.result().errno == errno.ENETDOWN
+    assert loop.driver.failed.done()
+    assert not server.is_serving()
+    for late in (
+        loop.create_connection(asyncio.Protocol, SERVER, 80),
+        loop.create_server(asyncio.Protocol, CLIENT, 82),
+        reader.read(),
+        writer.drain(),
+    ):
+        with pytest.raises(OSError, match=r"down|lost"):
+            await late
+    assert loop.network.stack.connections == ()
+    pair.remote_driver.close()
+    assert idle.is_closing()
+    assert await turns_while_idle(loop) < 5
+
+
+@pytest.mark.parametrize("error", GONE, ids=repr)
+@pytest.mark.parametrize("direction", ["receive_errors", "send_errors"])
+def test_a_device_that_is_gone_ends_everything_once(failing, error, direction, caplog):
+    failing.run(everything_fails(failing, lambda: setattr(failing.device, direction, For([error]))))
+    (line,) = caplog.records
+    assert line.levelname == "ERROR"
+    assert line.name == "mptcp_stack"
+    assert str(error) in line.getMessage()
+
+
+@pytest.mark.parametrize("error", PASSING[:2] + PASSING[-1:], ids=repr)
+def test_a_device_that_never_receives_again_is_gone(failing, error, caplog):
+    failing.run(everything_fails(failing, lambda: setattr(failing.device, "receive_errors", For([error]))))
+    assert [line.levelname for line in caplog.records] == ["WARNING", "ERROR"]
+
+
+def test_a_descriptor_that_is_closed_behind_our_back(pair, caplog):
+    """Nothing is readable any more; what is sent finds out."""
+    device = pair.loop.driver._device = Failing(pair.loop.network.device)
+
+    def close():
+        # The number stays taken: it must not become somebody else's.
+        other = os.eventfd(0, os.EFD_NONBLOCK)
+        os.dup2(other, device.fileno())
+        os.close(other)
+        device.receive = lambda limit: []
+        device.send_errors = For(GONE[1:2])
+
+    pair.run(everything_fails(pair, close))
+    assert len(caplog.records) == 1
+
+
+def test_the_host_is_not_watched_any_more_when_that_cannot_be(make_pair, caplog, monkeypatch):
+    monkeypatch.setattr(watch, "_PAUSES_S", (0.001, 0.001))
+
+    class Presence:
+        """One whose netlink socket fails, a few times or for ever."""
+
+        def __init__(self):
+            self.descriptor = os.eventfd(1)
+            self.errors = deque([system_error(errno.ENOBUFS), KeyError("pyroute2")])
+            self.looked = 0
+
+        def fileno(self):
+            return self.descriptor
+
+        def refresh(self):
+            if self.errors:
+                raise self.errors.popleft()
+            os.eventfd_read(self.descriptor)
+            self.looked += 1
+            return type("Change", (), {"gone": [], "come": []})
+
+    near, _ = memory_pair()
+    network = Network(stack_config(CLIENT), near)
+    network.presence = presence = Presence()
+    loop = EventLoop(network)
+
+    async def until(condition):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+    loop.run_until_complete(asyncio.wait_for(until(lambda: presence.looked), 5))
+    assert not caplog.records
+    presence.errors = For([system_error(errno.ENOBUFS)])
+    os.eventfd_write(presence.descriptor, 1)
+    loop.run_until_complete(asyncio.wait_for(until(lambda: caplog.records), 5))
+    assert loop.run_until_complete(turns_while_idle(loop)) < 5
+    assert "not watched any more" in caplog.records[0].getMessage()
+    assert not loop.driver.failed.done()
+    loop.close()
+    os.close(presence.descriptor)
