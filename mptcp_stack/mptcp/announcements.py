@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.host import LocalAddress
 
 
+PORTS = range(1, 1 << 16)
+
+
 class Announcements:
     """ADD_ADDR and REMOVE_ADDR of one connection.
 
@@ -37,7 +40,12 @@ class Announcements:
 
         The peer may join there; it is said again until the peer echoes it. Link-local addresses are nobody else's
         concern. The address that the connection began with is announced (with ID 0) when it has been gone.
+
+        Raises ValueError for a port that is none, and for another one while the address is announced: an ID stands for
+        one address and port until it is taken back.
         """
+        if port is not None and port not in PORTS:
+            raise ValueError(f"a port must be {PORTS.start}-{PORTS.stop - 1}, not {port}")
         connection = self._connection
         if is_link_local(address.ip):
             return
@@ -46,7 +54,10 @@ class Announcements:
             return
         address_id = 0 if port is None and address.ip == connection.local.ip else address.address_id
         option = AddAddr(address_id, address.ip, port)
-        self.sent[address_id] = Address(address.ip, port or connection.local.port)
+        announced = Address(address.ip, port or connection.local.port)
+        known = self.sent.setdefault(address_id, announced)
+        if known != announced:
+            raise ValueError(f"the address is announced with port {known.port}; take it back first")
         if connection.version == 0:
             self._send(option)  # unsigned, and nobody is going to echo it
             return

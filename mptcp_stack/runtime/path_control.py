@@ -15,6 +15,7 @@ begins with `error: ` says what is wrong.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -42,8 +43,14 @@ if TYPE_CHECKING:
 
     from .driver import Driver
 
+logger = logging.getLogger("mptcp_stack")
+
 _ERROR = "error: "
 _ANSWER_SECONDS = 10.0
+_LINE_BYTES = 4096
+"""Far more than the longest command."""
+_WATCHER_BYTES = 1 << 20
+"""What waits for a client that monitors and does not read; beyond, it is let go."""
 
 
 class CommandError(ValueError):
@@ -65,7 +72,7 @@ class PathControl:
         driver.on_path_event = self._tell
 
     def execute(self, line: str) -> list[str]:
-        """The answer to a command, `monitor` excepted. Raises CommandError, OSError."""
+        """The answer to a command, `monitor` excepted. Raises CommandError, OSError, and ValueError for what cannot be."""
         name, *words = line.split() or [""]
         token = None
         if len(words) > 1 and words[-2] == "token":
@@ -100,33 +107,49 @@ class PathControl:
 
     async def serve(self, path: Path) -> asyncio.Server:
         """Answer clients at a Unix socket, which only its owner can use. Raises OSError."""
-        server = await asyncio.start_unix_server(self._answer, path)
+        server = await asyncio.start_unix_server(self._answer, path, limit=_LINE_BYTES)
         path.chmod(0o600)
         return server
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            line = (await reader.readline()).decode(errors="replace").strip()
-            if line == "monitor":
-                self._watchers.add(writer)
+            answer = await self._carry_out(reader, writer)
+            if answer is None:
                 return
-            try:
-                answer = self.execute(line)
-            except (CommandError, OSError) as error:
-                answer = [_ERROR + (getattr(error, "strerror", None) or str(error))]
             writer.write("".join(f"{text}\n" for text in answer).encode())
             writer.close()
             await writer.wait_closed()
+
+    async def _carry_out(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> list[str] | None:
+        """The answer to one client, or None when it monitors from now on."""
+        try:
+            line = (await reader.readline()).decode(errors="replace").strip()
+        except ValueError:
+            return [f"{_ERROR}a command is one line of at most {_LINE_BYTES} bytes"]
+        if line == "monitor":
+            self._watchers.add(writer)
+            return None
+        try:
+            return self.execute(line)
+        except (ValueError, OSError) as error:
+            return [_ERROR + (getattr(error, "strerror", None) or str(error))]
+        except Exception as error:
+            logger.exception("path command %r", line)
+            return [f"{_ERROR}{error!r}; more is in the log of the stack"]
 
     def _tell(self, event: PathEvent) -> None:
         line = f"{EVENTS[type(event)](event)} token 0x{event.connection.id:08x}\n".encode()
         self._watchers = {writer for writer in self._watchers if not writer.is_closing()}
         for writer in self._watchers:
             writer.write(line)
+            if writer.transport.get_write_buffer_size() > _WATCHER_BYTES:
+                writer.transport.abort()
 
 
 def ask(path: Path, line: str) -> list[str]:
     """Send a command to a `PathControl`; its answer. Raises CommandError, OSError."""
+    if "\n" in line or len(line) >= _LINE_BYTES:
+        raise CommandError(f"a command is one line of less than {_LINE_BYTES} characters")
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(_ANSWER_SECONDS)
         client.connect(str(path))

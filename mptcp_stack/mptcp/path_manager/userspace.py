@@ -12,9 +12,10 @@ from mptcp_stack.events import (
     SubflowClosed,
     SubflowOpened,
 )
+from mptcp_stack.mptcp.host import is_link_local
 from mptcp_stack.mptcp.path_manager.base import PathManager
 from mptcp_stack.tcp import Address
-from mptcp_stack.tcp.errors import address_not_available
+from mptcp_stack.tcp.errors import address_not_available, family_not_supported
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.host import LocalAddress
@@ -32,20 +33,34 @@ class Userspace(PathManager):
     # --- orders
 
     def announce(self, ip: bytes, now: int, port: int | None = None) -> None:
-        """Announce one of our addresses. Raises OSError (EADDRNOTAVAIL) when it is none of them."""
-        self.connection.announcements.announce(self._ours(ip), now, port)
+        """Announce one of our addresses. Raises OSError (EADDRNOTAVAIL) when it is none of them, ValueError.
+
+        The latter says why it cannot be announced, or not with this port.
+        """
+        connection = self.connection
+        if is_link_local(ip):
+            raise ValueError("a link-local address is of no use beyond its link")
+        if port is not None and len(ip) == 16 and connection.host.config.timestamps:
+            raise ValueError("an IPv6 address with a port has no room beside timestamps")
+        connection.announcements.announce(self._ours(ip), now, port)
 
     def withdraw(self, ip: bytes, now: int) -> None:
-        """Take an address back, and close its subflows."""
-        self.connection.withdraw(ip, now)
+        """Take an address back, and close its subflows. Raises OSError (EADDRNOTAVAIL) when there is neither."""
+        connection = self.connection
+        used = {subflow.local.ip for subflow in connection.subflows}
+        if ip not in used | {address.ip for address in connection.announcements.sent.values()}:
+            raise address_not_available()
+        connection.withdraw(ip, now)
 
     def open_subflow(
         self, ip: bytes, remote_id: int, remote: Address, now: int, backup: bool = False
     ) -> "Subflow | None":
         """Join an address of the peer; None beyond the limit of subflows, or without a free port.
 
-        Raises OSError (EADDRNOTAVAIL) when ``ip`` is none of our addresses.
+        Raises OSError: EADDRNOTAVAIL when ``ip`` is none of our addresses, EAFNOSUPPORT when one is IPv4 and one IPv6.
         """
+        if len(ip) != len(remote.ip):
+            raise family_not_supported()
         return self.connection.open_subflow(self._ours(ip), remote_id, remote, now, backup)
 
     def close_subflow(self, subflow: "Subflow", now: int) -> None:

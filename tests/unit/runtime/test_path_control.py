@@ -1,6 +1,7 @@
 """Path commands over a Unix socket, to two stacks with two paths between them."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from mptcp_stack.events import LocalAddressAdded
 from mptcp_stack.phy import memory_pair
 from mptcp_stack.runtime import Network, SocketNetwork
 from mptcp_stack.runtime.path_control import CommandError, PathControl, ask, watch
@@ -88,6 +90,21 @@ def test_a_path_is_announced_used_and_given_up(sockets):
         ("prio x backup", "the subflow must be a number, not 'x'"),
         ("prio 0 some", "'some': must be backup or regular"),
         ("destroy 0 token 1", "which connection? token must be one of: 0x"),
+        ("destroy 0 token x", "token must be a number, not 'x'"),
+        ("destroy -1", "no subflow -1; there are 0"),
+        (f"announce {NEAR[1]} 70000", "a port must be 1-65535, not 70000"),
+        (f"announce {NEAR[1]} -1", "a port must be 1-65535, not -1"),
+        (f"announce {NEAR[1]} 0", "a port must be 1-65535, not 0"),
+        (f"announce {NEAR[1]} http", "the port must be a number, not 'http'"),
+        ("announce fe80::1", "a link-local address is of no use beyond its link"),
+        ("announce ::1 80", "an IPv6 address with a port has no room beside timestamps"),
+        ("remove 10.9.9.9", "Cannot assign requested address"),
+        (f"remove {NEAR[1]}", "Cannot assign requested address"),
+        ("create fd00::1 0", "Address family not supported by protocol"),
+        (f"create {NEAR[1]} 300", "the peer has no address 300; there are 0"),
+        ("list everything", "no command 'list'; there are list,"),
+        ("destroy 0\nlist", "a command is one line"),
+        ("x" * 200_000, "a command is one line"),
     ],
 )
 def test_mistakes(sockets, command, reason):
@@ -106,3 +123,78 @@ def test_from_the_command_line(sockets, tmp_path):
     assert (code, output.splitlines()) == (0, ask(sockets[0], "list"))
     assert call(sockets[0], "destroy", "9") == (2, "", "mptcp_stack: no subflow 9; there are 0\n")
     assert call(tmp_path / "none", "list")[::2] == (1, f"mptcp_stack: {tmp_path / 'none'}: No such file or directory\n")
+
+
+def raw(path, data):
+    """What the socket answers to bytes."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(path))
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        return client.makefile("rb").read()
+
+
+@pytest.mark.parametrize("data", [b"a" * 200_000, b"a" * 200_000 + b"\n", b"\xff" * 5000 + b"\n"])
+def test_a_line_without_end(sockets, data):
+    assert raw(sockets[0], data) == b"error: a command is one line of at most 4096 bytes\n"
+    assert raw(sockets[0], b"\xff\n").startswith(b"error: no command")
+    assert raw(sockets[0], b"").startswith(b"error: no command")
+    assert until(sockets[0], "connection")
+
+
+def test_an_address_has_one_port_until_it_is_taken_back(sockets):
+    client, server = sockets
+    ask(server, f"announce {FAR[1]} 81")
+    ask(server, f"announce {FAR[1]} 81")
+    until(client, "remote id 2", f"{FAR[1]}:81")
+    for other in ("", " 82"):
+        with pytest.raises(CommandError, match="announced with port 81; take it back first"):
+            ask(server, f"announce {FAR[1]}{other}")
+    until(server, "local id 2", f"{FAR[1]}:81")
+    ask(server, f"remove {FAR[1]}")
+    ask(server, f"announce {FAR[1]} 82")
+    until(client, "remote id 2", f"{FAR[1]}:82")
+
+
+def test_an_exception_is_an_answer(networks_with_control, monkeypatch, caplog):
+    """Never an empty answer, which would mean success."""
+    network, path = networks_with_control
+    monkeypatch.setattr(PathControl, "_connections", lambda *_: 1 / 0)
+    with pytest.raises(CommandError, match="ZeroDivisionError"):
+        ask(path, "list")
+    assert "path command 'list'" in caplog.text
+
+
+def test_who_monitors_and_does_not_read_is_let_go(networks_with_control):
+    network, path = networks_with_control
+    control = network.control
+    with socket.socket(socket.AF_UNIX) as watcher:
+        watcher.connect(str(path))
+        watcher.sendall(b"monitor\n")
+        while not control._watchers:
+            time.sleep(0.01)
+        event = LocalAddressAdded(FakeConnection, LocalAddress(bytes(4)))
+        told = 0
+        while control._watchers:
+            asyncio.run_coroutine_threadsafe(asyncio.to_thread(lambda: None), network.loop).result()
+            done = threading.Event()
+            network.loop.call_soon_threadsafe(lambda: ([control._tell(event) for _ in range(1000)], done.set()))
+            done.wait()
+            told += 1000
+            assert told < 200_000
+
+
+class FakeConnection:
+    id = 1
+
+
+@pytest.fixture
+def networks_with_control(tmp_path):
+    near, _ = memory_pair()
+    path = tmp_path / "paths"
+    config = StackConfig(addresses=(LocalAddress(ip_address(NEAR[0]).packed, 24),))
+    with SocketNetwork(Network(config, near, linger_s=0.2)) as network:
+        network.control = PathControl(network.loop.driver)
+        asyncio.run_coroutine_threadsafe(network.control.serve(path), network.loop).result()
+        yield network, path
