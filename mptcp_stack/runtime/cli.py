@@ -65,9 +65,15 @@ def main() -> None:
     except ConfigError as error:
         _fail(error, 2)
     except PermissionError as error:
-        _fail(error.strerror, 2)
+        _fail(_reason(error), 2)
     except OSError as error:
-        _fail(error.strerror or error, 1)
+        # What has a file's name is about what the user gave.
+        _fail(_reason(error), 1 if error.filename is None else 2)
+
+
+def _reason(error: OSError) -> str:
+    about = "" if error.filename is None else f"{error.filename}: "
+    return f"{about}{error.strerror or error}"
 
 
 def _fail(reason: object, code: int) -> None:
@@ -247,7 +253,10 @@ def _run(session: Coroutine[Any, Any, None], config: NetworkConfig, path_command
         if path_commands is None:
             await _while_up(driver, session)
             return
-        server = await PathControl(driver).serve(path_commands)
+        try:
+            server = await PathControl(driver).serve(path_commands)
+        except OSError as error:
+            raise ConfigError(f"--path-commands {path_commands}: {error.strerror}") from None
         try:
             await _while_up(driver, session)
         finally:

@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from itertools import zip_longest
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from mptcp_stack.stack import Address
 
@@ -98,6 +98,24 @@ class EventLoop(asyncio.SelectorEventLoop):
             interleave = 0 if happy_eyeballs_delay is None else 1
         ways = await self._ways(_interleaved(remotes, interleave), local_addr, flags)
         return await open_stream(self.driver, protocol_factory, ways, tls, happy_eyeballs_delay, all_errors)
+
+    async def sendfile(
+        self,
+        transport: asyncio.WriteTransport,
+        file: IO[bytes],
+        offset: int = 0,
+        count: int | None = None,
+        *,
+        fallback: bool = True,
+    ) -> int:
+        """See asyncio. It begins at `offset`, also where the file was read before.
+
+        asyncio's own way for transports that are not the kernel's (TLS over the kernel's among them) seeks only to an
+        `offset` that is not 0.
+        """
+        if not transport.is_closing() and hasattr(file, "seek"):
+            file.seek(offset)
+        return await super().sendfile(transport, file, offset, count, fallback=fallback)
 
     async def _ways(self, remotes: list[Address], local_addr: tuple[str, int] | None, flags: int) -> list[Way]:
         """Each remote with the first local address of its family. Raises OSError when there is none for any."""

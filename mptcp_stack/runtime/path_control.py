@@ -72,7 +72,7 @@ class PathControl:
         driver.on_path_event = self._tell
 
     def execute(self, line: str) -> list[str]:
-        """The answer to a command, `monitor` excepted. Raises CommandError, OSError, and ValueError for what cannot be."""
+        """The answer to a command, `monitor` excepted. Raises ValueError (CommandError) and OSError."""
         name, *words = line.split() or [""]
         token = None
         if len(words) > 1 and words[-2] == "token":

@@ -67,11 +67,11 @@ class StreamTransport(transports._FlowControlMixin):
         return f"<{type(self).__name__} {state} {self._names['sockname']} -> {self._names['peername']}>"
 
     def begin(self) -> None:
-        """Call `connection_made`; when that fails the connection is being reset. Follow with `start_reading`."""
+        """Call `connection_made`; follow with `start_reading`. An exception is reported and no more, as in asyncio."""
         try:
             self._protocol.connection_made(self)
         except Exception as error:
-            self._fatal_error(error, "connection_made")
+            self._report(error, "connection_made")
 
     def start_reading(self) -> None:
         """Deliver what has arrived, and everything from now on."""
@@ -101,7 +101,10 @@ class StreamTransport(transports._FlowControlMixin):
         return self._closing
 
     def close(self) -> None:
-        """Stop reading, send what was written, then close; `connection_lost(None)` follows."""
+        """Stop reading, send what was written, then close; `connection_lost(None)` follows.
+
+        While data wait for room more can be written, as with asyncio's own transports: TLS says its farewell so.
+        """
         if self._closing:
             return
         self._closing = True
@@ -192,7 +195,7 @@ class StreamTransport(transports._FlowControlMixin):
             raise RuntimeError("Cannot call write() after write_eof()")
         if not data:
             return
-        if self._closing or self._lost:
+        if self._lost:
             self._count_write_after_end()
             return
         view = unchanging(data)
@@ -276,31 +279,29 @@ class StreamTransport(transports._FlowControlMixin):
     # --- the end
 
     def abort(self) -> None:
-        """Reset the connection, losing what was not sent; `connection_lost(None)` follows."""
+        """Close at once: what the connection has not taken is lost; `connection_lost(None)` follows.
+
+        What it has taken is delivered and then ends in order, as with asyncio over the kernel; with SO_LINGER at 0 s,
+        or when data is unread, the connection is reset instead.
+        """
         self._force_close(None)
 
-    def _finish(self) -> None:
-        """Everything written is with the stack, which delivers it."""
+    def _force_close(self, error: BaseException | None) -> None:
+        """The name by which asyncio's TLS protocol aborts the transport below it."""
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        self._finish(error)
+
+    def _finish(self, error: BaseException | None = None) -> None:
+        """Everything that is still to be delivered is with the stack, which does so."""
+        if self._lost:
+            return
+        self._closing = True
+        self._lost = True
         if self._options.linger_s == 0:
             self._connection.abort()
         else:
             self._connection.close()
-        self._lose(None)
-
-    def _force_close(self, error: BaseException | None) -> None:
-        """The name by which asyncio's TLS protocol aborts the transport below it."""
-        if self._lost:
-            return
-        self._closing = True
-        self._waiting.clear()
-        self._waiting_bytes = 0
-        self._connection.abort()
-        self._lose(error)
-
-    def _lose(self, error: BaseException | None) -> None:
-        if self._lost:
-            return
-        self._lost = True
         self._driver.detach(self._connection)
         self._driver.wake()
         self._asyncio_loop.call_soon(self._connection_lost, error)
@@ -312,15 +313,18 @@ class StreamTransport(transports._FlowControlMixin):
 
     def _fatal_error(self, error: Exception, method: str) -> None:
         if not isinstance(error, OSError):
-            self._asyncio_loop.call_exception_handler(
-                {
-                    "message": f"Fatal error: protocol.{method}() call failed.",
-                    "exception": error,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
+            self._report(error, method, "Fatal error: ")
         self._force_close(error)
+
+    def _report(self, error: Exception, method: str, how: str = "") -> None:
+        self._asyncio_loop.call_exception_handler(
+            {
+                "message": f"{how}protocol.{method}() call failed.",
+                "exception": error,
+                "transport": self,
+                "protocol": self._protocol,
+            }
+        )
 
 
 def unchanging(data: Writable) -> memoryview:

@@ -133,10 +133,9 @@ class End:
 
     async def abort(self) -> None:
         """Reset."""
-        kernel_socket = self._writer.get_extra_info("socket")
-        if isinstance(self._player.side, KernelSide):
-            # Without it asyncio's abort is an orderly close.
-            kernel_socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # Without it asyncio's abort is an orderly close.
+        linger = struct.pack("ii", 1, 0)
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._writer.transport.abort()
 
     async def until(self, name: str, count: str) -> None:

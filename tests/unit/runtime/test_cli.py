@@ -25,6 +25,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess[str]:
             ["proxy", "80", "-a", "10.0.1.1/24", "--to", "10.0.2.1:80", "--allow", "10.0.0.0/8"],
             "convert and transparent",
         ),
+        (["script", "/nonexistent.pkt"], "/nonexistent.pkt: No such file or directory"),
     ],
 )
 def test_mistakes_are_one_line(arguments, message):

@@ -156,28 +156,6 @@ def test_a_protocol_that_cannot_be_made_resets_the_connection(pair):
     pair.problems.clear()
 
 
-def test_a_client_whose_connection_made_fails_gets_a_closing_transport(pair):
-    class Broken(asyncio.Protocol):
-        def connection_made(self, transport):
-            raise KeyError("made")
-
-        def connection_lost(self, error):
-            self.error = error
-
-    pair.serve(asyncio.Protocol)
-
-    async def main():
-        transport, protocol = await pair.loop.create_connection(Broken, SERVER, 80)
-        assert transport.is_closing()
-        await asyncio.sleep(0)
-        assert isinstance(protocol.error, KeyError)
-
-    pair.run(main())
-    (problem,) = pair.problems
-    assert "connection_made()" in problem["message"]
-    pair.problems.clear()
-
-
 def test_closing_the_driver_resets_what_is_open(pair):
     async def main():
         accepted = asyncio.Queue()

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mptcp_stack.runtime.proxy import Proxy, convert
 from mptcp_stack.runtime.proxy.convert import ConvertError, Reason, Target
 from mptcp_stack.runtime.proxy.destinations import Destinations
+from mptcp_stack.runtime.proxy.relay import reset
 
 from .conftest import CLIENT, SERVER
 
@@ -372,7 +373,7 @@ def test_a_client_that_vanishes_takes_the_server_side_along(pair):
         writer.write(b"x")
         while not proxy.counters["bytes_up"]:
             await asyncio.sleep(0)
-        writer.transport.abort()
+        reset(writer)
         assert isinstance(await lost, ConnectionResetError)
         assert proxy.counters["broken"] == 1
         server.close()

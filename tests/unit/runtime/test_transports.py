@@ -1,6 +1,9 @@
 """The contract of asyncio.Transport, at the level of protocols."""
 
 import asyncio
+import random
+import struct
+from socket import SO_LINGER, SOL_SOCKET
 
 import pytest
 
@@ -135,18 +138,66 @@ def test_eof_is_written_behind_what_waits(make_pair):
     pair.run(main())
 
 
-def test_abort_resets_the_peer(pair):
+@pytest.mark.parametrize("linger", [False, True])
+def test_abort(make_pair, linger):
+    """As over the kernel: what the connection has taken is delivered, what waited for room is lost."""
+    pair = make_pair(send_buffer_bytes=1000)
+
     async def main():
         client, server = await connect(pair)
-        client.transport.write(b"lost")
+        if linger:
+            client.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        client.transport.write(bytes(5000))
         client.transport.abort()
         client.transport.abort()
         client.transport.close()
+        client.transport.write(b"never")
+        assert client.transport.is_closing()
         assert await client.lost is None
-        assert isinstance(await server.lost, ConnectionResetError)
+        problem = await server.lost
         await asyncio.sleep(0.05)
         assert client.calls == ["made", "lost"]
-        assert server.calls[-1] == "lost"
+        if linger:
+            assert isinstance(problem, ConnectionResetError)
+        else:
+            assert (problem, len(server.data), server.calls) == (None, 1000, ["made", "data", "eof", "lost"])
+
+    pair.run(main())
+
+
+def test_aborting_with_unread_data_resets_the_peer(pair):
+    async def main():
+        client, server = await connect(pair)
+        server.transport.pause_reading()
+        client.transport.write(b"nobody reads this")
+        await asyncio.sleep(0.05)
+        server.transport.abort()
+        assert isinstance(await client.lost, ConnectionResetError)
+
+    pair.run(main())
+
+
+def test_what_is_written_after_close_while_data_wait_is_sent(make_pair):
+    """asyncio's TLS does it in `resume_writing`: its farewell."""
+    pair = make_pair(send_buffer_bytes=10_000)
+
+    class Farewell(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            self.transport.write(b"farewell")
+
+    async def main():
+        client, server = await connect(pair, Farewell)
+        transport = client.transport
+        transport.write(bytes(200_000))
+        transport.close()
+        transport.write(b"tail")
+        assert transport.get_write_buffer_size() == 190_004
+        assert await client.lost is None
+        transport.write(b"too late")
+        assert await server.lost is None
+        assert server.data == bytes(200_000) + b"tail" + b"farewell"
+        assert client.calls == ["made", "pause", "resume", "lost"]
 
     pair.run(main())
 
@@ -283,17 +334,34 @@ def test_bytes_are_not_copied(make_pair):
     pair.run(main())
 
 
-def test_sendfile(pair, tmp_path):
-    file = tmp_path / "file"
-    file.write_bytes(bytes(range(256)) * 3000)
+@pytest.mark.parametrize("read_before", [0, 100, 1000])
+@pytest.mark.parametrize(("offset", "count"), [(0, None), (1, None), (0, 20), (999, 20), (2000, None)])
+@pytest.mark.parametrize("kernels", [False, True])
+def test_sendfile(pair, tmp_path, read_before, offset, count, kernels):
+    """From the offset on, wherever the file was read to; and it stands behind what was sent."""
+    content = random.Random(1).randbytes(1000)
+    (tmp_path / "file").write_bytes(content)
+    wanted = content[offset:][:count]
 
     async def main():
-        client, server = await connect(pair)
-        with file.open("rb") as opened:
-            assert await pair.loop.sendfile(client.transport, opened, 1) == 767_999
-        client.transport.close()
-        await server.lost
-        assert server.data == file.read_bytes()[1:]
+        accepted = asyncio.Queue()
+        if kernels:
+            server = await asyncio.start_server(lambda *streams: accepted.put_nowait(streams), "127.0.0.1", 0)
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        else:
+            pair.serve_streams(lambda *streams: accepted.put_nowait(streams))
+            _, writer = await asyncio.open_connection(SERVER, 80)
+        reader, far = await accepted.get()
+        with (tmp_path / "file").open("rb") as opened:
+            opened.read(read_before)
+            assert await pair.loop.sendfile(writer.transport, opened, offset, count) == len(wanted)
+            if not kernels:
+                assert opened.tell() == offset + len(wanted)
+        writer.close()
+        assert await reader.read() == wanted
+        far.close()
+        with (tmp_path / "file").open("rb") as opened, pytest.raises(RuntimeError, match="closing"):
+            await pair.loop.sendfile(writer.transport, opened)
 
     pair.run(main())
 
@@ -314,7 +382,6 @@ def test_only_bytes_can_be_written(pair):
     [
         ("data_received", "data_received()"),
         ("eof_received", "eof_received()"),
-        ("connection_made", "connection_made()"),
     ],
 )
 def test_an_exception_in_a_protocol_ends_its_connection(pair, method, message):
@@ -336,7 +403,27 @@ def test_an_exception_in_a_protocol_ends_its_connection(pair, method, message):
 
     pair.run(main())
     (problem,) = pair.problems
-    assert message in problem["message"]
+    assert problem["message"].startswith(f"Fatal error: protocol.{message}")
+    pair.problems.clear()
+
+
+def test_an_exception_in_connection_made_is_reported_and_no_more(pair):
+    class Broken(Recorder):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            raise KeyError("made")
+
+    async def main():
+        client, server = await connect(pair, Broken, Broken)
+        client.transport.write(b"question")
+        await until(lambda: server.data)
+        server.transport.write(b"answer")
+        await until(lambda: client.data)
+        client.transport.close()
+        assert (await client.lost, await server.lost) == (None, None)
+
+    pair.run(main())
+    assert [problem["message"] for problem in pair.problems] == ["protocol.connection_made() call failed."] * 2
     pair.problems.clear()
 
 
