@@ -58,6 +58,9 @@ __all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackC
 
 EPHEMERAL_PORTS = range(32768, 61000)
 _FLUSH_ROUNDS = 8
+_ANY, _ANY_IPV4, _ANY_IPV6 = b"", bytes(4), bytes(16)
+_OVERLAPPING = {_ANY: (_ANY, _ANY_IPV4, _ANY_IPV6), _ANY_IPV4: (_ANY_IPV4, _ANY), _ANY_IPV6: (_ANY_IPV6, _ANY)}
+"""Addresses that are never listened on at the same port at a time."""
 
 Plugin = TypeVar("Plugin")
 ExceptionHandler = Callable[[Connection | None, Exception], None]
@@ -322,10 +325,13 @@ class Stack:
         local_ips: frozenset[bytes] | None = None,
         **settings: Any,
     ) -> Listener:
-        """Accept connections to a port; an empty address stands for all. The rest as in ``view``. Raises OSError."""
-        if local in self._listeners:
+        """Accept connections to a port of one address or of all (``Address``). The rest as in ``view``. Raises OSError.
+
+        A specific address may have a listener beside one for all, and comes first.
+        """
+        if any(Address(ip, local.port) in self._listeners for ip in _OVERLAPPING.get(local.ip, (local.ip,))):
             raise address_in_use()
-        if local.ip and all(address.ip != local.ip for address in self.addresses):
+        if local.specific and all(address.ip != local.ip for address in self.addresses):
             raise address_not_available()
         listener = Listener(self.view(settings, local_ips), local, backlog, self._accept, self._stop_listening)
         self._listeners[local] = listener
@@ -343,13 +349,18 @@ class Stack:
         local_ips: frozenset[bytes] | None = None,
         **settings: Any,
     ) -> Connection:
-        """Open a connection. ``local`` may leave its address empty or its port 0; the rest as in ``view``.
+        """Open a connection. ``local`` may leave its address open (``Address``) or its port 0; the rest as in ``view``.
 
         Raises OSError.
         """
         host = self.view(settings, local_ips)
-        ip, port = local or (b"", 0)
-        if not ip:
+        local = local or Address(b"", 0)
+        ip, port = local
+        if not remote.specific:
+            raise network_unreachable()
+        if ip and len(ip) != len(remote.ip):
+            raise family_not_supported()
+        if not local.specific:
             source = choose_source(host.addresses, remote.ip)
             if source is None:
                 raise network_unreachable()
@@ -481,7 +492,7 @@ class Stack:
             return None
         listeners = self._listeners
         port = segment.dport
-        for ip in (segment.dst, bytes(len(segment.dst)), b""):
+        for ip in (segment.dst, bytes(len(segment.dst)), _ANY):
             listener = listeners.get(Address(ip, port))
             if listener is not None and listener.accepting:
                 return listener

@@ -25,6 +25,8 @@ from .streams import ProtocolFactory, Tls, Transports, Way, open_stream
 
 Result = TypeVar("Result")
 Hosts = str | Sequence[str] | None
+_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
+"""By length of an address."""
 
 
 class EventLoop(asyncio.SelectorEventLoop):
@@ -82,9 +84,13 @@ class EventLoop(asyncio.SelectorEventLoop):
         all_errors: bool = False,
     ) -> Transports:
         """See asyncio. `connection_settings` says which settings the connection has beside those of the network."""
-        _check_tls_arguments(ssl, server_hostname, host, ssl_handshake_timeout, ssl_shutdown_timeout)
-        remotes = [] if sock is not None or host is None else await self._resolve(host, port, family, flags)
-        if not remotes or any(_is_kernels(remote) for remote in remotes):
+        if server_hostname is not None and not ssl:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        if ssl and server_hostname is None and not host:
+            raise ValueError("You must set server_hostname when using ssl without a host")
+        _check_tls_times(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        remotes = [] if sock is not None or not host else await self._resolve(host, port, family, flags, "connect")
+        if not remotes or any(_is_kernels(remote) or not remote.specific for remote in remotes):
             kernels: Any = super()
             return await kernels.create_connection(  # type: ignore[no-any-return]
                 protocol_factory, host, port, ssl=ssl, family=family, proto=proto, flags=flags, sock=sock,
@@ -96,7 +102,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         tls = _tls(ssl, False, name, ssl_handshake_timeout, ssl_shutdown_timeout)
         if interleave is None:
             interleave = 0 if happy_eyeballs_delay is None else 1
-        ways = await self._ways(_interleaved(remotes, interleave), local_addr, flags)
+        ways = await self._ways(_interleaved(remotes, interleave), local_addr, family, flags)
         return await open_stream(self.driver, protocol_factory, ways, tls, happy_eyeballs_delay, all_errors)
 
     async def sendfile(
@@ -117,11 +123,13 @@ class EventLoop(asyncio.SelectorEventLoop):
             file.seek(offset)
         return await super().sendfile(transport, file, offset, count, fallback=fallback)
 
-    async def _ways(self, remotes: list[Address], local_addr: tuple[str, int] | None, flags: int) -> list[Way]:
+    async def _ways(
+        self, remotes: list[Address], local_addr: tuple[str, int] | None, family: int, flags: int
+    ) -> list[Way]:
         """Each remote with the first local address of its family. Raises OSError when there is none for any."""
         if local_addr is None:
             return [(remote, None) for remote in remotes]
-        locals_ = await self._resolve(*local_addr, socket.AF_UNSPEC, flags)
+        locals_ = await self._resolve(*local_addr, family, flags, "bind")
         by_family = {len(local.ip): local for local in reversed(locals_)}
         ways: list[Way] = [(remote, by_family[len(remote.ip)]) for remote in remotes if len(remote.ip) in by_family]
         if not ways:
@@ -148,10 +156,15 @@ class EventLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.AbstractServer:
         """See asyncio. Without a host it listens on every address of the stack, and on none of the kernel's.
 
-        A specific host is the only address that subflows may use. An address can be taken again at once, also
-        without `reuse_address`; `reuse_port` is not supported.
+        That is one socket for each family that the stack has, or for `family`. A specific host is the only address that
+        subflows may use. An address can be taken again at once, also without `reuse_address`; `reuse_port` is not
+        supported.
         """
-        locals_ = [] if sock is not None else await self._listening_addresses(host, port, family, flags)
+        if isinstance(ssl, bool):
+            raise TypeError("ssl argument must be an SSLContext or None")
+        _check_tls_times(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        given = sock is None and not (host is None and port is None)
+        locals_ = await self._listening_addresses(host, port, family, flags) if given else []
         if not locals_ or any(_is_kernels(local) for local in locals_):
             kernels: Any = super()
             return await kernels.create_server(  # type: ignore[no-any-return]
@@ -172,22 +185,47 @@ class EventLoop(asyncio.SelectorEventLoop):
         hosts = [host] if host is None or isinstance(host, str) else host
         found: list[Address] = []
         for name in hosts:
-            if name in (None, "", "0.0.0.0", "::"):
-                found.append(Address(b"", _port(port)))
-            elif name is not None:
-                found += await self._resolve(name, port, family, flags)
+            found += await self._resolve(name, port, family, flags, "bind")
         return list(dict.fromkeys(found))
 
-    async def _resolve(self, host: str, port: int | str | None, family: int, flags: int) -> list[Address]:
-        """Addresses of a host, in the resolver's order. Raises OSError (socket.gaierror)."""
+    async def _resolve(
+        self, host: str | bytes | None, port: int | str | bytes | None, family: int, flags: int, call: str
+    ) -> list[Address]:
+        """Addresses of a host, in the resolver's order; without a host those that stand for all of a family.
+
+        `port`: a number or a service's name. Raises OSError (socket.gaierror), OverflowError.
+        """
+        name = host.decode("idna") if isinstance(host, bytes) else host
         try:
-            return [packed_address(host, _port(port))]
+            number = int(port or 0)
+        except (TypeError, ValueError):
+            entries = await self.getaddrinfo(None, port, family=family, type=socket.SOCK_STREAM, flags=flags)
+            number = int(entries[0][4][1])
+        if not 0 <= number <= 0xFFFF:
+            raise OverflowError(f"{call}(): port must be 0-65535.")
+        if not name:
+            return [Address(ip, number) for ip in self._wildcards(family)]
+        try:
+            address = packed_address(name, number)
         except ValueError:
             pass
-        entries = await self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=flags)
-        if not entries:
-            raise OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
-        return [packed_address(str(entry[4][0]), int(entry[4][1])) for entry in entries]
+        else:
+            if family in (socket.AF_UNSPEC, _FAMILIES[len(address.ip)]):
+                return [address]
+        found = await self.getaddrinfo(name, number, family=family, type=socket.SOCK_STREAM, flags=flags)
+        if not found:
+            raise OSError(errno.EADDRNOTAVAIL, f"{name} has no address")
+        return [packed_address(str(entry[4][0]), number) for entry in found]
+
+    def _wildcards(self, family: int) -> list[bytes]:
+        """The unspecified address of a family, or of each that the stack has addresses of."""
+        stack = self.network.stack
+        lengths = {len(address.ip) for address in (*stack.config.addresses, *stack.addresses)}
+        return [
+            bytes(length)
+            for length, known in _FAMILIES.items()
+            if family == known or (family == socket.AF_UNSPEC and length in lengths)
+        ]
 
 
 def run(main: Coroutine[Any, Any, Result], config: NetworkConfig, *, debug: bool | None = None) -> Result:
@@ -216,17 +254,9 @@ def _interleaved(addresses: list[Address], first: int) -> list[Address]:
     return head + turns
 
 
-def _port(port: int | str | None) -> int:
-    return 0 if port is None else int(port)
-
-
-def _check_tls_arguments(ssl: object, server_hostname: str | None, host: str | None, *timeouts: float | None) -> None:
-    """The mistakes that asyncio reports, too."""
-    if server_hostname is not None and not ssl:
-        raise ValueError("server_hostname is only meaningful with ssl")
-    if ssl and server_hostname is None and not host:
-        raise ValueError("You must set server_hostname when using ssl without a host")
-    if not ssl and any(timeout is not None for timeout in timeouts):
+def _check_tls_times(ssl: object, *times: float | None) -> None:
+    """The mistake that asyncio reports, too."""
+    if not ssl and any(time is not None for time in times):
         raise ValueError("ssl_handshake_timeout and ssl_shutdown_timeout are only meaningful with ssl")
 
 
@@ -239,10 +269,5 @@ def _tls(
 ) -> Tls | None:
     if not ssl:
         return None
-    if isinstance(ssl, tls_module.SSLContext):
-        context = ssl
-    elif server_side:
-        raise TypeError("ssl argument must be an SSLContext or None")
-    else:
-        context = tls_module.create_default_context()
+    context = ssl if isinstance(ssl, tls_module.SSLContext) else tls_module.create_default_context()
     return Tls(context, server_side, server_hostname, handshake_timeout, shutdown_timeout)

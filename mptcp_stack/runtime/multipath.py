@@ -78,6 +78,6 @@ def _ips(value: Any) -> frozenset[bytes]:
         packed = [packed_address(host, port) for host, port, *_ in addresses]
     except ValueError:
         raise error(errno.EINVAL) from None
-    if not packed or any(address.port or not address.ip for address in packed):
+    if not packed or any(address.port or not address.specific for address in packed):
         raise error(errno.EINVAL)
     return frozenset(address.ip for address in packed)

@@ -111,15 +111,13 @@ def _while_it_works(write: Callable[..., object], what: str) -> Callable[..., No
 
 
 def packed_address(host: str, port: int) -> Address:
-    """An IP address in text and a port as the stack wants them; "", 0.0.0.0 and :: stand for every address.
+    """An IP address in text and a port as the stack wants them; "" stands for every address (see `Address`).
 
     An IPv4-mapped IPv6 address (RFC 4291 section 2.5.5.2) is the IPv4 address. Raises ValueError.
     """
     if not host:
         return Address(b"", port)
     ip = ip_address(host)
-    if ip.is_unspecified:
-        return Address(b"", port)
     mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
     return Address((mapped or ip).packed, port)
 

@@ -39,6 +39,7 @@ class NetworkThread:
         self._steps: set[Future[Any]] = set()
         self._hangups = select.epoll()
         self.loop.add_reader(self._hangups.fileno(), self.heed_hangups)
+        self.loop.driver.failed.add_done_callback(self._lose_device)
         self._thread = threading.Thread(target=self._run, name="mptcp-network", daemon=True)
         self._thread.start()
         _RUNNING.add(self)
@@ -53,6 +54,12 @@ class NetworkThread:
             for step in tuple(self._steps):
                 if not step.done():
                     step.set_exception(error(errno.ENETDOWN))
+
+    def _lose_device(self, _: object) -> None:
+        """The device has gone, and with it the connections: everything fails from now on (ENETDOWN)."""
+        self.over = self.ended = True
+        for side in tuple(self._sides.values()):
+            side.stop_listening()
 
     def call(self, step: Callable[[], Result]) -> Result:
         """Have a step done in this thread, and wait for it. An exception in the waiting thread withdraws it.
@@ -129,7 +136,7 @@ class NetworkThread:
             other = side.local
             if other is None or side is user or other.port != local.port:
                 continue
-            if other.ip and local.ip and other.ip != local.ip:
+            if not other.overlaps(local):
                 continue
             if not (shared and side.options.reuse_address and side.listener is None):
                 raise error(errno.EADDRINUSE)

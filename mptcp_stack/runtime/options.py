@@ -73,7 +73,7 @@ class SocketOptions:
 
     def bind(self, local: Address) -> None:
         """A specific address is the only one that may be used, beside those that are added (RFC 6897 section 5.2.1)."""
-        if local.ip:
+        if local.specific:
             self.local_ips = (self.local_ips or frozenset()) | {local.ip}
 
     def attach(self, connection: Connection) -> None:

@@ -9,6 +9,7 @@ from mptcp_stack.stack import Address, Connection
 
 from .driver import Driver
 from .errors import NetworkDownError
+from .network import socket_address
 from .options import SocketOptions, current_settings
 from .streams import ProtocolFactory, Tls, accept_stream
 from .transport_socket import TransportSocket
@@ -58,7 +59,11 @@ class Server(asyncio.AbstractServer):
         def accept(connection: Connection) -> None:
             accept_stream(self._loop, options, connection, self._protocol_factory, self._tls)
 
-        options.listener = self._driver.bind(address, self._backlog, accept, **options.opening())
+        try:
+            options.listener = self._driver.bind(address, self._backlog, accept, **options.opening())
+        except OSError as error:
+            where, why = socket_address(address), (error.strerror or "").lower()
+            raise OSError(error.errno, f"error while attempting to bind on address {where}: {why}") from None
         return options
 
     def _release(self) -> None:

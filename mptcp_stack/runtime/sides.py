@@ -94,7 +94,7 @@ class Side:
         """See `Socket.bind`."""
         if self.local is not None or self.connection is not None or self.listener is not None:
             raise error(errno.EINVAL)
-        if local.ip and all(own.ip != local.ip for own in self.options.stack.addresses):
+        if local.specific and all(own.ip != local.ip for own in self.options.stack.addresses):
             raise error(errno.EADDRNOTAVAIL)
         self.local = self.thread.reserve(local, self)
         self.options.bind(local)

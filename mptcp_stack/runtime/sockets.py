@@ -121,6 +121,8 @@ class SocketNetwork:
             raise ValueError("SO_REUSEPORT not supported on this platform")
         if dualstack_ipv6 and family != socket.AF_INET6:
             raise ValueError("dualstack_ipv6 requires AF_INET6 family")
+        if dualstack_ipv6 and address[0] == "::":
+            address = ("", *address[1:])
         server = self.socket(family)
         try:
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

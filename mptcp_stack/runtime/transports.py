@@ -263,10 +263,11 @@ class StreamTransport(transports._FlowControlMixin):
                 break
             waiting.popleft()
         self._maybe_resume_protocol()  # type: ignore[attr-defined]
-        if waiting:
+        if waiting or self._lost:
             return
         if self._closing:
-            self._finish()
+            self._let_go()
+            self._connection_lost(None)  # at once, as asyncio's own transports
         elif self._eof_written:
             self._shut_down()
 
@@ -294,8 +295,11 @@ class StreamTransport(transports._FlowControlMixin):
 
     def _finish(self, error: BaseException | None = None) -> None:
         """Everything that is still to be delivered is with the stack, which does so."""
-        if self._lost:
-            return
+        if not self._lost:
+            self._let_go()
+            self._asyncio_loop.call_soon(self._connection_lost, error)
+
+    def _let_go(self) -> None:
         self._closing = True
         self._lost = True
         if self._options.linger_s == 0:
@@ -304,7 +308,6 @@ class StreamTransport(transports._FlowControlMixin):
             self._connection.close()
         self._driver.detach(self._connection)
         self._driver.wake()
-        self._asyncio_loop.call_soon(self._connection_lost, error)
 
     def _connection_lost(self, error: BaseException | None) -> None:
         self._socket.release()

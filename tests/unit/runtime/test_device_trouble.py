@@ -3,13 +3,17 @@
 import asyncio
 import errno
 import os
+import time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 
 import pytest
 
 from mptcp_stack.phy import memory_pair
 from mptcp_stack.runtime import EventLoop, Network, watch
 from mptcp_stack.runtime.errors import NetworkDownError
+from mptcp_stack.wire import decode
 
 from .conftest import CLIENT, SERVER, stack_config
 from .test_selector import echo, exchange, turns_while_idle
@@ -90,6 +94,19 @@ def test_trouble_with_sending_costs_packets(failing, error, caplog):
     assert not failing.loop.driver.failed.done()
 
 
+SILENT = "10.0.0.77"
+
+
+def keep_silent(network):
+    """Let nobody answer at SILENT."""
+    receive = network.stack.receive
+
+    def hear(packets, now, **more):
+        receive([packet for packet in packets if decode(packet).dst != ip_address(SILENT).packed], now, **more)
+
+    network.stack.receive = hear
+
+
 class Told(asyncio.Protocol):
     def __init__(self):
         self.lost = asyncio.get_running_loop().create_future()
@@ -102,6 +119,7 @@ async def everything_fails(pair, break_it):
     """Every kind of call and handler that waits hears of it, and each that comes later."""
     loop = pair.loop
     accepted = []
+    keep_silent(pair.remote)
     pair.serve_streams(lambda *streams: accepted.append(streams))
     reader, idle = await asyncio.open_connection(SERVER, 80)
     _, writer = await asyncio.open_connection(SERVER, 80)
@@ -114,7 +132,7 @@ async def everything_fails(pair, break_it):
             reader.read(),
             writer.drain(),
             server.serve_forever(),
-            loop.create_connection(asyncio.Protocol, "10.0.0.77", 80),
+            loop.create_connection(asyncio.Protocol, SILENT, 80),
         )
     ]
     await asyncio.sleep(0.02)
@@ -153,6 +171,34 @@ def test_a_device_that_is_gone_ends_everything_once(failing, error, direction, c
 def test_a_device_that_never_receives_again_is_gone(failing, error, caplog):
     failing.run(everything_fails(failing, lambda: setattr(failing.device, "receive_errors", For([error]))))
     assert [line.levelname for line in caplog.records] == ["WARNING", "ERROR"]
+
+
+def test_blocking_calls_hear_that_the_device_is_gone(networks, caplog):
+    client, server = networks
+    keep_silent(server.loop.network)
+    with server.create_server(("", 80)), client.create_server(("", 81)) as listener, client.socket() as far:
+        near, writer = (client.create_connection((SERVER, 80)) for _ in range(2))
+        calls = [
+            lambda: near.recv(1),
+            lambda: writer.sendall(bytes(10_000_000)),
+            listener.accept,
+            lambda: far.connect((SILENT, 80)),
+        ]
+        with ThreadPoolExecutor(len(calls)) as threads:
+            waiting = [threads.submit(call) for call in calls]
+            time.sleep(0.05)
+            driver = client.loop.driver
+            client.loop.call_soon_threadsafe(driver._fail, GONE[0])
+            for call in waiting:
+                with pytest.raises(OSError) as caught:  # noqa: PT011
+                    call.result(10)
+                assert caught.value.errno in (errno.ENETDOWN, errno.EPIPE, errno.ECONNRESET)
+        for call in (lambda: client.create_connection((SERVER, 80)), lambda: near.recv(1), listener.accept):
+            with pytest.raises(OSError, match="down"):
+                call()
+        near.close()
+        writer.close()
+    assert len(caplog.records) == 1
 
 
 def test_a_descriptor_that_is_closed_behind_our_back(pair, caplog):

@@ -86,13 +86,13 @@ def test_servers(pair):
             ((host, port),) = [name.getsockname() for name in server.sockets]
             assert host == "10.0.0.1"
             assert port
-            with pytest.raises(OSError, match="Address already in use"):
+            with pytest.raises(OSError, match=r"'10\.0\.0\.1'.*address already in use"):
                 await asyncio.start_server(close_at_once, "10.0.0.1", port)
         assert not server.is_serving()
         assert server.sockets == ()
         with pytest.raises(RuntimeError, match="closed"):
             await server.start_serving()
-        with pytest.raises(OSError, match="Cannot assign requested address"):
+        with pytest.raises(OSError, match="cannot assign requested address"):
             await asyncio.start_server(close_at_once, "10.0.0.77", 80)
 
     pair.run(main())

@@ -21,10 +21,10 @@ from .test_multipath import FAR, NEAR
 
 
 @pytest.fixture
-def sockets(tmp_path):
-    """The control sockets of a client and a server that are connected."""
+def controls(tmp_path):
+    """The control sockets of a client and a server that are connected, and what serves them."""
     cable = memory_pair()
-    networks, paths = [], []
+    networks, paths, served = [], [], []
     for ips, device in zip((NEAR, FAR), cable, strict=True):
         addresses = tuple(LocalAddress(ip_address(ip).packed, 24) for ip in ips)
         config = StackConfig(addresses=addresses, path_manager="userspace", time_wait_ns=10**6)
@@ -32,8 +32,8 @@ def sockets(tmp_path):
         paths.append(tmp_path / ips[0])
     with networks[0] as client, networks[1] as server:
         for network, path in zip(networks, paths, strict=True):
-            control = PathControl(network.loop.driver)
-            asyncio.run_coroutine_threadsafe(control.serve(path), network.loop).result()
+            served.append(PathControl(network.loop.driver))
+            asyncio.run_coroutine_threadsafe(served[-1].serve(path), network.loop).result()
         with (
             server.create_server(("", 80)) as listener,
             client.create_connection((FAR[0], 80)) as near,
@@ -41,7 +41,13 @@ def sockets(tmp_path):
         ):
             near.sendall(b"hello")
             assert far.recv(5) == b"hello"
-            yield paths
+            yield paths, served
+
+
+@pytest.fixture
+def sockets(controls):
+    """The control sockets of a client and a server that are connected."""
+    return controls[0]
 
 
 def until(path, *wanted):
@@ -55,11 +61,13 @@ def until(path, *wanted):
         time.sleep(0.01)
 
 
-def test_a_path_is_announced_used_and_given_up(sockets):
-    client, server = sockets
+def test_a_path_is_announced_used_and_given_up(controls):
+    (client, server), served = controls
     told = []
     watcher = threading.Thread(target=watch, args=(client, told.append), daemon=True)
     watcher.start()
+    while not served[0]._watchers:
+        time.sleep(0.01)
     assert until(client, "connection")[0].startswith(f"connection {NEAR[0]}:")
     assert ask(server, f"announce {FAR[1]}") == []
     until(client, "remote id 2", f"{FAR[1]}:80")

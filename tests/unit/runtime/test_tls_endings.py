@@ -107,9 +107,14 @@ def test_what_follows_the_peer_s_farewell_is_sent_to_its_end(make_pair, contexts
         writer.write(outgoing.read())
         await asyncio.sleep(0.1)
         received = 0
-        with pytest.raises(ssl.SSLZeroReturnError):  # close_notify
+
+        async def read_all():
+            nonlocal received
             while True:
                 received += len(await do(lambda: tls.read(1 << 16)))
+
+        with pytest.raises(ssl.SSLZeroReturnError):  # close_notify
+            await read_all()
         assert received == answered > 100_000
         writer.close()
 

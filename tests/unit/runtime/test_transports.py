@@ -293,7 +293,7 @@ def test_protocol_can_be_exchanged_while_data_arrives(pair):
         server.transport.pause_reading()
         client.transport.write(bytes(300_000))
         client.transport.close()
-        await asyncio.sleep(0.05)
+        await until(lambda: server.transport._connection.receive_ready == 300_000)
         server.transport.resume_reading()
         await until(lambda: hasattr(server, "next"))
         await server.next.ended
