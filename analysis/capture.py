@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from analysis.collected.files import UnreadableFile
+from analysis.errors import UnreadableFile
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 OPTION_WINDOW_SCALE, OPTION_MPTCP = 3, 30

@@ -12,7 +12,6 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import pandas as pd
@@ -20,6 +19,8 @@ from rich import box
 from rich.table import Table
 from scipy.stats import t as student_t
 
+from analysis import figures
+from analysis.errors import AnalysisError
 from analysis.load import Run
 
 EQUAL, WITHIN, CHANCE, DIFFERENT, UNKNOWN, MISSING = "equal", "within", "chance", "different", "unknown", "missing"
@@ -35,7 +36,7 @@ MEANINGS = {
 _RISK = 0.05
 
 
-class Incomparable(Exception):
+class Incomparable(AnalysisError):
     """Runs of different experiments or parameters; the message is one line."""
 
 
@@ -111,7 +112,7 @@ def origin(run: Run) -> str:
     commits = dict.fromkeys(str(session.get("git", {}).get("commit"))[:10] for session in sessions)
     last = sessions[-1]
     machine = f"{last.get('kernel', '')}, {last.get('cpu', {}).get('model', '')}"
-    return f"{run.path}, {last['began'][:16]}, commit {', '.join(commits)}, {machine}".rstrip(" ,")
+    return f"{run.path}, {last.get('began', '')[:16]}, commit {', '.join(commits)}, {machine}".rstrip(" ,")
 
 
 def difference(changes: Sequence[float]) -> Difference:
@@ -170,7 +171,7 @@ def _metrics(a: Run, b: Run) -> Sequence[str]:
     """Return the results that the figure shows (its METRICS, which may be patterns), or all numbers, or all words."""
     columns = list(a.points.columns)
     results = columns[columns.index("why") + 1 :]
-    if named := getattr(import_module(f"analysis.figures.{a.manifest['figure']}"), "METRICS", ()):
+    if named := getattr(figures.named(a), "METRICS", ()):
         either = [*results, *(name for name in b.points.columns if name not in columns)]
         return [name for pattern in named for name in fnmatch.filter(either, pattern)]
     numbers = [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name != "began_ns"]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import json
+import io
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 
-FORMAT = 1
-"""The layout of run directories that is read here (the manifest says which one it has)."""
+from analysis.errors import UnreadableFile, UnreadableRun
+from analysis.files import read_document, read_text
+from analysis.manifest import FORMAT, Manifest
 
+__all__ = ["Run", "UnreadableRun", "find_runs", "load_run"]
 
-class UnreadableRun(Exception):
-    """A run directory that is not as expected; the message is one line."""
+OUTCOMES: Final = ("passed", "failed", "unsupported")
+"""Of a point."""
+
+_COLUMNS: Final = ("stack", "repetition", "outcome", "why")
+"""What every table of points has; the factors are before the outcome."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +74,46 @@ class Run:
 def load_run(path: Path) -> Run:
     """Read one run directory. Raises UnreadableRun."""
     try:
-        manifest = json.loads((path / "manifest.json").read_text())
-        points = pd.read_csv(path / "results.csv", keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
+        manifest = read_document(path / "manifest.json", Manifest, FORMAT)
+        text = read_text(path / "results.csv")
+    except UnreadableFile as error:
         raise UnreadableRun(f"{path}: not a run directory ({error})") from error
-    if manifest.get("format") != FORMAT:
-        raise UnreadableRun(f"{path / 'manifest.json'}: format {manifest.get('format')}, expected {FORMAT}")
-    return Run(path, manifest, points)
+    return Run(path, manifest, _points(text, manifest, path / "results.csv"))
 
 
 def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
     """Return the runs under `root` that have at least one point, by experiment, the latest last."""
-    manifests = root.glob(f"{experiment or '*'}/*/manifest.json")
-    runs = [load_run(path.parent) for path in manifests if (path.parent / "results.csv").stat().st_size > 2]
-    return sorted(runs, key=lambda run: (run.manifest["experiment"], run.manifest["sessions"][-1]["began"]))
+    directories = (path for path in root.glob(f"{experiment or '*'}/*") if os.path.lexists(path / "manifest.json"))
+    runs = [load_run(directory) for directory in directories if not _is_empty(directory / "results.csv")]
+    return sorted(runs, key=lambda run: (run.manifest["experiment"], run.manifest["sessions"][-1].get("began", "")))
+
+
+def _is_empty(table: Path) -> bool:
+    """Whether a table has not even a heading: nothing was measured yet."""
+    return table.is_file() and table.stat().st_size <= 2 and not table.read_bytes().strip()
+
+
+def _points(text: str, manifest: Mapping[str, Any], path: Path) -> pd.DataFrame:
+    """The table of points. Raises UnreadableRun for one that is torn or has not the columns that all have."""
+    try:
+        words = dict.fromkeys(("stack", "outcome", "why"), str)
+        points = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], dtype=words)
+    except (ValueError, OverflowError) as error:
+        raise UnreadableRun(f"{path}: not a table ({' '.join(str(error).split())})") from error
+    if missing := [name for name in _COLUMNS if name not in points]:
+        raise UnreadableRun(f"{path}: has no column {', '.join(missing)}")
+    # The table is written before the manifest, and both before the next point.
+    measured = len(manifest.get("points", ()))
+    if points.empty or not text.endswith("\n") or len(points) < measured:
+        raise UnreadableRun(
+            f"{path}: cut off after {len(points)} rows, the manifest has {measured or 'none'};"
+            " the same `run` again writes it anew"
+        )
+    for number, (stack, repetition, outcome) in enumerate(
+        zip(points["stack"], points["repetition"], points["outcome"], strict=True), 1
+    ):
+        if outcome not in OUTCOMES:
+            raise UnreadableRun(f"{path}: row {number}: outcome {outcome!r}; allowed: {', '.join(OUTCOMES)}")
+        if not isinstance(stack, str) or not isinstance(repetition, int):
+            raise UnreadableRun(f"{path}: row {number}: needs a stack and a repetition, a whole number")
+    return points

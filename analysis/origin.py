@@ -15,7 +15,7 @@ def environment(run: Run) -> dict[str, str]:
     cpu, git = session.get("cpu", {}), session.get("git", {})
     commit = f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"
     return {
-        "measured": str(session["began"])[:10],
+        "measured": str(session.get("began", ""))[:10],
         "commit": commit,
         "kernel": str(session.get("kernel", "")),
         "Python": str(session.get("python", "")),
@@ -28,7 +28,8 @@ def command(run: Run) -> str:
     """Return what makes these results again."""
     name = run.manifest["experiment"]
     given: list[str] = run.manifest["sessions"][-1].get("command_line", [])[1:]
-    words = given if given[:1] in (["run"], ["bench"]) else ["run", name, "--scale", run.manifest["scale"]]
+    scale = run.manifest.get("scale")
+    words = given if given[:1] in (["run"], ["bench"]) else ["run", name, *(["--scale", scale] if scale else [])]
     return f"sudo ./lab {shlex.join(name if word == 'all' else word for word in words)}"
 
 

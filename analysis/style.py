@@ -39,6 +39,8 @@ SETTINGS: Mapping[Any, Any] = {
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "pdf.fonttype": 42,
+    # A name with a dollar sign is no formula.
+    "text.parse_math": False,
     "savefig.dpi": 300,
 }
 

@@ -79,7 +79,7 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}", justify="left"),
+            TextColumn("{task.description}", justify="left", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[done]}/{task.fields[points]}"),
             TimeElapsedColumn(),

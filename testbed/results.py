@@ -16,15 +16,22 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import glob
 import hashlib
+import io
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import Field
+
+from analysis.errors import UnreadableFile
+from analysis.files import Document, read_document, replace, within
+from analysis.manifest import Manifest
 from testbed.errors import LabError
 
 FORMAT = 1
@@ -47,17 +54,17 @@ def specification_hash(specification: Mapping[str, Any]) -> str:
 
 def write_json(path: Path, document: Any) -> None:
     """Replace `path` by `document` as JSON, in one step."""
-    _replace(path, json.dumps(document, indent=2) + "\n")
+    replace(path, f"{json.dumps(document, indent=2)}\n".encode())
 
 
-def read_json(path: Path) -> Any:
-    """Return the JSON document in `path`, or None when there is no such file."""
-    try:
-        return json.loads(path.read_text())
-    except FileNotFoundError:
+def _read(path: Path, model: type[Document], form: int | None = None) -> dict[str, Any] | None:
+    """Return the JSON object in `path`, or None when there is no such file. LabError when it is not as it must be."""
+    if not os.path.lexists(path):
         return None
-    except ValueError as error:
-        raise LabError(f"{path}: not a JSON document ({error}); move it away to measure again") from error
+    try:
+        return read_document(path, model, form)
+    except UnreadableFile as error:
+        raise LabError(f"{error}; move it away to measure again") from error
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -71,17 +78,45 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+class _Collected(Document):
+    outcome: str
+    why: str | None
+    cpu_s: float | None
+
+
+class _Record(Document):
+    """`point.json`: what a point's own directory says of it."""
+
+    key: str
+    stack: str
+    repetition: int
+    factors: dict[str, str | int | float]
+    outcome: Literal["passed", "failed", "unsupported"]
+    why: list[str]
+    began: str
+    seconds: float
+    seed: int
+    session: int
+    lab: int
+    placement: dict[str, Any]
+    result: dict[str, Any]
+    collectors: dict[str, _Collected] = Field(default_factory=dict)
+
+
 class RunDirectory:
-    """The run directory of one specification under `root`; made at the first write."""
+    """The run directory of one specification under `root`; made at the first write.
+
+    Raises ForeignPlace when links lead it out of `root`.
+    """
 
     def __init__(self, root: Path, experiment: str, specification: Mapping[str, Any]) -> None:
         self.root = root
         self.specification = dict(specification)
         self.hash = specification_hash(specification)
-        self.path = root / experiment / self.hash
+        self.path = within(root, experiment, self.hash)
         self.manifest_path = self.path / "manifest.json"
         self.table_path = self.path / "results.csv"
-        self._points = self.path / "points"
+        self._points = within(root, experiment, self.hash, "points")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -105,12 +140,16 @@ class RunDirectory:
 
     def manifest(self) -> dict[str, Any]:
         """Return the manifest, or an empty mapping before the first run."""
-        return read_json(self.manifest_path) or {}
+        manifest = _read(self.manifest_path, Manifest, FORMAT)
+        if manifest is None and any(self._points.glob("*/point.json")):
+            raise LabError(
+                f"{self.manifest_path}: missing, and there are points: move {self.path} away to measure again"
+            )
+        return manifest or {}
 
     def point(self, key: str) -> dict[str, Any] | None:
         """Return the record of the point `key`, or None when it has not been measured to an end."""
-        record: dict[str, Any] | None = read_json(self._points / key / "point.json")
-        return record
+        return _read(self._points / key / "point.json", _Record)
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
@@ -126,7 +165,7 @@ class RunDirectory:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
         final = self._points / key
-        if final.exists():
+        if os.path.lexists(final):
             self._put_aside(final)
         unfinished.rename(final)
 
@@ -134,17 +173,16 @@ class RunDirectory:
         """Write results.csv: the factors, the outcome and every scalar result of each record."""
         rows = [table_row(record) for record in records]
         columns = list(dict.fromkeys(column for row in rows for column in row))
-        temporary = self.table_path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, columns)
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(self.table_path)
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        replace(self.table_path, text.getvalue().encode())
 
     def _put_aside(self, final: Path) -> None:
-        attic = self.path / "failed"
+        attic = within(self.path, "failed")
         attic.mkdir(exist_ok=True)
-        attempts = sum(1 for _ in attic.glob(f"{final.name}.*"))
+        attempts = sum(1 for _ in attic.glob(f"{glob.escape(final.name)}.*"))
         final.rename(attic / f"{final.name}.{attempts + 1}")
 
 
@@ -161,9 +199,3 @@ def table_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "why": "; ".join(record["why"]),
     }
     return asked | {name: value for name, value in flatten(record["result"]).items() if name not in asked}
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)

@@ -91,7 +91,8 @@ class Plan:
     def other_commits(self) -> list[str]:
         """Return the commits, in short, of this project at which points were measured, but for today's."""
         sessions = self.directory.manifest().get("sessions", ())
-        commits = {sessions[record["session"]]["git"]["commit"] for record in self.records()} - {git()["commit"]}
+        known = {number: session.get("git", {}).get("commit") for number, session in enumerate(sessions)}
+        commits = {known.get(record["session"]) for record in self.records()} - {git()["commit"]}
         return sorted(str(commit)[:10] for commit in commits)
 
     def outcome(self) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.collected.files import Collected, UnreadableFile, collected_directories
+from analysis.collected.files import Collected, collected_directories
+from analysis.errors import AnalysisError, Unforeseen, UnreadableFile
 
 __all__ = ["PARSERS", "Collected", "UnreadableFile", "collected_directories", "load"]
 
@@ -44,4 +45,11 @@ def load(directory: Path, name: str, parser: str | None = None) -> pd.DataFrame:
         raise UnreadableFile(f"no parser for collector '{name}'; there are {', '.join(PARSERS)}")
     module, _, function = place.partition(":")
     parse: Callable[[Collected], pd.DataFrame] = getattr(import_module(module), function)
-    return parse(Collected.open(directory, name))
+    opened = Collected.open(directory, name)
+    try:
+        return parse(opened)
+    except AnalysisError:
+        raise
+    except Exception as error:  # whatever may stand where a parser expects a number
+        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise Unforeseen(f"{opened.directory}: files of collector {name} are not as expected: {why}") from error

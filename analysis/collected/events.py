@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.collected.files import Collected, UnreadableFile
+from analysis.collected.files import Collected
+from analysis.errors import UnreadableFile
+from analysis.files import open_regular
 
 
 def parse(collected: Collected) -> pd.DataFrame:
@@ -22,12 +24,12 @@ def parse(collected: Collected) -> pd.DataFrame:
     rows = []
     for path in collected.paths:
         host = path.stem.removeprefix(f"{collected.name}-")
-        with path.open() as lines:
+        with open_regular(path) as lines:
             for number, line in enumerate(lines, 1):
                 try:
                     document = json.loads(line)
                     time_s = collected.seconds(document.pop("time_ns"))
-                except (ValueError, KeyError) as error:
+                except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
                     raise UnreadableFile(f"{path}:{number}: not an observation ({error})") from error
                 rows.append({"time_s": time_s, "host": host, **document})
     rows.sort(key=lambda row: row["time_s"])

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import pandas as pd
+from pydantic import StringConstraints
+
+from analysis.errors import UnreadableFile
+from analysis.files import PLAIN_NAME, Document, open_regular, read_document
 
 FORMAT = 1
 """The layout that is read here (collectors.json says which one it has)."""
@@ -23,8 +27,27 @@ FORMAT = 1
 DIRECTORY, SIDECAR = "collected", "collectors.json"
 
 
-class UnreadableFile(Exception):
-    """Files of a collector that are missing or not as expected; the message is one line."""
+class _Record(Document):
+    outcome: str
+    why: str | None = None
+    files: list[Annotated[str, StringConstraints(pattern=PLAIN_NAME)]]
+
+
+class _Workload(Document):
+    began_ns: int
+
+
+class _Clock(Document):
+    monotonic_ns: int
+    wall_ns: int
+
+
+class _Sidecar(Document):
+    """`collectors.json`, as far as it is read here."""
+
+    collectors: dict[str, _Record]
+    workload: _Workload
+    clocks: Sequence[_Clock] = ()
 
 
 class Reading(NamedTuple):
@@ -51,11 +74,9 @@ class Collected:
             directory = directory / DIRECTORY
         path = directory / SIDECAR
         try:
-            sidecar = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
+            sidecar = read_document(path, _Sidecar, FORMAT)
+        except UnreadableFile as error:
             raise UnreadableFile(f"{path}: not a record of collectors ({error})") from error
-        if sidecar.get("format") != FORMAT:
-            raise UnreadableFile(f"{path}: format {sidecar.get('format')}, expected {FORMAT}")
         if name not in sidecar["collectors"]:
             raise UnreadableFile(f"{path}: no collector '{name}'; there are {', '.join(sidecar['collectors'])}")
         record = sidecar["collectors"][name]
@@ -86,14 +107,15 @@ class Collected:
     def readings(self) -> Iterator[Reading]:
         """Read the lines of a sampled collector's file. Raises UnreadableFile for one that is none."""
         for path in self.paths:
-            with path.open() as lines:
+            with open_regular(path) as lines:
                 for number, line in enumerate(lines, 1):
                     try:
                         document = json.loads(line)
                         time_s = self.seconds(document["time_ns"])
-                        yield Reading(time_s, document["host"], document["source"], _content(document))
-                    except (ValueError, KeyError) as error:
+                        reading = Reading(time_s, document["host"], document["source"], _content(document))
+                    except (ValueError, LookupError, TypeError, RecursionError) as error:
                         raise UnreadableFile(f"{path}:{number}: not a reading ({error})") from error
+                    yield reading
 
     def frame(self, rows: list[dict[str, Any]] | dict[str, Any]) -> pd.DataFrame:
         """Return rows, or columns, as a frame. Raises UnreadableFile when there are none."""

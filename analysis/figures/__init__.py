@@ -7,43 +7,109 @@ with UnreadableRun.
 from __future__ import annotations
 
 import importlib
+import io
+import pkgutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Final
 
+import pandas as pd
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from analysis import style
-from analysis.load import Run, UnreadableRun
+from analysis import files, style
+from analysis.errors import AnalysisError, Unforeseen, UnreadableRun
+from analysis.load import Run
+
+_METADATA: Final[Mapping[str, dict[str, Any] | None]] = {
+    "png": None,
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+}
+"""Without the date the same results give the same file."""
+
+_OF_NO_RUN: Final = ("time_sequence",)
+"""Modules here that draw something else than a run."""
 
 
 def table(run: Run) -> Table:
-    """Return the table of `run`, by the figure module that its manifest names."""
-    result: Table = _module(run).table(run)
+    """Return the table of `run`, by the figure module that its manifest names. Raises UnreadableRun."""
+    with _on(run):
+        result: Table = _module(run).table(run)
     return result
 
 
 def draw(run: Run) -> Figure:
-    """Return the figure of `run`, in the style that was applied last."""
-    figure: Figure = _module(run).draw(run)
+    """Return the figure of `run`, in the style that was applied last. Raises UnreadableRun."""
+    with _on(run):
+        figure: Figure = _module(run).draw(run)
     return figure
 
 
+def picture(run: Run, kind: str, **options: Any) -> bytes:
+    """Return the figure of `run` as a file of a kind (png, pdf, svg); options as for `savefig`. As `draw`."""
+    figure = draw(run)
+    with _on(run):
+        return rendered(figure, kind, **options)
+
+
+def rendered(figure: Figure, kind: str, **options: Any) -> bytes:
+    """Return a figure as a file of a kind; the same figure gives the same bytes."""
+    content = io.BytesIO()
+    figure.savefig(content, format=kind, metadata=_METADATA[kind], **options)
+    return content.getvalue()
+
+
 def save(run: Run, directory: Path) -> list[Path]:
-    """Draw `run` to PNG and PDF in `directory`; return the paths."""
+    """Draw `run` to PNG and PDF in `directory`; return the paths. Raises UnreadableRun, ForeignPlace, OSError."""
     style.apply()
+    paths = [files.within(directory, f"{run.name}.{kind}") for kind in ("png", "pdf")]
     figure = draw(run)
     directory.mkdir(parents=True, exist_ok=True)
-    paths = [directory / f"{run.name}.{kind}" for kind in ("png", "pdf")]
     for path in paths:
-        # Without the date the same results give the same file.
-        figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+        with _on(run):
+            content = rendered(figure, path.suffix.removeprefix("."))
+        files.replace(path, content)
     return paths
 
 
+def named(run: Run) -> ModuleType:
+    """Return the figure module that a run's manifest names. Raises UnreadableRun for one that is not here."""
+    name = run.manifest["figure"]
+    known = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in _OF_NO_RUN]
+    if name not in known:
+        where = f"{run.path / 'manifest.json'}: figure"
+        raise UnreadableRun(f"{where}: unknown figure '{name}'; allowed: {', '.join(known)}")
+    return importlib.import_module(f"analysis.figures.{name}")
+
+
 def _module(run: Run) -> ModuleType:
-    module = importlib.import_module(f"analysis.figures.{run.manifest['figure']}")
+    module = named(run)
     missing = [name for name in getattr(module, "FACTORS", ()) if name not in run.points]
     if missing:
         raise UnreadableRun(f"{run.path}: its points have no {', '.join(missing)}, as they have now; run it again")
     return module
+
+
+@contextmanager
+def _on(run: Run) -> Iterator[None]:
+    """Turn what a figure's module cannot do with the points of `run` into Unforeseen, which names the run."""
+    try:
+        yield
+    except AnalysisError:
+        raise
+    except Exception as error:  # whatever text may do in place of a number
+        odd = "; ".join(_odd_words(run.points))
+        why = odd or f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise Unforeseen(f"{run.path / 'results.csv'}: cannot be drawn as {run.manifest['figure']}: {why}") from error
+
+
+def _odd_words(points: pd.DataFrame) -> Iterator[str]:
+    """Say which words stand among numbers."""
+    for name in points.select_dtypes(exclude="number"):
+        numbers = pd.to_numeric(points[name], errors="coerce")
+        odd = points[numbers.isna() & points[name].notna()]
+        if numbers.notna().any() and not odd.empty:
+            yield f"{name}: row {odd.index[0] + 1}: {odd[name].iloc[0]!r} is not a number"

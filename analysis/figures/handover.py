@@ -14,6 +14,7 @@ from rich.table import Table
 from analysis.collected import Collected
 from analysis.collected import load as load_collected
 from analysis.emodel import PLAYOUT_MS, score
+from analysis.files import open_regular
 from analysis.load import Run
 from analysis.style import COLUMN_WIDTH_IN, look
 
@@ -41,7 +42,8 @@ def calls(run: Run) -> pd.DataFrame:
 
 def delays(run: Run, row: Any, direction: str = "download") -> pd.DataFrame:
     """Return one row a frame of a call: `time_s` since the links began to change, `delay_ms`."""
-    frames = pd.read_csv(run.point_directory(row) / f"frames-{direction}.csv")
+    with open_regular(run.point_directory(row) / f"frames-{direction}.csv") as file:
+        frames = pd.read_csv(file)
     return pd.DataFrame(
         {
             "time_s": (frames["due_ns"] - int(row.began_ns)) / 1e9,

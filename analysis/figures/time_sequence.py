@@ -16,7 +16,8 @@ from matplotlib.ticker import EngFormatter
 from rich import box
 from rich.table import Table
 
-from analysis import sequences, style
+from analysis import files, sequences, style
+from analysis.figures import rendered
 from analysis.sequences import ACK, DATA_ACK, DATA_FIN, LATE, REINJECTED, RETRANSMITTED, SENT, WINDOW, Connection
 from analysis.style import COLUMN_WIDTH_IN
 
@@ -77,9 +78,9 @@ def save(marks: pd.DataFrame, subflows: Sequence[str], directory: Path, name: st
     style.apply()
     figure = draw(marks, subflows)
     directory.mkdir(parents=True, exist_ok=True)
-    paths = [directory / f"{name}.{kind}" for kind in ("png", "pdf")]
+    paths = [files.within(directory, f"{name}.{kind}") for kind in ("png", "pdf")]
     for path in paths:
-        figure.savefig(path, metadata={"CreationDate": None} if path.suffix == ".pdf" else None)
+        files.replace(path, rendered(figure, path.suffix.removeprefix(".")))
     return paths
 
 

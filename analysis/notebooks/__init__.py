@@ -23,7 +23,6 @@ How to add one:
 from __future__ import annotations
 
 import atexit
-import io
 import shutil
 import tempfile
 import zipfile
@@ -101,10 +100,9 @@ def about(run: Run) -> Markdown:
 
 def figure(run: Run) -> Image:
     """Return the figure of `run` as a notebook shows it."""
-    png = io.BytesIO()
     drawn = figures.draw(run)
-    drawn.savefig(png, format="png", dpi=_SHOWN_DPI)
-    return Image(png.getvalue(), format="png", width=round(drawn.get_figwidth() * _SHOWN_DPI))
+    png = figures.rendered(drawn, "png", dpi=_SHOWN_DPI)
+    return Image(png, format="png", width=round(drawn.get_figwidth() * _SHOWN_DPI))
 
 
 def say(*texts: str) -> Markdown:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from analysis import origin
-from analysis.load import UnreadableRun
+from analysis.errors import AnalysisError
 from analysis.notebooks import names, present
-from analysis.notebooks.tools.keep import NotKept, keep
+from analysis.notebooks.tools.keep import keep
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         wanted = given.experiment or present(given.results)
-    except UnreadableRun as error:
+    except AnalysisError as error:
         parser.exit(1, f"{error}\n")
     if not wanted:
         parser.exit(1, f"{given.results}: no results of an experiment with a notebook\n")
@@ -34,7 +34,7 @@ def main() -> int:
 def _kept(name: str, results: Path) -> bool:
     try:
         run = keep(name, results)
-    except (NotKept, UnreadableRun) as error:
+    except AnalysisError as error:
         print(error, file=sys.stderr)
         return False
     print(f"{name}: {run.path}, {origin.outcomes(run)}")

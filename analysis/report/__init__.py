@@ -10,13 +10,12 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from io import StringIO
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
-from analysis import figures, origin, style
+from analysis import figures, files, origin, style
 from analysis.load import Run
 
 _TEMPLATE = "report.html.j2"
@@ -87,12 +86,15 @@ def build(runs: Sequence[Run], directory: Path) -> list[Path]:
         made=datetime.now(UTC).date().isoformat(),
     )
     directory.mkdir(parents=True, exist_ok=True)
-    page, paper = directory / "report.html", directory / "report.pdf"
-    page.write_text(html)
+    page, paper = (files.within(directory, name) for name in ("report.html", "report.pdf"))
+    files.replace(page, html.encode())
     # Imported late: it loads the libraries that lay out pages.
     from weasyprint import HTML
+    from weasyprint.urls import URLFetcher
 
-    HTML(string=html, base_url=str(directory)).write_pdf(paper)
+    # Its pictures are in it: whatever else a text might name is not read.
+    fetcher = URLFetcher(allowed_protocols=("data",))
+    files.replace(paper, HTML(string=html, url_fetcher=fetcher).write_pdf())
     return [page, paper]
 
 
@@ -116,9 +118,7 @@ def _chapter(run: Run) -> Chapter:
 
 def _svg(run: Run) -> str:
     """The figure as a data URI: the page stays one file, and what names mean in one figure stays in it."""
-    text = StringIO()
-    figures.draw(run).savefig(text, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{b64encode(text.getvalue().encode()).decode()}"
+    return f"data:image/svg+xml;base64,{b64encode(figures.picture(run, 'svg')).decode()}"
 
 
 def _grid(table: Table) -> Grid:

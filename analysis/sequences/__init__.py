@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.errors import AnalysisError
+
 SENDERS = ("client", "server")
 """Who sends the data of a figure; the client opened the connection."""
 
@@ -24,7 +26,7 @@ _COLUMNS = {
 }  # fmt: skip
 
 
-class NoConnection(Exception):
+class NoConnection(AnalysisError):
     """There is no such connection; the message is one line."""
 
 

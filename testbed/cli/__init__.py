@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
 import typer
 
 from testbed.cli import analyses, checks, experiments, labs
-from testbed.errors import LabError
+from testbed.cli.mistakes import tell
 
 HELP = """A Multipath TCP laboratory: real packets, the kernel's stacks beside a Python one, one figure.
 
-Exit codes: 0 done and every check passed; 1 a point or a check failed; 2 wrong input, or a lab that is not as
-asked; 3 this machine lacks what was asked for; 130 interrupted (the same command goes on where it stopped).
+Exit codes: 0 done and every check passed; 1 a point or a check failed, or the lab itself did; 2 wrong input, or a lab
+that is not as asked; 3 this machine lacks what was asked for; 130 interrupted (the same command goes on where it
+stopped).
 """
 
 app = typer.Typer(
@@ -29,12 +31,14 @@ for group in (experiments, analyses, labs, checks):  # in the order of the help
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend become one line and an exit code."""
+    """Run the command line; whatever ends it early becomes one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names out of data may be in no character set
     try:
         app(prog_name="lab")
-    except LabError as error:
-        print(f"lab: {error.message}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        sys.exit(tell(error))
 
 
 def _version(wanted: bool) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from testbed.cli.options import RESULTS, Json, Out, print_json
+from testbed.cli.options import RESULTS, Json, Out, plain_console, print_json
 from testbed.errors import LabError
 
 commands = typer.Typer()
@@ -38,31 +36,28 @@ def timesequence(
     out: Out = RESULTS,
 ) -> None:
     """Draw a connection's data and subflow sequence numbers over time, from packets of any MPTCP stack."""
+    from analysis.figures import time_sequence
+    from analysis.files import within
+    from analysis.sequences import SENDERS, SENT, sources
     from testbed.validation import unknown
 
-    with _one_line_errors():
-        from rich.console import Console
-
-        from analysis.figures import time_sequence
-        from analysis.sequences import SENDERS, SENT, sources
-
-        for option, value, allowed in (("sender", sender, SENDERS), ("collector", collector, sources.COLLECTORS)):
-            if value is not None and value not in allowed:
-                raise LabError(f"--{option}: {unknown(option, value, allowed)}")
-        loaded = sources.load(source, collector, host)
-        chosen, sender, neighbours = loaded.choose(connection, sender)
-        marks = chosen.marks(sender)
-        marks = marks[(marks["time_s"] >= begin) & (marks["time_s"] <= (marks["time_s"].max() if end is None else end))]
-        sent = marks[marks["kind"].isin(SENT)].groupby("kind")["length_bytes"].agg(["count", "sum"])
-        if sent.empty:
-            raise LabError(f"connection {chosen.number}: the {sender} sent no data that are in the source and time")
-        if len(neighbours) > 1:
-            Console().print(time_sequence.table(neighbours))
-        print(f"connection {chosen.number}, sent by the {sender}:", end=" ")
-        print(", ".join(f"{kind} {row['sum']} bytes in {row['count']}" for kind, row in sent.iterrows()))
-        name = f"timesequence-{loaded.name}-{chosen.number}-{sender}"
-        for path in time_sequence.save(marks, chosen.subflows, out / "figures", name):
-            print(f"figure: {path}")
+    for option, value, allowed in (("sender", sender, SENDERS), ("collector", collector, sources.COLLECTORS)):
+        if value is not None and value not in allowed:
+            raise LabError(f"--{option}: {unknown(option, value, allowed)}")
+    loaded = sources.load(source, collector, host)
+    chosen, sender, neighbours = loaded.choose(connection, sender)
+    marks = chosen.marks(sender)
+    marks = marks[(marks["time_s"] >= begin) & (marks["time_s"] <= (marks["time_s"].max() if end is None else end))]
+    sent = marks[marks["kind"].isin(SENT)].groupby("kind")["length_bytes"].agg(["count", "sum"])
+    if sent.empty:
+        raise LabError(f"connection {chosen.number}: the {sender} sent no data that are in the source and time")
+    if len(neighbours) > 1:
+        plain_console().print(time_sequence.table(neighbours))
+    print(f"connection {chosen.number}, sent by the {sender}:", end=" ")
+    print(", ".join(f"{kind} {row['sum']} bytes in {row['count']}" for kind, row in sent.iterrows()))
+    name = f"timesequence-{loaded.name}-{chosen.number}-{sender}"
+    for path in time_sequence.save(marks, chosen.subflows, within(out, "figures"), name):
+        print(f"figure: {path}")
 
 
 @commands.command()
@@ -77,40 +72,23 @@ def compare(
 
     Run it again into another place with `./lab run EXPERIMENT --out DIR`.
     """
-    with _one_line_errors():
-        from rich.console import Console
+    from analysis import compare as comparison
+    from analysis.load import load_run
 
-        from analysis import compare as comparison
-        from analysis.load import load_run
-
-        a = load_run(first)
-        same = second / a.manifest["experiment"] / a.manifest["hash"]
-        b = load_run(same if same.is_dir() else second)
-        frame = comparison.compare(a, b)
-        counts = {str(name): int(count) for name, count in frame["verdict"].value_counts().items()}
-        repeated = set(counts) <= set(comparison.REPEATED)
-        if as_json:
-            rows = json.loads(frame.to_json(orient="records", double_precision=15))
-            print_json({"repeated": repeated, "counts": counts, "rows": rows})
-        else:
-            Console().print(comparison.table(frame, a.manifest["title"]))
-            for name, found in (("A", a), ("B", b)):
-                print(f"{name}: {comparison.origin(found)}")
-            for verdict, count in counts.items():
-                print(f"{count} {verdict}: {comparison.MEANINGS[verdict]}")
-            print(f"outcome: {'repeated' if repeated else 'not repeated'}")
-        raise typer.Exit(0 if repeated else 1)
-
-
-@contextmanager
-def _one_line_errors() -> Iterator[None]:
-    """Turn what analysis says of files and connections into errors of the command line."""
-    from analysis.collected import UnreadableFile
-    from analysis.compare import Incomparable
-    from analysis.load import UnreadableRun
-    from analysis.sequences import NoConnection
-
-    try:
-        yield
-    except (UnreadableFile, UnreadableRun, NoConnection, Incomparable) as error:
-        raise LabError(str(error)) from error
+    a = load_run(first)
+    same = second / a.manifest["experiment"] / a.manifest["hash"]
+    b = load_run(same if same.is_dir() else second)
+    frame = comparison.compare(a, b)
+    counts = {str(name): int(count) for name, count in frame["verdict"].value_counts().items()}
+    repeated = set(counts) <= set(comparison.REPEATED)
+    if as_json:
+        rows = json.loads(frame.to_json(orient="records", double_precision=15))
+        print_json({"repeated": repeated, "counts": counts, "rows": rows})
+    else:
+        plain_console().print(comparison.table(frame, a.manifest["title"]))
+        for name, found in (("A", a), ("B", b)):
+            print(f"{name}: {comparison.origin(found)}")
+        for verdict, count in counts.items():
+            print(f"{count} {verdict}: {comparison.MEANINGS[verdict]}")
+        print(f"outcome: {'repeated' if repeated else 'not repeated'}")
+    raise typer.Exit(0 if repeated else 1)

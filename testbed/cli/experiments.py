@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from testbed.cli.mistakes import tell
 from testbed.cli.options import (
     RESULTS,
     Collect,
@@ -22,6 +21,7 @@ from testbed.cli.options import (
     duration,
     names,
     note,
+    plain_console,
     print_json,
 )
 from testbed.errors import LabError
@@ -123,12 +123,9 @@ def figures(
 
     if experiment is not None:
         experiment_class(experiment)
-    from analysis.load import UnreadableRun, find_runs
+    from analysis.load import find_runs
 
-    try:
-        runs = find_runs(out, experiment)
-    except UnreadableRun as error:
-        raise LabError(str(error)) from error
+    runs = find_runs(out, experiment)
     if not runs:
         raise LabError(f"{out}: no results{f' of {experiment}' if experiment else ''}; 'run' an experiment first")
     for found in runs:
@@ -145,30 +142,24 @@ def run_notebooks(
 
     if experiment is not None:
         experiment_class(experiment)
-    from analysis.load import UnreadableRun
-    from analysis.notebooks.tools.run import NotebookFailed, run_on
+    from analysis.notebooks.tools.run import run_on
 
-    try:
-        for path in run_on(out, experiment):
-            print(f"notebook: {path}", flush=True)
-    except (UnreadableRun, NotebookFailed) as error:
-        raise LabError(str(error)) from error
+    for path in run_on(out, experiment):
+        print(f"notebook: {path}", flush=True)
 
 
 @commands.command(name="report")
 def write_report(out: Out = RESULTS) -> None:
     """Write one document of all results, report.html and report.pdf, from the latest run of each experiment."""
-    from analysis.load import UnreadableRun, find_runs
+    from analysis.files import within
+    from analysis.load import find_runs
     from analysis.report import build
 
-    try:
-        runs = find_runs(out)
-        if not runs:
-            raise LabError(f"{out}: no results; 'run' an experiment first")
-        for path in build(runs, out / "report"):
-            print(f"report: {path}")
-    except UnreadableRun as error:
-        raise LabError(str(error)) from error
+    runs = find_runs(out)
+    if not runs:
+        raise LabError(f"{out}: no results; 'run' an experiment first")
+    for path in build(runs, within(out, "report")):
+        print(f"report: {path}")
 
 
 def _plan(
@@ -220,13 +211,9 @@ def _run_all(scale: str | None, settings: Sequence[str] | None, stacks: str, col
             _run(_plan(name, scale, None, "", collect, out), as_json=False)
         except typer.Exit as ended:
             codes[name] = ended.exit_code
-        except LabError as error:
-            print(f"lab: {error.message}", file=sys.stderr)
-            codes[name] = error.exit_code
-        except Exception:
+        except Exception as error:
             # A mistake in one experiment must not cost the others their results.
-            traceback.print_exc()
-            codes[name] = 1
+            codes[name] = tell(error)
         if codes[name] == INTERRUPTED:
             break
     print()
@@ -270,13 +257,11 @@ def report(planned: Plan, as_json: bool) -> None:
         }
         print_json(document)
     else:
-        from rich.console import Console
-
-        console = Console()
+        console = plain_console()
         if drawn:
             console.print(figures.table(found))
         for why in whys:
-            console.print(why, markup=False, highlight=False)
+            console.print(why, highlight=False)
         print(f"results: {planned.directory.path}")
         _print_paths(drawn)
         print(f"outcome: {outcome}")
@@ -286,12 +271,9 @@ def report(planned: Plan, as_json: bool) -> None:
 def _draw(found: Any, root: Path) -> list[Path]:
     """Draw one run's figure below `root`."""
     from analysis import figures
-    from analysis.load import UnreadableRun
+    from analysis.files import within
 
-    try:
-        return figures.save(found, root / "figures")
-    except UnreadableRun as error:
-        raise LabError(str(error)) from error
+    return figures.save(found, within(root, "figures"))
 
 
 def _print_paths(paths: Sequence[Path]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of an experiment, see 'list'.")]
 TopologyName = Annotated[str, typer.Argument(metavar="TOPOLOGY", help="Name or file of a topology template.")]
@@ -35,6 +38,13 @@ RESULTS = Path("results")
 def print_json(document: Any) -> None:
     """Print one JSON document."""
     print(json.dumps(document, indent=2))
+
+
+def plain_console() -> Console:
+    """A terminal for tables with names out of data: these are shown as they are, whatever they look like."""
+    from rich.console import Console
+
+    return Console(markup=False, emoji=False)
 
 
 def note(text: str) -> None:

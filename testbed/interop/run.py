@@ -12,6 +12,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from analysis.files import within
 from testbed.errors import LabError
 from testbed.interop.features import SCENARIOS
 from testbed.interop.features.mixed import over
@@ -55,7 +56,7 @@ def _known(kind: str, names: Sequence[str], allowed: Iterable[str]) -> list[str]
 
 def new_directory(out: Path) -> Path:
     """A directory for one run's evidence, named by the time."""
-    directory = out / "interop" / datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
+    directory = within(out, "interop", datetime.now(UTC).strftime("%Y%m%d-%H%M%S"))
     directory.mkdir(parents=True)
     return directory
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis import notebooks
+from analysis.errors import AnalysisError
 from analysis.load import Run
 from analysis.notebooks import MANIFEST, PROJECT, RAW, TABLE
 from analysis.notebooks.tools.run import evaluate, read
@@ -37,7 +38,7 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive: the same results give the same archive."""
 
 
-class NotKept(Exception):
+class NotKept(AnalysisError):
     """A run that cannot be kept; the message is one line."""
 
 

@@ -17,7 +17,8 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from analysis.load import UnreadableRun
+from analysis import files
+from analysis.errors import AnalysisError, UnreadableRun
 from analysis.notebooks import PROJECT, names, open_run, present, source
 
 PARAMETERS = "parameters"
@@ -27,7 +28,7 @@ TIME_LIMIT_S = 120
 _KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
 
-class NotebookFailed(Exception):
+class NotebookFailed(AnalysisError):
     """A notebook that raised an error; the message is one line."""
 
 
@@ -44,13 +45,14 @@ def run_on(results: Path, experiment: str | None = None) -> Iterator[Path]:
     for name in wanted:
         if name not in names():
             raise UnreadableRun(f"{name} has no notebook; analysis/notebooks/__init__.py says how to add one")
-        notebook, path = read(name, open_run(name, results).path), results / "notebooks" / f"{name}.ipynb"
+        path = files.within(results, "notebooks", f"{name}.ipynb")
+        notebook = read(name, open_run(name, results).path)
         try:
             execute(notebook)
         except NotebookFailed as error:
             failures.append(f"{path}: {error}")
         path.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, path)
+        files.replace(path, nbformat.writes(notebook).encode())
         yield path
     if failures:
         raise NotebookFailed("; ".join(failures))
@@ -87,7 +89,7 @@ def execute(notebook: Any) -> None:
         try:
             client.execute(env=environment, cleanup_kc=True)
         except CellExecutionError as error:
-            raise NotebookFailed(f"{error.ename}: {error.evalue}") from error
+            raise NotebookFailed(f"{error.ename}: {' '.join(str(error.evalue).split())}") from error
         except (CellTimeoutError, DeadKernelError) as error:
             raise NotebookFailed(str(error).splitlines()[0]) from error
 

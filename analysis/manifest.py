@@ -1,0 +1,62 @@
+"""What the manifest of a run directory must say for the rest to rely on it.
+
+The texts and names here reach files, pages and terminals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from analysis.files import PLAIN_NAME, Document
+
+FORMAT = 1
+"""The layout of run directories that is read here (the manifest says which one it has)."""
+
+Name = Annotated[str, StringConstraints(pattern=PLAIN_NAME)]
+
+
+class _Processors(Document):
+    usable: Sequence[int] = ()
+
+
+class _Session(Document):
+    began: str = ""
+    command_line: Sequence[str] = ()
+    git: dict[str, str | bool | None] = Field(default_factory=dict)
+    cpu: _Processors = _Processors()
+
+
+class _Calibration(Document):
+    link: str
+    direction: str
+    text: str = ""
+
+
+class _Lab(Document):
+    calibration: Sequence[_Calibration] = ()
+
+
+class _Specification(Document):
+    parameters: dict[str, Any]
+
+
+class Manifest(Document):
+    """`manifest.json`; see `testbed.results`."""
+
+    experiment: Name
+    hash: Name
+    figure: Name
+    title: str
+    method: str = ""
+    limits: str = ""
+    scale: str = ""
+    outcome: str = ""
+    stacks: list[str]
+    why: Sequence[str] = ()
+    specification: _Specification
+    sessions: list[_Session] = Field(min_length=1)
+    labs: Sequence[_Lab] = ()
+    points: dict[str, dict[str, Any]] = Field(default_factory=dict)
