@@ -65,7 +65,9 @@ class Host:
 
     @property
     def pid(self) -> int:
-        """A process that lives in the host's namespaces as long as the lab runs."""
+        """A process that lives in the host's namespaces as long as the lab runs. LabError when it does not."""
+        if not _network_namespace(self._node.pid):
+            raise LabError(f"{self.name}: this host of the lab is gone: its shell was killed", 1)
         return self._node.pid
 
     def popen(self, argv: Sequence[str], **options: Any) -> subprocess.Popen[Any]:
@@ -73,6 +75,7 @@ class Host:
 
         It gets its own session, out of reach of the terminal's Ctrl-C; it is ended when the lab stops.
         """
+        _ = self.pid  # it is there
         defaults: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": None, "stderr": None}
         process = self._node.popen(list(argv), **(defaults | options))
         self._started = [one for one in self._started if one.poll() is None]
@@ -189,9 +192,10 @@ class Host:
         """Live processes in the host's network namespace, however they were started."""
         for process in self._started:
             process.poll()
-        namespace = _network_namespace(self.pid)
+        shell = self._node.pid
+        namespace = _network_namespace(shell)
         pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-        return [pid for pid in pids if pid != self.pid and namespace and _network_namespace(pid) == namespace]
+        return [pid for pid in pids if pid != shell and namespace and _network_namespace(pid) == namespace]
 
 
 def _stack_address(interface: str, place: Place) -> str:

@@ -17,6 +17,7 @@ from mininet.net import Mininet
 from testbed.commands import run
 from testbed.errors import LabError
 from testbed.hosts import Host
+from testbed.limits import time_limit
 from testbed.links import wire_ends
 from testbed.routing import routes
 from testbed.spec import Host as HostSpec
@@ -24,6 +25,8 @@ from testbed.spec import Topology
 from testbed.sysctls import sysctl_path
 
 _OPEN_FILES = 65536
+START_LIMIT_S = 120.0
+"""For all hosts and links: the largest topology takes two seconds. Mininet waits for its shells without an end."""
 _HOST_SYSCTLS = {
     # A packet may come in on one interface and its answer leave by another; the lab's routes decide, not guesses.
     "net.ipv4.conf.all.rp_filter": "0",
@@ -62,7 +65,8 @@ class MininetBackend:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _OPEN_FILES)), hard))
         try:
-            self._make_nodes()
+            with time_limit(START_LIMIT_S, "a host does not answer; was its shell killed?"):
+                self._make_nodes()
         except LabError:
             raise
         except OSError as error:
