@@ -29,6 +29,7 @@ import httptools
 
 from testbed.loadgen import content
 from testbed.loadgen.arrivals import PROCESSES, Arrivals
+from testbed.loadgen.failures import NO_PORT, UNREACHABLE, not_connected
 from testbed.loadgen.options import (
     CLIENT,
     Endpoint,
@@ -50,7 +51,8 @@ PROGRESS_INTERVAL_S = 0.25
 OK = "ok"
 FAILURES = {
     "refused": "the connection was refused",
-    "unreachable": "the connection could not be made",
+    NO_PORT: "no local port was free: earlier connections of this end wait in TIME-WAIT",
+    UNREACHABLE: "the connection could not be made",
     "reset": "the connection was reset before everything had arrived",
     "short": "the connection ended before everything had arrived",
     "status": "the status was not 200",
@@ -262,8 +264,8 @@ class Run:
             outcome = "refused"
         except ConnectionResetError:
             outcome = "reset"
-        except OSError:
-            outcome = "unreachable"
+        except OSError as error:
+            outcome = not_connected(error)
         finally:
             if exchange.transport is not None and not exchange.finished.done():
                 exchange.transport.abort()

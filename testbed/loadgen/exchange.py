@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from testbed.loadgen import content
+from testbed.loadgen.failures import not_connected
 from testbed.loadgen.options import (
     Endpoint,
     Parser,
@@ -119,8 +120,8 @@ async def exchange(connect: Endpoint, order: Order, pause_s: float, time_limit_s
         failure = "timeout"
     except EOFError:
         failure = "short"
-    except OSError:
-        failure = "unreachable" if stream is None else "reset"
+    except OSError as error:
+        failure = not_connected(error) if stream is None else "reset"
     if writer is not None:
         writer.transport.abort() if failure else writer.close()
     nothing = {"sent_bytes": 0, "received_bytes": 0, "content_ok": True, "sent_sha256": None, "received_sha256": None}

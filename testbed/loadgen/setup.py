@@ -19,6 +19,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
 
+from testbed.loadgen.failures import not_connected
 from testbed.loadgen.options import (
     Endpoint,
     Parser,
@@ -61,8 +62,8 @@ async def measure(connect: Endpoint, count_open: int, samples: int, time_limit_s
                 await asyncio.sleep(_PAUSE_S)
     except TimeoutError:
         failure = "timeout"
-    except OSError:
-        failure = "unreachable"
+    except OSError as error:
+        failure = not_connected(error)
     still_open = sum(not transport.is_closing() for transport in held)
     account = {
         "generator": "loadgen-setup",

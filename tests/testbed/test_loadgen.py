@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import errno
 import hashlib
 import json
 import signal
@@ -192,6 +193,18 @@ def test_a_reset_is_counted():
 def test_refused_connections_are_counted():
     run = asyncio.run(load(1))
     assert run.result()["failures"] == {"refused": 20}
+
+
+def test_a_lack_of_ports_is_not_called_a_fault_of_the_path(monkeypatch):
+    async def without_ports(*_arguments, **_options):
+        raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
+
+    async def main():
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", without_ports)
+        return await load(1, requests=3)
+
+    assert asyncio.run(main()).failures == {"ports": 3}
+    assert "TIME-WAIT" in client.FAILURES["ports"]
 
 
 def test_faults_among_good_responses_are_counted_exactly():
