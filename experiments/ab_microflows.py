@@ -26,7 +26,7 @@ from pydantic import Field
 from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
 from testbed.stacks import create
 from testbed.stacks.measure import LONG_LIVED_BYTES, HttpLoad, Measurement, apache, http
-from testbed.units import RateBps, SizeBytes, TimeNs
+from testbed.units import DelayNs, RateBps, SizeBytes
 
 LOADGEN, AB = "loadgen", "ab"
 AB_PER_S = 3000
@@ -52,14 +52,14 @@ class MicroflowParameters(Parameters):
     sizes_bytes: PositiveInts = Field(min_length=1)
     unequal_sizes_bytes: PositiveInts = ()
     ab_sizes_bytes: PositiveInts
-    requests: int = Field(ge=1)
+    requests: int = Field(ge=1, le=10**7)
     seconds: float = Field(gt=0, le=3600)
-    concurrency: int = Field(ge=1)
+    concurrency: int = Field(ge=1, le=10_000)
     paths: int = Field(default=2, ge=1, le=8)
     rate: RateBps
     queue: SizeBytes
     slow_rate: RateBps = 10_000_000
-    slow_delay: TimeNs = 0
+    slow_delay: DelayNs = 0
 
 
 class AbMicroflows(Experiment[MicroflowParameters]):

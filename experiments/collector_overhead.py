@@ -35,8 +35,8 @@ class OverheadParameters(Parameters):
 
     collectors: Names = tuple(COLLECTORS)
     size: SizeBytes = 30_000
-    requests: int = Field(ge=1)
-    concurrency: int = Field(default=100, ge=1)
+    requests: int = Field(ge=1, le=10**7)
+    concurrency: int = Field(default=100, ge=1, le=10_000)
     bulk: SizeBytes
     rate: str = "50 Mbit/s"
     queue: SizeBytes = 500_000

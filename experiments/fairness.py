@@ -20,7 +20,7 @@ from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import TIMELINE, BulkLoad, Measurement, bulk
 from testbed.stacks.process import announced_ready, running
 from testbed.stacks.timeline import rate_bps, read_timeline
-from testbed.units import RateBps, SizeBytes, TimeNs
+from testbed.units import DelayNs, RateBps, SizeBytes
 
 COMPETITOR_PORT = 5002
 COMPETITOR_TIMELINE = "competitor-timeline.csv"
@@ -32,9 +32,9 @@ class FairnessParameters(Parameters):
     """What can be set: the bottleneck, the length of a transfer and of the part of it that does not count."""
 
     seconds: float = Field(gt=0, le=3600)
-    settle_seconds: float = Field(default=3.0, ge=0)
+    settle_seconds: float = Field(default=3.0, ge=0, le=3600)
     rate: RateBps = 20_000_000
-    delay: TimeNs = 20_000_000
+    delay: DelayNs = 20_000_000
     queue: SizeBytes = 100_000
 
 

@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
 from testbed.placement import Placement, observe
 from testbed.placement.cpus import online_cpus
+from testbed.placement.spec import TableSize
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
 from testbed.validation import FieldError
@@ -40,7 +41,7 @@ class FlowAffinityParameters(Parameters):
     paths: int = Field(default=2, ge=1, le=8)
     wire: Literal["mtu", "super-segments"] = "mtu"
     process_cpus: str = "client:0,server:1"
-    rfs_entries: int = 4096
+    rfs_entries: TableSize = 4096
 
     @model_validator(mode="after")
     def _pinned(self) -> FlowAffinityParameters:

@@ -37,7 +37,7 @@ class InteropParameters(Parameters):
 
     families: Annotated[tuple[str, ...], names_of("family", FAMILIES)] = tuple(FAMILIES)
     mixed: Annotated[tuple[str, ...], names_of("group", GROUPS)] = ()
-    at_once: int = Field(default=0, ge=0)
+    at_once: int = Field(default=0, ge=0, le=1024)
 
 
 class Interop(Experiment[InteropParameters]):

@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
-from testbed.units import Probability, RateBps, SizeBytes, TimeNs
+from testbed.units import DelayNs, Probability, RateBps, SizeBytes
 
 MSS_BYTES, FRAME_BYTES = 1448, 1514
 """Payload of a full packet with timestamps, and its length on the wire."""
@@ -33,7 +33,7 @@ class LossyParameters(Parameters):
     losses: Losses = Field(min_length=1)
     seconds: float = Field(gt=0, le=3600)
     rate: RateBps = 50_000_000
-    delay: TimeNs = 10_000_000
+    delay: DelayNs = 10_000_000
     queue: SizeBytes = 125_000
 
 

@@ -31,7 +31,7 @@ from testbed.stacks.counters import link_problems
 from testbed.stacks.exchange import ExchangeLoad, exchange
 from testbed.stacks.measure import Measurement
 from testbed.stacks.mptcp_diagnosis import FALLBACKS
-from testbed.units import RateBps, SizeBytes, TimeNs
+from testbed.units import DelayNs, RateBps, SizeBytes, TimeNs
 
 PATHS = ("path1", "path2")
 PLACES: Mapping[str, tuple[str, ...]] = {"second": PATHS[1:], "both": PATHS}
@@ -121,7 +121,7 @@ class MiddleboxParameters(Parameters):
     round_bytes: SizeBytes = 400_000
     pause: TimeNs = 700_000_000
     rate: RateBps = 20_000_000
-    delay: TimeNs = 5_000_000
+    delay: DelayNs = 5_000_000
     queue: SizeBytes = 100_000
     time_limit_s: float = Field(default=10, gt=0, le=600)
 

@@ -28,7 +28,7 @@ from testbed.hosts import Host
 from testbed.lab import Lab
 from testbed.stacks.base import CLIENT, SERVER, StackUnderTest
 from testbed.stacks.measure import TIMELINE, BulkLoad, Measurement, bulk
-from testbed.units import RateBps, SizeBytes, TimeNs
+from testbed.units import DelayNs, RateBps, SizeBytes
 
 SETTLE_S = 0.6
 """After a change: what was under way, and what joins and grows, does not count."""
@@ -61,7 +61,7 @@ class MobilityParameters(Parameters):
 
     step_s: float = Field(ge=1.5, le=600)
     rate: RateBps = 8_000_000
-    delay: TimeNs = 20_000_000
+    delay: DelayNs = 20_000_000
     queue: SizeBytes = 60_000
 
 

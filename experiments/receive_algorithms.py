@@ -36,7 +36,7 @@ from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInt
 from testbed.receive_queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
-from testbed.units import RateBps, SizeBytes, TimeNs
+from testbed.units import DelayNs, RateBps, SizeBytes
 
 ARRIVALS = "arrivals.csv"
 """The order of arrival, among a point's raw files: subflow, data sequence number of the first byte, length."""
@@ -47,10 +47,10 @@ class ReceiveParameters(Parameters):
 
     subflows: PositiveInts = (2, 8)
     size: SizeBytes
-    replays: int = Field(ge=1)
+    replays: int = Field(ge=1, le=1000)
     rate: RateBps = 48_000_000
-    first_delay: TimeNs = 5_000_000
-    last_delay: TimeNs = 75_000_000
+    first_delay: DelayNs = 5_000_000
+    last_delay: DelayNs = 75_000_000
     queue: SizeBytes = 100_000
 
 

@@ -33,7 +33,7 @@ class ReceiveBufferParameters(Parameters):
 
     buffers_kb: PositiveInts = (50, 100, 200, 400, 1000)
     seconds: float = Field(gt=0, le=3600)
-    settle_seconds: float = Field(ge=0)
+    settle_seconds: float = Field(ge=0, le=3600)
 
 
 class ReceiveBuffer(Experiment[ReceiveBufferParameters]):

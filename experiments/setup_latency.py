@@ -27,7 +27,7 @@ from testbed.stacks.measure import Measurement
 from testbed.stacks.setup import HANDSHAKES, SetupLoad, handshakes, setup
 
 Counts = Annotated[
-    tuple[Annotated[int, Field(ge=0)], ...],
+    tuple[Annotated[int, Field(ge=0, le=10_000)], ...],
     BeforeValidator(lambda value: value.split(",") if isinstance(value, str) else value),
 ]
 
@@ -36,7 +36,7 @@ class SetupParameters(Parameters):
     """What can be set: numbers of connections that are `open`, and how many are timed beside them."""
 
     open: Counts = (0, 10, 100, 1000)
-    samples: int = Field(ge=20)
+    samples: int = Field(ge=20, le=10**6)
 
 
 class SetupLatency(Experiment[SetupParameters]):

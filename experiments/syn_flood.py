@@ -58,11 +58,11 @@ def _rates(value: Any) -> Any:
 class SynFloodParameters(Parameters):
     """What can be set: the flood, in SYNs a second and their kinds, and the requests beside it."""
 
-    floods: Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_rates)]
+    floods: Annotated[tuple[Annotated[int, Field(ge=0, le=10**7)], ...], BeforeValidator(_rates)]
     syns: Annotated[tuple[str, ...], names_of("kind of SYN", SYNS)] = tuple(SYNS)
     seconds: float = Field(gt=0, le=600)
     timeout_s: float = Field(default=2.0, gt=0, le=60)
-    requests_per_s: float = Field(default=100.0, gt=0)
+    requests_per_s: float = Field(default=100.0, gt=0, le=10**6)
     size: SizeBytes = 10_000
 
 

@@ -27,9 +27,9 @@ _JOINS = "MPTcpExtMPJoinAckRx"
 class TimeWaitParameters(Parameters):
     """What can be set."""
 
-    requests: int = Field(default=1000, ge=1)
+    requests: int = Field(default=1000, ge=1, le=10**7)
     size: SizeBytes = 10_000
-    concurrency: int = Field(default=20, ge=1)
+    concurrency: int = Field(default=20, ge=1, le=10_000)
     rate: RateBps = 50_000_000
     queue: SizeBytes = 500_000
 

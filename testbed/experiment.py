@@ -15,15 +15,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from testbed.collectors.collection import NOTHING, Wanted
 from testbed.errors import LabError
 from testbed.placement import Placement
 from testbed.topologies import load_topology
-from testbed.validation import Frozen, unknown, validate
+from testbed.validation import FieldError, Frozen, unknown, validate
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -37,7 +37,12 @@ def _split(value: Any) -> Any:
     return [item for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-PositiveInts = Annotated[tuple[Annotated[int, Field(gt=0)], ...], BeforeValidator(_split)]
+MOST_VALUES = 100
+"""Of a parameter that is a list."""
+MOST_POINTS = 30_000
+"""Of a run: more than a month of the shortest ones, and planned within seconds."""
+
+PositiveInts = Annotated[tuple[Annotated[int, Field(gt=0, le=10**9)], ...], BeforeValidator(_split)]
 """A list of positive integers; on the command line joined by commas."""
 
 
@@ -60,8 +65,8 @@ def names_of(kind: str, allowed: Collection[str]) -> BeforeValidator:
 class Repetition(Frozen):
     """How often every point is measured, and where its dice begin."""
 
-    repetitions: int = Field(ge=1)
-    seed: int = Field(default=1, ge=0)
+    repetitions: int = Field(ge=1, le=1000)
+    seed: int = Field(default=1, ge=0, lt=2**63)
 
 
 class Parameters(Placement, Repetition):
@@ -71,6 +76,14 @@ class Parameters(Placement, Repetition):
     """
 
     topology: str = ""
+
+    @model_validator(mode="after")
+    def _lists_have_an_end(self) -> Self:
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, tuple) and len(value) > MOST_VALUES:
+                raise FieldError(name, f"must have at most {MOST_VALUES} values, not {len(value)}")
+        return self
 
 
 P = TypeVar("P", bound=Parameters)
@@ -190,6 +203,13 @@ class Experiment(ABC, Generic[P]):
                 for variant in sorted(variants)
             ],
         }
+
+    def check_size(self, stacks: Sequence[str]) -> None:
+        """Raise LabError when there are more than MOST_POINTS points on `stacks`, without making them all."""
+        once = type(self)(self.parameters.model_copy(update={"repetitions": 1}))
+        number = len(once.points(stacks)) * self.parameters.repetitions
+        if number > MOST_POINTS:
+            raise LabError(f"{self.name}: {number} points; at most {MOST_POINTS}: fewer repetitions, values or stacks")
 
     def point_seed(self, point: Point) -> int:
         """Return the 32-bit seed of `point`, the same for every stack: all see the same chances."""

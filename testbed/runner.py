@@ -72,6 +72,7 @@ class Plan:
         self.experiment = experiment
         self.scale = scale or next(iter(experiment.scales))
         self.stacks = tuple(stacks) or experiment.stacks
+        experiment.check_size(self.stacks)
         self.points = experiment.points(self.stacks)
         self.collect = Wanted(experiment.collectors, tuple(collect))
         watched = {"collectors": list(collect)} if collect else {}

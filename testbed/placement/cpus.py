@@ -9,6 +9,7 @@ from pathlib import Path
 _CPUS = Path("/sys/devices/system/cpu")
 _RANGE = re.compile(r"(\d+)(?:-(\d+))?")
 _WORD_DIGITS = 8
+_MOST_CPUS = 8192  # what a kernel can be built for (CONFIG_NR_CPUS)
 
 
 def parse_cpus(text: str) -> tuple[int, ...]:
@@ -17,8 +18,8 @@ def parse_cpus(text: str) -> tuple[int, ...]:
     for part in text.strip().split(","):
         match = _RANGE.fullmatch(part)
         first, last = (int(number) for number in (match[1], match[2] or match[1])) if match else (1, 0)
-        if first > last:
-            raise ValueError(f'must be a list of CPUs such as "0" or "0,2-3", not {text!r}')
+        if not first <= last < _MOST_CPUS:
+            raise ValueError(f'must be a list of CPUs below {_MOST_CPUS} such as "0" or "0,2-3", not {text[:60]!r}')
         cpus.update(range(first, last + 1))
     return tuple(sorted(cpus))
 

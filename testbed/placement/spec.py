@@ -63,6 +63,7 @@ def _table_size(entries: int) -> int:
 
 
 CpusByHost = Annotated[str, AfterValidator(_by_host)]
+TableSize = Annotated[int, AfterValidator(_table_size)]
 ProcessCpus = Annotated[str, AfterValidator(_by_process)]
 
 
@@ -78,7 +79,7 @@ class Placement(Frozen):
 
     process_cpus: ProcessCpus = ""
     rps_cpus: CpusByHost = ""
-    rfs_entries: Annotated[int, AfterValidator(_table_size)] = 0
+    rfs_entries: TableSize = 0
     xps_cpus: CpusByHost = ""
     irq_cpus: CpusByHost = ""
 

@@ -12,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from itertools import zip_longest
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from testbed.validation import FieldError, Frozen
 
@@ -71,8 +71,8 @@ class End(Frozen):
     address: HostAddress
     stack_address: HostAddress | None = None
     gateway: IPv4Address | None = None
-    more_addresses: tuple[HostAddress, ...] = ()
-    more_stack_addresses: tuple[HostAddress, ...] = ()
+    more_addresses: tuple[HostAddress, ...] = Field(default=(), max_length=250)
+    more_stack_addresses: tuple[HostAddress, ...] = Field(default=(), max_length=250)
     address6: HostAddress6 | None = None
     stack_address6: HostAddress6 | None = None
     gateway6: IPv6Address | None = None

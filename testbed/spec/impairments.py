@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
 from testbed.spec.trace import TraceFile
-from testbed.units import Probability, RateBps, TimeNs, parse_queue
+from testbed.units import MOST_QUEUE_BYTES, DelayNs, Probability, RateBps, parse_queue
 from testbed.validation import FieldError, Frozen
 
 FRAME_OVERHEAD_BYTES = 14
@@ -39,7 +39,7 @@ class Queue(Frozen):
     rate times the link's delays there and back.
     """
 
-    amount: float
+    amount: float = Field(gt=0, le=MOST_QUEUE_BYTES)
     unit: Literal["bytes", "packets", "bdp"]
 
     def resolve(self, rate_bps: int, round_trip_ns: int, frame_bytes: int) -> Queue:
@@ -71,12 +71,12 @@ class Impairments(Frozen):
 
     rate_bps: RateBps | None = Field(default=None, alias="rate")
     queue: QueueSize | None = None
-    delay_ns: TimeNs = Field(default=0, alias="delay")
-    jitter_ns: TimeNs = Field(default=0, alias="jitter")
+    delay_ns: DelayNs = Field(default=0, alias="delay")
+    jitter_ns: DelayNs = Field(default=0, alias="jitter")
     loss: Probability = 0.0
     burst_loss: BurstLoss | None = None
     reorder: Probability = 0.0
-    reorder_extra_ns: TimeNs = Field(default=0, alias="reorder_extra")
+    reorder_extra_ns: DelayNs = Field(default=0, alias="reorder_extra")
     duplicate: Probability = 0.0
     trace: TraceFile | None = None
 

@@ -66,13 +66,13 @@ class Link(Impairments):
     name: LinkName
     ends: tuple[End, End]
     reverse: Changes | None = None
-    schedule: tuple[Change, ...] = ()
+    schedule: tuple[Change, ...] = Field(default=(), max_length=10_000)
     mtu: int = Field(default=1500, ge=_MIN_MTU, le=_MAX_MTU)
     backend: Backend = "auto"
     fallback: Literal["none", "emulator"] = "none"
     wire: Wire = "mtu"
     tolerance: Tolerance = Tolerance()
-    middleboxes: tuple[Specification, ...] = ()
+    middleboxes: tuple[Specification, ...] = Field(default=(), max_length=100)
 
     @property
     def frame_bytes(self) -> int:

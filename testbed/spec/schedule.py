@@ -18,6 +18,7 @@ Way = Literal["forward", "reverse"]
 _RAMPED = ("rate_bps", "delay_ns", "jitter_ns", "loss")
 # A ramp is a stair of small steps.
 _STEP_NS, _MAX_STEPS = 10_000_000, 1000
+_MAX_MOMENTS = 20_000
 
 
 class Change(Frozen):
@@ -93,6 +94,8 @@ def timeline(first: Impairments, schedule: Sequence[Change], way: Way) -> list[M
         after = now.changed(change.changes)
         after.check(f"schedule[{index}].set.")
         moments += [Moment(at_ns, state, up) for at_ns, state in _steps(now, after, change, index)]
+        if len(moments) > _MAX_MOMENTS:
+            raise FieldError(f"schedule[{index}]", f"makes more than {_MAX_MOMENTS} steps with those above it")
         now = after
     return moments
 

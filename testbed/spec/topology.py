@@ -18,8 +18,8 @@ class Topology(Frozen):
 
     name: Name
     description: str = ""
-    hosts: tuple[Host, ...] = Field(min_length=2)
-    links: tuple[Link, ...] = Field(min_length=1)
+    hosts: tuple[Host, ...] = Field(min_length=2, max_length=500)
+    links: tuple[Link, ...] = Field(min_length=1, max_length=1000)
 
     @model_validator(mode="after")
     def _consistent(self) -> Topology:

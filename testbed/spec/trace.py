@@ -8,16 +8,23 @@ last line is the trace's length: from there it begins anew.
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
+from analysis.errors import UnreadableFile
+from analysis.files import open_regular
 from testbed.validation import Frozen
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "topologies" / "traces"
 """Where a trace is looked for whose name is no file from where the user is."""
+
+_TIME = re.compile(rb"[0-9]{1,12}")
+MOST_BYTES = 1 << 24
+"""Of a file: hours of a fast link."""
 
 PACKET_BYTES = 1514
 """What one opportunity delivers: an IP packet of 1500 bytes with its Ethernet header."""
@@ -46,13 +53,19 @@ def read_trace(name: str) -> Trace:
     path = next((place for place in (Path(name), DIRECTORY / name) if place.is_file()), None)
     if path is None:
         raise ValueError(f"there is no file {name}, neither here nor in topologies/traces")
-    data = path.read_bytes()
+    try:
+        with open_regular(path) as file:
+            data = file.read(MOST_BYTES + 1)
+    except UnreadableFile as error:
+        raise ValueError(str(error)) from error
+    if len(data) > MOST_BYTES:
+        raise ValueError(f"{name}: more than {MOST_BYTES} bytes")
     times: list[int] = []
     for number, line in enumerate(data.split(b"\n"), 1):
         text = line.strip()
         if not text:
             continue
-        if not text.isdigit() or (times and int(text) < times[-1]):
+        if not _TIME.fullmatch(text) or (times and int(text) < times[-1]):
             raise ValueError(f"{name}, line {number}: must be a time in whole ms, not before that of the line above")
         times.append(int(text))
     if not times or not times[-1]:

@@ -39,7 +39,7 @@ class Parameters(Directed):
 
     pattern: Annotated[Text, Field(min_length=1)] = "10,0,1,1"
     replacement: Text = "198,51,100,1"
-    count: int = Field(default=1000, ge=1)
+    count: int = Field(default=1000, ge=1, le=10**6)
 
 
 @dataclass(slots=True)

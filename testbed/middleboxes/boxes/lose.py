@@ -13,7 +13,7 @@ class Parameters(Directed):
     """`segments`: which ones; `first`: so many of them are lost in any case; `share`: of the others."""
 
     segments: Literal["all", "syn", "data", "acks"] = "all"
-    first: int = Field(default=0, ge=0)
+    first: int = Field(default=0, ge=0, le=10**9)
     share: Probability = 0.01
 
 
