@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sized
+from contextlib import contextmanager
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +17,23 @@ from typing import Any, Literal
 import jinja2
 import jinja2.nodes
 import yaml
+from jinja2.runtime import Context
+from jinja2.sandbox import SandboxedEnvironment
 from pydantic import Field
 
+from analysis.errors import UnreadableFile
+from analysis.files import read_text
 from testbed.errors import LabError
+from testbed.limits import time_limit
 from testbed.spec import Topology
 from testbed.validation import Frozen, unknown, validate
 
 DIRECTORY = Path(__file__).resolve().parent.parent / "topologies"
 _SUFFIX = ".yaml.j2"
+_LIMIT_S = 10.0
+_MOST_BYTES = 1 << 23
+"""Of what a template may take and become: the largest here takes half a second and becomes 100 kB."""
+_MOST_NUMBER = 2**64
 _HEADER = re.compile(r"\A\s*\{#-?(.*?)-?#\}", re.DOTALL)
 
 Value = bool | int | float | str
@@ -54,7 +64,9 @@ def topology_names() -> list[str]:
 
 def template_header(name_or_path: str) -> TemplateHeader:
     """Summary and parameters of a template; LabError when it is unknown or its header is wrong."""
-    return _Template(_find(name_or_path)).header
+    path = _find(name_or_path)
+    with _bounded(_label(path)):
+        return _Template(path).header
 
 
 def load_topology(name_or_path: str, parameters: Mapping[str, object] | None = None) -> Topology:
@@ -63,8 +75,24 @@ def load_topology(name_or_path: str, parameters: Mapping[str, object] | None = N
     Values may be strings as typed on a command line. LabError (one line: file, field, allowed values) for an
     unknown topology or parameter and for anything in the rendered text that is not a valid topology.
     """
-    template = _Template(_find(name_or_path))
-    return validate(Topology, template.render(parameters or {}), template.label)
+    path = _find(name_or_path)
+    with _bounded(_label(path)):
+        template = _Template(path)
+        return validate(Topology, template.render(parameters or {}), template.label)
+
+
+@contextmanager
+def _bounded(label: str) -> Iterator[None]:
+    """Answer in one line what a template, which is a program, does without an end."""
+    try:
+        with time_limit(_LIMIT_S, "has it a loop without an end?"):
+            yield
+    except TimeoutError as error:
+        raise LabError(f"{label}: {error}") from None
+    except RecursionError:
+        raise LabError(f"{label}: nested too deeply: does it extend or include itself?") from None
+    except MemoryError:
+        raise LabError(f"{label}: takes more memory than there is") from None
 
 
 def _find(name_or_path: str) -> Path:
@@ -83,6 +111,26 @@ def _label(path: Path) -> str:
     return f"topologies/{resolved.name}" if resolved.parent == DIRECTORY else str(path)
 
 
+class _Environment(SandboxedEnvironment):
+    """Templates are trusted; this one keeps slips from becoming computations that no time limit ends."""
+
+    intercepted_binops = frozenset(("*", "**"))
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and max(abs(left), 2) ** min(abs(right), 64) > _MOST_NUMBER:
+            raise OverflowError("a number without an end")
+        if operator == "*" and any(len(one) * other > _MOST_BYTES for one, other in _repeated(left, right)):
+            raise OverflowError("a text without an end")
+        return super().call_binop(context, operator, left, right)
+
+
+def _repeated(left: Any, right: Any) -> Iterator[tuple[Sized, int]]:
+    """What is repeated how often, of the two sides of a product."""
+    for one, other in ((left, right), (right, left)):
+        if isinstance(one, Sized) and isinstance(other, int):
+            yield one, other
+
+
 class _Template:
     """One template file, and the environment in which it finds others: beside it, then the lab's own."""
 
@@ -90,13 +138,16 @@ class _Template:
         self.path = path
         self.label = _label(path)
         folders = [jinja2.FileSystemLoader(folder) for folder in (path.parent, DIRECTORY)]
-        self._environment = jinja2.Environment(
+        self._environment = _Environment(
             loader=jinja2.ChoiceLoader(folders), undefined=jinja2.StrictUndefined, autoescape=False
         )
         self.header = self._header()
 
     def _header(self) -> TemplateHeader:
-        text = self.path.read_text()
+        try:
+            text = read_text(self.path)
+        except UnreadableFile as error:
+            raise LabError(str(error)) from None
         match = _HEADER.match(text)
         if match is None:
             raise LabError(f"{self.label}: must start with a comment {{# summary: ... parameters: ... #}}")
@@ -124,7 +175,7 @@ class _Template:
         values = _resolve(self.header.parameters, parameters, self.label)
         given = {"topology": self.path.name.removesuffix(_SUFFIX), **values}
         try:
-            text = self._environment.get_template(self.path.name).render(given)
+            text = self._text(given)
         except jinja2.TemplateSyntaxError as error:
             raise LabError(f"{self._place(error.name, error.lineno)}: {error.message}") from None
         except jinja2.TemplateNotFound as error:
@@ -135,6 +186,16 @@ class _Template:
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise LabError(f"{self._where(error)}: {error}") from None
         return _parse_yaml(text, f"{self.label}: when rendered")
+
+    def _text(self, given: Mapping[str, object]) -> str:
+        """The template's text, as long as one of a topology may be. LabError."""
+        parts, length = [], 0
+        for part in self._environment.get_template(self.path.name).generate(given):
+            parts.append(part)
+            length += len(part)
+            if length > _MOST_BYTES:
+                raise LabError(f"{self.label}: becomes more than {_MOST_BYTES} bytes of text")
+        return "".join(parts)
 
     def _where(self, error: Exception) -> str:
         """File and line of a template in which `error` was raised: Jinja puts them into the traceback."""
@@ -182,6 +243,8 @@ _KINDS: dict[type, str] = {bool: "true or false", int: "a whole number", float: 
 def _parse_yaml(text: str, label: str) -> Any:
     try:
         return yaml.safe_load(text)
+    except ValueError as error:  # of a number with thousands of digits, a date that is none
+        raise LabError(f"{label}: {error}") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}: " if mark else ""
