@@ -102,6 +102,8 @@ def _records(path: Path) -> Iterator[Packet]:
     from scapy.error import Scapy_Exception
     from scapy.utils import RawPcapReader
 
+    if path.exists() and not path.is_file():
+        raise UnreadableFile(f"{path}: not a capture file (not a regular file)")
     try:
         reader: Any = RawPcapReader(str(path))
     except (OSError, EOFError, Scapy_Exception) as error:

@@ -1,5 +1,10 @@
 """What is wrong with results and captures, in words for who gave them."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class AnalysisError(Exception):
     """Something about files, runs or connections that a user can look at; the message is one line."""
@@ -22,3 +27,14 @@ class Unforeseen(UnreadableFile):
 
     The cause is kept (`__cause__`).
     """
+
+
+@contextmanager
+def foreseen(what: str) -> Iterator[None]:
+    """Turn whatever fails on `what` in a block into Unforeseen, which names it; an AnalysisError stays as it is."""
+    try:
+        yield
+    except AnalysisError:
+        raise
+    except Exception as error:
+        raise Unforeseen(f"{what}: {type(error).__name__}: {' '.join(str(error).split())}") from error

@@ -70,7 +70,8 @@ def read_document(path: Path, model: type[Document] = Document, form: int | None
         model.model_validate(document)
     except ValidationError as failure:
         first = failure.errors(include_url=False, include_input=False)[0]
-        raise UnreadableFile(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg'].lower()}") from None
+        field, what = ".".join(map(str, first["loc"])), first["msg"]
+        raise UnreadableFile(f"{path}: {field}: {what[0].lower()}{what[1:]}") from None
     return document
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.collected.files import Collected, collected_directories
-from analysis.errors import AnalysisError, Unforeseen, UnreadableFile
+from analysis.errors import UnreadableFile, foreseen
 
 __all__ = ["PARSERS", "Collected", "UnreadableFile", "collected_directories", "load"]
 
@@ -46,10 +46,5 @@ def load(directory: Path, name: str, parser: str | None = None) -> pd.DataFrame:
     module, _, function = place.partition(":")
     parse: Callable[[Collected], pd.DataFrame] = getattr(import_module(module), function)
     opened = Collected.open(directory, name)
-    try:
+    with foreseen(f"{opened.directory}: files of collector {name} are not as expected"):
         return parse(opened)
-    except AnalysisError:
-        raise
-    except Exception as error:  # whatever may stand where a parser expects a number
-        why = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise Unforeseen(f"{opened.directory}: files of collector {name} are not as expected: {why}") from error

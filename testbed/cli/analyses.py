@@ -36,6 +36,7 @@ def timesequence(
     out: Out = RESULTS,
 ) -> None:
     """Draw a connection's data and subflow sequence numbers over time, from packets of any MPTCP stack."""
+    from analysis.errors import foreseen
     from analysis.figures import time_sequence
     from analysis.files import within
     from analysis.sequences import SENDERS, SENT, sources
@@ -44,9 +45,10 @@ def timesequence(
     for option, value, allowed in (("sender", sender, SENDERS), ("collector", collector, sources.COLLECTORS)):
         if value is not None and value not in allowed:
             raise LabError(f"--{option}: {unknown(option, value, allowed)}")
-    loaded = sources.load(source, collector, host)
-    chosen, sender, neighbours = loaded.choose(connection, sender)
-    marks = chosen.marks(sender)
+    with foreseen(f"{', '.join(map(str, source))}: cannot be drawn"):
+        loaded = sources.load(source, collector, host)
+        chosen, sender, neighbours = loaded.choose(connection, sender)
+        marks = chosen.marks(sender)
     marks = marks[(marks["time_s"] >= begin) & (marks["time_s"] <= (marks["time_s"].max() if end is None else end))]
     sent = marks[marks["kind"].isin(SENT)].groupby("kind")["length_bytes"].agg(["count", "sum"])
     if sent.empty:
@@ -73,12 +75,14 @@ def compare(
     Run it again into another place with `./lab run EXPERIMENT --out DIR`.
     """
     from analysis import compare as comparison
+    from analysis.errors import foreseen
     from analysis.load import load_run
 
     a = load_run(first)
     same = second / a.manifest["experiment"] / a.manifest["hash"]
     b = load_run(same if same.is_dir() else second)
-    frame = comparison.compare(a, b)
+    with foreseen(f"{a.path}, {b.path}: cannot be compared"):
+        frame = comparison.compare(a, b)
     counts = {str(name): int(count) for name, count in frame["verdict"].value_counts().items()}
     repeated = set(counts) <= set(comparison.REPEATED)
     if as_json:

@@ -183,6 +183,41 @@ def test_names_out_of_data_are_shown_as_they_are(lab: Lab, results: Path) -> Non
     assert title in done.stdout
 
 
+def sidecar(files: list[str], **fields: object) -> str:
+    record = {"outcome": "ran", "why": None, "files": files}
+    return json.dumps({"format": 1, "collectors": {"events": record}, "workload": {"began_ns": 0}} | fields)
+
+
+COLLECTED: dict[str, tuple[str, Spoil]] = {
+    "a list": ("[]", of_kind(os.mkfifo)),
+    "no collectors": ('{"format": 1}', of_kind(os.mkfifo)),
+    "collectors list": (sidecar([], collectors=[]), of_kind(os.mkfifo)),
+    "a file elsewhere": (sidecar(["../../../etc/passwd"]), of_kind(os.mkfifo)),
+    "a root's file": (sidecar(["/etc/passwd"]), of_kind(os.mkfifo)),
+    "a FIFO": (sidecar(["x"]), of_kind(os.mkfifo)),
+    "no lines of JSON": (sidecar(["x"]), holding("x")),
+    "lists": (sidecar(["x"]), holding("[]\n")),
+    "a word for a time": (sidecar(["x"]), holding('{"time_ns": "x"}\n')),
+    "no event": (sidecar(["x"]), holding('{"time_ns": 1}\n')),
+    "an odd event": (sidecar(["x"]), holding('{"time_ns": 1, "event": 5, "connection": [], "subflow": {}}\n')),
+}
+
+
+@pytest.mark.parametrize(("record", "spoil"), COLLECTED.values(), ids=COLLECTED)
+def test_spoilt_files_of_collectors_are_named_in_one_line(lab: Lab, tmp_path: Path, record: str, spoil: Spoil) -> None:
+    directory = tmp_path / "point" / "collected"
+    directory.mkdir(parents=True)
+    (directory / "collectors.json").write_text(record)
+    (directory / "x").touch()
+    spoil(directory / "x")
+    assert_one_line(lab("timesequence", str(tmp_path / "point"), "--out", str(tmp_path)), str(tmp_path / "point"))
+
+
+def test_a_capture_that_nobody_writes_is_not_waited_for(lab: Lab, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pcap")
+    assert_one_line(lab("timesequence", str(tmp_path / "x.pcap")), "not a capture file (not a regular file)")
+
+
 # --- the runner's own files ----------------------------------------------------------------------------------
 
 RECORDS: dict[str, Spoil] = KINDS | {
