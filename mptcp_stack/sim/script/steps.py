@@ -76,7 +76,11 @@ def parse(text: str, name: str = "script") -> Script:
 
 def load(path: Path) -> Script:
     """Read a script file. Raises ScriptError and OSError."""
-    return parse(path.read_text(), str(path))
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise ScriptError(f"{path}: is no text ({error})") from None
+    return parse(text, str(path))
 
 
 def _joined(text: str) -> list[str]:

@@ -36,6 +36,22 @@ def test_mistakes_are_one_line(arguments, message):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("make", "code", "message"),
+    [
+        (lambda path: None, 2, "No such file or directory"),
+        (Path.mkdir, 2, "Is a directory"),
+        (lambda path: path.write_bytes(b"\xff"), 1, "is no text"),
+    ],
+)
+def test_a_script_that_is_none_is_one_line(tmp_path, make, code, message):
+    make(tmp_path / "x.pkt")
+    result = call("script", str(tmp_path / "x.pkt"))
+    assert result.returncode == code
+    assert f"{tmp_path}/x.pkt: {message}" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("arguments", [["serve", "80"], ["serve", "0", "-a", "10.0.1.1/24"], ["listen"]])
 def test_wrong_usage(arguments):
     result = call(*arguments)
