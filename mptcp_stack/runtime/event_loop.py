@@ -254,10 +254,11 @@ def _interleaved(addresses: list[Address], first: int) -> list[Address]:
     return head + turns
 
 
-def _check_tls_times(ssl: object, *times: float | None) -> None:
-    """The mistake that asyncio reports, too."""
-    if not ssl and any(time is not None for time in times):
-        raise ValueError("ssl_handshake_timeout and ssl_shutdown_timeout are only meaningful with ssl")
+def _check_tls_times(ssl: object, handshake: float | None, shutdown: float | None) -> None:
+    """The mistakes that asyncio reports, too."""
+    for name, time in (("ssl_handshake_timeout", handshake), ("ssl_shutdown_timeout", shutdown)):
+        if time is not None and not ssl:
+            raise ValueError(f"{name} is only meaningful with ssl")
 
 
 def _tls(

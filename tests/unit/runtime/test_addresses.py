@@ -159,7 +159,7 @@ BOTH = [CREATE_SERVER, CREATE_CONNECTION]
         (CREATE_CONNECTION, None, None, {}, ValueError("host and port was not specified and no sock specified")),
         *[(create, CLIENT, 80, {"sock": socket}, ValueError("host/port and sock can not be")) for create in BOTH],
         *[
-            (create, CLIENT, 0, {name: 3}, ValueError("only meaningful with ssl"))
+            (create, CLIENT, 0, {name: 3}, ValueError(f"{name} is only meaningful with ssl"))
             for create in BOTH
             for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout")
         ],
@@ -279,3 +279,24 @@ def test_wait_closed_waits_for_close(pair):
         server.close()
 
     pair.run(main())
+
+
+def test_blocking_servers_have_both_wildcards(networks):
+    client, server = networks
+    with (
+        server.create_server(("0.0.0.0", 80)) as four,
+        server.create_server(("::", 80), family=socket.AF_INET6) as six,
+        server.create_server(("::", 81), family=socket.AF_INET6) as only_six,
+        server.create_server(("::", 82), family=socket.AF_INET6, dualstack_ipv6=True) as both,
+    ):
+        assert (four.family, four.getsockname()) == (socket.AF_INET, EVERY_4)
+        assert (six.family, six.getsockname()) == (socket.AF_INET6, EVERY_6)
+        for listener, reached in ((four, True), (only_six, False), (both, True)):
+            if reached:
+                client.create_connection((SERVER, listener.getsockname()[1])).close()
+            else:
+                with pytest.raises(ConnectionRefusedError):
+                    client.create_connection((SERVER, listener.getsockname()[1]))
+        for port in (80, 82):
+            with pytest.raises(OSError, match="in use"):
+                server.create_server(("", port))
