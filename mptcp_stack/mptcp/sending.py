@@ -138,7 +138,8 @@ class Sending:
             elif infinite:
                 mapping = connection.fallback.infinite_mapping(subflow, dsn)
             subflow.carry(dsn, dsn + burst)
-            record = endpoint.transmit(chunks, burst, mapping, last, now)
+            full = not plain and self._edge - queue.next < sender.mss
+            record = endpoint.transmit(chunks, burst, mapping, last or full, now)
             observing.sent(DataSent, subflow, record, dsn, now)
             if self._scheduler.redundant:
                 if max(subflow.covered, queue.base) == dsn:

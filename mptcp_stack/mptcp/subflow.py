@@ -390,6 +390,9 @@ class Subflow:
             connection.receiving.insert(connection.receiving.next, chunks, length)
         elif not self._inbound.receive(ssn, chunks, length, now):
             return False
+        receiver = self.endpoint.receiver
+        if receiver.lacks_room(connection.receiving.offered_bytes):
+            receiver.ack_now = True  # the window is the connection's, whatever TCP's edge on this subflow
         observing.data_received(self, ssn, length, now)
         connection.data_arrived(now)
         return True

@@ -375,10 +375,16 @@ class Endpoint:
         return self.state in MAY_SEND
 
     def transmit(self, chunks: Chunks, length: int, mapping: Any, push: bool, now: int) -> Record:
-        """Send a burst of new data; the caller stays within ``sender.room()`` and ``sender.burst_limit()``."""
-        seq = self.sender.scoreboard.next
-        record = Record(seq, seq + length, chunks, length, PSH if push else 0, mapping)
-        self.sender.sent(record, now)
+        """Send a burst of new data; the caller stays within ``sender.room()`` and ``sender.burst_limit()``.
+
+        What fills the peer's window is pushed as the end of the queue is (RFC 9293 section 3.9.1.2): nothing follows it
+        until the peer answers, and Linux would wait for more before it does.
+        """
+        sender = self.sender
+        seq = sender.scoreboard.next
+        full = seq + length + sender.mss > sender.scoreboard.una + sender.window
+        record = Record(seq, seq + length, chunks, length, PSH if push or full else 0, mapping)
+        sender.sent(record, now)
         self._emit_record(record, now)
         return record
 

@@ -111,11 +111,18 @@ class Receiver:
             self.ack_now = True
         else:
             self._pending_bytes += length
-            if self._pending_bytes >= 2 * self._mss:
+            if self._pending_bytes >= 2 * self._mss or self.lacks_room(self.edge - reassembly.next):
                 self.ack_now = True
             else:
                 self._delayed.set_earlier(now + self._config.delayed_ack_ns)
         return ordered
+
+    def lacks_room(self, window_bytes: int) -> bool:
+        """Whether no further full segment fits what the peer may send: none can come for an ACK to wait for.
+
+        A delayed ACK waits for a second full segment (RFC 9293 section 3.8.6.3).
+        """
+        return window_bytes < self._mss
 
     def note_duplicate(self, start: int, end: int) -> None:
         """Have the next acknowledgement report the first part of what came that was there already (RFC 2883).

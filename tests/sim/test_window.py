@@ -4,7 +4,8 @@ import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, pattern
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import Segment
+from mptcp_stack.wire import PSH, Segment
+from tests.sim.attacks.hostile import application_of, connected, victim_of
 from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, SYN, UPLOAD, exchange, impaired, make_scene, rewrite
 
 SEEDS = [1, 2, 3]
@@ -70,9 +71,41 @@ def test_any_maximum_segment_size(mss: int, paths: int) -> None:
 def test_window_on_a_repetition_goes_with_its_acknowledgement(seed: int) -> None:
     """Data both ways, out of order: an older sequence number may carry the newer acknowledgement and window."""
     spec = LinkSpec(delay_ns=MILLISECOND, loss=0.03, reorder=0.3, reorder_extra_ns=10 * MILLISECOND)
-    run = make_scene(seed, [spec], mptcp=False, gso_max_bytes=1, receive_buffer_bytes=20_000)
+    run = make_scene(seed, [spec], mptcp=False, gso_max_bytes=1, receive_buffer_bytes=18_200)
     reader = {"read_limit_bytes": 5000, "read_interval_ns": 20 * MILLISECOND}
     exchange(run, UPLOAD, DOWNLOAD, **reader)
+
+
+@pytest.mark.parametrize(
+    ("mtu", "buffer_bytes"), [(1500, 1000), (1500, 2000), (9000, 4096), (9000, 16_384), (65_535, 64_000)]
+)
+@pytest.mark.parametrize("paths", [0, 1, 2])
+def test_room_for_one_segment_does_not_wait_for_another(paths: int, buffer_bytes: int, mtu: int) -> None:
+    """A delayed ACK waits for a second full segment (RFC 9293 section 3.8.6.3); it cannot come, as it has no room."""
+    spec = impaired(mtu=mtu, rate_bps=100_000_000, queue_bytes=500_000)
+    run = make_scene(1, [spec] * max(paths, 1), mptcp=paths > 0, receive_buffer_bytes=buffer_bytes, mtu=mtu)
+    exchange(run, pattern(50 * min(buffer_bytes, mtu)), b"")  # the first 16 ACKs never wait
+    assert run.server.stack.counters["TcpExtDelayedACKs"] <= 3
+
+
+def test_subflows_that_fill_one_window_together_wait_for_nothing() -> None:
+    """Each has taken one segment, and the connection has no room for a third."""
+    specs = [impaired(mtu=9000, rate_bps=100_000_000)] * 2
+    run = make_scene(1, specs, mtu=9000, scheduler="round-robin", gso_max_bytes=1, receive_buffer_bytes=18_200)
+    exchange(run, pattern(1_000_000), b"")
+    assert run.server.stack.counters["TcpExtDelayedACKs"] <= 3
+
+
+def test_what_fills_the_window_of_the_connection_is_pushed() -> None:
+    """Though each subflow has room for more: a peer that waits for it would acknowledge late, as Linux does."""
+    run = connected(2, scheduler="round-robin", gso_max_bytes=1, client={"receive_buffer_bytes": 4000})
+    application_of(run.client).handle_readable = lambda: None  # type: ignore[method-assign]
+    began = len(run.segments("server"))
+    victim_of(run.server).send(pattern(10_000))
+    run.server.settle()
+    sent = [segment for _, segment in run.segments("server")[began:]]
+    assert len({segment.src for segment in sent}) == 2
+    assert [bool(segment.flags & PSH) for segment in sent] == [False, True]
 
 
 class Silent(Application):
