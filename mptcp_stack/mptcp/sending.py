@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.blocking import Blocking, Reinjection, outstanding
+from mptcp_stack.mptcp.data_timer import DataTimer
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
 from mptcp_stack.mptcp.send_buffer import SendBuffer, needed_bytes
@@ -13,9 +14,6 @@ from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
 from mptcp_stack.storage import NEVER, Chunks, SendQueue, cut
 from mptcp_stack.tcp import Sender
-from mptcp_stack.tcp.config import MAXIMUM_SEGMENT_PAYLOAD
-from mptcp_stack.tcp.errors import timed_out
-from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -25,9 +23,8 @@ class Sending:
     """Data from the application to the subflows; positions are unwrapped data sequence numbers."""
 
     __slots__ = (
-        "_backoff", "_blocking", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persist_timer",
-        "_probed_ns", "_reinjections", "_scheduler", "_unanswered_probes", "buffer", "fin", "fin_sent", "queue",
-        "small_writes",
+        "_blocking", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persisting", "_reinjections",
+        "_scheduler", "buffer", "fin", "fin_sent", "queue", "small_writes",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection", first: int, scheduler: type[Scheduler]) -> None:
@@ -42,14 +39,10 @@ class Sending:
         self.fin_sent = False
         self._edge = first
         self._reinjections: dict[int, Reinjection] = {}
-        self._backoff = 0
-        timers = connection.host.context.timers
-        self.small_writes = SmallWrites(config.nodelay, timers, connection.wake)
-        self._persist_timer = timers.timer(self._persist, connection)
-        self._probed_ns = 0
-        self._unanswered_probes = 0
+        self.small_writes = SmallWrites(config.nodelay, connection.host.context.timers, connection.wake)
+        self._persisting = False
         self._orphan_deadline_ns = NEVER
-        self._data_timer = timers.timer(self._data_timeout, connection)
+        self._data_timer = DataTimer(connection, self)
 
     @property
     def finished(self) -> bool:
@@ -96,7 +89,9 @@ class Sending:
         elif connection.wants_room:
             self._relieve(now)
         if self.fin is not None and not self.fin_sent and self.queue.next == self.queue.end:
-            self._send_fin(now)
+            self.send_fin(now)
+        if self.queue.next < self.queue.end or self._reinjections or self._scheduler.redundant or self._persisting:
+            self._watch_windows(now)
 
     def _send_new(self, now: int) -> None:
         queue = self.queue
@@ -106,12 +101,11 @@ class Sending:
             allowed = unsent = queue.end - queue.next
             if not plain:
                 allowed = min(unsent, self._edge - queue.next)
-            silly = allowed < unsent and all(one.endpoint.sender.is_silly(allowed) for one in self.subflows)
+            silly = allowed < unsent and self._is_silly(allowed)
             if silly:
                 self._relieve(now)
             subflow = None if silly else self._choose(allowed, now)
             if subflow is None:
-                self._watch_window(now)
                 return
             endpoint = subflow.endpoint
             sender = endpoint.sender
@@ -134,7 +128,7 @@ class Sending:
                 if first:
                     connection.needs_third_ack = False
                 if not self._data_timer.armed:
-                    self._arm_data_timer(now)
+                    self._data_timer.arm(now)
             elif infinite:
                 mapping = connection.fallback.infinite_mapping(subflow, dsn)
             subflow.carry(dsn, dsn + burst)
@@ -145,6 +139,11 @@ class Sending:
                 if max(subflow.covered, queue.base) == dsn:
                     subflow.covered = queue.next
                 self._send_copies(now)
+
+    def _is_silly(self, allowed: int) -> bool:
+        """Whether the connection's window has too little room for a segment; one subflow that has probed uses it."""
+        senders = [subflow.endpoint.sender for subflow in self.subflows]
+        return all(sender.is_silly(allowed) for sender in senders if sender.window)
 
     def _without_silly_tail(self, burst: int, unsent: int, sender: Sender, now: int) -> int:
         """``burst`` without what should wait for more: full segments rather than all that there is room for."""
@@ -199,7 +198,8 @@ class Sending:
             if not (subflow is chosen or subflow is origin or subflow.backup or subflow.failing)
         ) and min(self.window_bytes, self.buffer.capacity_bytes) < needed_bytes(subflows)
 
-    def _send_fin(self, now: int) -> None:
+    def send_fin(self, now: int) -> None:
+        """Send the end of data (again): a FIN of TCP, or a DATA_FIN without payload on the best subflow."""
         connection = self._connection
         if connection.is_plain:
             for subflow in connection.subflows:
@@ -214,7 +214,7 @@ class Sending:
             carrier.repeat_third_ack(now)
             self.fin_sent = True
             carrier.endpoint.send_ack(now)
-            self._arm_data_timer(now)
+            self._data_timer.arm(now)
 
     # --- reinjection
 
@@ -283,9 +283,18 @@ class Sending:
     def reinject_unacknowledged(self) -> None:
         """Queue everything that the peer has not acknowledged as data, wherever it was sent."""
         queue = self.queue
+        self._reinjections.pop(queue.base, None)
         if queue.next > queue.base:
-            chunks = queue.peek(queue.base, queue.next)
-            self._reinjections[queue.base] = Reinjection(queue.base, queue.next, chunks, None)
+            self.reinject(queue.base, queue.next, None)
+
+    def reinject(self, dsn: int, end: int, origin: Subflow | None) -> None:
+        """Queue what was sent and not acknowledged, for any subflow but ``origin``, if nothing is queued from there."""
+        if dsn not in self._reinjections:
+            self._reinjections[dsn] = Reinjection(dsn, end, self.queue.peek(dsn, end), origin)
+
+    def is_reinjecting(self, dsn: int) -> bool:
+        """Whether a byte is queued to be sent again."""
+        return any(waiting.dsn <= dsn < waiting.end for waiting in self._reinjections.values())
 
     # --- acknowledgements
 
@@ -314,20 +323,23 @@ class Sending:
         end = self.end
         if data_ack > end:
             return
-        self._edge = max(self._edge, data_ack + window)
+        if data_ack + window > self._edge:
+            self._edge = data_ack + window
+            if self._persisting:
+                for subflow in self._connection.subflows:
+                    subflow.persist.hasten(now)
         if data_ack > self.queue.base:
             self._advance(data_ack, now)
             if self.queue.base == end:
-                self._data_timer.cancel()
+                self._data_timer.stop()
             else:
-                self._arm_data_timer(now)
+                self._data_timer.arm(now)
 
     def fall_back(self) -> None:
         """From now on TCP's acknowledgements and its FIN speak for the stream."""
         self.fin_sent = False
-        self._backoff = 0
         self._reinjections.clear()
-        self._data_timer.cancel()
+        self._data_timer.stop()
 
     def on_plain_ack(self, acked_bytes: int, now: int) -> None:
         """TCP acknowledged this many bytes of the stream since its beginning, where it stands for the DATA_ACK."""
@@ -336,99 +348,66 @@ class Sending:
             self._advance(min(data_ack, self.queue.next + (1 if self.fin_sent else 0)), now)
 
     def _advance(self, data_ack: int, now: int) -> None:
-        self._backoff = 0
+        self._data_timer.restart()
         self._orphan_deadline_ns = NEVER
-        self._persist_timer.cancel()
         self.queue.release(min(data_ack, self.queue.next))
         if data_ack > self.queue.base:
             self.queue.base = data_ack
         self._connection.data_acked(now)
 
-    # --- timers
+    # --- windows that keep data waiting
 
-    def _timeout_ns(self) -> int:
-        slowest = max(
-            (subflow.endpoint.sender.rtt.rto_ns for subflow in self._connection.subflows),
-            default=INITIAL_RTO_NS,
-        )
-        return min(slowest << self._backoff, MAXIMUM_RTO_NS)
+    def _watch_windows(self, now: int) -> None:
+        """Have every subflow ask that has nothing under way and whose window keeps data waiting."""
+        waiting = False
+        for subflow in self._connection.subflows:
+            if subflow.endpoint.sender.scoreboard.first is None and (edge := self.shut_at(subflow)) is not None:
+                subflow.persist.watch(edge, now)
+                waiting = True
+            elif self._persisting:
+                subflow.persist.stop()
+        self._persisting = waiting
 
-    def _idle(self) -> bool:
-        """Nothing is outstanding on any subflow, so no TCP timer is going to help."""
-        return all(subflow.endpoint.sender.scoreboard.first is None for subflow in self._connection.subflows)
+    def shut_at(self, subflow: Subflow) -> int | None:
+        """Where the window ends that keeps data from ``subflow``, which has nothing under way; None: none does.
 
-    def _watch_window(self, now: int) -> None:
-        """Data waits and nothing is under way that would bring an acknowledgement: probe the peer's window."""
-        if not self._persist_timer.armed and self._idle():
-            self._persist_timer.set(now + self._timeout_ns())
+        Its own, by its sequence numbers, keeps everything, also what is sent again; the connection's new data alone.
+        """
+        sender, queue = subflow.endpoint.sender, self.queue
+        if sender.scoreboard.first is not None or not subflow.usable or not self._may_use(subflow):
+            return None
+        wanted = unsent = queue.end - queue.next
+        if any(waiting.origin is not subflow for waiting in self._reinjections.values()):
+            wanted = max(wanted, sender.mss)
+        if self._scheduler.redundant and not self._connection.is_plain:
+            wanted = max(wanted, queue.next - max(subflow.covered, queue.base))
+        if wanted and sender.refuses(sender.window, wanted):
+            return sender.scoreboard.una + sender.window
+        allowed = self._edge - queue.next
+        if not self._connection.is_plain and allowed < unsent and sender.refuses(allowed, unsent):
+            return self._edge
+        return None
 
-    def _persist(self, now: int) -> None:
-        if self.queue.unsent_bytes and self._idle():
-            if self._probing_is_over(now):
-                self._connection.closing.fail(timed_out(), now)
-                return
-            for subflow in self._connection.subflows:
-                if subflow.usable:
-                    subflow.endpoint.probe_window(now)
-            self._probed_ns = now
-            self._unanswered_probes += 1
-            self._backoff += 1
-            self._persist_timer.set(now + self._timeout_ns())
-        self._connection.wake()
+    def _may_use(self, subflow: Subflow) -> bool:
+        return self._scheduler.uses_backups or bool(_without_backups([subflow], self._connection.subflows))
 
-    def _probing_is_over(self, now: int) -> bool:
-        """A peer that answers may keep its window closed for ever (RFC 9293 section 3.8.6.1), but not to nobody.
+    def waits_in_vain(self, now: int) -> bool:
+        """Whether a shut window is to end the connection.
 
         After the application has closed there is a limit: else a peer that never reads held our memory (RFC 6429).
         """
         connection = self._connection
-        config = connection.host.config
-        if any(subflow.endpoint.receiver.heard_ns >= self._probed_ns for subflow in connection.subflows):
-            self._unanswered_probes = 0
         if connection.closing.detached:
-            self._orphan_deadline_ns = min(self._orphan_deadline_ns, now + config.orphan_timeout_ns)
-        return now >= self._orphan_deadline_ns or self._unanswered_probes >= config.data_retries
-
-    def _arm_data_timer(self, now: int) -> None:
-        self._data_timer.set(now + self._timeout_ns())
-
-    def _data_timeout(self, now: int) -> None:
-        """No DATA_ACK for long: send the oldest data again, unless TCP is still busy with it (section 3.3.6)."""
-        connection = self._connection
-        only_fin = self.fin_sent and self.queue.base == self.fin
-        # To a peer that has gone back to TCP what is sent again would be new bytes of the stream.
-        in_doubt = connection.fallback.in_doubt
-        if connection.is_mptcp and not self.finished and not in_doubt and (only_fin or self._idle()):
-            self._backoff += 1
-            if self._backoff > connection.closing.retries():
-                connection.closing.fail(timed_out(), now)
-                return
-            queue = self.queue
-            end = min(queue.next, queue.base + MAXIMUM_SEGMENT_PAYLOAD)
-            if end > queue.base:
-                self._reinjections[queue.base] = Reinjection(queue.base, end, queue.peek(queue.base, end), None)
-                self._distrust_carriers(now)
-            elif self.fin_sent:
-                self._send_fin(now)
-            connection.count("MPTcpExtMPTCPRetrans")
-        self._arm_data_timer(now)
-        connection.wake()
-
-    def _distrust_carriers(self, now: int) -> None:
-        """TCP was told that the oldest data had arrived, and they have not: others take over what its bearer had."""
-        queue, subflows = self.queue, self._connection.subflows
-        for subflow in subflows:
-            if subflow.carries(queue.base) and any(other.usable for other in subflows if other is not subflow):
-                for start, end in subflow.distrust(now):
-                    first = max(start, queue.base)
-                    if first < end and first not in self._reinjections:
-                        self._reinjections[first] = Reinjection(first, end, queue.peek(first, end), subflow)
+            orphan_deadline_ns = now + connection.host.config.orphan_timeout_ns
+            self._orphan_deadline_ns = min(self._orphan_deadline_ns, orphan_deadline_ns)
+        return now >= self._orphan_deadline_ns
 
     def stop(self) -> None:
         """No timer fires any more."""
         self.small_writes.stop()
-        self._persist_timer.cancel()
-        self._data_timer.cancel()
+        self._data_timer.stop()
+        for subflow in self._connection.subflows:
+            subflow.persist.stop()
 
 
 def _without_backups(candidates: list[Subflow], subflows: list[Subflow]) -> list[Subflow]:

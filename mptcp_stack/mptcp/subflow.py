@@ -7,6 +7,7 @@ from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.inbound import Checked, Inbound
 from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.mptcp.persist import Persist
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
@@ -34,8 +35,8 @@ class Subflow:
     __slots__ = (
         "_carried", "_confirm_attempts", "_confirm_timer", "_distrust_ns", "_dsn_64", "_dss_seen", "_echo_rtt",
         "_handshake", "_inbound", "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed",
-        "connection", "covered", "distrusted_until_ns", "endpoint", "local_id", "number", "peer_reset", "refused",
-        "remote_id",
+        "connection", "covered", "distrusted_until_ns", "endpoint", "local_id", "number", "peer_reset", "persist",
+        "refused", "remote_id",
     )  # fmt: skip
 
     def __init__(
@@ -73,6 +74,7 @@ class Subflow:
         self._confirm_timer = host.context.timers.timer(self._confirm_again, self)
         self._confirm_attempts = 0
         self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
+        self.persist = Persist(self)
 
     # --- what schedulers and path managers look at
 
@@ -457,6 +459,7 @@ class Subflow:
     def on_closed(self, error: OSError | None, now: int) -> None:
         """See ``Upper``."""
         self._confirm_timer.cancel()
+        self.persist.stop()
         observing.subflow_down(self, error, now)
         self.connection.subflow_closed(self, error, now)
 

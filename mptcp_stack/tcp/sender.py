@@ -145,6 +145,10 @@ class Sender:
         """Whether to wait for more room than ``size`` bytes (RFC 9293 section 3.8.6.2.1), while no probe is out."""
         return not self.probing and size < min(self.mss, self.maximum_window // 2)
 
+    def refuses(self, room: int, wanted: int) -> bool:
+        """Whether a window with ``room`` keeps ``wanted`` bytes waiting: it is shut, or so small that they should."""
+        return room < min(wanted, self.mss) and (room <= 0 or self.is_silly(room))
+
     def burst_limit(self) -> int:
         """Bytes that one super-segment should carry at the most, a multiple of the MSS."""
         limit = self._config.gso_max_bytes

@@ -1,0 +1,96 @@
+"""The retransmission timer of the connection: data that TCP has delivered and no DATA_ACK has (RFC 8684 section 3.3.6).
+
+A middlebox may have acknowledged them and lost them, or the peer had no room for them at the level of data.
+"""
+
+from typing import TYPE_CHECKING
+
+from mptcp_stack.tcp.config import MAXIMUM_SEGMENT_PAYLOAD
+from mptcp_stack.tcp.errors import timed_out
+from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
+
+if TYPE_CHECKING:
+    from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.sending import Sending
+    from mptcp_stack.mptcp.subflow import Subflow
+
+
+class DataTimer:
+    """Sends the oldest data of ``sending`` again when their acknowledgement stays out, with back-off."""
+
+    __slots__ = ("_backoff", "_connection", "_sending", "_timer")
+
+    def __init__(self, connection: "Connection", sending: "Sending") -> None:
+        self._connection = connection
+        self._sending = sending
+        self._timer = connection.host.context.timers.timer(self._expired, connection)
+        self._backoff = 0
+
+    @property
+    def armed(self) -> bool:
+        """Whether it runs."""
+        return self._timer.armed
+
+    def arm(self, now: int) -> None:
+        """An acknowledgement is expected, at the latest after the slowest subflow's timeout."""
+        rtos = (subflow.endpoint.sender.rtt.rto_ns for subflow in self._connection.subflows)
+        timeout_ns = max(rtos, default=INITIAL_RTO_NS) << self._backoff
+        self._timer.set(now + min(timeout_ns, MAXIMUM_RTO_NS))
+
+    def restart(self) -> None:
+        """There was an acknowledgement: the back-off ends."""
+        self._backoff = 0
+
+    def stop(self) -> None:
+        """No acknowledgement is expected."""
+        self._timer.cancel()
+
+    def _expired(self, now: int) -> None:
+        """Send the oldest data again, unless TCP is still busy with them, or the DATA_FIN."""
+        connection, sending = self._connection, self._sending
+        only_fin = sending.fin_sent and sending.queue.base == sending.fin
+        # To a peer that has gone back to TCP what is sent again would be new bytes of the stream.
+        in_doubt = connection.fallback.in_doubt
+        overdue = connection.is_mptcp and not sending.finished and not in_doubt
+        if overdue and (only_fin or not self._is_under_way()):
+            self._backoff += 1
+            if self._backoff > connection.closing.retries():
+                connection.closing.fail(timed_out(), now)
+                return
+            queue = sending.queue
+            end = min(queue.next, queue.base + MAXIMUM_SEGMENT_PAYLOAD)
+            if end > queue.base:
+                sending.reinject(queue.base, end, None)
+                self._distrust_carriers(now)
+            elif sending.fin_sent:
+                sending.send_fin(now)
+            connection.count("MPTcpExtMPTCPRetrans")
+        self.arm(now)
+        connection.wake()
+
+    def _is_under_way(self) -> bool:
+        """Whether the oldest data wait for a subflow, or TCP has still to deliver some of a mapping that has them.
+
+        One that has stopped answering does not count while there are others.
+        """
+        base = self._sending.queue.base
+        if self._sending.is_reinjecting(base):
+            return True
+        subflows = self._connection.subflows
+        answering = [subflow for subflow in subflows if subflow.usable and not subflow.failing]
+        return any(_is_delivering(subflow, base) for subflow in answering or subflows)
+
+    def _distrust_carriers(self, now: int) -> None:
+        """TCP was told that the oldest data had arrived, and they have not: others take over what its bearer had."""
+        queue, subflows = self._sending.queue, self._connection.subflows
+        for subflow in subflows:
+            if subflow.carries(queue.base) and any(other.usable for other in subflows if other is not subflow):
+                for start, end in subflow.distrust(now):
+                    first = max(start, queue.base)
+                    if first < end:
+                        self._sending.reinject(first, end, subflow)
+
+
+def _is_delivering(subflow: "Subflow", dsn: int) -> bool:
+    mappings = (record.mapping for record in subflow.endpoint.sender.scoreboard)
+    return any(mapping is not None and mapping.dsn <= dsn < mapping.dsn + mapping.length for mapping in mappings)
