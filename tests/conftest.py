@@ -1,6 +1,9 @@
 """What every test shares: what it may run on, and reproducible property tests."""
 
 import os
+import resource
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,3 +26,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in LACKING.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def beyond_select() -> Iterator[None]:
+    """Descriptors up to the largest that `select` knows are taken."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard < 1200:
+        pytest.skip("this process may not have so many descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    with ExitStack() as files:
+        while (taken := os.open(os.devnull, os.O_RDONLY)) < 1024:
+            files.callback(os.close, taken)
+        files.callback(os.close, taken)
+        yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

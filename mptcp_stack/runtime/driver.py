@@ -16,6 +16,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
 
@@ -33,6 +34,8 @@ logger = logging.getLogger("mptcp_stack")
 
 _NS_PER_SECOND = 1e9
 _DRAIN_POLL_S = 0.005
+_RECEIVES_NOTHING, _SENDS_NOTHING = "the network's device receives nothing", "the network's device sends nothing"
+_SEES_NO_ADDRESSES = "interfaces and addresses of the host cannot be looked at"
 
 
 class ConnectionHandler(Protocol):
@@ -88,7 +91,7 @@ class Driver:
         self._presence_watch: Watch | None = None
         if network.presence is not None:
             check = partial(self._check_addresses, network.presence)
-            self._presence_watch = Watch(loop, network.presence.fileno(), check, self._lose_presence)
+            self._presence_watch = Watch(loop, network.presence.fileno(), check)
 
     # --- for transports, servers and sockets
 
@@ -162,11 +165,12 @@ class Driver:
         try:
             packets = self._device.receive(limit)
         except Exception as problem:
-            self._note_trouble("receives", problem)
+            if not is_gone(problem):
+                self._note_trouble(_RECEIVES_NOTHING, problem)
             self._watch.failed(problem)
             return
         self._watch.worked()
-        self._troubled.discard("receives")
+        self._troubled.discard(_RECEIVES_NOTHING)
         self._stack.receive(packets, self._clock(), backlogged=len(packets) == limit)
         self.wake()
         self._deliver()
@@ -177,13 +181,18 @@ class Driver:
         try:
             change = presence.refresh()
         except Exception as problem:
+            self._note_trouble(_SEES_NO_ADDRESSES, problem)
             self._presence_watch.failed(problem)
             return
         self._presence_watch.worked()
+        self._troubled.discard(_SEES_NO_ADDRESSES)
+        # A program may have taken or given them itself.
         for address in change.gone:
-            self._stack.remove_address(address.ip.packed, self._clock())
+            with suppress(OSError):
+                self._stack.remove_address(address.ip.packed, self._clock())
         for address in change.come:
-            self._stack.add_address(address.local_address, self._clock())
+            with suppress(OSError):
+                self._stack.add_address(address.local_address, self._clock())
         self.wake()
         self._deliver()
 
@@ -206,11 +215,12 @@ class Driver:
         try:
             if not self.failed.done():
                 taken = self._device.send(packets)
-                self._troubled.discard("sends")
+                self._troubled.discard(_SENDS_NOTHING)
         except Exception as problem:
-            self._note_trouble("sends", problem)
             if is_gone(problem):
                 self._fail(problem)
+            else:
+                self._note_trouble(_SENDS_NOTHING, problem)
         if taken < len(packets):
             self._stack.counters["IpOutDiscards"] += len(packets) - taken
 
@@ -276,11 +286,11 @@ class Driver:
         self._loop.call_exception_handler({"message": f"Exception in the stack{which}", "exception": problem})
 
     def _note_trouble(self, what: str, problem: Exception) -> None:
-        """Say so, once until it works again, unless `_fail` says it."""
-        if what not in self._troubled and not is_gone(problem):
+        """Say so, once until it works again."""
+        if what not in self._troubled:
             self._troubled.add(what)
             details = None if isinstance(problem, OSError) else problem
-            logger.warning("the network's device %s nothing: %s", what, problem, exc_info=details)
+            logger.warning("%s: %s", what, problem, exc_info=details)
 
     def _fail(self, problem: Exception) -> None:
         """The device has gone: so has everything, and there is nothing to do any more."""
@@ -294,9 +304,6 @@ class Driver:
             end(connection, NetworkDownError(), self._clock())
         self._stack.transmit(self._clock())
         self._deliver()
-
-    def _lose_presence(self, problem: Exception) -> None:
-        logger.error("interfaces and addresses of the host are not watched any more: %s", problem)
 
     def _stop(self) -> None:
         """Let go of the loop."""

@@ -73,7 +73,9 @@ class Server(asyncio.AbstractServer):
         self._bound.clear()
 
     def listen(self) -> None:
-        """Begin to accept. Without effect when it does. Raises RuntimeError when it is closed."""
+        """Begin to accept. Without effect when it does. Raises RuntimeError when it is closed, NetworkDownError."""
+        if self._driver.failed.done():
+            raise NetworkDownError
         if self._closed:
             raise RuntimeError(f"server {self!r} is closed")
         self._serving = True

@@ -16,7 +16,8 @@ class Watch:
     """Calls `read` while `descriptor` is readable.
 
     `read` says whether that was `failed` or `worked`. After a failure it is called again later, and after too many in
-    a row, or when what it reads from has gone, `give_up` instead, once, with the last one.
+    a row, or when what it reads from has gone, `give_up` instead, once, with the last one. Without `give_up` it is
+    called again for ever.
     """
 
     def __init__(
@@ -24,7 +25,7 @@ class Watch:
         loop: asyncio.AbstractEventLoop,
         descriptor: int,
         read: Callable[[], None],
-        give_up: Callable[[Exception], None],
+        give_up: Callable[[Exception], None] | None = None,
     ) -> None:
         self._loop = loop
         self._descriptor = descriptor
@@ -41,17 +42,17 @@ class Watch:
     def failed(self, problem: Exception) -> None:
         """It was not."""
         self.stop()
-        if is_gone(problem) or self._failures == len(_PAUSES_S):
+        if self._give_up is not None and (is_gone(problem) or self._failures == len(_PAUSES_S)):
             self._give_up(problem)
             return
-        self._pause = self._loop.call_later(_PAUSES_S[self._failures], self._go_on)
-        self._failures += 1
+        self._failures = min(self._failures + 1, len(_PAUSES_S))
+        self._pause = self._loop.call_later(_PAUSES_S[self._failures - 1], self._go_on)
 
     def _go_on(self) -> None:
         try:
             self._loop.add_reader(self._descriptor, self._read)
         except OSError as problem:
-            self._give_up(problem)  # the number is none any more
+            self.failed(problem)  # the number is none any more
             return
         self._read()
 

@@ -97,7 +97,10 @@ class Sampler:
         """Read one line of the process. Raises LabError with its last words when there is none."""
         assert self._process is not None
         assert self._process.stdout is not None
-        readable = select.select([self._process.stdout], [], [], limit_s)[0]
+        # Beside many hosts its number may be one that `select` does not take.
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        readable = poll.poll(limit_s * 1000)
         line = self._process.stdout.readline() if readable else ""
         if not line:
             words = tail(self._site.directory / _ERRORS).splitlines()

@@ -147,6 +147,12 @@ def test_sampling_process_reads_at_the_beginning_and_the_end(site: Site) -> None
     assert not (site.directory / "collected" / "sampler.stderr").exists()
 
 
+def test_sampling_beside_many_descriptors(site: Site, beyond_select: None) -> None:
+    with Collection(Wanted(added=("interfaces+interval=10s",)), site) as collection, collection.workload():
+        pass
+    assert collection.records["interfaces"]["outcome"] == "ran"
+
+
 def test_what_cannot_run_is_reported_and_the_others_run(site: Site) -> None:
     kinds = ("Toy", "Lacking", "Elsewhere", "Breaking", "Mistaken", "NotStarting", "Unreadable", "Refusing")
     with Collection(Wanted(added=tuple(map(toy, kinds))), site) as collection, collection.workload():

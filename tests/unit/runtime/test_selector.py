@@ -2,11 +2,9 @@
 
 import asyncio
 import os
-import resource
 import selectors
 import socket
 import time
-from contextlib import ExitStack
 
 import pytest
 
@@ -19,21 +17,6 @@ from .conftest import SERVER
 def selector():
     with FineSelector() as selector:
         yield selector
-
-
-@pytest.fixture
-def beyond_select():
-    """Descriptors up to the largest that `select` knows are taken."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < 1200:
-        pytest.skip("this process may not have so many descriptors")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
-    with ExitStack() as files:
-        while (taken := os.open(os.devnull, os.O_RDONLY)) < 1024:
-            files.callback(os.close, taken)
-        files.callback(os.close, taken)
-        yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 async def echo(reader, writer):
