@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from mptcp_stack import congestion
 from mptcp_stack.events import Accepted, Event, Readable
+from mptcp_stack.ip_reassembly import IpReassembly
 from mptcp_stack.mptcp import mobility
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
@@ -37,6 +38,7 @@ from mptcp_stack.wire import (
     FIN,
     RST,
     SYN,
+    FragmentError,
     MpJoinSyn,
     MptcpOption,
     MpTcpRst,
@@ -109,6 +111,7 @@ class Stack:
         self.path_manager = plug_path_manager(config.path_manager)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
         self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._link_mtu)
+        self._reassembly = IpReassembly(self.context.timers, self.context.counters)
         self._flows: dict[bytes, Endpoint | TimeWait | FastCloseWait] = {}
         self._listeners: dict[Address, Listener] = {}
         self._tokens: dict[int, Connection] = {}
@@ -169,8 +172,13 @@ class Stack:
             except ProtocolError:
                 self._receive_icmp(packet, now)
                 continue
-            except WireError:
-                counters["TcpInErrs"] += 1
+            except FragmentError:
+                whole = self._reassembly.add(packet, now)
+                if whole is not None:
+                    self.receive((whole,), now, backlogged)
+                continue
+            except WireError as error:
+                counters[error.counter] += 1
                 continue
             counters["TcpInSegs"] += 1
             flow = self._flows.get(segment.flow)
@@ -447,15 +455,16 @@ class Stack:
     def _receive_icmp(self, packet: Packet, now: int) -> None:
         """Errors about segments of ours; other messages and protocols are not for TCP."""
         counters = self.context.counters
+        family = "6" if packet.parts[0][0] >> 4 == 6 else ""
         try:
             error = decode_icmp(packet)
         except ProtocolError:
-            counters["IpInUnknownProtos"] += 1
+            counters[f"Ip{family}InUnknownProtos"] += 1
             return
         except WireError:
-            counters["IcmpInErrors"] += 1
+            counters[f"Icmp{family}InErrors"] += 1
             return
-        counters["IcmpInMsgs"] += 1
+        counters[f"Icmp{family}InMsgs"] += 1
         flow = None if error is None else self._flows.get(error.flow)
         if error is not None and type(flow) is Endpoint:
             flow.receive_icmp(error, now)

@@ -5,7 +5,8 @@
 
 from .checksum import Buffer, checksum, data_checksum, ones_sum
 from .dss import Dss
-from .errors import ChecksumError, ProtocolError, WireError
+from .errors import ChecksumError, FragmentError, HeaderChainError, ProtocolError, WireError
+from .fragments import Fragment, fragment, join, read_fragment
 from .icmp import IcmpError, Trouble, decode_icmp
 from .mptcp import (
     CHECKSUM_REQUIRED,
@@ -35,9 +36,11 @@ from .tcp import ACK, CWR, ECE, FIN, MAX_PACKET_LENGTH, PSH, RST, SYN, URG, Segm
 __all__ = [
     "ACK", "CHECKSUM_REQUIRED", "CWR", "ECE", "EXTENSIBILITY", "FIN", "HMAC", "MAX_PACKET_LENGTH",
     "NO_JOIN_TO_INITIAL_ADDRESS", "PSH", "RST", "SYN", "TRANSIENT", "URG",
-    "AddAddr", "Buffer", "Checksum", "ChecksumError", "Dss", "IcmpError", "MpCapable", "MpFail", "MpFastclose",
+    "AddAddr", "Buffer", "Checksum", "ChecksumError", "Dss", "Fragment", "FragmentError", "HeaderChainError",
+    "IcmpError", "MpCapable", "MpFail", "MpFastclose",
     "MpJoinAck", "MpJoinSyn", "MpJoinSynAck", "MpPrio", "MpTcpRst", "MptcpOption", "Options", "Packet",
     "ProtocolError", "RemoveAddr", "ResetReason", "Segment", "Subtype", "Trouble",
     "UnknownMptcp", "WireError",
-    "checksum", "complete", "data_checksum", "decode", "decode_icmp", "encode", "ones_sum", "split",
+    "checksum", "complete", "data_checksum", "decode", "decode_icmp", "encode", "fragment", "join", "ones_sum",
+    "read_fragment", "split",
 ]  # fmt: skip

@@ -129,10 +129,15 @@ def _quoted_4(quote: memoryview) -> tuple[bytes, bytes, int, memoryview]:
     start = (quote[0] & 15) * 4
     if quote[0] >> 4 != 4 or start < ipv4.HEADER_LENGTH:
         raise WireError("quoted IPv4 header out of range")
+    if int.from_bytes(quote[6:8], "big") & ipv4.FRAGMENT_OFFSET:
+        raise WireError("quoted fragment without a TCP header")
     return bytes(quote[12:16]), bytes(quote[16:20]), quote[9], quote[start:]
 
 
 def _quoted_6(quote: memoryview) -> tuple[bytes, bytes, int, memoryview]:
     if len(quote) < ipv6.HEADER_LENGTH or quote[0] >> 4 != 6:
         raise WireError("quoted IPv6 header truncated")
-    return bytes(quote[8:24]), bytes(quote[24:40]), quote[6], quote[ipv6.HEADER_LENGTH :]
+    protocol, start, fragment_at, _ = ipv6.walk(quote, len(quote))
+    if fragment_at:
+        raise WireError("quoted fragment, which we did not send")
+    return bytes(quote[8:24]), bytes(quote[24:40]), protocol, quote[start:]

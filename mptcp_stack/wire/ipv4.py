@@ -1,29 +1,32 @@
-"""The IPv4 header (RFC 791) as TCP needs it: no options sent, Don't Fragment set, fragments refused."""
+"""The IPv4 header (RFC 791) as TCP needs it: no options sent, fragments left to `fragments`."""
 
 from __future__ import annotations
 
 from struct import Struct
 
 from .checksum import Buffer
-from .errors import ChecksumError, ProtocolError, WireError
+from .errors import ChecksumError, FragmentError, ProtocolError, WireError
 
 HEADER_LENGTH = 20
 TTL = 64
 PROTOCOL_TCP = 6
+DONT_FRAGMENT = 0x4000
+MORE_FRAGMENTS = 0x2000
+FRAGMENT_OFFSET = 0x1FFF
+"""In units of 8 bytes."""
 
 _HEADER = Struct("!BBHHHBBH4s4s")
-_DONT_FRAGMENT = 0x4000
-_FRAGMENT = 0x3FFF  # More Fragments, or an offset
 # The words of a header of ours that never change, summed.
-_CONSTANT_SUM = 0x4500 + _DONT_FRAGMENT + (TTL << 8 | PROTOCOL_TCP)
+_CONSTANT_SUM = 0x4500 + (TTL << 8 | PROTOCOL_TCP)
 
 
-def encode(src: bytes, dst: bytes, ecn: int, ident: int, length: int, address_sum: int) -> bytes:
-    """The 20 header bytes of a packet of `length` bytes in total; `address_sum` is the sum of both
-    addresses.
+def encode(src: bytes, dst: bytes, ecn: int, ident: int, flags: int, length: int, address_sum: int) -> bytes:
+    """The 20 header bytes of a packet of `length` bytes in total. `flags`: DONT_FRAGMENT, or 0 where a router may.
+
+    `address_sum` is the sum of both addresses.
     """
-    check = -(_CONSTANT_SUM + ecn + length + ident + address_sum) % 65535
-    return _HEADER.pack(0x45, ecn, length, ident, _DONT_FRAGMENT, TTL, PROTOCOL_TCP, check, src, dst)
+    check = -(_CONSTANT_SUM + ecn + length + ident + flags + address_sum) % 65535
+    return _HEADER.pack(0x45, ecn, length, ident, flags, TTL, PROTOCOL_TCP, check, src, dst)
 
 
 def decode(buffer: Buffer, available: int, expected: int = PROTOCOL_TCP) -> tuple[bytes, bytes, int, int, int]:
@@ -41,8 +44,8 @@ def decode(buffer: Buffer, available: int, expected: int = PROTOCOL_TCP) -> tupl
         raise WireError("IPv4 total length out of range")
     if int.from_bytes(buffer[:header_length], "big") % 65535:
         raise ChecksumError("IPv4 header checksum")
-    if fragment & _FRAGMENT:
-        raise WireError("IPv4 fragment")
+    if fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET):
+        raise FragmentError("IPv4 fragment")
     if protocol != expected:
         raise ProtocolError(f"protocol {protocol}")
     return src, dst, tos & 3, header_length, length

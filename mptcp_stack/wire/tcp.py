@@ -36,7 +36,7 @@ class Segment:
 
     Addresses are packed (4 or 16 bytes), `seq` and `ack` 32 bits, `window` the unscaled 16-bit field,
     `length` the bytes of `payload` in all, `gso_size` the payload bytes of each of its wire packets, `ecn`
-    the two ECN bits of the IP header.
+    the two ECN bits of the IP header. `whole`: over IPv4 no router may cut it (Don't Fragment; only when it goes out).
     """
 
     src: bytes
@@ -52,6 +52,7 @@ class Segment:
     length: int = 0
     gso_size: int = 0
     ecn: int = 0
+    whole: bool = True
 
     @property
     def flow(self) -> bytes:
@@ -66,8 +67,8 @@ def decode(packet: Packet) -> Segment:
     """The segment that an IP packet carries; its payload are views of the packet's buffers.
 
     The TCP checksum is verified when the packet's checksum state is NONE. Raises WireError, and nothing
-    else, for any bytes: truncated or lying lengths, wrong checksum, IP version, fragment, another protocol
-    (see `errors`).
+    else, for any bytes: truncated or lying lengths, wrong checksum, IP version; FragmentError for a part of a packet,
+    ProtocolError for another protocol (see `errors`).
     """
     parts = packet.parts
     if len(parts) != 1 and not packet.header_length:
@@ -148,7 +149,8 @@ def _encode(segment: Segment, ident: int) -> Packet:
         segment.window, (address_sum + ipv4.PROTOCOL_TCP + length) % 65535, 0,
     )  # fmt: skip
     if len(src) == 4:
-        ip = ipv4.encode(src, dst, segment.ecn, ident, total, address_sum)
+        flags = ipv4.DONT_FRAGMENT if segment.whole else 0
+        ip = ipv4.encode(src, dst, segment.ecn, ident, flags, total, address_sum)
     else:
         ip = ipv6.encode(src, dst, segment.ecn, total)
     gso_size = segment.gso_size if segment.length > segment.gso_size else 0

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from mptcp_stack.ip_reassembly import MAX_HELD_BYTES
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Echo, Source, pattern
 from mptcp_stack.stack import Stack
 from mptcp_stack.storage import Reassembly
@@ -25,12 +26,15 @@ from mptcp_stack.tcp import Address, Endpoint
 from mptcp_stack.wire import Packet, WireError, decode
 from mptcp_stack.wire.checksum import checksum
 from tests.icmp import icmp_quoting
+from tests.ip import DESTINATION, HOP_BY_HOP, part, parts, with_extension
 from tests.sim.scenes import PORT, Scene, check_received, come_to_rest, impaired, make_scene
 from tests.sim.settings import random_settings
 
 TCP_BYTES, PROTOCOL_TCP = 20, 6
 STEP_NS = 2 * MILLISECOND
 ICMP_SHARE = 0.03
+PARTS_SHARE = 0.05
+EXTENSION_SHARE = 0.05
 ICMP_ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
 BURST = 3
 """Hostile packets in each step of virtual time."""
@@ -214,7 +218,27 @@ class Attacker:
         self.malformed += not is_well_formed(hostile)
         if self._random.random() < ICMP_SHARE:
             self._hand(self._error_about(packet))
-        self._hand(hostile)
+        if hostile[0] >> 4 == 6 and self._random.random() < EXTENSION_SHARE:
+            hostile = with_extension(hostile, self._random.choice((HOP_BY_HOP, DESTINATION)))
+        self._hand(*(self._in_parts(hostile) if self._random.random() < PARTS_SHARE else (hostile,)))
+
+    def _in_parts(self, hostile: bytes) -> list[bytes]:
+        """A packet cut by a router, in any order and with copies, among parts that never become whole."""
+        random = self._random
+        length = len(hostile) - ip_bytes(hostile)
+        ident = random.randrange(1 << 16)
+        places = range(8, length, 8)
+        cuts = sorted(random.sample(places, min(random.randrange(1, 6), len(places))))
+        if not cuts:
+            return [hostile]
+        given = parts(hostile, *cuts, ident=ident)
+        for _ in range(random.randrange(4)):
+            start = random.randrange(8, 2000, 8)
+            end = start + random.choice((0, 1, 8, 100, 1480))
+            given.append(part(hostile + bytes(4000), start, end, random.random() < 0.9, random.randrange(20)))
+        given += random.sample(given, 1)
+        random.shuffle(given)
+        return given
 
     def _error_about(self, packet: bytes) -> bytes:
         """What a router might say about a packet to its sender, changed a little or not."""
@@ -230,10 +254,10 @@ class Attacker:
         changed[self._random.randrange(ip_bytes(changed) + 8, len(changed))] ^= 1 << self._random.randrange(8)
         return bytes(changed)
 
-    def _hand(self, hostile: bytes) -> None:
-        self.sent += 1
-        host = self._scene.client if destination(hostile)[-1] == 101 else self._scene.server
-        host.stack.receive([Packet([hostile])], self._scene.network.clock.now_ns)
+    def _hand(self, *hostile: bytes) -> None:
+        self.sent += len(hostile)
+        host = self._scene.client if destination(hostile[0])[-1] == 101 else self._scene.server
+        host.stack.receive([Packet([packet]) for packet in hostile], self._scene.network.clock.now_ns)
         host.settle()
 
 
@@ -256,6 +280,9 @@ def check_bounds(stack: Stack, connections: int) -> None:
     assert len(endpoints) <= connections * stack.config.max_subflows
     for endpoint in endpoints:
         check_reassembly(endpoint.receiver.reassembly)
+    for table in stack._reassembly._tables.values():
+        assert table._cost_bytes == sum(incomplete.cost_bytes for incomplete in table._packets.values())
+        assert table._cost_bytes <= MAX_HELD_BYTES
     for connection in stack.connections:
         assert len(connection.subflows) <= stack.config.max_subflows
         assert connection.receiving.queue.length <= 2 * BUFFER_BYTES
