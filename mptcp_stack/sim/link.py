@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from mptcp_stack.sim.clock import SECOND
+from mptcp_stack.wire import FragmentError, fragment
 
 Middlebox = Callable[[bytes], list[bytes]]
 """In-path function: one IP packet in, the packets that go on in its place out (perhaps none)."""
@@ -63,11 +64,14 @@ class Link:
     def transfer(self, packet: bytes, now_ns: int) -> list[tuple[int, bytes]]:
         """Offer one IP packet; return what comes out as (arrival time in ns, packet).
 
-        Raises ValueError when the packet exceeds the link's MTU: the sender should never have made it.
+        One that exceeds the link's MTU is cut where it allows that. Raises ValueError where it does not: the sender
+        should never have made it.
         """
-        if len(packet) > self.spec.mtu:
-            raise ValueError(f"packet of {len(packet)} bytes on a link with MTU {self.spec.mtu}")
-        passed = [packet] if self.middlebox is None else self.middlebox(packet)
+        try:
+            parts = fragment(packet, self.spec.mtu)
+        except FragmentError:
+            raise ValueError(f"packet of {len(packet)} bytes on a link with MTU {self.spec.mtu}") from None
+        passed = parts if self.middlebox is None else [one for part in parts for one in self.middlebox(part)]
         return [arrival for one in passed for arrival in self._carry(one, now_ns)]
 
     def _carry(self, packet: bytes, now_ns: int) -> list[tuple[int, bytes]]:

@@ -11,7 +11,7 @@ from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32, Timers
 from mptcp_stack.tcp.config import TcpConfig
-from mptcp_stack.tcp.path_mtu import HEADER_BYTES, KnownMtus
+from mptcp_stack.tcp.path_mtu import HEADER_BYTES, KnownSizes
 from mptcp_stack.wire import Options, Segment
 
 MAXIMUM_WINDOW_SCALE = 14
@@ -52,7 +52,7 @@ class Context:
     congestion: type[CongestionControl]
     link_mtu: Callable[[bytes], int] = lambda _: 0
     """The MTU of the link of one of our addresses, 0 where that of the configuration holds."""
-    path_mtus: KnownMtus = field(default_factory=dict)
+    path_sizes: KnownSizes = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
     counters: Counter[str] = field(default_factory=Counter)
     egress: list[Segment] = field(default_factory=list)

@@ -110,6 +110,7 @@ class Endpoint:
         self.sender = self._new_sender(iss, now)
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
+        self.receiver.acknowledged()
         record = Record(iss, iss + 1, [], 0, SYN, None)
         self.sender.sent(record, now)
         record.sent_ns, record.transmissions = sent_ns, transmissions
@@ -473,8 +474,9 @@ class Endpoint:
                     self._context.counters["TcpExtTCPDSACKOldSent" if old else "TcpExtTCPDSACKOfoSent"] += 1
         payload: Chunks = []
         length = gso_size = ect = 0
+        whole = False  # what carries no data is small, and no errors about it would be believed
         if record is not None and record.length:
-            payload, length = record.chunks, record.length
+            payload, length, whole = record.chunks, record.length, self.sender.whole_packets
             if length > self.sender.mss:
                 gso_size = self.sender.mss
         if self._ecn.agreed and not flags & (SYN | RST):
@@ -486,7 +488,7 @@ class Endpoint:
         ack = receiver.next if flags & ACK else 0
         segment = Segment(
             local.ip, remote.ip, local.port, remote.port, seq & MASK_32, ack & MASK_32, flags, window,
-            options, payload, length, gso_size, ect,
+            options, payload, length, gso_size, ect, whole,
         )  # fmt: skip
         if flags & ACK and (record is None or not selective):  # data leave no room for what SACK has to say
             receiver.acknowledged()

@@ -1,6 +1,7 @@
 """Path MTU: the largest packet that gets through to one peer (RFC 1191, RFC 8201)."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from mptcp_stack.storage import Timers
 from mptcp_stack.tcp.config import SECOND_NS
@@ -8,29 +9,66 @@ from mptcp_stack.tcp.config import SECOND_NS
 HEADER_BYTES = {4: 40, 16: 60}
 """IP and TCP headers without options, by the length of an address."""
 
-_MINIMUM = {4: 552, 16: 1280}
-"""Errors that ask for less are followed no further: RFC 8200 section 5, and the bound of Linux for IPv4."""
-_STEPS = {4: (1064, 552), 16: (1280,)}
-"""What to try when nobody says what fits (RFC 4821 section 7.2 asks for 1024 bytes)."""
+
+class PacketSize(NamedTuple):
+    """How packets leave: up to ``mtu`` bytes, and ``whole``: no router may cut them (IPv4's Don't Fragment).
+
+    What gets through fewer paths is the greater.
+    """
+
+    mtu: int
+    whole: bool = True
+
+    def within(self, mtu: int) -> "PacketSize":
+        """The same on a link of ``mtu``."""
+        return PacketSize(min(self.mtu, mtu), self.whole)
+
+
+_LEAST = {4: PacketSize(552, whole=False), 16: PacketSize(1280)}
+"""The least that errors make of us. A path may have 68 bytes (RFC 791), but there MPTCP's options leave no room for
+data, and whoever forges errors would make segments of next to nothing. So routers may cut what is below 552 bytes, as
+Linux has it: that gets through every network, and a liar costs us no more than the headers of such segments do. Every
+link of IPv6 carries 1280 (RFC 8200 section 5)."""
+_STEPS = {
+    4: (
+        PacketSize(1064), PacketSize(552), PacketSize(552, whole=False), PacketSize(296, whole=False),
+        PacketSize(128, whole=False), PacketSize(68, whole=False),
+    ),
+    16: (PacketSize(1280),),
+}  # fmt: skip
+"""What to try when nobody says what fits: 1024 bytes first (RFC 4821 section 7.2), and where nothing else gets through
+even what is only needed if routers lose what they should cut. No forged error leads there, only lost segments do."""
+_LEAST_PAYLOAD = 8
 _LIFETIME_NS = 600 * SECOND_NS
 """After so long the path may have become another one (RFC 1191 section 6.3)."""
 _SUSPICION_NS = 10 * SECOND_NS
+_SUSPICIOUS_TIMEOUTS = 3
+_CONDEMNING_TIMEOUTS = 2
+"""Of a full segment after a small one has arrived; one alone may be chance."""
 _MAXIMUM_KNOWN = 4096
 
-KnownMtus = dict[bytes, tuple[int, int]]
-"""(MTU, until when) by local and remote address; what all connections of a stack have learnt."""
+KnownSizes = dict[bytes, tuple[PacketSize, int]]
+"""(What gets through, until when) by local and remote address; what all connections of a stack have learnt."""
 
 
 class PathMtu:
-    """The MTU that one endpoint uses: ``mtu`` bytes of an IP packet. ``grown`` is called when it has grown again."""
+    """The packets that one endpoint sends are of this ``size``. ``grown`` is called when they may be larger again.
 
-    __slots__ = ("_family", "_grown", "_interface_mtu", "_key", "_known", "_suspicion_ns", "_timer", "mtu")
+    When full packets are lost again and again, smaller ones are tried. A path that is down looks the same; so, once one
+    has arrived, the full size is put on trial: if that is lost, the path is too narrow indeed (RFC 4821 section 7.7 is
+    the careful way to find a black hole; this one costs nothing). ``in_doubt``: the next arrival is to be told.
+    """
+
+    __slots__ = (
+        "_family", "_found", "_grown", "_interface_mtu", "_key", "_known", "_on_trial", "_suspicion_ns", "_timer",
+        "in_doubt", "size",
+    )  # fmt: skip
 
     def __init__(
         self,
         interface_mtu: int,
         addresses: tuple[bytes, bytes],
-        known: KnownMtus,
+        known: KnownSizes,
         timers: Timers,
         grown: Callable[[], None],
         now: int,
@@ -40,53 +78,86 @@ class PathMtu:
         self._key = b"".join(addresses)
         self._known = known
         self._suspicion_ns = _SUSPICION_NS
-        self.mtu = interface_mtu
         self._grown = grown
         self._timer = timers.timer(self._expired)
-        mtu, until = known.get(self._key, (interface_mtu, 0))
-        if until > now and mtu < interface_mtu:
-            self._use(mtu, until)
+        self._found: PacketSize | None = None
+        self._on_trial = False
+        self.in_doubt = False
+        self.size = PacketSize(interface_mtu)
+        self._use_known(now)
 
     @property
     def mss(self) -> int:
         """Payload and TCP options of the largest packet (bytes)."""
-        return self.mtu - HEADER_BYTES[self._family]
+        return self._room(self.size)
+
+    def _room(self, size: PacketSize) -> int:
+        return size.mtu - HEADER_BYTES[self._family]
 
     def too_big(self, mtu: int, now: int) -> bool:
         """A router says that only ``mtu`` bytes fit, 0 if it does not say; whether that is news."""
-        mtu = max(mtu, _MINIMUM[self._family]) if mtu else self._next_step()
-        if mtu >= self.mtu:
+        said = PacketSize(mtu) if mtu else self._next_step()
+        size = max(said, _LEAST[self._family]).within(self.size.mtu)
+        if size >= self.size:
             return False
         until = now + _LIFETIME_NS
         self._known.pop(self._key, None)
         if len(self._known) >= _MAXIMUM_KNOWN:
             del self._known[next(iter(self._known))]
-        self._known[self._key] = mtu, until
-        self._use(mtu, until)
+        self._known[self._key] = size, until
+        self._use(size, until)
         return True
 
-    def suspect(self, now: int) -> bool:
-        """Full packets are lost again and again; whether a smaller size is left to be tried for a while.
-
-        A path that is down looks the same, so the while is short at first, and longer each time (RFC 4821 section 7.7
-        is the careful way to find a black hole; this one costs nothing).
+    def suspect(self, timeouts: int, length: int, option_bytes: int, now: int) -> bool:
+        """A segment of ``length`` bytes beside ``option_bytes`` was lost with ``timeouts`` in a row (RFC 2923 section
+        2.1); whether it is to be tried with smaller packets, or with some that routers may cut.
         """
-        mtu = self._next_step()
-        if mtu >= self.mtu:
+        found = self._found
+        if self._on_trial and found is not None and timeouts >= _CONDEMNING_TIMEOUTS:
+            differs = length + option_bytes > self._room(found) or self.size.whole > found.whole
+            if differs:
+                self._on_trial = self.in_doubt = False
+                self._use(found, now + self._suspicion_ns)
+                self._suspicion_ns = min(4 * self._suspicion_ns, _LIFETIME_NS)
+                return True
+        if not length or timeouts < _SUSPICIOUS_TIMEOUTS:
             return False
-        self._use(mtu, now + self._suspicion_ns)
-        self._suspicion_ns = min(4 * self._suspicion_ns, _LIFETIME_NS)
+        size = found if found is not None and found < self.size else self._next_step(length + option_bytes)
+        if size >= self.size or self._room(size) < option_bytes + _LEAST_PAYLOAD:
+            return False
+        self._timer.cancel()
+        self.size, self.in_doubt = size, True
         return True
 
-    def _next_step(self) -> int:
-        return next((step for step in _STEPS[self._family] if step < self.mtu), self.mtu)
+    def arrived(self, length: int, now: int) -> None:
+        """While in doubt: a packet with ``length`` bytes behind its headers has arrived, or less."""
+        if self._found is None or not self._on_trial:
+            self._found, self._on_trial = self.size, True
+            self._expired(now)
+        elif length > self._room(self._found):
+            self._found, self._on_trial, self.in_doubt = None, False, False  # the path was down
 
-    def _use(self, mtu: int, until: int) -> None:
-        self.mtu = mtu
+    def _next_step(self, length: int = 0) -> PacketSize:
+        """The next one to try, with which something would become of a packet with ``length`` bytes behind its headers;
+        the one in use when there is none.
+        """
+        for step in _STEPS[self._family]:
+            if step < self.size and (not length or length > self._room(step) or self.size.whole > step.whole):
+                return step.within(self.size.mtu)
+        return self.size
+
+    def _use(self, size: PacketSize, until: int) -> None:
+        self.size = size
         self._timer.set(until)
 
+    def _use_known(self, now: int) -> None:
+        self.size = PacketSize(self._interface_mtu)
+        size, until = self._known.get(self._key, (self.size, 0))
+        if until > now:
+            self._use(size.within(self._interface_mtu), until)
+
     def _expired(self, now: int) -> None:
-        self.mtu = self._interface_mtu
+        self._use_known(now)
         self._grown()
 
     def stop(self) -> None:

@@ -14,7 +14,6 @@ from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 from mptcp_stack.tcp.upper import Upper
 
 _MINIMUM_PROBE_NS = 10_000_000
-_SUSPICIOUS_TIMEOUTS = 3
 _CAPPED_ROUND_TRIPS = 2
 """With ``cwnd_capping`` the path's buffer holds about as much as the path itself."""
 _BURST_NS = 1_000_000
@@ -34,13 +33,14 @@ class Sender:
     """State of RFC 9293's SND variables and everything that follows from acknowledgements.
 
     ``addresses``: the local and the remote one. ``wake()`` is called when a timer made something sendable,
-    ``give_up(now)`` when the peer stopped answering.
+    ``give_up(now)`` when the peer stopped answering. ``whole_packets``: no router on the way may cut those with data.
     """
 
     __slots__ = (
         "_config", "_context", "_expiry", "_full_until", "_give_up", "_on_timeout", "_option_bytes", "_pacer", "_path",
         "_probed", "_reorder_timer", "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control",
-        "maximum_window", "mss", "peer_mss", "probing", "recovery", "retries", "rtt", "scoreboard", "window",
+        "maximum_window", "mss", "peer_mss", "probing", "recovery", "retries", "rtt", "scoreboard", "whole_packets",
+        "window",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +59,8 @@ class Sender:
         self.mss = control.mss
         self.peer_mss = control.mss
         mtu = context.mtu(addresses[0])
-        self._path = PathMtu(mtu, addresses, context.path_mtus, context.timers, self._path_grows, now)
+        self._path = PathMtu(mtu, addresses, context.path_sizes, context.timers, self._path_grows, now)
+        self.whole_packets = self._path.size.whole
         self._option_bytes = 0
         self.scoreboard = Scoreboard(iss)
         self.rtt = RttEstimator()
@@ -86,24 +87,27 @@ class Sender:
     def limit_segments(self, option_bytes: int) -> None:
         """Set the MSS from what the peer takes and the path carries; ``option_bytes`` go with every segment."""
         self._option_bytes = option_bytes
-        self.mss = self.control.mss = max(min(self.peer_mss, self._path.mss) - option_bytes, 1)
+        room = min(self.peer_mss, self._path.mss) - option_bytes
+        self.mss = self.control.mss = max(room, 1)
+        self.whole_packets = self._path.size.whole and room > 0
 
     def on_packet_too_big(self, mtu: int, now: int) -> None:
         """A router could not forward a segment: the path carries ``mtu`` bytes only (RFC 1191, RFC 8201)."""
+        before = self.mss
         if not self._path.too_big(mtu, now):
             return
         self.limit_segments(self._option_bytes)
-        self.recovery.resend_longer_than(self.mss)
+        self.recovery.resend_longer_than(min(self.mss, before - 1))
         self._wake()
 
     def _path_grows(self) -> None:
         self.limit_segments(self._option_bytes)
 
     def _suspect_black_hole(self, now: int) -> None:
-        """Timeouts of full segments: perhaps they are too large, and nobody says so (RFC 2923 section 2.1)."""
+        """Timeouts: perhaps segments are too large, and nobody says so."""
         first = self.scoreboard.first
-        suspicious = self.rtt.backoff >= _SUSPICIOUS_TIMEOUTS and first is not None and first.length >= self.mss
-        if suspicious and self._path.suspect(now):
+        length = min(first.length, self.mss) if first is not None else 0
+        if self._path.suspect(self.rtt.backoff, length, self._option_bytes, now):
             self._context.counters["PathMtuBlackHoles"] += 1
             self.limit_segments(self._option_bytes)
 
@@ -226,6 +230,9 @@ class Sender:
         if advanced:
             recovery.on_advance(ack)
             self._probed = False
+            if self._path.in_doubt:
+                longest = max((record.length for record in delivered), default=0)
+                self._path.arrived(longest + self._option_bytes, now)
         if recovery.probe and recovery.judge_probe(ack, report, duplicate and not advanced and not blocks, now):
             self._context.counters["TcpExtTCPLossProbeRecovery"] += 1
         if report and recovery.undo_if_duplicates():

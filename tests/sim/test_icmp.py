@@ -6,7 +6,7 @@ from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, Middlebox, Network, Sink, Source
 from mptcp_stack.stack import StackConfig
 from mptcp_stack.tcp import Address, State
-from mptcp_stack.wire import SYN, Packet, Segment, decode
+from mptcp_stack.wire import SYN, Packet, Segment, decode, fragment
 from tests.icmp import icmp_error, too_big
 from tests.sim.scenes import (
     PATH,
@@ -20,6 +20,7 @@ from tests.sim.scenes import (
     endpoint_of,
     exchange,
     idle_scene,
+    impaired,
     make_scene,
     server_ip,
 )
@@ -30,12 +31,17 @@ SHORT = UPLOAD[:40_000]
 """So little that no queue overflows."""
 
 
-def narrow(scene: list[Scene], mtu: int, says: int | None, answers: bool = True) -> Middlebox:
-    """A router to a link of `mtu`; its error `says` another one (None: the truth), or it does not answer."""
+def narrow(scene: list[Scene], mtu: int, says: int | None, answers: bool = True, cuts: bool = True) -> Middlebox:
+    """A router to a link of `mtu`; its error `says` another one (None: the truth), or it does not answer.
+
+    It `cuts` what may be cut, or loses that, too.
+    """
 
     def middlebox(packet: bytes) -> list[bytes]:
         if len(packet) <= mtu:
             return [packet]
+        if cuts and not packet[6] & 0x40:
+            return fragment(packet, mtu)
         if answers:
             sender = next(host for host in scene[0].network.hosts.values() if packet[12:16] in ips(host))
             sender.deliver(too_big(ROUTER, packet, mtu if says is None else says))
@@ -49,18 +55,22 @@ def ips(host: Host) -> list[bytes]:
 
 
 def narrow_scene(
-    mtu: int, says: int | None = None, answers: bool = True, paths: int = 1, **settings: int | bool
+    mtu: int, says: int | None = None, answers: bool = True, paths: int = 1, cuts: bool = True, **settings: int | bool
 ) -> Scene:
     holder: list[Scene] = []
-    middlebox = narrow(holder, mtu, says, answers)
-    holder.append(make_scene(1, [PATH] * paths, middlebox=middlebox, mptcp=paths > 1, **settings))
+    middlebox = narrow(holder, mtu, says, answers, cuts)
+    settings.setdefault("mptcp", paths > 1)
+    holder.append(make_scene(1, [PATH] * paths, middlebox=middlebox, **settings))
     return holder[0]
 
 
 @pytest.mark.parametrize("paths", [1, 2])
-@pytest.mark.parametrize("mtu", [1400, 1000, 576])
+@pytest.mark.parametrize("mtu", [1400, 1000, 576, 552, 551, 400, 100, 68])
 def test_path_mtu_is_found(mtu: int, paths: int) -> None:
-    """One burst is lost, without a timeout and without a smaller window; later connections know from the start."""
+    """One burst is lost, without a timeout and without a smaller window; later connections know from the start.
+
+    Below 552 bytes routers cut, and the rest of MPTCP gets through as well.
+    """
     run = narrow_scene(mtu, paths=paths)
     exchange(run, SHORT, b"")
     counters = run.client.stack.counters
@@ -75,6 +85,16 @@ def test_path_mtu_is_found(mtu: int, paths: int) -> None:
     check_received(run, server, SHORT)
     if paths == 1:  # else the other path may not have been used before
         assert counters["IcmpInMsgs"] == before
+
+
+@pytest.mark.parametrize("checksums", [False, True])
+@pytest.mark.parametrize("mtu", [300, 128, 92, 80, 68])
+def test_link_of_next_to_nothing(mtu: int, checksums: bool) -> None:
+    """MPTCP's options and a byte of data are 81 bytes: on our own link, too, they then leave in parts."""
+    links = [impaired(mtu=mtu)] * 2
+    run = make_scene(1, links, mtu=mtu, dss_checksum=checksums)
+    client, _ = exchange(run, UPLOAD[:500], UPLOAD[:300], limit_ns=100 * SECOND)
+    assert client.connection.is_mptcp
 
 
 def test_path_mtu_of_a_router_that_does_not_say() -> None:
@@ -100,15 +120,29 @@ def test_path_mtu_is_forgotten() -> None:
     assert sender.mss == 1500 - 40 - 12
 
 
-@pytest.mark.parametrize(("says", "mss"), [(68, 552 - 52), (1499, 1499 - 52), (1500, 1448), (9000, 1448)])
-def test_bounds_of_a_path_mtu(says: int, mss: int) -> None:
-    """RFC 5927 section 7: nothing makes segments tiny, and nothing makes them grow."""
+@pytest.mark.parametrize(
+    ("says", "mss", "whole"),
+    [
+        (68, 552 - 52, False),
+        (551, 552 - 52, False),
+        (552, 552 - 52, True),
+        (1499, 1499 - 52, True),
+        (1500, 1448, True),
+        (9000, 1448, True),
+    ],
+)
+def test_bounds_of_a_path_mtu(says: int, mss: int, whole: bool) -> None:
+    """RFC 5927 section 7: nothing makes segments tiny, and nothing makes them grow; but routers may be let cut them."""
     run = idle_scene()
     (connection,) = run.client.stack.connections
     connection.send(bytes(5000))
     run.client.settle()
     run.client.stack.receive([Packet([too_big(ROUTER, last_packet(run), says)])], run.network.clock.now_ns)
     assert endpoint_of(run.client).sender.mss == mss
+    run.network.run_for(SECOND)
+    connection.send(bytes(5000))
+    run.client.settle()
+    assert bool(last_packet(run)[6] & 0x40) == whole
 
 
 @pytest.mark.parametrize("offset", [-1, -5000, 100_000])
@@ -134,13 +168,55 @@ def last_packet(run: Scene) -> bytes:
     return next(record.packet for record in reversed(run.network.trace) if record.host == "client")
 
 
+@pytest.mark.parametrize("mptcp", [True, False])
 @pytest.mark.parametrize("paths", [1, 2])
-@pytest.mark.parametrize("mtu", [1400, 1064, 600])
-def test_black_hole(mtu: int, paths: int) -> None:
-    """Full segments vanish and nobody says why (RFC 2923 section 2.1): smaller ones are tried."""
-    run = narrow_scene(mtu, answers=False, paths=paths)
-    exchange(run, UPLOAD, b"", limit_ns=120 * SECOND)
-    assert run.client.stack.counters["PathMtuBlackHoles"] >= 1
+@pytest.mark.parametrize("mtu", [1400, 1064, 600, 552, 551, 400, 100, 68])
+def test_black_hole(mtu: int, paths: int, mptcp: bool) -> None:
+    """Full segments vanish and nobody says why (RFC 2923 section 2.1): smaller ones are tried, some may be cut."""
+    run = narrow_scene(mtu, answers=False, paths=paths, mptcp=mptcp)
+    exchange(run, SHORT, b"", limit_ns=20 * SECOND)
+    assert run.client.stack.counters["PathMtuBlackHoles"] <= 6 * paths
+
+
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize(("mtu", "mptcp"), [(551, True), (400, True), (128, True), (400, False), (80, False)])
+def test_black_hole_for_what_should_be_cut(mtu: int, mptcp: bool, answers: bool) -> None:
+    """No router of IPv4 may lose what is too large and may be cut (RFC 791); where one does, even less is tried."""
+    run = narrow_scene(mtu, answers=answers, cuts=False, mptcp=mptcp)
+    exchange(run, SHORT, b"", limit_ns=60 * SECOND)
+
+
+@pytest.mark.parametrize("mtu", [600, 400])
+def test_black_hole_for_small_segments(mtu: int) -> None:
+    """They are not full, but too long all the same."""
+    run = narrow_scene(mtu, answers=False)
+    server = Sink()
+    run.server.listen(Address(b"", PORT), lambda: server)
+    client = Application()
+    run.client.connect(SERVER, client)
+    run.network.run_for(SECOND)
+    client.write(bytes(700))
+    run.client.settle()
+    run.network.run_until(lambda: len(server.received) == 700, 20 * SECOND)
+
+
+def test_a_narrow_path_that_is_known_is_tried_at_once_the_next_time() -> None:
+    """What was found is used for 10 s, and longer each time it was right; in between full segments are tried."""
+    run = narrow_scene(400, answers=False)
+    server, client = Sink(), Application()
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_for(SECOND)
+    sender = client.connection.subflows[0].endpoint.sender
+    sizes = []
+    for _ in range(120):
+        client.write(bytes(2000))
+        run.client.settle()
+        run.network.run_for(SECOND)
+        sizes.append(sender.mss)
+    assert len(server.received) > 110 * 2000
+    assert sizes.count(1448) < 20
+    assert sizes[-1] == 552 - 52
 
 
 def test_a_path_that_was_down_gets_full_segments_again() -> None:
@@ -153,9 +229,9 @@ def test_a_path_that_was_down_gets_full_segments_again() -> None:
     for path in run.paths[0]:
         path.hold_until(3 * SECOND)
     sender = client.connection.subflows[0].endpoint.sender
-    run.network.run_for(4 * SECOND)
+    run.network.run_for(2900 * MILLISECOND - run.network.clock.now_ns)
     assert sender.mss < 1100
-    run.network.run_for(60 * SECOND)
+    run.network.run_for(SECOND)
     assert sender.mss == 1448
 
 
