@@ -115,10 +115,26 @@ def _records(path: Path) -> Iterator[Packet]:
             for frame, (sec, fraction, wire_bytes, _) in reader:
                 yield Packet(sec * 1_000_000_000 + fraction * scale, wire_bytes, link_type, frame)
             return
+        _number_interfaces_by_section(reader)
         for frame, packet in reader:
             if packet.tshigh is not None:  # a packet without a time is of no use here
                 ticks = packet.tshigh << 32 | packet.tslow
                 yield Packet(ticks * 1_000_000_000 // packet.tsresol, packet.wirelen, packet.linktype, frame)
+
+
+def _number_interfaces_by_section(reader: Any) -> None:
+    """Let interfaces be numbered anew in each section of a pcapng file (draft-ietf-opsawg-pcapng section 4.2).
+
+    Scapy 2.8 goes on where the section before ended; of a file that was joined out of others it would take the link
+    types and the resolutions of time for those of the first.
+    """
+    begin = reader._read_block_shb
+
+    def begin_section() -> None:
+        reader.interfaces.clear()
+        begin()
+
+    reader._read_block_shb = begin_section
 
 
 def _segment(time_ns: int, wire_bytes: int, frame: bytes, start: int, type_at: int) -> Segment | None:

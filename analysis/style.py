@@ -83,4 +83,5 @@ def look(stack: str) -> Look:
 def apply() -> None:
     """Make this the style of all figures drawn from now on, without a display."""
     mpl.use("Agg")
+    mpl.rcdefaults()  # whatever the user's matplotlibrc says
     mpl.rcParams.update(SETTINGS)

@@ -35,7 +35,7 @@ class Connection(ABC):
     """An MPTCP connection: `number` in the order of opening from 1, tokens by side, addresses of each subflow.
 
     `subflows` has "local - remote" of the client for each subflow, the initial one first; `sent_bytes` the payload of
-    all subflows by sender, bytes that were sent twice twice.
+    all subflows by sender, bytes that were sent twice twice; `notes` say what is missing of it.
     """
 
     number: int
@@ -43,6 +43,7 @@ class Connection(ABC):
     tokens: dict[str, int] = field(default_factory=dict)
     subflows: list[str] = field(default_factory=list)
     sent_bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SENDERS, 0))
+    notes: list[str] = field(default_factory=list)
 
     @property
     def sender(self) -> str:

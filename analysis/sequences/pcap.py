@@ -40,6 +40,8 @@ class Subflow:
     joins: int | None = None
     """The token in the SYN's MP_JOIN."""
     version: int = 1
+    answered: bool = False
+    """Whether its SYN/ACK is in the capture, which says how windows are scaled."""
 
     def __str__(self) -> str:
         ends = sorted((self.opener, self.other), key=lambda end: self.roles[end])
@@ -66,6 +68,10 @@ class CapturedConnection(sequences.Connection):
         """Take a subflow whose roles are known."""
         self.members.append(subflow)
         self.subflows.append(str(subflow))
+        if not subflow.answered:
+            known = subflow.other in subflow.isn
+            lost = "its receive windows are not known" if known else f"what {subflow.other} sent on it is left out"
+            self.notes.append(f"subflow {len(self.subflows) - 1}, {subflow}: its SYN/ACK is not in the capture: {lost}")
 
     def first_sent_s(self, sender: str) -> float:
         """See the base class."""
@@ -145,6 +151,9 @@ class _Reader:
                 subflow.assign(_OTHER[side])
             connection.add(subflow)
         for connection in found:
+            if self.headless:
+                what = f"{len(self.headless)} TCP connections whose SYN is not in the capture are left out"
+                connection.notes.append(f"{what}: some may be its subflows")
             for subflow in connection.members:
                 for segment in subflow.segments:
                     connection.sent_bytes[subflow.roles[segment.source]] += segment.payload_bytes
@@ -156,11 +165,15 @@ def _learn(subflow: Subflow, segment: Segment) -> None:
     opens = bool(segment.flags & SYN)
     if opens:
         subflow.isn.setdefault(segment.source, segment.seq)
+        subflow.answered = subflow.answered or segment.source == subflow.other
     for kind, body in capture.options(segment.options):
         if kind == capture.OPTION_WINDOW_SCALE and opens and body:
             subflow.window_shift[segment.source] = min(body[0], 14)
         if kind != capture.OPTION_MPTCP or not body:
             continue
+        if not opens and segment.source == subflow.opener and body[0] >> 4 in (capture.MP_CAPABLE, capture.MP_JOIN):
+            # The third ACK: all that it can acknowledge is the SYN/ACK, be that in the capture or not.
+            subflow.isn.setdefault(subflow.other, (segment.ack - 1) % (1 << 32))
         if body[0] >> 4 == capture.MP_CAPABLE and len(body) >= 10:
             # One key in SYN (version 0) and SYN/ACK, both in what follows, the sender's first (section 3.1).
             subflow.version = body[0] & 15
@@ -289,6 +302,8 @@ class _Tracer:
             if acked > self._data_acked:
                 self._data_acked = acked
                 yield sequences.DATA_ACK, None, acked, None
+            if not subflow.answered:
+                continue
             shift = subflow.window_shift if len(subflow.window_shift) == 2 else {}  # both must ask (RFC 7323)
             yield from self._window(acked + (segment.window << shift.get(segment.source, 0)))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli.options import RESULTS, Json, Out, plain_console, print_json
+from testbed.cli.options import RESULTS, Json, Out, note, plain_console, print_json
 from testbed.errors import LabError
 
 commands = typer.Typer()
@@ -53,6 +53,8 @@ def timesequence(
     sent = marks[marks["kind"].isin(SENT)].groupby("kind")["length_bytes"].agg(["count", "sum"])
     if sent.empty:
         raise LabError(f"connection {chosen.number}: the {sender} sent no data that are in the source and time")
+    for text in chosen.notes:
+        note(text)
     if len(neighbours) > 1:
         plain_console().print(time_sequence.table(neighbours))
     print(f"connection {chosen.number}, sent by the {sender}:", end=" ")

@@ -8,7 +8,7 @@ from math import atan2, degrees, hypot
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, PathPatch
 from matplotlib.path import Path as Curve
@@ -61,6 +61,18 @@ def draw(topology: Topology, layout: Layout, path: Path) -> None:
     """Write a drawing of `topology` to `path`; LabError when its format is none of FORMATS or it cannot be written."""
     if path.suffix not in FORMATS:
         raise LabError(f"--out {path}: must end in one of {', '.join(FORMATS)}")
+    with rc_context():
+        rcdefaults()  # whatever the user's matplotlibrc says
+        # The same topology gives the same file; text in SVG stays text, and a dollar sign one.
+        rcParams.update({"svg.fonttype": "none", "svg.hashsalt": topology.name, "text.parse_math": False})
+        figure = _figure(topology, layout)
+        try:
+            figure.savefig(path, dpi=130, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else {})
+        except OSError as error:
+            raise LabError(f"--out {path}: {error.strerror}") from None
+
+
+def _figure(topology: Topology, layout: Layout) -> Figure:
     places = positions(topology, layout)
     cables = list(_cables(topology, places))
     figure, axes = _canvas([*places.values(), *(cable.at(0.5) for cable in cables)])
@@ -73,12 +85,7 @@ def draw(topology: Topology, layout: Layout, path: Path) -> None:
         _draw_leaf_addresses(axes, topology, places)
     title = f"{topology.name}: {topology.description}"
     axes.set_title(f"{title}\nevery link, unless it says otherwise: {common}" if common else title, fontsize=11)
-    # The same topology gives the same file; text in SVG stays text.
-    try:
-        with rc_context({"svg.fonttype": "none", "svg.hashsalt": topology.name}):
-            figure.savefig(path, dpi=130, bbox_inches="tight", metadata={"Date": None} if path.suffix == ".svg" else {})
-    except OSError as error:
-        raise LabError(f"--out {path}: {error.strerror}") from None
+    return figure
 
 
 def _canvas(points: list[tuple[float, float]]) -> tuple[Figure, Any]:

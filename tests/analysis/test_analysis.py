@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib import rc_context
 from matplotlib.image import imread
 
 from analysis import figures
@@ -101,6 +102,17 @@ def test_same_results_give_the_same_files(microflows: Path, tmp_path: Path) -> N
     first = [path.read_bytes() for path in figures.save(load_run(microflows), tmp_path / "a")]
     second = [path.read_bytes() for path in figures.save(load_run(microflows), tmp_path / "b")]
     assert first == second
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"text.usetex": True}, {"axes.facecolor": "black", "savefig.transparent": True, "lines.linewidth": 9}],
+)
+def test_the_users_matplotlibrc_changes_no_picture(microflows: Path, tmp_path: Path, settings: dict) -> None:
+    plain = [path.read_bytes() for path in figures.save(load_run(microflows), tmp_path / "a")]
+    with rc_context(settings):
+        styled = [path.read_bytes() for path in figures.save(load_run(microflows), tmp_path / "b")]
+    assert styled == plain
 
 
 def test_microflow_figure_has_a_line_a_stack_and_says_what_it_shows(microflows: Path) -> None:

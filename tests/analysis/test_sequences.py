@@ -22,7 +22,7 @@ from analysis.sequences.numbers import Mappings, Ranges, unwrap
 from mptcp_stack import observe
 from mptcp_stack.phy.pcap import PcapWriter
 from mptcp_stack.sim import MILLISECOND, SECOND, Source, TraceRecord
-from mptcp_stack.wire import ACK, SYN, Dss, MpCapable, MptcpOption, Options, Segment, complete, encode
+from mptcp_stack.wire import ACK, SYN, Dss, MpCapable, MptcpOption, Options, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import SERVER, UPLOAD, Scene, exchange, impaired, make_scene, rewrite, without_mptcp
 
 DATA = Path(__file__).parent / "data"
@@ -238,6 +238,70 @@ def test_fallback_in_the_handshake_is_no_connection(tmp_path: Path) -> None:
     headless = captured(scene, tmp_path / "headless.pcap", lambda packet: not packet[33] & SYN)
     with pytest.raises(sequences.NoConnection, match="0 TCP connections without MPTCP, 1 whose beginning is not in it"):
         pcap.connections([headless])
+
+
+LOST = {
+    "nothing": (lambda _: False, 2, []),
+    "the SYN/ACK": (lambda one: one.flags == SYN | ACK and one.src[2] == 1, 2, ["subflow 0", "receive windows"]),
+    "the SYN/ACK of the join": (lambda one: one.flags == SYN | ACK and one.src[2] == 2, 2, ["subflow 1", "windows"]),
+    "the SYN of the join": (
+        lambda one: one.flags == SYN and one.src[2] == 2,
+        1,
+        ["1 TCP connections whose SYN is not"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("lost", "subflows", "notes"), LOST.values(), ids=LOST)
+def test_what_is_missing_of_the_handshakes_is_said(tmp_path: Path, lost, subflows: int, notes: list[str]) -> None:
+    scene = make_scene(5, (impaired(), impaired(delay_ns=30 * MILLISECOND)))
+    exchange(scene, b"", UPLOAD)
+    (whole,) = pcap.connections([captured(scene, tmp_path / "whole.pcap")])
+    file = captured(scene, tmp_path / "part.pcap", lambda packet: not lost(decode(Packet([packet]))))
+    (part,) = pcap.connections([file])
+    marks, known = part.marks("server"), whole.marks("server")
+    known = known[known["subflow"] < subflows]
+    assert bytes_of(marks, "data") == bytes_of(known, "data")
+    assert of(marks, "ack").groupby("subflow")["ssn"].max().equals(of(known, "ack").groupby("subflow")["ssn"].max())
+    assert len(part.notes) == bool(notes)
+    assert all(text in note for note in part.notes for text in notes)
+
+
+def block(order: str, kind: int, body: bytes) -> bytes:
+    body += bytes(-len(body) % 4)
+    length = struct.pack(f"{order}I", len(body) + 12)
+    return struct.pack(f"{order}I", kind) + length + body + length
+
+
+def section(order: str, link_type: int, resolution: int, records: list[TraceRecord]) -> bytes:
+    """A section of a pcapng file with one interface whose times have 10**-resolution seconds."""
+    option = struct.pack(f"{order}HHBxxxHH", 9, 1, resolution, 0, 0)
+    parts = [block(order, 0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1))]
+    parts.append(block(order, 1, struct.pack(f"{order}HHI", link_type, 0, 0) + option))
+    for record in records:
+        ticks, size = record.time_ns * 10**resolution // 10**9, len(record.packet)
+        head = struct.pack(f"{order}IIIII", 0, ticks >> 32, ticks & 0xFFFFFFFF, size, size)
+        parts.append(block(order, 6, head + record.packet))
+    return b"".join(parts)
+
+
+@pytest.mark.parametrize("orders", ["<<", "<>", "><"])
+def test_sections_of_a_pcapng_file_number_their_interfaces_anew(tmp_path: Path, orders: str) -> None:
+    """Another link type, resolution of times and order of bytes in each."""
+    scene = make_scene(5, (impaired(),))
+    exchange(scene, UPLOAD, b"")
+    records = list(scene.network.trace)
+    first, second = section(orders[0], 113, 6, []), section(orders[1], 101, 9, records)
+    for name, data in (
+        ("alone", second),
+        ("after", first + second),
+        ("before", second + section(orders[0], 113, 6, [])),
+    ):
+        (tmp_path / name).write_bytes(data)
+    alone, after, before = (pcap.connections([tmp_path / name])[0] for name in ("alone", "after", "before"))
+    assert len(alone.marks("client")) > 100
+    for other in (after, before):
+        assert other.marks("client").equals(alone.marks("client"))
 
 
 def test_frames_of_other_formats_and_damaged_ones(tmp_path: Path) -> None:

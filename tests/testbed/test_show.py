@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from matplotlib import rc_context
 
 from testbed.errors import LabError
 from testbed.show import labels, text
@@ -53,6 +54,14 @@ def test_parallel_links_are_drawn_apart(tmp_path):
     draw(topology, "left-to-right", tmp_path / "drawing.svg")
     drawn = (tmp_path / "drawing.svg").read_text()
     assert all(f">{address}<" in drawn for address in ("10.0.1.1", "10.0.2.1", "10.0.3.1", "10.0.3.2"))
+
+
+@pytest.mark.parametrize("settings", [{"text.usetex": True}, {"figure.facecolor": "black", "font.size": 30}])
+def test_the_users_matplotlibrc_changes_no_drawing(tmp_path, settings):
+    draw(load_topology("two-paths"), "left-to-right", tmp_path / "plain.png")
+    with rc_context(settings):
+        draw(load_topology("two-paths"), "left-to-right", tmp_path / "styled.png")
+    assert (tmp_path / "styled.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
 def test_a_link_in_words():
