@@ -27,6 +27,12 @@ NAME = json.loads((KEPT / "manifest.json").read_text())["hash"]
 Spoil = Callable[[Path], object]
 
 
+@pytest.fixture(autouse=True)
+def logs(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tracebacks that are kept go where pytest clears away."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path_factory.mktemp("logs")))
+
+
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """A results directory with one run."""
