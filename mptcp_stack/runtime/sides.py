@@ -88,10 +88,15 @@ class Side:
         holder = self.connection or self.listener
         return (self.local or Address(b"", 0)) if holder is None else holder.local
 
+    def _check_open(self) -> None:
+        if self._far.fileno() < 0 and not self.streaming:
+            raise error(errno.EBADF)
+
     # --- opening
 
     def bind(self, local: Address) -> None:
         """See `Socket.bind`."""
+        self._check_open()
         if self.local is not None or self.connection is not None or self.listener is not None:
             raise error(errno.EINVAL)
         if local.specific and all(own.ip != local.ip for own in self.options.stack.addresses):
@@ -101,6 +106,7 @@ class Side:
 
     def connect(self, remote: Address) -> int:
         """Begin to connect: EINPROGRESS, or EALREADY when that was done before. Raises OSError."""
+        self._check_open()
         if self.streaming:
             raise error(errno.EISCONN)
         if self.listener is not None:
@@ -117,6 +123,7 @@ class Side:
 
     def listen(self, backlog: int) -> None:
         """See `Socket.listen`."""
+        self._check_open()
         if self.connection is not None:
             raise error(errno.EINVAL)
         if self.listener is not None:
@@ -236,6 +243,9 @@ class Side:
 
     def on_closed(self, error: OSError | None) -> None:
         """See `ConnectionHandler`. What has arrived can still be read before the error; writing fails at once."""
+        connection = self.connection
+        if connection is not None and connection.receiving.finished:
+            error = None  # whoever reads has come to the end (Linux: SOCK_DONE)
         self.options.error = error
         self._watch_reading(False)
         if not self.streaming:

@@ -35,6 +35,7 @@ Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
 _LINGER_POLL_S: Final = 0.005
 _PORTS: Final = range(1 << 16)
+_LARGEST_INT: Final = (1 << 31) - 1
 
 
 class SocketNetwork:
@@ -73,7 +74,9 @@ class SocketNetwork:
             raise error(errno.EAFNOSUPPORT)
         if type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) not in (socket.SOCK_STREAM, -1):
             raise error(errno.EPROTONOSUPPORT)
-        made = Socket(fileno=Side(self._thread, SocketOptions(self.loop.driver, settings)).new)
+        if proto not in (0, socket.IPPROTO_TCP, -1):
+            raise error(errno.EPROTONOSUPPORT)
+        made = Socket(proto=proto, fileno=Side(self._thread, SocketOptions(self.loop.driver, settings)).new)
         if type != -1 and type & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         return made
@@ -179,7 +182,7 @@ class Socket(socket.socket):
         self,
         family: int = AF_INET,
         type: int = socket.SOCK_STREAM,
-        proto: int = socket.IPPROTO_TCP,
+        proto: int = 0,
         fileno: int | None = None,
     ) -> None:
         side = None if fileno is None else side_of(fileno)
@@ -189,7 +192,7 @@ class Socket(socket.socket):
         self._closing = False
         self._waiting: list[None] = []
         """An item for each call that may be waiting."""
-        super().__init__(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno)
+        super().__init__(socket.AF_INET, socket.SOCK_STREAM, max(proto, 0), fileno)
         side.descriptors.add(fileno)
         side.sockets.add(self)
 
@@ -251,7 +254,7 @@ class Socket(socket.socket):
     def connect_ex(self, address: Any, /) -> int:
         """As `connect`, but the number of the error is returned, 0 for none. Raises OSError (socket.gaierror)."""
         try:
-            self.connect(address)
+            Socket.connect(self, address)
         except socket.gaierror:
             raise
         except OSError as problem:
@@ -260,6 +263,8 @@ class Socket(socket.socket):
 
     def listen(self, backlog: int = 128, /) -> None:
         """Accept connections to the address of `bind`. Raises OSError (EADDRINUSE, EADDRNOTAVAIL)."""
+        if backlog > _LARGEST_INT:
+            raise OverflowError("Python int too large to convert to C int")
         self._call(partial(self._side.listen, max(backlog, 0)))
 
     def accept(self) -> tuple[Socket, SocketAddress]:
@@ -276,7 +281,7 @@ class Socket(socket.socket):
             self._waiting.pop()
         if not rung or not side.arrivals:
             raise self._refusal(errno.EINVAL)
-        accepted = Socket(fileno=side.arrivals.popleft().new)
+        accepted = Socket(proto=self.proto, fileno=side.arrivals.popleft().new)
         with suppress(RuntimeError):  # the network is closed
             side.thread.loop.call_soon_threadsafe(side.taken)
         return accepted, accepted.getpeername()
@@ -380,8 +385,14 @@ class Socket(socket.socket):
         return self._call(partial(self._side.options.get, level, optname, buflen))
 
     def getpeername(self) -> SocketAddress:
-        """Address and port of the peer: those of the first subflow, even after it has gone (RFC 6897 section 5.2.2)."""
-        return socket_address(self._opened().remote)
+        """Address and port of the peer: those of the first subflow, even after it has gone (RFC 6897 section 5.2.2).
+
+        Raises OSError: ENOTCONN, also when the connection is over.
+        """
+        connection = self._opened()
+        if connection.closing.closed:
+            raise error(errno.ENOTCONN)
+        return socket_address(connection.remote)
 
     def getsockname(self) -> SocketAddress:
         """Our own address and port, as `getpeername`."""

@@ -157,6 +157,23 @@ def test_a_reset_is_read_after_what_came_before(connected, half_closed):
     assert near.recv(100) == b""
 
 
+def test_a_reset_after_the_end_is_none_for_who_reads(connected):
+    """And the connection has no peer any more, by which the standard library sees that TLS never began."""
+    near, far = connected
+    far.sendall(b"data")
+    far.shutdown(socket.SHUT_WR)
+    while near.recv(1, socket.MSG_PEEK) and not near._side.connection.receiving.finished:
+        time.sleep(0.001)
+    reset(far)
+    assert select.select([], [near], [], 5)[1]
+    with pytest.raises(BrokenPipeError):
+        near.sendall(bytes(10_000_000))
+    assert near.recv(100) == b"data"
+    assert near.recv(100) == b""
+    with pytest.raises(OSError, match="not connected"):
+        near.getpeername()
+
+
 def test_a_reset_ends_a_call_that_waits_to_send(connected):
     near, far = connected
     errors = []
@@ -211,7 +228,6 @@ def test_ending_both_directions_is_an_orderly_end(connected):
     near.shutdown(socket.SHUT_RDWR)
     assert far.recv(100) == b"last words"
     assert far.recv(100) == b""
-    assert near.getpeername() == (SERVER, 80)
     with pytest.raises(BrokenPipeError):
         near.send(b"x")
 
@@ -399,8 +415,15 @@ def test_binding_decides(networks):
         three.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with pytest.raises(OSError, match="in use"):
             three.bind((CLIENT, port))
+        with pytest.raises(OverflowError):
+            three.listen(1 << 31)
     with client.socket() as again:
         again.bind((CLIENT, port))
+    with client.socket() as closed:
+        socket.close(closed.fileno())
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            closed.listen()
+        closed.detach()
 
 
 def test_an_address_that_both_share(networks):

@@ -220,7 +220,7 @@ def test_what_the_examples_of_the_standard_library_do(networks, blocking):
                 far.sendall(b"hello")
 
         thread = in_thread(serve)
-        near.connect((SERVER, 443))
+        assert near.connect_ex((SERVER, 443)) == 0
         assert near.recv(100) == b"hello"
         assert near.getpeername() == (SERVER, 443)
         assert near.mptcp_info()["is_mptcp"]
