@@ -8,7 +8,8 @@ import os
 import select
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -52,7 +53,7 @@ class NetworkThread:
             for side in tuple(self._sides.values()):
                 side.forget()
             for step in tuple(self._steps):
-                if not step.done():
+                with suppress(InvalidStateError):
                     step.set_exception(error(errno.ENETDOWN))
 
     def _lose_device(self, _: object) -> None:
@@ -71,16 +72,15 @@ class NetworkThread:
         try:
             if self.over:
                 raise error(errno.ENETDOWN)
-            self.loop.call_soon_threadsafe(self._do, step, future)
+            with suppress(RuntimeError):  # closed meanwhile
+                self.loop.call_soon_threadsafe(self._do, step, future)
             return future.result()
-        except RuntimeError:
-            raise error(errno.ENETDOWN) from None
         finally:
             future.cancel()
             self._steps.discard(future)
 
     def _do(self, step: Callable[[], Result], future: Future[Result]) -> None:
-        if not future.set_running_or_notify_cancel():
+        if future.done() or not future.set_running_or_notify_cancel():
             return
         try:
             # What the caller closed before is closed: an address is free again.

@@ -49,7 +49,8 @@ class SocketOptions:
     """The options of one socket, and the connection or listener they are for, once there is one.
 
     `settings`: fields of `StackConfig` that differ from the stack's. `local_ips`: addresses that the connection may
-    use, None for all. `linger_s`: SO_LINGER. `error`: what SO_ERROR gives, once.
+    use, None for all. `linger_s`: SO_LINGER. `ipv6_only`: for blocking sockets, whether `::` leaves out IPv4.
+    `error`: what SO_ERROR gives, once.
 
     Raises ValueError when a setting cannot be.
     """
@@ -62,6 +63,7 @@ class SocketOptions:
         self.cork = False
         self.linger_s: int | None = None
         self.reuse_address = False
+        self.ipv6_only = False
         self.error: OSError | None = None
         self.connection: Connection | None = None
         self.listener: Listener | None = None
@@ -86,6 +88,7 @@ class SocketOptions:
         """The options of a connection that this listener accepted."""
         options = SocketOptions(self.driver, self.settings, self.local_ips)
         options.cork, options.linger_s, options.reuse_address = self.cork, self.linger_s, self.reuse_address
+        options.ipv6_only = self.ipv6_only
         return options
 
     def setting(self, name: str) -> Any:
@@ -250,6 +253,21 @@ def _write_reuse(options: SocketOptions, value: Any) -> None:
     options.reuse_address = bool(_number(value))
 
 
+def _read_ipv6_only(options: SocketOptions) -> bool:
+    return options.ipv6_only if options.listener is None else options.listener.local.ip == bytes(16)
+
+
+def _write_ipv6_only(options: SocketOptions, value: Any) -> None:
+    if options.connection is not None or options.listener is not None:
+        raise error(errno.EINVAL)
+    options.ipv6_only = bool(_number(value))
+
+
+def _ignored(value: int) -> _Option:
+    """It is so, whatever one wants."""
+    return _Option(lambda options: value, lambda options, wanted: None)
+
+
 def _read_cork(options: SocketOptions) -> bool:
     return options.cork if options.connection is None else options.connection.cork
 
@@ -339,8 +357,10 @@ OPTIONS: dict[tuple[int, int], _Option] = {
     (_SOCKET, socket.SO_ERROR): _Option(_read_error),
     (_SOCKET, socket.SO_LINGER): _Option(_read_linger, _write_linger),
     (_SOCKET, socket.SO_REUSEADDR): _Option(lambda options: options.reuse_address, _write_reuse),
+    (_SOCKET, socket.SO_OOBINLINE): _ignored(1),
     (_SOCKET, socket.SO_SNDBUF): _buffer("send"),
     (_SOCKET, socket.SO_RCVBUF): _buffer("receive"),
+    (socket.IPPROTO_IPV6, socket.IPV6_V6ONLY): _Option(_read_ipv6_only, _write_ipv6_only),
     (_TCP, socket.TCP_NODELAY): _switch("nodelay"),
     (_SOCKET, socket.SO_KEEPALIVE): _switch("keep_alive"),
     (_TCP, socket.TCP_KEEPIDLE): _keep_alive("keep_alive_idle_ns", SECOND_NS, _KEEP_ALIVE_SECONDS),

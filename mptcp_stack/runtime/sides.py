@@ -37,6 +37,8 @@ _PIECE_BYTES: Final = 256 << 10
 _MOST_CHUNKS: Final = 1024  # IOV_MAX
 _SMALLEST_PAD_BYTES: Final = 1024  # a quarter of the smallest buffer that Linux gives
 
+_EVERY_IPV6: Final = bytes(16)
+
 _SIDES: WeakValueDictionary[tuple[int, int], Side] = WeakValueDictionary()
 """By the identity of the application's end."""
 
@@ -99,6 +101,8 @@ class Side:
         self._check_open()
         if self.local is not None or self.connection is not None or self.listener is not None:
             raise error(errno.EINVAL)
+        if local.ip == _EVERY_IPV6 and not self.options.ipv6_only:
+            local = Address(b"", local.port)
         if local.specific and all(own.ip != local.ip for own in self.options.stack.addresses):
             raise error(errno.EADDRNOTAVAIL)
         self.local = self.thread.reserve(local, self)

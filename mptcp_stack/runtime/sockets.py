@@ -76,7 +76,7 @@ class SocketNetwork:
             raise error(errno.EPROTONOSUPPORT)
         if proto not in (0, socket.IPPROTO_TCP, -1):
             raise error(errno.EPROTONOSUPPORT)
-        made = Socket(proto=proto, fileno=Side(self._thread, SocketOptions(self.loop.driver, settings)).new)
+        made = Socket(family, proto=proto, fileno=Side(self._thread, SocketOptions(self.loop.driver, settings)).new)
         if type != -1 and type & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         return made
@@ -112,22 +112,23 @@ class SocketNetwork:
 
     def create_server(
         self,
-        address: tuple[str, int],
+        address: tuple[str, int] | tuple[str, int, int, int],
         *,
         family: int = AF_INET,
         backlog: int | None = None,
         reuse_port: bool = False,
         dualstack_ipv6: bool = False,
     ) -> Socket:
-        """See `socket.create_server`; without an address it listens on those of both families."""
+        """See `socket.create_server`; without address and family it listens on the addresses of both."""
         if reuse_port:
             raise ValueError("SO_REUSEPORT not supported on this platform")
         if dualstack_ipv6 and family != socket.AF_INET6:
             raise ValueError("dualstack_ipv6 requires AF_INET6 family")
-        if dualstack_ipv6 and address[0] == "::":
-            address = ("", *address[1:])
         server = self.socket(family)
         try:
+            if family == socket.AF_INET6:
+                server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not dualstack_ipv6)
+                address = (address[0] or "::", *address[1:])
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             server.bind(address)
             server.listen(*(() if backlog is None else (backlog,)))
@@ -192,7 +193,7 @@ class Socket(socket.socket):
         self._closing = False
         self._waiting: list[None] = []
         """An item for each call that may be waiting."""
-        super().__init__(socket.AF_INET, socket.SOCK_STREAM, max(proto, 0), fileno)
+        super().__init__(AF_INET if family < 0 else family, socket.SOCK_STREAM, max(proto, 0), fileno)
         side.descriptors.add(fileno)
         side.sockets.add(self)
 
@@ -367,8 +368,14 @@ class Socket(socket.socket):
 
     @property
     def family(self) -> socket.AddressFamily:
-        """AF_INET or AF_INET6: that of its address."""
-        return family_of(socket_address(self._side.name))
+        """AF_INET or AF_INET6: that of its address, or until it has one what was asked for."""
+        return family_of(self._name())
+
+    def _name(self) -> SocketAddress:
+        address = self._side.name
+        if not address.ip and super().family == socket.AF_INET6:
+            address = Address(bytes(16), address.port)
+        return socket_address(address)
 
     def setsockopt(self, level: int, optname: int, value: Any, optlen: int | None = None) -> None:
         """Set an option; see `SocketOptions`. Raises OSError, TypeError."""
@@ -398,7 +405,7 @@ class Socket(socket.socket):
         """Our own address and port, as `getpeername`."""
         if self.fileno() < 0:
             raise error(errno.EBADF)
-        return socket_address(self._side.name)
+        return self._name()
 
     def _opened(self) -> Connection:
         connection = self._side.connection

@@ -456,10 +456,26 @@ def test_calls_with_addresses_and_messages(connected):
         near.shutdown(7)
 
 
+def test_both_families_have_wildcards(networks):
+    """As Linux has it: :: is both unless IPV6_V6ONLY is set, as `create_server` sets it."""
+    client, server = networks
+    both, one = {"family": socket.AF_INET6, "dualstack_ipv6": True}, {"family": socket.AF_INET6}
+    with server.create_server(("", 80), **both) as listener:
+        assert listener.getsockname() == ("::", 80, 0, 0)
+        assert listener.family == socket.AF_INET6
+        client.create_connection((SERVER, 80)).close()
+        with pytest.raises(OSError, match="in use"):
+            server.create_server(("0.0.0.0", 80))
+    with server.create_server(("", 80), **one) as listener:
+        assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+        with pytest.raises(ConnectionRefusedError):
+            client.create_connection((SERVER, 80))
+        with server.create_server(("0.0.0.0", 80)):
+            client.create_connection((SERVER, 80)).close()
+
+
 def test_creating_like_the_standard_library(networks):
     client, server = networks
-    with server.create_server(("", 80), family=socket.AF_INET6, dualstack_ipv6=True):
-        client.create_connection((SERVER, 80), all_errors=True).close()
     with pytest.raises(ExceptionGroup) as caught:
         client.create_connection((SERVER, 80), all_errors=True)
     assert isinstance(caught.value.exceptions[0], ConnectionRefusedError)

@@ -366,7 +366,7 @@ def test_binding(networks):
         near.bind(("10.0.0.9", 1))
 
 
-@pytest.mark.parametrize("every", ["", "0.0.0.0"])
+@pytest.mark.parametrize("every", ["", "0.0.0.0", "::"])
 def test_every_address(networks, every):
     client, server = networks
     with server.create_server((every, 80)) as listener, client.create_connection((SERVER, 80)) as near:
