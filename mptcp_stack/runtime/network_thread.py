@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import select
@@ -22,7 +21,6 @@ from .network import Network
 from .sides import Side
 
 Result = TypeVar("Result")
-_CLOSE_POLL_S = 0.005
 
 
 class NetworkThread:
@@ -51,7 +49,7 @@ class NetworkThread:
         finally:
             self.over = self.ended = True
             for side in tuple(self._sides.values()):
-                side.forget()
+                side.close()
             for step in tuple(self._steps):
                 with suppress(InvalidStateError):
                     step.set_exception(error(errno.ENETDOWN))
@@ -93,14 +91,14 @@ class NetworkThread:
 
     def watch(self, side: Side) -> None:
         """Tell a side when its application is gone."""
-        self._sides[side.far] = side
+        self._sides[side.number] = side
         # Nothing is asked for: a hang-up is always told. Once is enough.
-        self._hangups.register(side.far, select.EPOLLONESHOT)
+        self._hangups.register(side.number, select.EPOLLONESHOT)
 
     def forget(self, side: Side) -> None:
         """It closes its end."""
-        if self._sides.pop(side.far, None) is not None:
-            self._hangups.unregister(side.far)
+        if self._sides.pop(side.number, None) is not None:
+            self._hangups.unregister(side.number)
 
     def heed_hangups(self) -> None:
         """Tell the sides whose applications are gone."""
@@ -117,12 +115,11 @@ class NetworkThread:
         if local.port:
             self._check(local, user, shared=user.options.reuse_address)
             return local
-        for port in user.options.stack.random.sample(EPHEMERAL_PORTS, len(EPHEMERAL_PORTS)):
-            try:
+        start = user.options.stack.random.randrange(len(EPHEMERAL_PORTS))
+        for port in (*EPHEMERAL_PORTS[start:], *EPHEMERAL_PORTS[:start]):
+            with suppress(OSError):
                 self._check(Address(local.ip, port), user, shared=False)
-            except OSError:
-                continue
-            return Address(local.ip, port)
+                return Address(local.ip, port)
         raise error(errno.EADDRINUSE)
 
     def check_listening(self, user: Side) -> None:
@@ -132,7 +129,7 @@ class NetworkThread:
 
     def _check(self, local: Address, user: Side, shared: bool) -> None:
         """As Linux has it: two sockets may have the same address if both say so (SO_REUSEADDR) and none listens."""
-        for side in self._sides.values():
+        for side in tuple(self._sides.values()):
             other = side.local
             if other is None or side is user or other.port != local.port:
                 continue
@@ -149,30 +146,22 @@ class NetworkThread:
             return
         _RUNNING.discard(self)
         self.over = self.ended = True
-        self.loop.call_soon_threadsafe(self._begin_to_finish)
+        self.loop.call_soon_threadsafe(self._finish)
         self._thread.join()
         self.loop.close()
         self._hangups.close()
 
-    def _begin_to_finish(self) -> None:
+    def _finish(self) -> None:
+        for side in tuple(self._sides.values()):
+            side.finish()
         if threading.current_thread() is self._thread:  # else it was killed
-            self._finishing = self.loop.create_task(self._finish())
-
-    async def _finish(self) -> None:
-        try:
-            for side in tuple(self._sides.values()):
-                side.end()
-            deadline = self.loop.time() + self.loop.network.linger_s
-            while self._sides and self.loop.time() < deadline:
-                await asyncio.sleep(_CLOSE_POLL_S)
-        finally:
             self.loop.stop()
 
     def abandon(self) -> None:
         """In a child process: what the parent's thread alone may use is closed here."""
         self.over = True
         for side in self._sides.values():
-            os.close(side.far)
+            side.end.close()
         self._hangups.close()
 
 

@@ -2,9 +2,9 @@
 
 An application's socket is one end of a pair of AF_UNIX stream sockets, and a `Side` has the other end. So waiting,
 timeouts, signals, files, `select`, `dup`, `fork` and TLS are the kernel's and the standard library's work; two copies
-are the price. Linux also tells by such a pair how an end was closed:
+are the price. By such a pair Linux also tells how an end was closed:
 
-- its other end hangs up when the last descriptor of it is closed, wherever that may be;
+- the other end hangs up when the last descriptor of it is closed, wherever that may be;
 - to whom closes with something unread, the other end's error is ECONNRESET, which TCP would send as a reset, too.
 """
 
@@ -18,7 +18,8 @@ import socket
 import struct
 import termios
 from collections import deque
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet, WeakValueDictionary
 
@@ -31,12 +32,11 @@ if TYPE_CHECKING:
     from .network_thread import NetworkThread
 
 BUFFER_BYTES: Final = 256 << 10
-"""What lies in a pair at the most, in each direction, beside the connection's own buffers. Twice as much makes bulk
-transfers 10 % faster at the most, half of it 20 % slower."""
+"""What lies in a pair at the most, in each direction, beside the connection's own buffers. With half of it bulk
+transfers cost half as much processor time again; with two or four times as much not less."""
 _PIECE_BYTES: Final = 256 << 10
 _MOST_CHUNKS: Final = 1024  # IOV_MAX
 _SMALLEST_PAD_BYTES: Final = 1024  # a quarter of the smallest buffer that Linux gives
-
 _EVERY_IPV6: Final = bytes(16)
 
 _SIDES: WeakValueDictionary[tuple[int, int], Side] = WeakValueDictionary()
@@ -46,15 +46,20 @@ _SIDES: WeakValueDictionary[tuple[int, int], Side] = WeakValueDictionary()
 class Side:
     """One socket as the network's thread knows it; the handler of its connection.
 
-    All is done in that thread, except for making it and reading its attributes. ``sockets``: the application's over
-    this connection; ``descriptors``: numbers that its end has or had. ``local``: what was bound. ``streaming``: it is
-    or was connected. Raises OSError (ENETDOWN).
+    All is done in that thread, except for making it and reading its attributes. `end`: our end of the pair, `number`
+    its descriptor; `new`: the application's, until it is given out. `sockets`: the application's over this connection;
+    `descriptors`: numbers that its end has or had. `local`: what was bound. `streaming`: it is or was connected.
+
+    Raises OSError (ENETDOWN, EMFILE).
     """
 
     def __init__(self, thread: NetworkThread, options: SocketOptions) -> None:
         if thread.over:
             raise error(errno.ENETDOWN)
-        near, self._far = socket.socketpair()
+        near, self.end = socket.socketpair()
+        self.end.setblocking(False)
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, pair_buffer(options.setting("send_buffer_bytes")))
+        self.number = self.end.fileno()
         self.thread = thread
         self.options = options
         self.driver = options.driver
@@ -63,26 +68,22 @@ class Side:
         self.streaming = False
         self.listener: Listener | None = None
         self.arrivals: deque[Side] = deque()
-        self._padding = 0
         self._owed_rings = 0
-        self._reading = self._writing = False
-        self._ended = self._hung_up = False
-        self._far.setblocking(False)
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, pair_buffer(options.setting("send_buffer_bytes")))
-        self.fit_receiving()
+        self._padding = 0
+        self._reading = self._writing = self._ended = False
         self._identity = _identity(near.fileno())
         _SIDES[self._identity] = self
         self.sockets: WeakSet[socket.socket] = WeakSet()
-        self.descriptors = {near.fileno()}
         self.new = near.detach()
-        """The application's end, until it is given out."""
-        self.far = self._far.fileno()
+        self.descriptors = {self.new}
+        self.fit_receiving()
         thread.watch(self)
 
     def fit_receiving(self) -> None:
         """Let no more wait in the pair than the application's SO_RCVBUF is."""
         size = pair_buffer(self.options.setting("receive_buffer_bytes"))
-        self._far.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        with suppress(OSError):  # closed
+            self.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
 
     @property
     def name(self) -> Address:
@@ -91,7 +92,7 @@ class Side:
         return (self.local or Address(b"", 0)) if holder is None else holder.local
 
     def _check_open(self) -> None:
-        if self._far.fileno() < 0 and not self.streaming:
+        if self.end.fileno() < 0 and not self.streaming:
             raise error(errno.EBADF)
 
     # --- opening
@@ -120,9 +121,8 @@ class Side:
         if self.options.error is not None:
             failed, self.options.error = self.options.error, None
             raise failed
-        connection = self.driver.connect(remote, self.local, **self.options.opening())
-        self._pad()
-        self._attach(connection)
+        with self._padded():
+            self._attach(self.driver.connect(remote, self.local, **self.options.opening()))
         return errno.EINPROGRESS
 
     def listen(self, backlog: int) -> None:
@@ -134,16 +134,21 @@ class Side:
             self.listener.backlog = backlog
             return
         self.thread.check_listening(self)
-        local = self.local or Address(b"", 0)
-        self.listener = self.driver.listen(local, backlog, self._accept, **self.options.opening())
+        with self._padded():
+            local = self.local or Address(b"", 0)
+            self.listener = self.driver.listen(local, backlog, self._accept, **self.options.opening())
         self.local = self.listener.local
         self.options.listener = self.listener
-        self._pad()
 
     def _accept(self, connection: Connection) -> None:
         """A connection to our listener; a byte in the pair tells of it."""
         assert self.listener is not None
-        side = Side(self.thread, self.options.inherit())
+        try:
+            side = Side(self.thread, self.options.inherit())
+        except OSError:  # no descriptor is left
+            self.options.stack.counters["TcpExtListenDrops"] += 1
+            self._abort(connection)
+            return
         side._attach(connection)
         side.on_connected()
         self.listener.waiting += 1
@@ -159,11 +164,11 @@ class Side:
     def _ring(self) -> None:
         try:
             while self._owed_rings:
-                self._owed_rings -= self._far.send(bytes(self._owed_rings))
+                self._owed_rings -= self.end.send(bytes(self._owed_rings))
         except BlockingIOError:
             self._watch_writing(True)
         except OSError:
-            return  # it is closed
+            return  # it is closed, and we hear of it
         else:
             self._watch_writing(False)
 
@@ -172,38 +177,41 @@ class Side:
         self.options.attach(connection)
         self.driver.attach(connection, self)
 
-    def _pad(self) -> None:
-        """Fill the pair, so that the application's end is not writable."""
+    @contextmanager
+    def _padded(self) -> Iterator[None]:
+        """Fill the pair, so that the application's end is not writable, unless what is in the block fails."""
         # A quarter of the buffer: Linux takes it without waiting, and finds the rest too little to be writable.
         piece = bytes(max(pair_buffer(self.options.setting("send_buffer_bytes")) // 2, _SMALLEST_PAD_BYTES))
-        near = self._borrow()
-        if near < 0:
-            return
-        poll = select.poll()
-        poll.register(near, select.POLLOUT)
-        while poll.poll(0):
-            self._padding += os.write(near, piece)
-        os.close(near)
+        with self._borrowed() as near:
+            poll = select.poll()
+            poll.register(near, select.POLLOUT)
+            while poll.poll(0):
+                self._padding += os.write(near, piece)
+        try:
+            yield
+        except BaseException:
+            self._unpad()
+            raise
 
     def _unpad(self) -> None:
         while self._padding:
-            self._padding -= len(self._far.recv(self._padding))
+            self._padding -= len(self.end.recv(self._padding))
 
     def _known(self) -> int:
         """A descriptor of the application's end, as far as we know one; else -1."""
         return next((number for number in tuple(self.descriptors) if _identity(number) == self._identity), -1)
 
-    def _borrow(self) -> int:
-        """A further descriptor of the application's end, -1 when there is none."""
+    @contextmanager
+    def _borrowed(self) -> Iterator[int]:
+        """A further descriptor of the application's end. Raises OSError: EBADF when there is none, EMFILE."""
         # Only of what is surely ours: to close another one of some file gives up this process's locks on it.
-        number = self._known()
-        if number < 0:
-            return -1
-        copy = os.dup(number)
-        if _identity(copy) == self._identity:
-            return copy
-        os.close(copy)
-        return -1
+        near = os.dup(self._known())
+        try:
+            if _identity(near) != self._identity:
+                raise error(errno.EBADF)
+            yield near
+        finally:
+            os.close(near)
 
     # --- what the driver reports
 
@@ -218,28 +226,21 @@ class Side:
         """See `ConnectionHandler`. Hand on what has arrived, as far as the pair has room, then the end of it."""
         connection = self.connection
         assert connection is not None
-        if self._hung_up and connection.receive_ready:
-            self._leave(reset=True)
-            return
         try:
             while connection.receive_ready:
                 chunks = connection.peek(_PIECE_BYTES)
-                connection.receive(self._far.sendmsg(chunks[:_MOST_CHUNKS]))
+                connection.receive(self.end.sendmsg(chunks[:_MOST_CHUNKS]))
                 self.driver.wake()
+            if connection.eof:
+                self.end.shutdown(socket.SHUT_WR)
         except BlockingIOError:
             self._watch_writing(True)
             return
         except OSError:
-            # SHUT_RD, or closed: what that means is told by the hang-up.
-            self._watch_writing(False)
-            if not self._ended:
-                return
+            pass  # SHUT_RD; or closed, and we hear of it
         self._watch_writing(False)
         if self._ended:
-            self.forget()
-        elif connection.eof:
-            with suppress(OSError):
-                self._far.shutdown(socket.SHUT_WR)
+            self.close()
 
     def on_writable(self) -> None:
         """See `ConnectionHandler`."""
@@ -247,34 +248,30 @@ class Side:
 
     def on_closed(self, error: OSError | None) -> None:
         """See `ConnectionHandler`. What has arrived can still be read before the error; writing fails at once."""
-        connection = self.connection
-        if connection is not None and connection.receiving.finished:
-            error = None  # whoever reads has come to the end (Linux: SOCK_DONE)
-        self.options.error = error
+        assert self.connection is not None
+        # For who reads, an end comes before any error (SOCK_DONE in Linux).
+        self.options.error = None if self.connection.receiving.finished else error
         self._watch_reading(False)
         if not self.streaming:
             self.connection = self.options.connection = None
             self._unpad()
             return
         self._ended = True
-        if error is not None:
+        if self.options.error is not None:
             self._mark()
         with suppress(OSError):
-            self._far.shutdown(socket.SHUT_RD)
+            self.end.shutdown(socket.SHUT_RD)
         self.on_readable()
 
     def _mark(self) -> None:
-        """Leave a byte unread: closing makes it an ECONNRESET at the other end.
+        """Have something unread: closing makes it an ECONNRESET at the other end.
 
         Impossible when the application has ended its stream; `Socket` does without.
         """
-        if _waiting_bytes(self._far):
-            return
-        near = self._borrow()
-        if near >= 0:
-            with suppress(OSError):
+        (unread,) = struct.unpack("i", fcntl.ioctl(self.end, termios.FIONREAD, bytes(4)))
+        if not unread:
+            with suppress(OSError), self._borrowed() as near:
                 os.write(near, b"\0")
-            os.close(near)
 
     # --- what the application does
 
@@ -288,7 +285,7 @@ class Side:
             self._watch_reading(False)
             return
         try:
-            data = self._far.recv(min(space, _PIECE_BYTES))
+            data = self.end.recv(min(space, _PIECE_BYTES))
         except BlockingIOError:
             return
         except OSError:
@@ -299,36 +296,36 @@ class Side:
                 connection.send(data)
         else:
             self.thread.heed_hangups()  # so that a reset does not begin as an orderly end
-            if self._far.fileno() < 0:
-                return
-            if self._hung_up:
-                self._leave(reset=False)
-                return
             self._watch_reading(False)
+            if self.end.fileno() < 0:
+                return
             connection.shutdown()
         self.driver.wake()
 
     def hang_up(self) -> None:
         """It has closed its last descriptor, or both directions have ended. What it wrote before is still sent."""
-        if not self.streaming or self._ended:
+        connection = self.connection
+        if connection is None or not self.streaming or self._ended:
             self._leave(reset=True)
             return
-        assert self.connection is not None
-        self._hung_up = True
-        unread = self._far.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self.connection.receive_ready
-        if self._known() >= 0:
-            # It is not closed. As with Linux, what has arrived is no matter, and what comes now leads to a reset.
-            self.connection.receive()
-        elif unread or self.options.linger_s == 0:
-            self._leave(reset=True)
-            return
-        self._watch_writing(False)
-        self._watch_reading(True)
+        reset = False
+        try:
+            # It was taken from the application already, so the size of the connection's buffer is no matter.
+            while data := self.end.recv(_PIECE_BYTES):
+                if connection.sending.fin is None:
+                    connection.sending.queue.append(memoryview(data))
+        except OSError:
+            reset = True  # there was something unread
+        if self._known() < 0:
+            reset = reset or self.options.linger_s == 0 or connection.receive_ready > 0
+        else:
+            connection.receive()  # as with Linux this end is orderly, unless more comes
+        self._leave(reset)
 
-    def end(self) -> None:
+    def finish(self) -> None:
         """The network is being closed: nothing more is taken from the application."""
         with suppress(OSError):
-            self._far.shutdown(socket.SHUT_RDWR)
+            self.end.shutdown(socket.SHUT_RDWR)
         self.hang_up()
 
     def stop_listening(self) -> None:
@@ -336,71 +333,67 @@ class Side:
         if self.listener is None:
             return
         self.driver.stop_listening(self.listener)
-        while self.arrivals:
-            with suppress(IndexError):  # `accept` takes them, too
+        with suppress(IndexError):  # `accept` takes them, too
+            while self.arrivals:
                 arrival = self.arrivals.popleft()
+                arrival.options.linger_s = 0
                 os.close(arrival.new)
-                arrival._leave(reset=True)
         with suppress(OSError):
-            self._far.shutdown(socket.SHUT_RDWR)
+            self.end.shutdown(socket.SHUT_RDWR)
 
     def _leave(self, reset: bool) -> None:
         """Nobody is there any more: let the stack bring the connection to its end."""
         self.stop_listening()
-        connection = self.connection
-        if connection is not None and not self._ended:
-            self.driver.detach(connection)
-            if not reset:
-                connection.close()
+        if self.connection is not None and not self._ended:
+            self.driver.detach(self.connection)
+            if reset:
+                # What was written goes out first, as far as it may: TCP would have sent it already.
+                self.connection.nodelay = True
+                self.driver.wake()
+                self.thread.loop.call_soon(self._abort, self.connection)
             else:
-                if self.streaming and connection.send_space:
-                    # TCP would have sent this already.
-                    with suppress(OSError):
-                        connection.send(self._far.recv(connection.send_space))
-                    self.driver.wake()
-                self.thread.loop.call_soon(self._abort, connection)
-            self.driver.wake()
-        self.forget()
+                self.connection.close()
+                self.driver.wake()
+        self.close()
 
     def _abort(self, connection: Connection) -> None:
         connection.abort()
         self.driver.wake()
 
-    def forget(self) -> None:
+    def close(self) -> None:
         """Close our end."""
         self._watch_reading(False)
         self._watch_writing(False)
         self.thread.forget(self)
-        self._far.close()
+        self.end.close()
 
     def is_delivered(self) -> bool:
         """Whether the peer has acknowledged all that was written, and the end of it, or nothing more will happen."""
-        return self.connection is None or self._far.fileno() < 0 or self.connection.sending.finished
+        connection = self.connection
+        return connection is None or connection.sending.finished or connection.closing.closed
 
     def _watch_reading(self, on: bool) -> None:
-        if on != self._reading and self._far.fileno() >= 0:
-            self._reading = on
-            if on:
-                self.thread.loop.add_reader(self.far, self._read)
-            else:
-                self.thread.loop.remove_reader(self.far)
+        if on == self._reading or self.end.fileno() < 0:
+            return
+        self._reading = on
+        if on:
+            self.thread.loop.add_reader(self.number, self._read)
+        else:
+            self.thread.loop.remove_reader(self.number)
 
     def _watch_writing(self, on: bool) -> None:
-        if on != self._writing and self._far.fileno() >= 0:
-            self._writing = on
-            if on:
-                self.thread.loop.add_writer(self.far, self._ring if self.connection is None else self.on_readable)
-            else:
-                self.thread.loop.remove_writer(self.far)
+        if on == self._writing or self.end.fileno() < 0:
+            return
+        self._writing = on
+        if on:
+            self.thread.loop.add_writer(self.number, self._ring if self.connection is None else self.on_readable)
+        else:
+            self.thread.loop.remove_writer(self.number)
 
 
 def pair_buffer(size: int) -> int:
     """What SO_SNDBUF is to be at one end of a pair, that no more than `size` bytes wait at the other: Linux doubles."""
     return min(size, BUFFER_BYTES) // 2
-
-
-def _waiting_bytes(end: socket.socket) -> int:
-    return int(struct.unpack("i", fcntl.ioctl(end, termios.FIONREAD, bytes(4)))[0])
 
 
 def _identity(descriptor: int) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial, wraps
 from socket import AF_INET
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from mptcp_stack.stack import Address, Connection
 
@@ -35,6 +35,10 @@ Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
 _LINGER_POLL_S: Final = 0.005
 _PORTS: Final = range(1 << 16)
+_OF_THE_DESCRIPTOR: Final = {
+    (socket.SOL_SOCKET, option) for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO, socket.SO_RCVLOWAT)
+}
+"""Options that the kernel obeys by itself, as all reading and writing is there."""
 _LARGEST_INT: Final = (1 << 31) - 1
 
 
@@ -166,7 +170,8 @@ def telling(plain: Callable[..., Any], flags_at: int = 9, address_in: bool = Fal
             raise self._what_happened() or told from None
         finally:
             self._waiting.pop()
-        if not (result[0] if address_in else result) and (problem := self._what_happened()) is not None:
+        count = result[0] if address_in else result
+        if not count and count is not None and (problem := self._what_happened()) is not None:
             raise problem
         return (*result[:-1], None) if address_in else result
 
@@ -282,10 +287,11 @@ class Socket(socket.socket):
             self._waiting.pop()
         if not rung or not side.arrivals:
             raise self._refusal(errno.EINVAL)
-        accepted = Socket(proto=self.proto, fileno=side.arrivals.popleft().new)
+        arrival = side.arrivals.popleft()
         with suppress(RuntimeError):  # the network is closed
             side.thread.loop.call_soon_threadsafe(side.taken)
-        return accepted, accepted.getpeername()
+        assert arrival.connection is not None
+        return Socket(proto=self.proto, fileno=arrival.new), socket_address(arrival.connection.remote)
 
     # --- data
 
@@ -328,7 +334,7 @@ class Socket(socket.socket):
         side = self._side
         self._closing = True
         side.sockets.discard(self)
-        last = self.fileno() >= 0 and not side.sockets
+        last = self.fileno() >= 0 and not side.sockets and not side.thread.over
         try:
             if last and side.options.linger_s and self.gettimeout() != 0:
                 self._linger(side.options.linger_s)
@@ -357,12 +363,9 @@ class Socket(socket.socket):
         side = self._side
         side.sockets.discard(self)
         if not side.streaming and not side.sockets:
-            self._call(side.hang_up)
+            with suppress(OSError):
+                side.thread.call(side.hang_up)
         return super().detach()
-
-    def dup(self) -> Self:
-        """Another socket over the same connection, listener and options, which live until both are closed."""
-        return super().dup()
 
     # --- what it is
 
@@ -379,6 +382,9 @@ class Socket(socket.socket):
 
     def setsockopt(self, level: int, optname: int, value: Any, optlen: int | None = None) -> None:
         """Set an option; see `SocketOptions`. Raises OSError, TypeError."""
+        if (level, optname) in _OF_THE_DESCRIPTOR:
+            super().setsockopt(level, optname, value)
+            return
         self._call(partial(self._side.options.set, level, optname, value))
         if (level, optname) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
             super().setsockopt(level, optname, pair_buffer(self._side.options.setting("send_buffer_bytes")))
@@ -387,6 +393,8 @@ class Socket(socket.socket):
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0, /) -> Any:
         """Read an option: a number, a name or a list, or bytes when `buflen` is given. Raises OSError."""
+        if (level, optname) in _OF_THE_DESCRIPTOR:
+            return super().getsockopt(level, optname, buflen)
         if (level, optname) == (socket.SOL_SOCKET, socket.SO_ERROR):
             super().getsockopt(level, optname)
         return self._call(partial(self._side.options.get, level, optname, buflen))

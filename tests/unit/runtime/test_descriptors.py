@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import resource
 import select
 import signal
 import socket
@@ -172,6 +173,33 @@ def test_a_reset_after_the_end_is_none_for_who_reads(connected):
     assert near.recv(100) == b""
     with pytest.raises(OSError, match="not connected"):
         near.getpeername()
+
+
+def test_who_was_reset_before_it_was_accepted(networks):
+    client, server = networks
+    with server.create_server(("", 80)) as listener, client.create_connection((SERVER, 80)) as near:
+        name = near.getsockname()
+        reset(near)
+        while server.loop.network.stack.connections:
+            time.sleep(0.001)
+        far, peer = listener.accept()
+        with far, pytest.raises(ConnectionResetError):
+            far.recv(1)
+        assert peer == name
+
+
+def test_what_is_left_at_closing_needs_no_application(connected, networks):
+    """More than the connection's buffer holds; the descriptors are gone at once."""
+    near, far = connected
+    near.settimeout(0.1)
+    with contextlib.suppress(TimeoutError):
+        near.sendall(bytes(5_000_000))
+    side = near._side
+    near.close()
+    while side.end.fileno() >= 0:
+        time.sleep(0.001)
+    with far.makefile("rb") as received:
+        assert len(received.read()) > 150_000
 
 
 def test_a_reset_ends_a_call_that_waits_to_send(connected):
@@ -347,6 +375,37 @@ def test_a_descriptor_goes_on_alone(connected):
         other.sendall(b"x")
         assert far.recv(1) == b"x"
     assert far.recv(1) == b""
+
+
+def test_without_descriptors_connections_are_refused_and_counted(networks):
+    """And there are some again as soon as descriptors are."""
+    client, server = networks
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with server.create_server(("", 80)) as listener, client.socket() as near:
+        lowest_free = os.dup(0)
+        os.close(lowest_free)
+        near.settimeout(10)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, before[1]))
+        try:
+            for call in (client.socket, lambda: near.connect((SERVER, 80))):
+                with pytest.raises(OSError, match="Too many open files"):
+                    call()
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + 1, before[1]))
+            with contextlib.suppress(ConnectionResetError):
+                near.connect((SERVER, 80))
+                near.recv(1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        assert server.counters["TcpExtListenDrops"] == 1
+        with client.create_connection((SERVER, 80)) as near, listener.accept()[0] as far:
+            assert far.getpeername() == near.getsockname()
+
+
+def test_a_time_limit_of_the_kernel(connected):
+    near, _ = connected
+    near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 20_000))
+    with pytest.raises(BlockingIOError):
+        near.recv(1)
 
 
 def test_inheritable(connected):
