@@ -64,7 +64,7 @@ class Fallback:
         """
         connection = self._connection
         speaks = segment.length or (segment.flags & FIN and (not subflow.confirmed or self._acknowledges_more(subflow)))
-        if not speaks and not (self._acknowledges_more(subflow) and (connection.active or subflow.confirmed)):
+        if not speaks and not self._acknowledges_more(subflow):
             return True
         if not (self._called_for(subflow) and self._unbroken(subflow)):
             return not speaks or subflow.reject(ResetReason.MIDDLEBOX, now)

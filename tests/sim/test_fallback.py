@@ -5,15 +5,18 @@ from dataclasses import replace
 
 import pytest
 
-from mptcp_stack.sim import SECOND, Middlebox, pattern
+from mptcp_stack.sim import SECOND, Middlebox, Sink, Source, pattern
+from mptcp_stack.tcp import Address
 from mptcp_stack.wire import MpJoinSyn, Packet, Segment, complete, decode, encode
 from tests.sim.scenes import (
     DOWNLOAD,
     PATH,
     PORT,
+    SERVER,
     SYN,
     UPLOAD,
     Scene,
+    come_to_rest,
     exchange,
     impaired,
     make_scene,
@@ -49,6 +52,11 @@ def strip_all_but_syn(segment: Segment) -> bool:
     return True
 
 
+def strip_dss(segment: Segment) -> bool:
+    segment.options.dss = None
+    return True
+
+
 def is_join(segment: Segment) -> bool:
     return any(isinstance(option, MpJoinSyn) for option in segment.options.mptcp)
 
@@ -72,6 +80,23 @@ def test_falls_back_to_tcp(change, loss: float, seed: int) -> None:
     assert not client.connection.is_mptcp
     assert not server.connection.is_mptcp
     assert run.carried()[1] == 0 or change is strip_all_but_syn
+
+
+@pytest.mark.parametrize(
+    ("change", "up", "down"), [(strip_all_but_syn, 0, None), (strip_dss, 0, None), (strip_dss, None, 900)]
+)
+@pytest.mark.parametrize("loss", [0.0, 0.1])
+def test_one_side_alone_says_little_and_ends(change, up: int | None, down: int | None, loss: float) -> None:
+    """TCP acknowledges no DATA_FIN: who has said nothing else has to ask, and who only listens answers all the same."""
+    run = make_scene(3, [impaired(loss=loss)], middlebox=rewrite(change))
+    client, server = (Sink() if length is None else Source(pattern(length)) for length in (up, down))
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed and server.closed, 20 * SECOND)
+    assert client.eof
+    assert server.eof
+    assert client.error is server.error is None
+    come_to_rest(run)
 
 
 @pytest.mark.parametrize(("upload", "download"), [(0, 0), (1, 0), (0, 1), (3000, 0), (3000, 3000)])
