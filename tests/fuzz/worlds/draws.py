@@ -1,5 +1,6 @@
 """Settings of the stacks of a world, drawn at random."""
 
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -8,6 +9,7 @@ from mptcp_stack.sim import MILLISECOND, SECOND
 from mptcp_stack.stack import Stack
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Context
+from tests.fuzz.worlds.actor import HABITS
 from tests.sim.settings import CHOICES
 
 NORMAL: dict[str, list[Any]] = CHOICES | {
@@ -37,11 +39,45 @@ HEAVY: dict[str, list[Any]] = NORMAL | {
     "mptcp": [True],
     "send_buffer_bytes": [3000, 20_000, 50_000, 300_000, 300_000, 4 << 20, 4 << 20],
     "receive_buffer_bytes": [3000, 20_000, 20_000, 65_535, 65_536, 200_000, 300_000, 300_000, 6 << 20, 6 << 20],
-    "path_manager": ["fullmesh"] * 3 + ["ndiffports:4", "ndiffports:20", "handover", "default"] + ["userspace"] * 3,
+    "path_manager": ["fullmesh"] * 3 + ["ndiffports:4", "ndiffports:20", "handover", "default"] + ["userspace"] * 4,
     "max_subflows": [1, 2, 8, 8, 8, 20],
     "max_addresses_accepted": [0, 2, 8, 8, 8],
 }
 """MPTCP alone, with more data and more orders for its paths."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """What the worlds of a kind have in common.
+
+    ``settings`` go before those of ``NORMAL`` or ``HEAVY``; ``budgets`` are bytes that an application writes in all
+    (none: those of ``BUDGETS``), ``habits`` how it reads, ``orders`` how many its path manager gets at birth (none: nor
+    any later).
+    """
+
+    settings: dict[str, list[Any]] = field(default_factory=dict)
+    budgets: tuple[int, ...] = ()
+    habits: tuple[str, ...] = ("eager", *HABITS)
+    orders: tuple[int, ...] = ()
+
+
+THEMES = {
+    "anything": Theme(orders=(0, 2, 6)),
+    "unordered": Theme(),
+    "hoarders": Theme(  # several subflows fill a buffer that nobody empties
+        {
+            "receive_buffer_bytes": [20_000, 65_535, 65_536, 100_000, 300_000],
+            "send_buffer_bytes": [300_000, 4 << 20],
+            "path_manager": ["fullmesh", "ndiffports:4", "ndiffports:20"],
+            "max_subflows": [8, 20],
+            "max_addresses_accepted": [8],
+            "allow_join_initial_address": [True],
+        },
+        budgets=(0, 500_000, 1_000_000),
+        habits=("idle",),
+    ),
+    "silence": Theme({"path_manager": ["userspace", "default"]}, budgets=(0, 0, 1, 1000), orders=(2, 6)),
+}
 
 BUDGETS = {False: (0, 1, 1000, 50_000, 400_000), True: (0, 1000, 500_000, 1_000_000, 4_000_000)}
 WRITES = {False: (1, 1, 7, 100, 1400, 1500, 5000, 65_536, 300_000), True: (1, 100, 5000, 65_536, 300_000, 1_000_000)}
@@ -53,9 +89,9 @@ _WRAP_BYTES = 200_000
 """So far before the wrap numbers begin that ask for it."""
 
 
-def settings_of_both(random: Random, heavy: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+def settings_of_both(random: Random, heavy: bool, theme: Theme) -> tuple[dict[str, Any], dict[str, Any]]:
     """Of client and server, which are the same as often as not, but for their buffers."""
-    choices = HEAVY if heavy else NORMAL
+    choices = (HEAVY if heavy else NORMAL) | theme.settings
     client, server = ({name: random.choice(values) for name, values in choices.items()} for _ in range(2))
     if random.random() < 0.5:
         server = client | {name: server[name] for name in ("send_buffer_bytes", "receive_buffer_bytes")}

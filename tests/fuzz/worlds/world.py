@@ -10,8 +10,8 @@ from mptcp_stack.mptcp.host import FLAGS
 from mptcp_stack.sim import MILLISECOND, SECOND, Host, Network
 from mptcp_stack.stack import LocalAddress, StackConfig
 from mptcp_stack.tcp import Address
-from tests.fuzz.worlds.actor import HABITS, Actor
-from tests.fuzz.worlds.draws import BUDGETS, MTUS, WRITES, number_late, settings_of_both
+from tests.fuzz.worlds.actor import Actor
+from tests.fuzz.worlds.draws import BUDGETS, MTUS, THEMES, WRITES, number_late, settings_of_both
 from tests.fuzz.worlds.invariants import check, check_outcome, check_rest
 from tests.fuzz.worlds.orders import give_order
 from tests.fuzz.worlds.weather import CLIMATES, HARMLESS, ChangingLink
@@ -46,13 +46,11 @@ class World:
         self.actors: list[Actor] = []
         self.counts: Counter[str] = Counter()
         self.steps = 0
-        self.habits = random.choice([("eager", *HABITS), ("eager",), ("idle",)])
-        self.ordered = random.random() < 0.5
-        """Whether path managers are given orders."""
-        self.troubled = self.ordered
+        self.theme = THEMES[random.choice(list(THEMES))]
+        self.troubled = bool(self.theme.orders)
         """Whether something besides weather may end connections."""
         self._gone: dict[Host, dict[bytes, LocalAddress]] = {}
-        client, server = settings_of_both(random, heavy)
+        client, server = settings_of_both(random, heavy, self.theme)
         coalesce_ns = random.choice([0, 0, 100_000])
         self.client = self._host("client", client, coalesce_ns)
         self.server = self._host("server", server, coalesce_ns)
@@ -107,9 +105,9 @@ class World:
 
     def _actor(self, name: str, attached: Callable[[Actor], None]) -> Actor:
         random = self.random
-        budget = random.choice(BUDGETS[self.heavy])
+        budget = random.choice(self.theme.budgets or BUDGETS[self.heavy])
         name += str(len(self.actors))
-        actor = Actor(name, Random(random.random()), budget, WRITES[self.heavy], self.habits, attached)
+        actor = Actor(name, Random(random.random()), budget, WRITES[self.heavy], self.theme.habits, attached)
         self.actors.append(actor)
         return actor
 
@@ -131,7 +129,7 @@ class World:
         except OSError as error:
             self.actors.remove(client)
             self.counts[f"connect: {type(error).__name__}"] += 1
-        for _ in range(self.random.choice([0, 2, 6]) if self.ordered else 0):
+        for _ in range(self.random.choice(self.theme.orders or (0,))):
             self._later(self.random.randrange(500 * MILLISECOND), self._order)
 
     # --- what happens
@@ -140,7 +138,7 @@ class World:
         """From the first connection to rest."""
         self._live()
         if self.random.random() < 0.15:
-            self._pass(int(self.random.choice(DAYS_OF_NOTHING) * 86_400 * SECOND), most_steps=200_000)
+            self._pass(int(self.random.choice(DAYS_OF_NOTHING) * 86_400 * SECOND), most_steps=20_000)
             self.troubled = True
         self._clear_up()
         self._wind_up()
@@ -151,13 +149,13 @@ class World:
 
     def _live(self) -> None:
         random, now_ns = self.random, self.network.clock.now_ns
-        end_ns = now_ns + random.choice([5, 30, 120]) * SECOND
+        end_ns = now_ns + random.choice([5, 20, 60]) * SECOND
         destructive = random.random() < 0.4
         self.server.listen(Address(b"", PORT), self._accept, backlog=random.choice([1, 4, 128]))
         for _ in range(random.choice([1, 1, 2, 5])):
             self._later(random.randrange(3 * SECOND), self._connect)
         self._repeat(random.choice([5, 50, 500]), end_ns, lambda: self._act(destructive))
-        if self.ordered:
+        if self.theme.orders:
             self._repeat(random.choice([50, 500, 5000]), end_ns, self._order)
         gap_ms = random.choice([0, 0, 50, 1000, 8000])
         if gap_ms and (len(self.mtus) > 1 or random.random() < 0.2):
