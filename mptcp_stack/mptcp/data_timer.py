@@ -64,9 +64,19 @@ class DataTimer:
                 self._distrust_carriers(now)
             elif sending.fin_sent:
                 sending.send_fin(now)
+                self._ask_stranger(now)
             connection.count("MPTcpExtMPTCPRetrans")
         self.arm(now)
         connection.wake()
+
+    def _ask_stranger(self, now: int) -> None:
+        """Have a peer answer that never spoke MPTCP: if it is TCP, it has nothing to acknowledge but this.
+
+        Not at once: a listener, too, answers without MPTCP while the third ACK that was sent again is under way.
+        """
+        carrier = self._connection.carrier()
+        if self._backoff > 1 and carrier is not None and not carrier.introduced:
+            carrier.endpoint.ask("TcpExtTCPKeepAlive", now)
 
     def _is_under_way(self) -> bool:
         """Whether the oldest data wait for a subflow, or TCP has still to deliver some of a mapping that has them.

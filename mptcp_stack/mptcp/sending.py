@@ -212,8 +212,6 @@ class Sending:
         carrier = connection.carrier()
         if carrier is not None:
             carrier.repeat_third_ack(now)
-            if self._backoff > 1 and not carrier.introduced:
-                carrier.endpoint.ask("TcpExtTCPKeepAlive", now)  # else a peer that is TCP has nothing to answer
             self.fin_sent = True
             carrier.endpoint.send_ack(now)
             self._data_timer.arm(now)
