@@ -121,15 +121,13 @@ class Announcements:
             return
         if connection.version > 0:
             self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
-        if known is not None:
-            if option.address_id == 0 and self._initial_withdrawn:
-                self._initial_withdrawn = False
-                connection.path_manager.on_address_announced(0, remote, now)
-            return
-        if len(self.received) >= connection.host.config.max_addresses_accepted:
+        if option.address_id == 0:
+            self._initial_withdrawn = False
+        elif known is None and len(self.received) >= connection.host.config.max_addresses_accepted:
             connection.count("MPTcpExtAddAddrDrop")
             return
-        self.received[option.address_id] = remote
+        else:
+            self.received[option.address_id] = remote
         connection.path_manager.on_address_announced(option.address_id, remote, now)
 
     def _is_signed(self, option: AddAddr) -> bool:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from mptcp_stack.events import Closed
 from mptcp_stack.mptcp import observing
 from mptcp_stack.mptcp.fast_close import FastCloseWait
-from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import State
 from mptcp_stack.tcp.errors import connection_reset
 from mptcp_stack.wire import MpFastclose
@@ -19,12 +18,13 @@ class Closing:
     """The end of one connection.
 
     ``detached``: the application has closed. ``aborting``: it wants the connection reset at the next output.
-    ``data_closed``: both ends of data were exchanged, so that only subflows remain. ``closed``: nothing is left.
+    ``data_closed``: both ends of data were exchanged, so that only subflows remain. ``lingering``: these are gone as
+    well, but the peer may not know that all has arrived. ``closed``: nothing is left.
     """
 
     __slots__ = (
-        "_connection", "_eof_seen", "_peer_closed_first", "_reported", "_reprieve", "_subflows_closing", "_timer",
-        "aborting", "closed", "data_closed", "detached",
+        "_connection", "_eof_seen", "_hopes", "_lost", "_peer_closed_first", "_reported", "_reprieve",
+        "_subflows_closing", "_timer", "aborting", "closed", "data_closed", "detached", "lingering",
     )  # fmt: skip
 
     def __init__(self, connection: "Connection") -> None:
@@ -32,12 +32,15 @@ class Closing:
         self.aborting = False
         self.detached = False
         self.data_closed = False
+        self.lingering = False
         self.closed = False
         self._eof_seen = False
         self._peer_closed_first = False
         self._subflows_closing = False
         self._reported = False
-        self._reprieve: Timer | None = None
+        self._hopes: dict[tuple[bytes, bytes], None] = {}
+        self._lost: OSError | None = None
+        self._reprieve = connection.host.context.timers.timer(self._nobody_came, connection)
         self._timer = connection.host.context.timers.timer(self._close_subflows, connection)
 
     # --- the application's wishes
@@ -171,42 +174,82 @@ class Closing:
         ended = self.data_closed or self.aborting or self.closed
         return self._connection.is_mptcp and not ended and self._connection.error is None
 
-    def last_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
-        """No subflow is left: wait a while for another one, if that may still come, before giving up.
+    def outlives(self, subflow: "Subflow", error: OSError | None) -> bool:
+        """Whether the connection goes on without ``subflow``: on another one, or waiting for one.
 
-        RFC 8684 leaves the connection alive; Linux waits ``close_timeout``. A refused join shows that the peer has
-        forgotten the connection; who has timed out has been waited for; what was refused for good stays refused.
+        It can wait if the peer knows it; with what an application has left behind nobody waits for a silent peer.
         """
         connection = self._connection
-        forgotten = subflow.number > 0 and isinstance(error, ConnectionRefusedError)
-        hopeless = forgotten or subflow.refused or isinstance(error, TimeoutError) or not self.may_go_on
         known = subflow.number > 0 or subflow.confirmed or not connection.active
-        error = connection.error or error
-        ended = self.data_closed or (connection.is_plain and connection.sending.finished)
-        if forgotten or (error is None and not ended and not self.aborting):
-            error = connection_reset()  # an orderly end that leaves data behind is none
-        wait_ns = connection.host.config.close_timeout_ns
-        if error is None or hopeless or not (known and wait_ns):
-            self.finish(None if self.data_closed else error, now)
-            return
-        self._wait_for_subflow(error, now)
+        given_up = self.detached and subflow.was_up and isinstance(error, TimeoutError)
+        waits = known and not given_up and connection.host.config.close_timeout_ns > 0
+        return self.may_go_on and (waits or any(other.was_up for other in connection.subflows))
 
-    def _wait_for_subflow(self, lost: OSError, now: int) -> None:
-        """Give the connection up with this error, unless a subflow comes in time."""
-        self.subflow_came()
+    def subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
+        """A subflow is gone. With the last one the connection ends, or waits for another (``close_timeout_ns``).
+
+        RFC 8684 section 3.3.3 lets it end "only after a timeout", as there may be connectivity again. It does not wait
+        when all that it has lost was refused for good (section 3.6), as by a host that has forgotten it.
+        """
         connection = self._connection
-        self._reprieve = connection.host.context.timers.timer(lambda now: self.fail(lost, now), connection)
-        self._reprieve.set(now + connection.host.config.close_timeout_ns)
+        goes_on = self.outlives(subflow, error)
+        if goes_on:
+            self._note_hope(subflow)
+        if any(other.was_up for other in connection.subflows) or self._lingers(subflow, error, now):
+            return
+        ended = self.data_closed or (connection.is_plain and connection.sending.finished)
+        error = self._lost or connection.error or error
+        if error is None and not (ended or self.aborting):
+            error = connection_reset()  # an orderly end that leaves data behind is none
+        if not goes_on or not (self._hopes or connection.subflows):
+            self._give_up(error, now)
+        else:
+            self._wait_for_subflow(error, now)
+
+    def _wait_for_subflow(self, lost: OSError | None, now: int) -> None:
+        """Give the connection up with this error, unless a subflow comes in time."""
+        if not self._reprieve.armed:
+            self._lost = lost
+            self._reprieve.set(now + self._connection.host.config.close_timeout_ns)
+
+    def _lingers(self, subflow: "Subflow", error: OSError | None, now: int) -> bool:
+        """Whether to stay for a join although both streams have ended here (TIME-WAIT of the connection, Appendix C).
+
+        Who was reset instead of closed has a peer that may not know it, as our last DATA_ACK may not have arrived.
+        """
+        if not (self.data_closed and subflow.was_up and isinstance(error, ConnectionResetError)):
+            return False
+        if not self.lingering:
+            self.lingering = self._subflows_closing = True
+            self._timer.set(now + self._connection.host.config.passive_close_timeout_ns)
+        return True
+
+    def _note_hope(self, subflow: "Subflow") -> None:
+        """Between the addresses of a subflow there may be another one, or not."""
+        pair = subflow.local.ip, subflow.remote.ip
+        self._hopes.pop(pair, None)
+        if not subflow.refused:
+            self._hopes[pair] = None
+            if len(self._hopes) > self._connection.host.config.max_subflows:
+                del self._hopes[next(iter(self._hopes))]
 
     def subflow_came(self) -> None:
         """There is a subflow (again)."""
-        if self._reprieve is not None:
-            self._reprieve.cancel()
-            self._reprieve = None
+        self._reprieve.cancel()
+        self._lost = None
+
+    def _nobody_came(self, now: int) -> None:
+        self._give_up(self._lost, now)
+
+    def _give_up(self, error: OSError | None, now: int) -> None:
+        """No subflow will come. Nothing is lost with it if just the peer's last acknowledgement is missing."""
+        connection = self._connection
+        delivered = connection.is_mptcp and connection.receiving.finished and connection.sending.delivered
+        self.fail(None if self.data_closed or delivered else error, now)
 
     # --- the end
 
-    def fail(self, error: OSError, now: int) -> None:
+    def fail(self, error: OSError | None, now: int) -> None:
         """Reset what is there: the connection cannot go on."""
         connection = self._connection
         connection.error = error

@@ -7,6 +7,8 @@ from mptcp_stack.tcp.ecn import ECN_CHOICES
 
 SYN_COOKIES = ("off", "overflow", "always")
 FASTCLOSE = ("rst", "ack")
+UNLIMITED = 1 << 30
+"""More often than anything happens in the life of a connection."""
 CHOICES: dict[str, tuple[object, ...]] = {
     "ecn": ECN_CHOICES,
     "syn_cookies": SYN_COOKIES,
@@ -59,11 +61,14 @@ class MptcpConfig(TcpConfig):
     """Leave closing the subflows to the side that sent its DATA_FIN first, so that TIME-WAIT stays there."""
     passive_close_timeout_ns: int = 3 * SECOND_NS
     join_confirm_timeout_ns: int = 500 * MILLISECOND_NS
-    join_retries: int = 5
-    """How often a path manager tries again to open a subflow, each time after twice as long."""
+    join_retries: int = UNLIMITED
+    """How often a path manager tries again to open a subflow; as a rule for as long as the connection lives."""
     join_retry_ns: int = SECOND_NS
+    """After what time it first does so; each time after twice as long."""
+    join_retry_maximum_ns: int = 15 * SECOND_NS
+    """The longest such time: a quarter of ``close_timeout_ns``, so that who waits for a subflow tries to the end."""
     close_timeout_ns: int = 60 * SECOND_NS
-    """How long a connection without any subflow waits for one (make after break); 0: not at all."""
+    """How long a connection without any subflow waits for one (break before make), as Linux does; 0: not at all."""
 
     def __post_init__(self) -> None:
         """Raises ValueError."""

@@ -122,7 +122,7 @@ class Connection:
         """Answer a SYN with MP_JOIN and our token; if none is wanted, what the reset says (section 3.2)."""
         self.count("MPTcpExtMPJoinSynRx")
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
-        refusal = self._refusal(local)
+        refusal = self._refusal(local, now)
         if refusal is not None:
             self.count("MPTcpExtMPJoinRejected")
             return refusal
@@ -140,15 +140,21 @@ class Connection:
         subflow.endpoint.open_passive(syn, now)
         return None
 
-    def _refusal(self, local: Address) -> MpTcpRst | None:
-        """Whether the peer may not open a further subflow to ``local``, for good or for now."""
+    def _refusal(self, local: Address, now: int) -> MpTcpRst | None:
+        """Whether the peer may not open a further subflow to ``local``, for good or for now.
+
+        Who comes in vain may have lost some of those that we still believe in: before it comes again they are asked.
+        """
         config = self.host.config
         ours = any(address.ip == local.ip for address in self.host.addresses)
         ours = ours or (config.transparent and local == self.local)
         open_address = local != self.local or config.allow_join_initial_address
-        if not (self.is_mptcp and ours and open_address) or self.closing.data_closed:
+        over = self.closing.data_closed and not self.closing.lingering
+        if over or not (self.is_mptcp and ours and open_address):
             return MpTcpRst(0, ResetReason.MPTCP)
         if len(self.subflows) >= config.max_subflows:
+            for subflow in list(self.subflows):
+                subflow.endpoint.keep_alive.suspect(now)
             return MpTcpRst(TRANSIENT, ResetReason.MPTCP)
         return None
 
@@ -429,7 +435,10 @@ class Connection:
         self.wake()
 
     def _further_subflow(self, subflow: Subflow, now: int) -> None:
-        """A subflow beside the initial one can carry data."""
+        """A subflow beside the initial one can carry data, or after all data the word that they have come."""
+        if self.closing.data_closed:
+            subflow.endpoint.finish(now)
+            return
         self.closing.subflow_came()
         self.closing.answer_fins(now)
         if self.departed:
@@ -484,9 +493,8 @@ class Connection:
             return
         self.subflows.remove(subflow)
         self.congestion_group.remove(subflow.endpoint.control)
-        if self.closing.may_go_on:
-            self.sending.reinject_from(subflow)
+        if self.closing.outlives(subflow, error):
+            self.sending.take_over_from(subflow)
             self.path_manager.on_subflow_closed(subflow, error, now)
             self.wake()
-        if not self.subflows:
-            self.closing.last_subflow_closed(subflow, error, now)
+        self.closing.subflow_closed(subflow, error, now)

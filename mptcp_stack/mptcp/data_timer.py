@@ -52,7 +52,8 @@ class DataTimer:
         # To a peer that has gone back to TCP what is sent again would be new bytes of the stream.
         in_doubt = connection.fallback.in_doubt
         overdue = connection.is_mptcp and not sending.finished and not in_doubt
-        if overdue and (only_fin or not self._is_under_way()):
+        answerable = connection.carrier() is not None  # how long to wait for a subflow is for others to say
+        if overdue and answerable and (only_fin or not self._is_under_way()):
             self._backoff += 1
             if self._backoff > connection.closing.retries():
                 connection.closing.fail(timed_out(), now)
@@ -95,10 +96,8 @@ class DataTimer:
         queue, subflows = self._sending.queue, self._connection.subflows
         for subflow in subflows:
             if subflow.carries(queue.base) and any(other.usable for other in subflows if other is not subflow):
-                for start, end in subflow.distrust(now):
-                    first = max(start, queue.base)
-                    if first < end:
-                        self._sending.reinject(first, end, subflow)
+                subflow.distrust(now)
+                self._sending.reinject_all_of(subflow)
 
 
 def _is_delivering(subflow: "Subflow", dsn: int) -> bool:

@@ -17,7 +17,7 @@ class Persist:
     """The persist timer of one subflow: probes with back-off, and from the first on little room is used as well.
 
     A peer that answers may keep its window shut for ever while an application waits (RFC 9293 section 3.8.6.1). One
-    that does not loses the subflow, as it does by retransmissions; on no subflow at all, the connection.
+    that does not loses the subflow, as it does by retransmissions.
     """
 
     __slots__ = ("_backoff", "_edge", "_hastened", "_probed_ns", "_subflow", "_timer", "_unanswered")
@@ -69,11 +69,9 @@ class Persist:
             return
         if self._is_answered():
             self._unanswered = 0
-        silent = self._unanswered >= endpoint.sender.retries
-        heard_ns = max(one.endpoint.receiver.heard_ns for one in connection.subflows)
-        if connection.sending.waits_in_vain(now) or (silent and heard_ns < self._probed_ns):
+        if connection.sending.waits_in_vain(now):
             connection.closing.fail(timed_out(), now)
-        elif silent:
+        elif self._unanswered >= endpoint.sender.retries:
             endpoint.give_up(now)
         else:
             endpoint.probe_window(now)

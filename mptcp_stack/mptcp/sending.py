@@ -50,6 +50,11 @@ class Sending:
         return self.fin is not None and self.fin_sent and self.queue.base > self.fin
 
     @property
+    def delivered(self) -> bool:
+        """All data were acknowledged, and their end was sent."""
+        return self.fin_sent and self.queue.base >= self.queue.end
+
+    @property
     def pending_fin(self) -> Mapping | None:
         """A DATA_FIN without payload for the next segment, while ours is sent and not acknowledged (section 3.3.3)."""
         if self.fin is None or not self.fin_sent or self.queue.base > self.fin:
@@ -279,6 +284,22 @@ class Sending:
         for burst in outstanding(subflow):
             if burst.end > self.queue.base:
                 self._reinjections[burst.dsn] = burst
+
+    def take_over_from(self, subflow: Subflow) -> None:
+        """A subflow is gone: queue what it holds for others.
+
+        With checksums that is also what TCP has acknowledged: the peer cannot verify what it has of a mapping now.
+        """
+        self.reinject_from(subflow)
+        if self._connection.checksums and self._connection.is_mptcp and not self._scheduler.redundant:
+            self.reinject_all_of(subflow)
+
+    def reinject_all_of(self, subflow: Subflow) -> None:
+        """Queue what a subflow has carried and no DATA_ACK has, whatever TCP says of it."""
+        for start, end in subflow.carried:
+            first = max(start, self.queue.base)
+            if first < end:
+                self.reinject(first, end, subflow)
 
     def reinject_unacknowledged(self) -> None:
         """Queue everything that the peer has not acknowledged as data, wherever it was sent."""

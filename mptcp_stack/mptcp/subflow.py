@@ -1,6 +1,7 @@
 """One TCP connection as part of an MPTCP connection: its options out and in (RFC 8684 section 3)."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from mptcp_stack.mptcp import observing
@@ -28,15 +29,16 @@ class Subflow:
 
     ``number`` counts the connection's subflows from 0, the initial one.
     ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative.
-    ``peer_reset``: what the peer's RST said about its cause, if it said anything (section 3.6). ``refused``: one of
-    the hosts has reset it for a reason that remains.
+    ``peer_reset``: what the peer's RST said about its cause, if it said anything (section 3.6). ``rejected``: we have
+    reset it, as what came on it cannot be. ``refused``: one of the hosts has reset it for a reason that remains.
+    ``opened_ns``: when its handshake began. ``was_up``: it has come up; before that it is an attempt.
     """
 
     __slots__ = (
         "_carried", "_confirm_attempts", "_confirm_timer", "_distrust_ns", "_dsn_64", "_dss_seen", "_echo_rtt",
         "_handshake", "_inbound", "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed",
-        "connection", "covered", "distrusted_until_ns", "endpoint", "local_id", "number", "peer_reset", "persist",
-        "refused", "remote_id",
+        "connection", "covered", "distrusted_until_ns", "endpoint", "local_id", "number", "opened_ns", "peer_reset",
+        "persist", "refused", "rejected", "remote_id", "was_up",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +72,9 @@ class Subflow:
         self._dsn_64 = host.config.dsn_bits == 64
         self.peer_reset: MpTcpRst | None = None
         self.refused = False
+        self.rejected = False
+        self.opened_ns = now
+        self.was_up = False
         self._echo_rtt = EchoRtt() if host.config.receive_buffer_autotuning else None
         self._confirm_timer = host.context.timers.timer(self._confirm_again, self)
         self._confirm_attempts = 0
@@ -146,14 +151,18 @@ class Subflow:
         self._carried.append((start, end))
         self.bytes_sent += end - start
 
-    def distrust(self, now: int) -> list[tuple[int, int]]:
+    def distrust(self, now: int) -> None:
         """Use it as little as possible for a while: TCP has acknowledged data on it that did not arrive.
 
-        Somebody on the way has taken them and lost them. Returns what else it has carried that may be missing.
+        Somebody on the way has taken them and lost them.
         """
         self._distrust_ns = min(2 * self._distrust_ns, _LONGEST_DISTRUST_NS) or _DISTRUST_NS
         self.distrusted_until_ns = now + self._distrust_ns
-        return list(self._carried)
+
+    @property
+    def carried(self) -> Iterable[tuple[int, int]]:
+        """Which data (from, to) it has been sent that may not have arrived."""
+        return self._carried
 
     def carries(self, dsn: int) -> bool:
         """Whether it has been sent this byte of the connection."""
@@ -264,6 +273,7 @@ class Subflow:
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True
                 self.endpoint.receiver.ack_now = True
+        self.was_up = not self.joining
         self._confirm_version_0(now)
         observing.subflow_up(self, now)
         self.connection.subflow_established(self, now)
@@ -369,7 +379,7 @@ class Subflow:
             self.endpoint.receiver.ack_now = True
 
     def _confirm(self, now: int) -> None:
-        self.confirmed = True
+        self.confirmed = self.was_up = True
         self._confirm_timer.cancel()
         self.connection.subflow_confirmed(self, now)
 
@@ -416,7 +426,7 @@ class Subflow:
 
         ``transient``: the reason may have gone when the peer tries again.
         """
-        self.refused = not transient
+        self.rejected, self.refused = True, not transient
         if self.connection.version > 0:
             self.connection.count("MPTcpExtMPRstTx")
             options += (MpTcpRst(TRANSIENT if transient else 0, reason),)

@@ -172,7 +172,9 @@ class Endpoint:
             return
         if flags & RST:
             if acceptable:
+                self._upper.expect_reset(segment)
                 self._close(connection_refused(), now)
+                self._upper.on_reset(segment, now)
             return
         if not flags & SYN:
             return

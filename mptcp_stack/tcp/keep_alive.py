@@ -10,17 +10,22 @@ from mptcp_stack.tcp.upper import Upper
 if TYPE_CHECKING:
     from mptcp_stack.tcp.endpoint import Endpoint
 
+_QUICK_PROBES = 3
+"""Unanswered in a row, or as many timeouts, and a peer that is suspected to be gone is: so many losses by chance are
+rare, and who was suspected wrongly can come again."""
+
 
 class KeepAlive:
     """Probes of one endpoint that is idle; ``wanted`` only if an application asks for it."""
 
-    __slots__ = ("_config", "_endpoint", "_probed_ns", "_timer", "_unanswered", "wanted")
+    __slots__ = ("_config", "_endpoint", "_probed_ns", "_suspected", "_timer", "_unanswered", "wanted")
 
     def __init__(self, endpoint: "Endpoint", context: Context, upper: Upper) -> None:
         self._config = context.config
         self._endpoint = endpoint
         self._probed_ns = 0
         self._unanswered = 0
+        self._suspected = False
         self._timer = context.timers.timer(self._due, upper)
         self.wanted = self._config.keep_alive
 
@@ -38,6 +43,19 @@ class KeepAlive:
         if self.wanted and self._endpoint.state >= State.ESTABLISHED:
             self._timer.set(self._endpoint.receiver.heard_ns + self._config.keep_alive_idle_ns)
 
+    def suspect(self, now: int) -> None:
+        """There are signs that the peer has gone: if it was silent for a while ask it at once, and give it up soon."""
+        endpoint = self._endpoint
+        if self._suspected or endpoint.state < State.ESTABLISHED:
+            return
+        rtt = endpoint.sender.rtt
+        if endpoint.sender.scoreboard.first is not None:
+            if rtt.backoff >= _QUICK_PROBES:
+                endpoint.give_up(now)
+        elif now >= endpoint.receiver.heard_ns + rtt.rto_ns:
+            self._suspected = True
+            self._probe(now, rtt.rto_ns)
+
     def stop(self) -> None:
         """Do not ask any more."""
         self._timer.cancel()
@@ -46,16 +64,26 @@ class KeepAlive:
         config = self._config
         endpoint = self._endpoint
         heard = endpoint.receiver.heard_ns
+        busy = endpoint.sender.scoreboard.first is not None
         if heard >= self._probed_ns:
             self._unanswered = 0
-        if endpoint.sender.scoreboard.first is not None:  # retransmissions find out
+        self._suspected = self._suspected and bool(self._unanswered) and not busy
+        probes, interval_ns = config.keep_alive_probes, config.keep_alive_interval_ns
+        if self._suspected:
+            probes, interval_ns = _QUICK_PROBES, endpoint.sender.rtt.rto_ns
+        elif not self.wanted:
+            return
+        if busy:  # retransmissions find out
             self._timer.set(now + config.keep_alive_idle_ns)
         elif not self._unanswered and now < heard + config.keep_alive_idle_ns:
             self.start()
-        elif self._unanswered >= config.keep_alive_probes:
+        elif self._unanswered >= probes:
             endpoint.give_up(now)
         else:
-            endpoint.ask("TcpExtTCPKeepAlive", now)
-            self._probed_ns = now
-            self._unanswered += 1
-            self._timer.set(now + config.keep_alive_interval_ns)
+            self._probe(now, interval_ns)
+
+    def _probe(self, now: int, interval_ns: int) -> None:
+        self._endpoint.ask("TcpExtTCPKeepAlive", now)
+        self._probed_ns = now
+        self._unanswered += 1
+        self._timer.set(now + interval_ns)

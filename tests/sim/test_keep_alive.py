@@ -44,6 +44,9 @@ def test_a_peer_that_is_gone_is_given_up(paths: int) -> None:
     run.network.run_for(120 * SECOND)
     assert not client.closed
     run.network.run_for(30 * SECOND)
+    if paths > 1:  # another subflow may come
+        assert not client.closed
+        run.network.run_for(60 * SECOND)
     assert client.closed
     assert isinstance(client.error, TimeoutError)
     assert probes(run) == 3 * subflows

@@ -287,3 +287,58 @@ def test_what_the_peer_refuses_for_good_is_not_tried_again(flags: int, attempts:
     scene.server.settle()
     end(scene.network, client, server)
     assert len(joins(scene)) == attempts
+
+
+# --- announced again
+
+
+def announce_again(scene: Scene, server: Sink) -> None:
+    (address,) = (one for one in scene.server.stack.addresses if one.ip == server_ip(2))
+    server.connection.announcements.announce(address, scene.network.clock.now_ns)
+    scene.server.settle()
+
+
+@pytest.mark.parametrize("version", [0, 1])
+@pytest.mark.parametrize("path_manager", ["fullmesh", "default"])
+def test_an_address_that_is_announced_again_is_a_new_chance(path_manager: str, version: int) -> None:
+    """RFC 8684 section 3.4.1: who has given up an address tries again when the peer refreshes it."""
+    down = impaired(rate_bps=200_000, blackouts=((0, 60 * SECOND),))
+    settings = {"syn_retries": 1, "join_retries": 1, "mptcp_version": version, "mptcp_minimum_version": 0}
+    scene = make_scene(1, [impaired(rate_bps=200_000), down], path_manager=path_manager, **settings)
+    client, server = begin(scene.network, pattern(3_000_000))
+    scene.network.run_for(100 * MILLISECOND)
+    announce_again(scene, server)  # for `default`, whose addresses have no flags here
+    scene.network.run_for(61 * SECOND)
+    before = len(joins(scene))
+    announce_again(scene, server)
+    scene.network.run_for(2 * SECOND)
+    assert len(joins(scene)) > before
+    assert any(one.remote.ip == server_ip(2) and one.was_up for one in client.connection.subflows)
+
+
+def test_an_address_that_is_announced_all_the_time_is_tried_once_a_second() -> None:
+    """As many ADD_ADDRs as there may be: they do not shorten the shortest wait."""
+    scene = make_scene(
+        1, [SLOW, SLOW], middlebox=[None, rewrite(lambda segment: not segment.flags & SYN)], syn_retries=0
+    )
+    _, server = begin(scene.network, pattern(2_000_000))
+    scene.network.run_for(SECOND)
+    for _ in range(100):
+        announce_again(scene, server)
+        scene.network.run_for(100 * MILLISECOND)
+    times = [time_ns for time_ns, _ in joins(scene)]
+    assert 5 <= len(times) <= 11
+    assert min(b - a for a, b in pairwise(times)) > SECOND
+
+
+def test_userspace_hears_of_an_address_that_is_announced_again() -> None:
+    scene = make_scene(1, path_manager="userspace")
+    told: list[PathEvent] = []
+    scene.client.on_path_event = told.append
+    client, server = begin(scene.network)
+    scene.network.run_for(200 * MILLISECOND)
+    for _ in range(2):
+        announce_again(scene, server)
+        scene.network.run_for(200 * MILLISECOND)
+    assert [type(event) for event in told] == [PathsWanted, AddressAnnounced, AddressAnnounced]
+    end(scene.network, client, server)

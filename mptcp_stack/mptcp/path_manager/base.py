@@ -50,7 +50,11 @@ class PathManager:
         """The stack has an address no longer."""
 
     def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
-        """The peer announced an address (ADD_ADDR with a valid HMAC); 0: that of the first subflow, which had gone."""
+        """The peer announced an address (ADD_ADDR with a valid HMAC), 0 being that of the first subflow.
+
+        It may be one that is known, and have a subflow: the peer asks for another attempt in this way where one has
+        failed (section 3.4.1), and repeats what it had no echo for.
+        """
 
     def on_address_removed(self, address_id: int, now: int) -> None:
         """The peer withdrew an address (REMOVE_ADDR); its subflows are closed."""

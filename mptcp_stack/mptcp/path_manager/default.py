@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.host import choose_source
-from mptcp_stack.mptcp.path_manager.base import PathManager
+from mptcp_stack.mptcp.path_manager.retrying import Retrying
 from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow import Subflow
 
 
-class Default(PathManager):
+_JOINING = frozenset({"subflow", "fullmesh"})
+
+
+class Default(Retrying):
     """Both sides alike: an address is announced with ``signal``; with ``subflow`` it joins the peer's first address,
     with ``fullmesh`` as well all the peer's addresses. An address that the peer announces is joined from those with
     ``fullmesh``, or else from the one that routing chooses. ``backup`` makes backups of the subflows of an address.
 
-    Limits: ``max_subflows``, ``max_addresses_accepted``. What fails is not tried again; the next address is.
+    Limits: ``max_subflows``, ``max_addresses_accepted``. What fails is not tried again; the next address is. With no
+    subflow left that goes for any pair of addresses that the flags allow, and for the first one (Linux only waits).
     """
 
     name = "default"
@@ -43,17 +47,27 @@ class Default(PathManager):
 
     def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
         """See ``PathManager``: there is room for another address."""
+        super().on_subflow_closed(subflow, error, now)
         self._join(now)
 
     def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
         """See ``PathManager``."""
+        super().on_address_announced(address_id, remote, now)
         if any(subflow.remote.ip == remote.ip for subflow in self.connection.subflows):
             return
         reaching = self.local_addresses(remote.ip)
         sources = [address for address in reaching if "fullmesh" in address.flags]
         routed = choose_source(reaching, remote.ip)
         for address in sources or ([routed] if routed else []):
-            self.connection.open_subflow(address, address_id, remote, now)
+            self.want(address, address_id, remote, now)
+
+    def fill(self, now: int) -> None:
+        """See ``Retrying``: only when nothing is left."""
+        if not self.alone:
+            return
+        for address, remote_id, remote in self.missing():
+            if address.flags & _JOINING or address.ip == self.connection.local.ip:
+                self.want(address, remote_id, remote, now)
 
     def _announce(self, address: "LocalAddress", now: int) -> None:
         if "signal" in address.flags and address.ip != self.connection.local.ip:
@@ -63,7 +77,7 @@ class Default(PathManager):
         connection = self.connection
         remotes = connection.announcements.remotes()
         for address in connection.host.addresses:
-            if not {"subflow", "fullmesh"} & address.flags or address.ip in self._used:
+            if not _JOINING & address.flags or address.ip in self._used:
                 continue
             targets = remotes.items() if "fullmesh" in address.flags else list(remotes.items())[:1]
             for remote_id, remote in targets:

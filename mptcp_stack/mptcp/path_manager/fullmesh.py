@@ -10,9 +10,5 @@ class FullMesh(Retrying):
 
     def fill(self, now: int) -> None:
         """See ``Retrying``."""
-        connection = self.connection
-        in_use = {(subflow.local.ip, subflow.remote) for subflow in connection.subflows}
-        for remote_id, remote in connection.announcements.remotes().items():
-            for address in self.local_addresses(remote.ip):
-                if (address.ip, remote) not in in_use:
-                    self.want(address, remote_id, remote, now)
+        for address, remote_id, remote in self.missing():
+            self.want(address, remote_id, remote, now)

@@ -18,14 +18,11 @@ class Handover(Retrying):
 
     def fill(self, now: int) -> None:
         """See ``Retrying``."""
-        connection = self.connection
-        if any(map(self._alive, connection.subflows)):
+        if any(map(self._alive, self.connection.subflows)):
             return
-        in_use = {(subflow.local.ip, subflow.remote) for subflow in connection.subflows}
-        for remote_id, remote in connection.announcements.remotes().items():
-            for address in self.local_addresses(remote.ip):
-                if (address.ip, remote) not in in_use and self.want(address, remote_id, remote, now):
-                    return
+        for address, remote_id, remote in sorted(self.missing(), key=lambda one: self.failed_ns(one[0].ip, one[2])):
+            if self.want(address, remote_id, remote, now):
+                return
 
     def _alive(self, subflow: "Subflow") -> bool:
         """Whether a subflow answers, or may still come to it."""
@@ -34,6 +31,7 @@ class Handover(Retrying):
 
     def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
         """See ``PathManager``: the one before has had its time; a dead path cannot tell the peer, REMOVE_ADDR can."""
+        super().on_subflow_established(subflow, now)
         connection = self.connection
         if not connection.active:
             return

@@ -39,5 +39,5 @@ class NDiffPorts(Retrying):
         if remote is None or address is None:
             return
         there = sum((subflow.local.ip, subflow.remote) == (address.ip, remote) for subflow in connection.subflows)
-        for _ in range(self._count - there):
+        for _ in range((self._count if connection.active else 1) - there):
             self.want(address, 0, remote, now)

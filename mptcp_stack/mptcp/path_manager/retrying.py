@@ -1,9 +1,12 @@
 """Trying again, each time after twice as long, when a subflow does not come up or dies."""
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.path_manager.base import PathManager
+from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
@@ -11,28 +14,74 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.host import LocalAddress
     from mptcp_stack.mptcp.subflow import Subflow
 
-_NEVER = 1 << 126
+_SPACING_NS = 20_000_000
+"""Between two joins of a pair of addresses whose subflows die young although data pass. Who resets each of them slows
+the connection down, but cannot have two hosts make more than fifty joins a second: half a percent of a core."""
+_DOUBLINGS = 40
+"""Enough to reach any upper end; counting on would make ever larger numbers."""
+
+
+@dataclass(slots=True)
+class _Pair:
+    """One of our addresses and one of the peer's between which a subflow has failed ``failures`` times in a row."""
+
+    remote_id: int
+    failures: int = 0
+    failed_ns: int = 0
+    due_ns: int = 0
 
 
 class Retrying(PathManager):
-    """A path manager that wants certain subflows and goes on trying to have them.
+    """A path manager that wants certain subflows and goes on trying to have them, as long as the connection lives.
 
-    A subclass says in ``fill`` which ones it wants, by calling ``want`` for each. ``join_retries`` and
-    ``join_retry_ns`` of the configuration say how often a pair of addresses is tried again, and after what time first.
+    A subclass says in ``fill`` which ones it wants, by calling ``want`` for each. A subflow that has carried data, or
+    has lived for ``join_retry_ns``, is joined again at once when it dies; any other, and one that does not come up,
+    after that time, and each time after twice as long, up to ``join_retry_maximum_ns``. What was refused for good is
+    not tried again (RFC 8684 section 3.6) until the peer announces its address anew (section 3.4.1).
+
+    The side that connects joins, as NATs demand. When no subflow is left at all the other side tries as well, a little
+    later: the peer may not know of it, as a reset may have come to one end alone.
     """
 
     def __init__(self, connection: "Connection") -> None:
         super().__init__(connection)
-        self._failures: dict[tuple[bytes, Address], int] = {}
-        self._due_ns: dict[tuple[bytes, Address], int] = {}
+        self._pairs: dict[tuple[bytes, Address], _Pair] = {}
 
     @abstractmethod
     def fill(self, now: int) -> None:
         """Ask for the subflows that are missing."""
 
+    # --- for subclasses
+
+    @property
+    def alone(self) -> bool:
+        """No subflow is up, and none of the peer's is coming up."""
+        return all(subflow.joining and not subflow.was_up for subflow in self.connection.subflows)
+
+    @property
+    def joins(self) -> bool:
+        """Whether it is for us to open subflows."""
+        return self.connection.active or self.alone
+
+    def missing(self) -> "Iterator[tuple[LocalAddress, int, Address]]":
+        """Each of our addresses with the ID and the address of the peer's that it reaches and has no subflow to."""
+        connection = self.connection
+        ours = {(subflow.local.ip, subflow.remote) for subflow in connection.subflows}
+        theirs = {(one.local.ip, one.remote.ip) for one in connection.subflows if one.number and not one.joining}
+        for remote_id, remote in connection.announcements.remotes().items():
+            for address in self.local_addresses(remote.ip):
+                if (address.ip, remote) not in ours and (address.ip, remote.ip) not in theirs:
+                    yield address, remote_id, remote
+
+    def failed_ns(self, ip: bytes, remote: Address) -> int:
+        """When a subflow between two addresses has failed last; 0: never."""
+        pair = self._pairs.get((ip, remote))
+        return pair.failed_ns if pair is not None else 0
+
     def want(self, address: "LocalAddress", remote_id: int, remote: Address, now: int) -> bool:
         """Open a subflow, unless this pair of addresses waits after a failure; whether it was opened."""
-        if now < self._due_ns.get((address.ip, remote), now):
+        pair = self._pairs.get((address.ip, remote))
+        if pair is not None and now < pair.due_ns:
             return False
         return self.connection.open_subflow(address, remote_id, remote, now) is not None
 
@@ -43,6 +92,8 @@ class Retrying(PathManager):
             if address.ip != connection.local.ip:
                 connection.announcements.announce(address, now)
 
+    # --- what happens
+
     def on_established(self, now: int) -> None:
         """See ``PathManager``: the side that listens announces, the side that connects joins, as NATs demand."""
         if self.connection.active:
@@ -51,43 +102,70 @@ class Retrying(PathManager):
             self.announce_others(now)
 
     def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
+        """See ``PathManager``: a new chance for what has failed, but not more often than every ``join_retry_ns``."""
+        rest_ns = self.connection.host.config.join_retry_ns
+        for (_, other), pair in self._pairs.items():
+            if other == remote:
+                pair.failures, pair.due_ns = 0, pair.failed_ns + rest_ns
+        self._fill_when_due(now)
+
+    def on_address_removed(self, address_id: int, now: int) -> None:
         """See ``PathManager``."""
-        self._forget(remote.ip)
-        if self.connection.active:
-            self.fill(now)
+        self._pairs = {key: pair for key, pair in self._pairs.items() if pair.remote_id != address_id}
 
     def on_local_address_added(self, address: "LocalAddress", now: int) -> None:
-        """See ``PathManager``."""
-        self._forget(address.ip)
-        if self.connection.active:
-            self.fill(now)
-        else:
+        """See ``PathManager``: what failed with it before says nothing."""
+        self._pairs = {key: pair for key, pair in self._pairs.items() if key[0] != address.ip}
+        if not self.connection.active:
             self.connection.announcements.announce(address, now)
+        self._fill_when_due(now)
 
     def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
-        """See ``PathManager``: what was closed in order, and what the peer refuses for good, is not opened again."""
-        if error is None or not self.connection.active:
-            return
-        pair = subflow.local.ip, subflow.remote
-        if subflow.carried_data:
-            self._failures.pop(pair, None)
-        self._failures[pair] = failures = self._failures.get(pair, 0) + 1
-        config = self.connection.host.config
-        if subflow.refused or failures > config.join_retries:
-            self._due_ns[pair] = _NEVER
-            return
-        self._due_ns[pair] = now + (config.join_retry_ns << (failures - 1))
-        self.wake_at(self._due_ns[pair])
+        """See ``PathManager``: what one of the hosts closed in order is not opened again while there are others."""
+        connection = self.connection
+        intended = error is None and not subflow.rejected
+        missed = self.joins and (self.alone or not intended)
+        ours = subflow.joining or (connection.active and not subflow.number)
+        if subflow.refused or (missed and ours):
+            self._note_failure(subflow, now)
+        if missed and (connection.active or ours):
+            self._fill_when_due(now)
+        elif missed and connection.host.config.join_retries:
+            self.wake_at(now + connection.host.config.join_retry_ns)
+
+    def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
+        """See ``PathManager``: the side that listens has what it wants."""
+        if not self.connection.active:
+            self.stop()
 
     def on_timer(self, now: int) -> None:
         """See ``PathManager``."""
-        waiting = [due_ns for due_ns in self._due_ns.values() if now < due_ns < _NEVER]
+        self._fill_when_due(now)
+
+    # --- bookkeeping
+
+    def _note_failure(self, subflow: "Subflow", now: int) -> None:
+        config = self.connection.host.config
+        targets = [one for one in self.connection.announcements.remotes().items() if one[1].ip == subflow.remote.ip]
+        if not targets:
+            return
+        remote_id, remote = next((one for one in targets if one[1] == subflow.remote), targets[0])
+        pair = self._pairs.setdefault((subflow.local.ip, remote), _Pair(remote_id))
+        was_good = subflow.carried_data or (subflow.was_up and now - subflow.opened_ns >= config.join_retry_ns)
+        pair.failures = 0 if was_good else pair.failures + 1
+        pair.failed_ns = now
+        if subflow.refused or max(pair.failures, 1) > config.join_retries:
+            pair.due_ns = NEVER
+        elif not pair.failures:
+            pair.due_ns = max(now, subflow.opened_ns + _SPACING_NS)
+        else:
+            wait_ns = config.join_retry_ns << min(pair.failures - 1, _DOUBLINGS)
+            pair.due_ns = now + min(wait_ns, config.join_retry_maximum_ns)
+
+    def _fill_when_due(self, now: int) -> None:
+        """Open what is missing and may be tried now; the rest in its time."""
+        if self.joins:
+            self.fill(now)
+        waiting = [pair.due_ns for pair in self._pairs.values() if now < pair.due_ns < NEVER]
         if waiting:
             self.wake_at(min(waiting))
-        self.fill(now)
-
-    def _forget(self, ip: bytes) -> None:
-        """An address has come (back): what failed with it before says nothing."""
-        for table in (self._failures, self._due_ns):
-            for pair in [pair for pair in table if ip in (pair[0], pair[1].ip)]:
-                del table[pair]
