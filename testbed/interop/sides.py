@@ -111,7 +111,8 @@ class OwnSide:
             self._choose_keys(wrap_within)
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
-        return await asyncio.start_server(accept, host, port, backlog=_BACKLOG)
+        everything = None if host == "::" else host  # asyncio's `::` is for IPv6 alone
+        return await asyncio.start_server(accept, everything, port, backlog=_BACKLOG)
 
     async def connect_early(self, host: str, port: int, data: bytes) -> Streams:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
