@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ MAX_IDLE_WAKES = 1000
 MAX_PACKETS_AT_ONCE = 20_000
 """Sent in one nanosecond; without rate and delay two hosts can answer each other for ever in no time."""
 TRACE_TAIL = 40
+CLOSED_KEPT = 100
+"""Connections that are over and that a diagnosis still speaks of."""
 
 
 class SimulationError(AssertionError):
@@ -40,6 +43,7 @@ class Host:
         self._network = network
         self._clock = network.clock
         self._applications: dict[Connection, Application] = {}
+        self._closed: deque[Connection] = deque()
         self._factories: dict[Listener, Callable[[], Application]] = {}
         self._inbox: list[bytes] = []
         self._armed_ns: int | None = None
@@ -170,13 +174,20 @@ class Host:
                 application.handle_writable()
             case Closed():
                 application.handle_closed(event.error)
+                self._forget(event.connection)
 
     def _attach(self, application: Application, connection: Connection) -> None:
         application.attach(self, connection)
         self._applications[connection] = application
 
+    def _forget(self, connection: Connection) -> None:
+        """Keep the connections that closed last only: a host may have any number of them."""
+        self._closed.append(connection)
+        if len(self._closed) > CLOSED_KEPT:
+            del self._applications[self._closed.popleft()]
+
     def describe(self) -> str:
-        """The state of every connection an application uses here, for a diagnosis."""
+        """The state of the connections that applications use here or used last, for a diagnosis."""
         lines = [f"host {self.name}: deadline {self.stack.next_deadline()}, {dict(self.stack.counters)}"]
         for application in self._applications.values():
             name, read = type(application).__name__, len(application.received)
@@ -190,11 +201,13 @@ class Network:
 
     A packet takes the links of the route for its (source, destination) pair of addresses, one after the
     other; links may be part of several routes. A packet without a route, or from or to an address that
-    is nobody's, is dropped and counted in `unroutable`. `trace` holds every packet as its host sent it.
+    is nobody's, is dropped and counted in `unroutable`. `trace` holds every packet as its host sent it, unless
+    `tracing` is taken off.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.tracing = True
         self.clock = Clock()
         self.hosts: dict[str, Host] = {}
         self.trace: list[TraceRecord] = []
@@ -251,7 +264,8 @@ class Network:
         self._instant = (since_ns, count + 1) if since_ns == self.clock.now_ns else (self.clock.now_ns, 1)
         if count > MAX_PACKETS_AT_ONCE and since_ns == self.clock.now_ns:
             raise SimulationError(self.diagnosis("packet storm: the hosts answer each other for ever"))
-        self.trace.append(TraceRecord(self.clock.now_ns, host, packet))
+        if self.tracing:
+            self.trace.append(TraceRecord(self.clock.now_ns, host, packet))
         source, destination = _addresses(packet)
         links = self._routes.get((source, destination))
         receiver = self._owners.get(destination)

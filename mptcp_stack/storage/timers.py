@@ -1,22 +1,38 @@
-"""Timers in one heap with lazy deletion: moving a timer to a later time costs nothing."""
+"""Timers in one heap with lazy deletion: moving a timer to a later time costs nothing.
+
+What lies in the heap is an entry, not the timer: an entry of no use may stay there for hours (a keep-alive's), and must
+not keep a connection alive that has closed. When such entries are the most of the heap they are cleared away.
+"""
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 NEVER = 1 << 126
+_USELESS_ENTRIES = 64
+"""So few, and as many as there are armed timers, may lie in the heap before they are worth the clearing."""
+
+
+class _Entry:
+    """A place in the heap, at ``time`` (NEVER: it is there no longer). ``timer``: whom to ask then, if anybody."""
+
+    __slots__ = ("time", "timer")
+
+    def __init__(self, time: int, timer: "Timer | None") -> None:
+        self.time = time
+        self.timer = timer
 
 
 class Timer:
     """One deadline with an action; made by ``Timers.timer``."""
 
-    __slots__ = ("_queued", "_timers", "action", "deadline", "owner")
+    __slots__ = ("_entry", "_timers", "action", "deadline", "owner")
 
     def __init__(self, timers: "Timers", action: Callable[[int], object], owner: object) -> None:
         self._timers = timers
+        self._entry = _Entry(NEVER, None)
         self.action = action
         self.owner = owner
         self.deadline = NEVER
-        self._queued = NEVER
 
     @property
     def armed(self) -> bool:
@@ -25,10 +41,14 @@ class Timer:
 
     def set(self, deadline: int) -> None:
         """Fire at ``deadline`` (ns) instead of whenever it was set to fire before."""
+        entry = self._entry
+        if self.deadline == NEVER:
+            self._timers.armed += 1
+            entry.timer = self
         self.deadline = deadline
-        if deadline < self._queued:
-            self._queued = deadline
-            self._timers.push(deadline, self)
+        if deadline < entry.time:
+            entry.timer = None
+            self._entry = self._timers.push(deadline, self)
 
     def set_earlier(self, deadline: int) -> None:
         """Fire at ``deadline`` (ns), unless it fires before that anyway."""
@@ -37,38 +57,60 @@ class Timer:
 
     def cancel(self) -> None:
         """Do not fire."""
-        self.deadline = NEVER
+        if self.deadline != NEVER:
+            self.deadline = NEVER
+            self._entry.timer = None
+            timers = self._timers
+            timers.armed -= 1
+            if len(timers._heap) > 2 * timers.armed + _USELESS_ENTRIES:
+                timers.clear_useless()
 
 
 class Timers:
-    """A heap of (time, timer). An entry whose timer has moved on is dropped or put back when it comes up.
+    """A heap of (time, number, entry). An entry whose timer has moved on is dropped or put back when it comes up.
 
-    ``firing``: the timer whose action was called last.
+    ``armed``: how many timers are going to fire; each has one entry that names it. For ``Timer`` alone.
+    ``firing``: the timer whose action is being called, or has raised.
     """
 
-    __slots__ = ("_count", "_heap", "firing")
+    __slots__ = ("_count", "_heap", "armed", "firing")
 
     def __init__(self) -> None:
+        self.armed = 0
         self.firing: Timer | None = None
-        self._heap: list[tuple[int, int, Timer]] = []
+        self._heap: list[tuple[int, int, _Entry]] = []
         self._count = 0
 
     def timer(self, action: Callable[[int], object], owner: object = None) -> Timer:
         """A new timer, not armed, that calls ``action(now)``. ``owner``: what has to bear it when the action raises."""
         return Timer(self, action, owner)
 
-    def push(self, deadline: int, timer: Timer) -> None:
+    def push(self, deadline: int, timer: Timer) -> _Entry:
         """Queue an entry; for ``Timer`` alone."""
+        entry = _Entry(deadline, timer)
         self._count += 1
-        heappush(self._heap, (deadline, self._count, timer))
+        heap = self._heap
+        heappush(heap, (deadline, self._count, entry))
+        if len(heap) > 2 * self.armed + _USELESS_ENTRIES:
+            self.clear_useless()
+        return entry
+
+    def clear_useless(self) -> None:
+        """Drop the entries that name no timer; for ``Timer`` alone."""
+        heap = self._heap
+        for _, _, entry in heap:
+            if entry.timer is None:
+                entry.time = NEVER
+        heap[:] = [queued for queued in heap if queued[2].timer is not None]
+        heapify(heap)
 
     def next_deadline(self) -> int | None:
         """When the first armed timer fires (ns), or None."""
         heap = self._heap
         while heap:
-            queued, _, timer = heap[0]
-            if timer.deadline == queued:
-                return queued
+            time, _, entry = heap[0]
+            if entry.timer is not None and entry.timer.deadline == time:
+                return time
             self._requeue_first()
         return None
 
@@ -77,22 +119,25 @@ class Timers:
         fired = 0
         heap = self._heap
         while heap and heap[0][0] <= now:
-            queued, _, timer = heap[0]
-            if timer.deadline != queued:
+            time, _, entry = heap[0]
+            timer = entry.timer
+            if timer is None or timer.deadline != time:
                 self._requeue_first()
                 continue
             heappop(heap)
+            entry.time, entry.timer = NEVER, None
             timer.deadline = NEVER
-            timer._queued = NEVER
+            self.armed -= 1
             self.firing = timer
             timer.action(now)
             fired += 1
+        self.firing = None
         return fired
 
     def _requeue_first(self) -> None:
         """The first entry is stale: drop it, and queue its timer at the time it really fires."""
-        queued, _, timer = heappop(self._heap)
-        if timer._queued == queued:
-            timer._queued = NEVER
-            if timer.deadline != NEVER:
-                timer.set(timer.deadline)
+        _, _, entry = heappop(self._heap)
+        timer = entry.timer
+        entry.time, entry.timer = NEVER, None
+        if timer is not None:
+            timer.set(timer.deadline)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,8 +17,16 @@ steps = st.one_of(
 )
 
 
+@pytest.mark.parametrize("useless", [0, 64])
 @given(st.lists(steps))
-def test_each_timer_fires_once_at_its_last_deadline(script: list[tuple[str, int, int]]) -> None:
+def test_each_timer_fires_once_at_its_last_deadline(useless: int, script: list[tuple[str, int, int]]) -> None:
+    """Also where the heap is cleared of what is of no use all the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mptcp_stack.storage.timers._USELESS_ENTRIES", useless)
+        play(script)
+
+
+def play(script: list[tuple[str, int, int]]) -> None:
     timers = Timers()
     fired: list[int] = []
     handles = [timers.timer(partial(lambda name, now: fired.append(name), name)) for name in range(COUNT)]
