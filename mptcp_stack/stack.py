@@ -258,8 +258,9 @@ class Stack:
     def add_address(self, address: LocalAddress, now: int) -> LocalAddress:
         """Have one more address, or one again: connections may use it at once.
 
-        Returns it with its address ID, which stays the same whenever it comes back. Raises OSError (EADDRINUSE) when it
-        is there already, ValueError when all address IDs are taken.
+        Returns it with its address ID, which stays the same when it comes back, unless another one had to have it
+        meanwhile. Raises OSError (EADDRINUSE) when it is there already, ValueError when its address ID, or all of them,
+        are taken.
         """
         if any(other.ip == address.ip for other in self.addresses):
             raise address_in_use()
@@ -289,14 +290,23 @@ class Stack:
                 self._contain(problem, connection, now)
 
     def _with_id(self, address: LocalAddress) -> LocalAddress:
-        """The address with its ID: its own choice, the one it had before, or a free one, best one never used before."""
+        """The address with its ID: its own choice, the one it had before, or one that nobody has or had lately.
+
+        An ID names one address (RFC 8684 section 3.4); those of addresses that are gone are kept for them as long as
+        there are others.
+        """
+        known = self._address_ids
         present = {other.address_id for other in self.addresses}
-        ever = present | set(self._address_ids.values())
-        candidates = (number for taken in (ever, present) for number in range(1, 256) if number not in taken)
-        address_id = address.address_id or self._address_ids.get(address.ip) or next(candidates, None)
+        if address.address_id in present:
+            raise ValueError(f"address ID {address.address_id} names another address (RFC 8684 section 3.4)")
+        former = {address_id: ip for ip, address_id in known.items() if address_id not in present}
+        fresh = (number for number in range(1, 256) if number not in present and number not in former)
+        address_id = address.address_id or known.get(address.ip) or next(fresh, None) or next(iter(former), None)
         if address_id is None:
             raise ValueError("a stack has at most 255 addresses (RFC 8684 section 3.4.1)")
-        self._address_ids[address.ip] = address_id
+        for ip in (former.get(address_id, b""), address.ip):
+            known.pop(ip, None)
+        known[address.ip] = address_id  # at the end: the first are those that came longest ago
         return replace(address, address_id=address_id)
 
     # --- the application's face
