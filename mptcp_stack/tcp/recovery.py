@@ -103,10 +103,9 @@ class Recovery:
 
     def _reordering_window_ns(self) -> int:
         """RFC 8985 section 6.2.1 step 4: no patience once enough is missing and nothing was ever reordered."""
-        if not self._reordering_seen:
-            sacked_bytes = sum(end - start for start, end in self._scoreboard.sacked)
-            if self.phase is not Phase.OPEN or sacked_bytes >= DUPLICATE_THRESHOLD * self._control.mss:
-                return 0
+        enough = self._scoreboard.sacked.total >= DUPLICATE_THRESHOLD * self._control.mss
+        if not self._reordering_seen and (enough or self.phase is not Phase.OPEN):
+            return 0
         return min(self._patience * self._rtt.minimum_ns // 4, self._rtt.srtt_ns)
 
     def on_duplicate_report(self, start: int, end: int) -> bool:

@@ -1,6 +1,6 @@
 """What was sent and is not acknowledged: one record for each burst, split where acknowledgements split it."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
@@ -11,6 +11,12 @@ from mptcp_stack.storage import Chunks, RangeSet, cut
 from mptcp_stack.wire import FIN
 
 _HEAD_LIMIT = 256
+
+_RECORD_BYTES = 1024
+_SPLIT_RECORDS, _SENT_RECORDS = 256, 1024
+"""A record costs 700 bytes, and loss detection looks at each. So about so many, and one for each kilobyte outstanding,
+are all that a peer gets that selects single bytes (CVE-2019-11478; Linux bounds fragments by the send buffer) or has us
+send them. Full segments are fewer than one a kilobyte, even where each is a record of its own."""
 
 
 class Delivery(IntEnum):
@@ -70,6 +76,15 @@ class Scoreboard:
             yield self._records[index]
 
     @property
+    def crowded(self) -> bool:
+        """Whether what is outstanding is in so many small pieces that nothing is to be added to it."""
+        return len(self._records) >= _SENT_RECORDS and self._records_beyond(_SENT_RECORDS) >= 0
+
+    def _records_beyond(self, base: int) -> int:
+        """How many more records there are than ``base`` and those that the bytes outstanding call for."""
+        return len(self._records) - self._head - base - (self.next - self.una) // _RECORD_BYTES
+
+    @property
     def first(self) -> Record | None:
         """The oldest outstanding record."""
         return self._records[self._head] if self._head < len(self._records) else None
@@ -114,15 +129,27 @@ class Scoreboard:
     def select(self, blocks: Iterable[tuple[int, int]], delivered: list[Record]) -> None:
         """SACK blocks (unwrapped, half-open) came in; what they newly report is added to ``delivered``.
 
-        Blocks outside of what is outstanding are ignored (RFC 2018 section 5; a D-SACK is one, RFC 2883).
+        Blocks outside of what is outstanding are ignored (RFC 2018 section 5; a D-SACK is one, RFC 2883). Where there
+        are too many records already, those that a block has a part of only are not taken for arrived: at worst they
+        are sent again.
         """
         for start, end in blocks:
             start = max(start, self.una)
             if start >= end or end > self.next:
                 continue
+            if self._records_beyond(_SPLIT_RECORDS) > 0:
+                start, end = self._whole_records(start, end)
             for gap in self.sacked.missing(start, end):
                 self._select_gap(*gap, delivered)
             self.sacked.add(start, end)
+
+    def _whole_records(self, start: int, end: int) -> tuple[int, int]:
+        """``[start, end)`` without the records that are in it in part only."""
+        records = self._records
+        after = bisect_left(records, start, lo=self._head, key=_by_seq)
+        last = records[bisect_right(records, end, lo=self._head, key=_by_seq) - 1]
+        first_seq = records[after].seq if after < len(records) else self.next
+        return first_seq, end if end == last.end else last.seq
 
     def _select_gap(self, start: int, end: int, delivered: list[Record]) -> None:
         index = self._index_at(start)
