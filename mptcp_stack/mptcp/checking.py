@@ -4,9 +4,8 @@ from bisect import bisect_left, bisect_right
 from operator import attrgetter
 
 from mptcp_stack.mptcp.mapping import Mapping
-from mptcp_stack.storage import Chunks, cut
+from mptcp_stack.storage import Chunks, ReceiveQueue
 
-_LIMIT = 65536
 _ALTERNATIVES = 8
 _MOST_REFUTED = 64
 """After so many wrong checksums at one position nothing is cut any more: each costs work."""
@@ -17,19 +16,27 @@ _by_ssn = attrgetter("ssn")
 
 
 class Checking:
-    """The bytes are in order from ``position`` on (a subflow sequence number, counted from 1), ``length`` of them.
+    """The bytes are in order from ``position`` on (a subflow sequence number, counted from 1).
 
     ``refuted``: mappings whose checksum is not that of the bytes at ``position``.
     """
 
-    __slots__ = ("_chunks", "_mappings", "length", "position", "refuted")
+    __slots__ = ("_mappings", "_queue", "position", "refuted")
 
     def __init__(self) -> None:
-        self._chunks: Chunks = []
+        self._queue = ReceiveQueue()
         self._mappings: list[Mapping] = []
         self.refuted: list[Mapping] = []
-        self.length = 0
         self.position = 1
+
+    def __len__(self) -> int:
+        """How many mappings it remembers."""
+        return len(self._mappings)
+
+    @property
+    def length(self) -> int:
+        """Bytes that wait."""
+        return self._queue.length
 
     def add(self, mapping: Mapping) -> bool:
         """Remember a mapping of bytes that wait or will come. False: it contradicts another one."""
@@ -40,7 +47,7 @@ class Checking:
         end = bisect_right(mappings, mapping.ssn, lo=start, key=_by_ssn)
         if mapping in mappings[start:end]:
             return True
-        if len(mappings) < _LIMIT and end - start < _ALTERNATIVES:
+        if end - start < _ALTERNATIVES:
             mappings.insert(end, mapping)
         alone = start == end
         return alone and not (start and mappings[start - 1].end > mapping.ssn)
@@ -52,10 +59,9 @@ class Checking:
         nearest = range(after - 1, max(0, after - _REACH) - 1, -1)
         return ssn < self.position or any(mappings[index].end > ssn for index in nearest)
 
-    def append(self, chunks: Chunks, length: int) -> None:
+    def append(self, chunks: Chunks) -> None:
         """Bytes that follow those already there."""
-        self._chunks += chunks
-        self.length += length
+        self._queue.extend(chunks)
 
     def candidates(self) -> list[Mapping]:
         """The mappings that begin at ``position`` and are not ``refuted``.
@@ -86,11 +92,10 @@ class Checking:
 
     def peek(self, length: int) -> Chunks:
         """The first bytes."""
-        return cut(self._chunks, 0, length)
+        return self._queue.peek(length)
 
     def drop(self, length: int) -> None:
         """Forget the first bytes."""
-        self._chunks = cut(self._chunks, length, self.length)
+        self._queue.take(length)
         self.position += length
-        self.length -= length
         self.refuted.clear()

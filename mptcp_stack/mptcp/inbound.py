@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.checking import Checking
-from mptcp_stack.mptcp.mapping import Mapping, MappingTable
-from mptcp_stack.storage import Chunks, cut, expand_32
+from mptcp_stack.mptcp.mapping import MAPPING_BYTES, Mapping, MappingTable
+from mptcp_stack.storage import Chunks, ReceiveQueue, expand_32
 from mptcp_stack.wire import Segment
 
 if TYPE_CHECKING:
@@ -59,9 +59,11 @@ class Inbound:
         subflow = self._subflow
         connection = subflow.connection
         end = ssn + length
+        parts: ReceiveQueue | None = None
         while ssn < end:
             if connection.is_plain:
-                connection.receiving.insert(connection.receiving.next, chunks, end - ssn)
+                rest = chunks if parts is None else parts.take(end - ssn)
+                connection.receiving.insert(connection.receiving.next, rest, end - ssn)
                 return True
             mapping = self._mappings.find(ssn)
             if mapping is None:
@@ -69,15 +71,37 @@ class Inbound:
                     return False
                 continue
             part = min(end, mapping.end) - ssn
-            piece = chunks if part == end - ssn else cut(chunks, 0, part)
-            if not connection.receiving.insert(mapping.dsn + ssn - mapping.ssn, piece, part):
+            if part < end - ssn and parts is None:
+                parts = ReceiveQueue()
+                parts.extend(chunks)
+            piece = chunks if parts is None else parts.peek(part)
+            if not self._insert(mapping.dsn + ssn - mapping.ssn, piece, part):
                 if not connection.fallback.mapping_contradicted(subflow, ssn, now):
                     return False
                 continue
-            if piece is not chunks:
-                chunks = cut(chunks, part, end - ssn)
+            if parts is not None:
+                parts.take(part)
             ssn += part
         return True
+
+    def _insert(self, dsn: int, chunks: Chunks, length: int) -> bool:
+        """Hand on bytes of the connection. False: they contradict what it has.
+
+        TCP has acknowledged them already: when there is no memory for them they are lost to this subflow, and the peer
+        sends them again as data that were not acknowledged (RFC 8684 section 3.3.6). Refusing them at TCP's level could
+        hold up for ever what comes behind them on the subflow, and fills the gap.
+        """
+        connection = self._subflow.connection
+        if not connection.receiving.insert(dsn, chunks, length):
+            return False
+        if connection.receiving.prune():
+            connection.count("MPTcpExtRcvPruned")
+        return True
+
+    @property
+    def charge(self) -> int:
+        """What it remembers costs so many bytes of memory."""
+        return MAPPING_BYTES * len(self._mappings)
 
     @property
     def unverified_bytes(self) -> int:
@@ -146,7 +170,7 @@ class Checked(Inbound):
         """See ``Inbound``."""
         subflow, checking = self._subflow, self._checking
         connection = subflow.connection
-        checking.append(chunks, length)
+        checking.append(chunks)
         while checking.length and not connection.is_plain:
             candidates = checking.candidates()
             mapping = next(filter(checking.is_whole, candidates), None)
@@ -155,7 +179,7 @@ class Checked(Inbound):
             whole = checking.peek(mapping.length)
             if not mapping.verifies(whole):
                 checking.refute(mapping)
-            elif connection.receiving.insert(mapping.dsn, whole, mapping.length):
+            elif self._insert(mapping.dsn, whole, mapping.length):
                 checking.drop(mapping.length)
                 if mapping.data_fin:
                     subflow.finish_at(mapping.dsn + mapping.length)
@@ -171,6 +195,11 @@ class Checked(Inbound):
         if checking.may_be_mapped and checking.length < _LONGEST and not fallback.alone:
             return True
         return fallback.mapping_missing(self._subflow, checking.position, now)
+
+    @property
+    def charge(self) -> int:
+        """See ``Inbound``."""
+        return MAPPING_BYTES * len(self._checking)
 
     @property
     def unverified_bytes(self) -> int:

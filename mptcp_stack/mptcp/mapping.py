@@ -2,12 +2,13 @@
 
 from bisect import bisect_right
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks
 from mptcp_stack.wire import data_checksum
 
-_LIMIT = 65536
+MAPPING_BYTES: Final = 256
+"""What one costs in memory (184 bytes of CPython 3.11, and its place in a list)."""
 
 
 class Mapping(NamedTuple):
@@ -40,10 +41,16 @@ class Mapping(NamedTuple):
 _by_ssn = attrgetter("ssn")
 
 
+def _goes_on(one: Mapping, other: Mapping) -> bool:
+    """Whether ``other`` begins where ``one`` ends, in both numberings."""
+    return one.end == other.ssn and one.dsn + one.length == other.dsn
+
+
 class MappingTable:
     """Mappings received on one subflow without checksums, until the bytes they speak of have passed.
 
-    The last one that has passed stays: one that comes later must not contradict it.
+    The last one that has passed stays: one that comes later must not contradict it. Of those that wait, what goes on
+    where another one ends, in both numberings, makes that one longer.
     """
 
     __slots__ = ("_mappings",)
@@ -55,7 +62,7 @@ class MappingTable:
         return len(self._mappings)
 
     def add(self, mapping: Mapping) -> bool:
-        """Remember a mapping. False: it contradicts one already there, or there are too many."""
+        """Remember a mapping. False: it contradicts one already there."""
         mappings = self._mappings
         if mappings and mappings[-1] == mapping:
             return True
@@ -64,15 +71,17 @@ class MappingTable:
             start -= 1
         while end < len(mappings) and mappings[end].ssn < mapping.end:
             end += 1
+        if start > 1 and _goes_on(mappings[start - 1], mapping):
+            start -= 1
+        if end < len(mappings) and _goes_on(mapping, mappings[end]):
+            end += 1
         if start < end:
             return self._merge(mapping, start, end)
-        if len(mappings) >= _LIMIT:
-            return False
         mappings.insert(start, mapping)
         return True
 
     def _merge(self, mapping: Mapping, start: int, end: int) -> bool:
-        """``mapping`` shares bytes with those from index ``start`` to ``end``: all must say the same of them."""
+        """``mapping`` overlaps with those from index ``start`` to ``end``, or goes on there: all must say the same."""
         others = self._mappings[start:end]
         first, last = others[0], others[-1]
         if any(other.dsn - other.ssn != mapping.dsn - mapping.ssn for other in others):
@@ -91,8 +100,11 @@ class MappingTable:
     def find(self, ssn: int) -> Mapping | None:
         """The mapping of the byte at ``ssn``; those before it are forgotten."""
         mappings = self._mappings
-        while len(mappings) > 1 and mappings[1].ssn <= ssn:
-            mappings.pop(0)
+        passed = 0
+        while passed + 1 < len(mappings) and mappings[passed + 1].ssn <= ssn:
+            passed += 1
+        if passed:
+            del mappings[:passed]
         if mappings and mappings[0].ssn <= ssn < mappings[0].end:
             return mappings[0]
         return None

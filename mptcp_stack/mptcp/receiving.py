@@ -1,22 +1,31 @@
 """The receiving half of a connection: order by data sequence number, and the shared window."""
 
+from collections.abc import Iterable
+
 from mptcp_stack.storage import NEVER, Chunks, Reassembly, ReceiveQueue, Tail, cut
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
 
 INITIAL_WINDOW_BYTES = 128 << 10
 """Far more than a sender's initial window, so that growing keeps ahead of its slow start."""
 
+_MEMORY_FACTOR = 2
+"""What comes before its turn may cost so many times the buffer: full segments, each alone, cost 1.4 times their bytes,
+small ones far more (``storage.chunks``). Linux leaves half of a buffer to what packets cost, too."""
+_LEAST_MEMORY_BYTES = 128 << 10
+"""But so much, as what small segments cost has no relation to a small buffer: some two hundred pieces."""
+
 
 class Receiving:
     """Bytes on their way to the application; positions are unwrapped data sequence numbers.
 
     ``capacity_bytes``: how far the window reaches beyond what was read. With ``autotuning`` it begins small and grows
-    up to ``buffer_bytes``; the next occasion is what arrives at ``round_end_ns`` or later.
+    up to ``buffer_bytes``; the next occasion is what arrives at ``round_end_ns`` or later. ``memory_bytes``: what may
+    be held before its turn, here and in subflows together.
     """
 
     __slots__ = (
         "_buffer_bytes", "_edge", "_read", "_read_in_round", "_reassembly", "_tail", "capacity_bytes", "fin", "first",
-        "queue", "round_end_ns",
+        "memory_bytes", "queue", "round_end_ns",
     )  # fmt: skip
 
     def __init__(self, buffer_bytes: int, autotuning: bool) -> None:
@@ -39,6 +48,7 @@ class Receiving:
     def resize(self, buffer_bytes: int) -> None:
         """The application fixes the capacity. What was offered before stays offered."""
         self._buffer_bytes = self.capacity_bytes = buffer_bytes
+        self.memory_bytes = max(_MEMORY_FACTOR * buffer_bytes, _LEAST_MEMORY_BYTES)
         self.round_end_ns = NEVER
 
     def end_round(self, rtt_ns: int, now: int) -> None:
@@ -97,13 +107,26 @@ class Receiving:
         overlap = reassembly.next - dsn
         if 0 < overlap < length and not self._tail.agrees(chunks, overlap):
             return False
-        if reassembly.held_bytes and not reassembly.agrees(dsn, chunks, length):
+        if reassembly.charge and not reassembly.agrees(dsn, chunks):
             reassembly.forget()
             return True
         ordered = reassembly.insert(dsn, chunks, length)
         if ordered:
             self._tail.follow(ordered)
             self.queue.extend(ordered)
+        return True
+
+    def may_hold(self, elsewhere: Iterable[int]) -> bool:
+        """Whether there is memory for more that comes before its turn, beside what others hold (bytes)."""
+        return self._reassembly.charge + sum(elsewhere) < self.memory_bytes
+
+    def prune(self) -> bool:
+        """Let go of what costs too much memory, the farthest away first, so that what is due next finds some."""
+        reassembly = self._reassembly
+        if reassembly.charge <= self.memory_bytes:
+            return False
+        while reassembly.charge > self.memory_bytes:
+            reassembly.shed()
         return True
 
     def finish_at(self, end: int) -> None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow import Subflow
 
 
+_MOST_WAITING = 256
+"""One for each address ID; more than that only a peer can bring about, by announcing what it takes back."""
+
+
 class Signals:
     """What one connection says, and hears, on segments without payload."""
 
@@ -37,12 +41,16 @@ class Signals:
     def send(self, option: MptcpOption, subflow: "Subflow | None" = None) -> None:
         """Send an option on a segment of its own, on ``subflow`` if it is about that one.
 
-        What already waits goes to the end of the queue, which a peer cannot make grow that way.
+        What already waits goes to the end of the queue. When many wait, as no subflow can say anything, the oldest
+        answer to an address of the peer is dropped: it will announce that again.
         """
         entry = (option, subflow)
         if entry in self._waiting:
             self._waiting.remove(entry)
         self._waiting.append(entry)
+        if len(self._waiting) > _MOST_WAITING:
+            echoes = (one for one in self._waiting if isinstance(one[0], AddAddr) and one[0].echo)
+            self._waiting.remove(next(echoes, entry))
         self._connection.wake()
 
     def output(self, now: int) -> None:

@@ -21,6 +21,8 @@ DSS_OPTION_BYTES = 28
 """A DSS with 8-byte acknowledgement, 8-byte DSN and no checksum, padded."""
 
 _CONFIRM_ATTEMPTS = 6
+_MOST_CARRIED = 1024
+"""Spans of data that were sent on a subflow and no DATA_ACK has reached: of more the gaps are forgotten."""
 _DISTRUST_NS, _LONGEST_DISTRUST_NS = 250_000_000, 64_000_000_000
 
 
@@ -144,12 +146,17 @@ class Subflow:
         return self.endpoint.sender.recovery.phase is not Phase.OPEN
 
     def carry(self, start: int, end: int) -> None:
-        """Note which data (numbers of the connection) are sent on it."""
+        """Note which data (numbers of the connection) are sent on it, or a little more, where they are many pieces."""
+        carried = self._carried
         base = self.connection.sending.queue.base
-        while self._carried and self._carried[0][1] <= base:
-            self._carried.popleft()
-        self._carried.append((start, end))
+        while carried and carried[0][1] <= base:
+            carried.popleft()
         self.bytes_sent += end - start
+        if carried and (carried[-1][1] == start or len(carried) >= _MOST_CARRIED):
+            first, last = carried[-1]
+            carried[-1] = min(first, start), max(last, end)
+        else:
+            carried.append((start, end))
 
     def distrust(self, now: int) -> None:
         """Use it as little as possible for a while: TCP has acknowledged data on it that did not arrive.
@@ -194,7 +201,7 @@ class Subflow:
         if not self.usable:
             return False
         sender = self.endpoint.sender
-        room = sender.room(now)
+        room = 0 if sender.scoreboard.crowded else sender.room(now)
         if self.connection.checksums and sender.scoreboard.in_flight >= 2 * sender.mss:
             return room >= min(wanted, 2 * sender.mss)  # two copies of the mapping: one may be damaged on the way
         return room >= min(wanted, sender.mss) or (room > 0 and not sender.is_silly(room))
@@ -252,6 +259,16 @@ class Subflow:
     def receive_window(self) -> int:
         """See ``Upper``: the window is the connection's, whatever the subflow."""
         return self.connection.receiving.window()
+
+    def may_hold(self) -> bool:
+        """See ``Upper``: the memory is the connection's, too."""
+        connection = self.connection
+        return connection.receiving.may_hold(subflow.charge for subflow in connection.subflows)
+
+    @property
+    def charge(self) -> int:
+        """What it holds that came before its turn costs so many bytes of memory."""
+        return self.endpoint.receiver.reassembly.charge + self._inbound.charge
 
     # --- segments in
 
@@ -358,10 +375,12 @@ class Subflow:
         if dss.dsn is not None:
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
             receiver = self.endpoint.receiver
-            ssn = expand_32(dss.ssn, receiver.next - receiver.irs)
+            expected = receiver.next - receiver.irs
+            ssn = expand_32(dss.ssn, expected)
             mapping = Mapping(ssn, dsn, dss.length - dss.data_fin, dss.data_fin, checksum=dss.checksum)
             if mapping.length > 0:
-                self._inbound.add(mapping, now)
+                if mapping.ssn <= expected < mapping.end or self.may_hold():
+                    self._inbound.add(mapping, now)  # else TCP takes no payload either that comes before its turn
             elif not dss.length:
                 connection.fallback.receive_infinite_mapping(self, dsn - ssn, now)
                 return

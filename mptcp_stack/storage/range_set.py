@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 
 class RangeSet:
-    """Half-open ranges ``[start, end)``; touching ranges are joined."""
+    """Half-open ranges ``[start, end)``; touching ranges are joined. ``total``: how many integers are in them."""
 
-    __slots__ = ("_ends", "_starts")
+    __slots__ = ("_ends", "_starts", "total")
 
     def __init__(self) -> None:
+        self.total = 0
         self._starts: list[int] = []
         self._ends: list[int] = []
 
@@ -24,18 +25,29 @@ class RangeSet:
         """Add ``[start, end)``; an empty range changes nothing."""
         if start >= end:
             return
+        if self._ends and start == self._ends[-1]:  # as most ranges grow
+            self._ends[-1] = end
+            self.total += end - start
+            return
         first = bisect_left(self._ends, start)
         last = bisect_right(self._starts, end)
         if first < last:
             start = min(start, self._starts[first])
             end = max(end, self._ends[last - 1])
+            self.total -= sum(self._ends[first:last]) - sum(self._starts[first:last])
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
+        self.total += end - start
 
     @property
     def end(self) -> int:
         """One beyond the largest integer of a set that is not empty."""
         return self._ends[-1]
+
+    @property
+    def first_end(self) -> int:
+        """Where the first range of a set that is not empty ends."""
+        return self._ends[0]
 
     def covers(self, start: int, end: int) -> bool:
         """Whether all of ``[start, end)`` is in the set."""
@@ -72,11 +84,23 @@ class RangeSet:
     def discard_below(self, value: int) -> None:
         """Forget everything smaller than ``value``."""
         index = bisect_right(self._ends, value)
+        self.total -= sum(self._ends[:index]) - sum(self._starts[:index])
         del self._starts[:index], self._ends[:index]
         if self._starts and self._starts[0] < value:
+            self.total -= value - self._starts[0]
             self._starts[0] = value
+
+    def discard_from(self, value: int) -> None:
+        """Forget ``value`` and everything larger."""
+        index = bisect_left(self._starts, value)
+        self.total -= sum(self._ends[index:]) - sum(self._starts[index:])
+        del self._starts[index:], self._ends[index:]
+        if self._ends and self._ends[-1] > value:
+            self.total -= self._ends[-1] - value
+            self._ends[-1] = value
 
     def clear(self) -> None:
         """Forget everything."""
         self._starts.clear()
         self._ends.clear()
+        self.total = 0

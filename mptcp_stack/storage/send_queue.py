@@ -2,17 +2,17 @@
 
 from bisect import bisect_right
 
-from mptcp_stack.storage.chunks import Chunks
+from mptcp_stack.storage.chunks import EMPTY, Chunks, append
 
-_JOIN_BELOW_BYTES = 2048
-_JOINED_LIMIT_BYTES = 16384
+_HEAD_LIMIT = 64
 
 
 class SendQueue:
     """A stream of bytes from ``base`` on: appended at the tail, taken once in order, released at the head.
 
-    Offsets are unwrapped sequence numbers. No payload is copied, but small writes that wait are joined, so that one
-    super-segment never consists of more parts than one ``writev`` takes.
+    Offsets are unwrapped sequence numbers. No payload is copied, but small writes are joined: one super-segment never
+    consists of more parts than one ``writev`` takes, and what waits long for its acknowledgement costs little more than
+    its bytes.
     """
 
     __slots__ = ("_cursor", "_head", "_starts", "_views", "base", "end", "next")
@@ -38,17 +38,17 @@ class SendQueue:
 
     def append(self, data: memoryview) -> None:
         """Add ``data`` at the tail; its memory must not change until it is released."""
-        length = len(data)
-        last = len(self._views) - 1
-        if length < _JOIN_BELOW_BYTES and last >= self._head and self._starts[last] >= self.next:
-            waiting = self._views[last]
-            if len(waiting) + length <= _JOINED_LIMIT_BYTES:
-                self._views[last] = memoryview(b"".join((waiting, data)))
-                self.end += length
-                return
-        self._starts.append(self.end)
-        self._views.append(data)
-        self.end += length
+        if not len(data):
+            return
+        views, starts = self._views, self._starts
+        append(views, data, self._head)
+        last = len(views) - 1
+        if last < len(starts):  # joined with what was there
+            del starts[last + 1 :]
+            self._cursor = min(self._cursor, last)
+        else:
+            starts.append(self.end)
+        self.end += len(data)
 
     def take(self, limit: int) -> Chunks:
         """Up to ``limit`` bytes from ``next`` on; moves ``next`` behind them."""
@@ -86,10 +86,10 @@ class SendQueue:
         head = self._head
         count = len(self._views)
         while head < count and self._starts[head] + len(self._views[head]) <= upto:
-            self._views[head] = memoryview(b"")
+            self._views[head] = EMPTY
             head += 1
         self.base = upto
-        if head > 64 or head == count:
+        if head == count or (head > _HEAD_LIMIT and 2 * head > count):
             del self._starts[:head], self._views[:head]
             self._cursor -= head
             head = 0

@@ -327,6 +327,10 @@ class Endpoint:
             return
         receiver = self.receiver
         before = receiver.next
+        if seq > before and not self._upper.may_hold():
+            self._context.counters["TcpExtTCPOFODrop"] += 1
+            receiver.ack_now = True
+            return
         chunks = receiver.accept(seq, segment.payload, segment.length, segment.gso_size or segment.length, now)
         if chunks and not self._upper.on_data(before - receiver.irs, chunks, now):
             self.abort(now)

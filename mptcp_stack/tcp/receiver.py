@@ -1,5 +1,7 @@
 """The receiving half of a TCP endpoint: order, and when and how to acknowledge."""
 
+from itertools import islice
+
 from mptcp_stack.storage import MASK_32, Chunks, Reassembly, cut
 from mptcp_stack.storage.timers import Timer
 from mptcp_stack.tcp.config import SECOND_NS, TcpConfig
@@ -9,6 +11,8 @@ _DEFAULT_MSS = 536
 _TIMESTAMP_HALF = 1 << 31
 _TIMESTAMP_LIFETIME_NS = 24 * 86400 * SECOND_NS
 """After so long without a segment a 32-bit timestamp may have wrapped (RFC 7323 section 5.5)."""
+_MOST_BLOCKS = 4
+"""As many as 40 bytes of options have room for."""
 _QUICK_ACKS = 16
 """The first acknowledgements are not delayed, so that the peer's slow start is not either (as Linux does)."""
 
@@ -100,12 +104,12 @@ class Receiver:
         """Payload at ``seq``; returns what is in order now. ``segment_bytes``: payload of one wire packet of it."""
         reassembly = self.reassembly
         before = reassembly.next
-        if seq != before or reassembly.held_bytes:
+        if seq != before or reassembly.charge:
             self.note_duplicate(seq, seq + length)
         ordered = reassembly.insert(seq, chunks, length)
         if segment_bytes > self._mss:
             self._mss = segment_bytes
-        if seq != before or reassembly.held_bytes or self._quick:
+        if seq != before or reassembly.charge or self._quick:
             # RFC 5681 section 4.2: at once for a duplicate, a gap, and a segment that fills one.
             self._quick -= self._quick > 0
             self.ack_now = True
@@ -151,15 +155,16 @@ class Receiver:
         return self.duplicate is not None or len(self.reassembly.ranges) > 0
 
     def sack_blocks(self) -> tuple[tuple[int, int], ...]:
-        """What came twice, then what is held beyond the gap: the range that changed last first (RFC 2018 section 4).
+        """What came twice, then what is held beyond the gap: the ranges that changed last (RFC 2018 section 4).
 
-        A duplicate that is held itself is followed by the range that has it (RFC 2883 section 4).
+        So each is reported several times, and a lost acknowledgement hides none. A duplicate that is held itself is
+        followed by the range that has it (RFC 2883 section 4).
         """
-        ranges = self.reassembly.ranges
         reports = [] if self.duplicate is None else [self.duplicate]
-        latest = (self.duplicate and ranges.range_at(self.duplicate[0])) or ranges.range_at(self.reassembly.latest)
-        others = [block for block in ranges if block != latest]
-        return tuple(reports + ([latest] if latest else []) + others[-3:])
+        positions = [start for start, _ in reports] + self.reassembly.recent
+        ranges = map(self.reassembly.ranges.range_at, positions)
+        blocks = dict.fromkeys(block for block in ranges if block is not None)
+        return (*reports, *islice(blocks, _MOST_BLOCKS))
 
     def acknowledged(self) -> None:
         """A segment with the current acknowledgement number is on its way."""

@@ -29,6 +29,9 @@ class Upper(Protocol):
     def receive_window(self) -> int:
         """Bytes the peer may send beyond what was acknowledged."""
 
+    def may_hold(self) -> bool:
+        """Whether there is memory for payload that comes before its turn. If not, the peer has to repeat it."""
+
     def on_established(self, segment: Segment, now: int) -> bool:
         """The handshake is complete with ``segment``. False: what the segment says is not acceptable, reset."""
 

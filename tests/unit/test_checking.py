@@ -17,7 +17,7 @@ def mapping(ssn: int, length: int, data_fin: bool = False) -> Mapping:
 
 
 def arrive(checking: Checking, start: int, end: int) -> None:
-    checking.append([memoryview(STREAM)[start - 1 : end - 1]], end - start)
+    checking.append([memoryview(STREAM)[start - 1 : end - 1]])
 
 
 def verified(checking: Checking) -> list[Mapping]:

@@ -59,11 +59,13 @@ def test_reassembly_keeps_the_bytes_that_came_first() -> None:
     assert flat(reassembly.insert(0, [memoryview(b"....other...")], 12)) == b"....first..."
 
 
-def test_reassembly_knows_the_latest_arrival() -> None:
+def test_reassembly_knows_the_latest_arrivals() -> None:
     reassembly = Reassembly(0)
+    for start in (20, 10, 30, 12):
+        reassembly.insert(start, [memoryview(b"ab")], 2)
+    assert [reassembly.ranges.range_at(one) for one in reassembly.recent] == [(10, 14), (30, 32), (20, 22)]
     reassembly.insert(20, [memoryview(b"ab")], 2)
-    reassembly.insert(10, [memoryview(b"cd")], 2)
-    assert reassembly.ranges.range_at(reassembly.latest) == (10, 12)
+    assert [reassembly.ranges.range_at(one) for one in reassembly.recent] == [(20, 22), (10, 14), (30, 32)]
 
 
 @given(st.data())
@@ -77,11 +79,11 @@ def test_reassembly_tells_whether_overlaps_agree(draw: st.DataObject) -> None:
         held |= set(range(start, start + length))
     held = {value for value in held if 1 + value >= reassembly.next}
     start, length = draw.draw(piece)
-    assert reassembly.agrees(1 + start, chunked(CONTENT[start : start + length], [7]), length)
+    assert reassembly.agrees(1 + start, chunked(CONTENT[start : start + length], [7]))
     other = bytes(byte ^ 1 for byte in CONTENT[start : start + length])
-    assert reassembly.agrees(1 + start, chunked(other, [7]), length) == held.isdisjoint(range(start, start + length))
+    assert reassembly.agrees(1 + start, chunked(other, [7])) == held.isdisjoint(range(start, start + length))
     reassembly.forget()
-    assert reassembly.agrees(1 + start, chunked(other, [7]), length)
+    assert reassembly.agrees(1 + start, chunked(other, [7]))
     assert (reassembly.held_bytes, list(reassembly.ranges)) == (0, [])
 
 

@@ -7,7 +7,7 @@ from mptcp_stack.storage import RangeSet
 
 SPACE = 60
 bounds = st.tuples(st.integers(0, SPACE), st.integers(0, SPACE)).map(sorted).map(tuple)
-operations = st.lists(st.one_of(st.tuples(st.just("add"), bounds), st.tuples(st.just("below"), bounds)))
+operations = st.lists(st.tuples(st.sampled_from(["add", "below", "from"]), bounds))
 
 
 def built(script: list[tuple[str, tuple[int, int]]]) -> tuple[RangeSet, set[int]]:
@@ -16,9 +16,12 @@ def built(script: list[tuple[str, tuple[int, int]]]) -> tuple[RangeSet, set[int]
         if name == "add":
             ranges.add(start, end)
             model |= set(range(start, end))
-        else:
+        elif name == "below":
             ranges.discard_below(start)
             model -= set(range(start))
+        else:
+            ranges.discard_from(end)
+            model -= set(range(end, SPACE + 1))
     return ranges, model
 
 
@@ -33,6 +36,7 @@ def test_holds_what_was_added_as_few_ranges(script: list[tuple[str, tuple[int, i
     ranges, model = built(script)
     assert list(ranges) == runs(model)
     assert len(ranges) == len(runs(model))
+    assert ranges.total == len(model)
 
 
 @given(operations, bounds)
@@ -51,4 +55,5 @@ def test_clear_forgets_everything() -> None:
     ranges, _ = built([("add", (1, 5)), ("add", (7, 9))])
     ranges.clear()
     assert list(ranges) == []
+    assert ranges.total == 0
     assert ranges.missing(0, 3) == [(0, 3)]
