@@ -43,7 +43,7 @@ def test_lists_by_host_and_interface() -> None:
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"rps_cpus": "3-1"}, 'rps_cpus: must be a list of CPUs such as "0" or "0,2-3", not \'3-1\''),
+        ({"rps_cpus": "3-1"}, 'rps_cpus: must be a list of CPUs below 8192 such as "0" or "0,2-3", not \'3-1\''),
         ({"rps_cpus": "client=1"}, 'rps_cpus: must look like "client:0,server:2-3" or "0-1" for every host'),
         ({"rps_cpus": "client:0,client:1"}, "rps_cpus: names client twice"),
         ({"process_cpus": "client:0/1"}, "process_cpus: a program has no interfaces: one list of CPUs for each host"),
