@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from mptcp_stack.mptcp.host import is_link_local
 from mptcp_stack.mptcp.keys import add_addr_hmac, same
 from mptcp_stack.tcp import Address
+from mptcp_stack.tcp.errors import invalid
 from mptcp_stack.wire import AddAddr, RemoveAddr
 
 if TYPE_CHECKING:
@@ -41,11 +42,11 @@ class Announcements:
         The peer may join there; it is said again until the peer echoes it. Link-local addresses are nobody else's
         concern. The address that the connection began with is announced (with ID 0) when it has been gone.
 
-        Raises ValueError for a port that is none, and for another one while the address is announced: an ID stands for
-        one address and port until it is taken back.
+        Raises OSError (EINVAL) for a port that is none, and for another one while the address is announced: an ID
+        stands for one address and port until it is taken back.
         """
         if port is not None and port not in PORTS:
-            raise ValueError(f"a port must be {PORTS.start}-{PORTS.stop - 1}, not {port}")
+            raise invalid(f"a port must be {PORTS.start}-{PORTS.stop - 1}, not {port}")
         connection = self._connection
         if is_link_local(address.ip):
             return
@@ -57,7 +58,7 @@ class Announcements:
         announced = Address(address.ip, port or connection.local.port)
         known = self.sent.setdefault(address_id, announced)
         if known != announced:
-            raise ValueError(f"the address is announced with port {known.port}; take it back first")
+            raise invalid(f"the address is announced with port {known.port}; take it back first")
         if connection.version == 0:
             self._send(option)  # unsigned, and nobody is going to echo it
             return

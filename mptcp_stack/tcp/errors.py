@@ -37,6 +37,11 @@ def aborted_by(problem: Exception) -> OSError:
     return error
 
 
+def invalid(why: str) -> OSError:
+    """What is asked for cannot be, whatever the state of the connection."""
+    return OSError(errno.EINVAL, why)
+
+
 def broken_pipe() -> OSError:
     """The application writes after it ended its stream."""
     return BrokenPipeError(errno.EPIPE, "Broken pipe")

@@ -206,6 +206,9 @@ def test_userspace_decides_nothing_and_obeys() -> None:
     theirs, ours = server.connection.path_manager, client.connection.path_manager
     assert isinstance(theirs, Userspace)
     assert isinstance(ours, Userspace)
+    for ip, port in ((server_ip(2), 0), (server_ip(2), 65_536), (bytes((0xFE, 0x80, *bytes(13), 1)), None)):
+        with pytest.raises(OSError, match=r"port must be|link-local"):
+            theirs.announce(ip, now, port)
     theirs.announce(server_ip(2), now)
     assert kinds() == [AddressAnnounced]
     assert client.connection.announcements.received == {2: Address(server_ip(2), PORT)}

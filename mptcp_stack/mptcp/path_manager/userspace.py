@@ -15,7 +15,7 @@ from mptcp_stack.events import (
 from mptcp_stack.mptcp.host import is_link_local
 from mptcp_stack.mptcp.path_manager.base import PathManager
 from mptcp_stack.tcp import Address
-from mptcp_stack.tcp.errors import address_not_available, family_not_supported
+from mptcp_stack.tcp.errors import address_not_available, family_not_supported, invalid
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.host import LocalAddress
@@ -33,15 +33,16 @@ class Userspace(PathManager):
     # --- orders
 
     def announce(self, ip: bytes, now: int, port: int | None = None) -> None:
-        """Announce one of our addresses. Raises OSError (EADDRNOTAVAIL) when it is none of them, ValueError.
+        """Announce one of our addresses.
 
-        The latter says why it cannot be announced, or not with this port.
+        Raises OSError: EADDRNOTAVAIL when it is none of them, EINVAL when it cannot be announced, or not with this
+        port.
         """
         connection = self.connection
         if is_link_local(ip):
-            raise ValueError("a link-local address is of no use beyond its link")
+            raise invalid("a link-local address is of no use beyond its link")
         if port is not None and len(ip) == 16 and connection.host.config.timestamps:
-            raise ValueError("an IPv6 address with a port has no room beside timestamps")
+            raise invalid("an IPv6 address with a port has no room beside timestamps")
         connection.announcements.announce(self._ours(ip), now, port)
 
     def withdraw(self, ip: bytes, now: int) -> None:

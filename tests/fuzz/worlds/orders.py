@@ -41,6 +41,6 @@ def give_order(connection: Connection, ours: list[bytes], theirs: list[bytes], r
     order = random.choice(userspace if isinstance(manager, Userspace) else anywhere)
     try:
         order()
-    except (OSError, ValueError):
+    except OSError:
         return f"{order.__name__} refused"
     return order.__name__
