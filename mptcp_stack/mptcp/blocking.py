@@ -9,18 +9,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from mptcp_stack.mptcp.subflow import Subflow
-from mptcp_stack.storage import Chunks
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
 
 
 class Reinjection(NamedTuple):
-    """Bytes that were sent on one subflow and go out on another as well."""
+    """Bytes that were sent on one subflow and go out on another as well, as the send queue has them."""
 
     dsn: int
     end: int
-    chunks: Chunks
     origin: Subflow | None
     due_ns: int = 0
     """When its acknowledgement is expected on ``origin``."""
@@ -32,7 +30,7 @@ def outstanding(subflow: Subflow) -> Iterator[Reinjection]:
         mapping = record.mapping
         if mapping is not None and record.length:
             dsn = mapping.dsn + record.seq - subflow.endpoint.iss - mapping.ssn
-            yield Reinjection(dsn, dsn + record.length, record.chunks, subflow, record.sent_ns + subflow.srtt_ns)
+            yield Reinjection(dsn, dsn + record.length, subflow, record.sent_ns + subflow.srtt_ns)
 
 
 class Blocking:

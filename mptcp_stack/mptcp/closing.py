@@ -270,6 +270,8 @@ class Closing:
         connection.path_manager.stop()
         self._timer.cancel()
         self.subflow_came()
+        connection.sending.queue.forget()
+        connection.receiving.forget(self.aborting or self.detached)
         if connection.listener is None or connection.established:
             self.report()
         connection.host.remove(connection)

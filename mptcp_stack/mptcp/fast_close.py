@@ -29,6 +29,8 @@ class FastCloseWait:
         self.flow = subflow.endpoint.flow
         self._endpoint.stop()
         subflow.on_closed(None, now)
+        self._endpoint.sender.scoreboard.forget()
+        self._endpoint.receiver.reassembly.forget()
         connection.host.add_fast_close(self)
         subflow.repeat_third_ack(now)  # without it the peer would go back to TCP, and not know what we say
         self._transmit(now)

@@ -129,6 +129,12 @@ class Receiving:
             reassembly.shed()
         return True
 
+    def forget(self, unread: bool) -> None:
+        """Let go of what waits for a gap to be filled, and of what is ``unread`` if nobody is going to read it."""
+        self._reassembly.forget()
+        if unread:
+            self.queue = ReceiveQueue()
+
     def finish_at(self, end: int) -> None:
         """The peer's DATA_FIN at ``end``, unless it contradicts what has arrived or lies beyond the window."""
         if not self.finished and self._reassembly.next <= end <= self._limit:

@@ -12,7 +12,7 @@ from mptcp_stack.mptcp.send_buffer import SendBuffer, needed_bytes
 from mptcp_stack.mptcp.small_writes import SmallWrites
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
-from mptcp_stack.storage import NEVER, Chunks, SendQueue, cut
+from mptcp_stack.storage import NEVER, Chunks, SendQueue
 from mptcp_stack.tcp import Sender
 
 if TYPE_CHECKING:
@@ -242,16 +242,14 @@ class Sending:
         if chosen is None:
             return None
         self._connection.count("MPTcpExtReinjections")
-        chunks = cut(waiting.chunks, start - waiting.dsn, waiting.end - waiting.dsn)
-        sent = self._send_again(chosen, start, chunks, length, now)
-        return waiting._replace(dsn=start + sent, chunks=cut(chunks, sent, length))
+        return waiting._replace(dsn=start + self._send_again(chosen, start, length, now))
 
-    def _send_again(self, subflow: Subflow, dsn: int, chunks: Chunks, length: int, now: int) -> int:
+    def _send_again(self, subflow: Subflow, dsn: int, length: int, now: int) -> int:
         """Send a burst of what another subflow carries as well; how many of the ``length`` bytes it took."""
         endpoint = subflow.endpoint
         burst = min(length, endpoint.sender.room(now), endpoint.sender.burst_limit())
         data_fin = self.fin_sent and dsn + burst == self.fin
-        part = cut(chunks, 0, burst)
+        part = self.queue.peek(dsn, dsn + burst)
         mapping = self._checked(Mapping(endpoint.sender.scoreboard.next - endpoint.iss, dsn, burst, data_fin), part)
         self._connection.fallback.contiguous = False
         subflow.carry(dsn, dsn + burst)
@@ -269,7 +267,7 @@ class Sending:
             dsn = max(subflow.covered, queue.base)
             while dsn < queue.next and subflow.can_send(queue.next - dsn, now):
                 end = min(queue.next, dsn + subflow.endpoint.sender.burst_limit())
-                dsn += self._send_again(subflow, dsn, queue.peek(dsn, end), end - dsn, now)
+                dsn += self._send_again(subflow, dsn, end - dsn, now)
             subflow.covered = dsn
 
     def on_subflow_timeout(self, subflow: Subflow) -> None:
@@ -309,9 +307,10 @@ class Sending:
             self.reinject(queue.base, queue.next, None)
 
     def reinject(self, dsn: int, end: int, origin: Subflow | None) -> None:
-        """Queue what was sent and not acknowledged, for any subflow but ``origin``, if nothing is queued from there."""
-        if dsn not in self._reinjections:
-            self._reinjections[dsn] = Reinjection(dsn, end, self.queue.peek(dsn, end), origin)
+        """Queue what was sent and not acknowledged, for any subflow but ``origin``, unless it is queued from there."""
+        known = self._reinjections.get(dsn)
+        if known is None or known.end < end:
+            self._reinjections[dsn] = Reinjection(dsn, end, origin)
 
     def is_reinjecting(self, dsn: int) -> bool:
         """Whether a byte is queued to be sent again."""

@@ -152,7 +152,7 @@ class Subflow:
         while carried and carried[0][1] <= base:
             carried.popleft()
         self.bytes_sent += end - start
-        if carried and (carried[-1][1] == start or len(carried) >= _MOST_CARRIED):
+        if len(carried) >= _MOST_CARRIED:
             first, last = carried[-1]
             carried[-1] = min(first, start), max(last, end)
         else:

@@ -79,6 +79,13 @@ class SendQueue:
             index += 1
         return chunks
 
+    def forget(self) -> None:
+        """Let go of all bytes, sent or not: nobody is going to have them."""
+        self.next = self.end
+        self._starts.clear()
+        self._views.clear()
+        self._head = self._cursor = 0
+
     def release(self, upto: int) -> None:
         """Let go of everything below ``upto``, which must have been taken."""
         if upto <= self.base:

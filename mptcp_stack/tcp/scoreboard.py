@@ -172,6 +172,13 @@ class Scoreboard:
             self._split(index, seq)
         return index if record.seq == seq else index + 1
 
+    def forget(self) -> None:
+        """Let go of all that is outstanding: nothing is sent again, nor acknowledged. The numbers stay."""
+        self._records.clear()
+        self._lost.clear()
+        self.sacked.clear()
+        self._head = self.in_flight = 0
+
     def mark_lost(self, record: Record) -> None:
         """Take an in-flight record out of the pipe and queue it for retransmission."""
         record.delivery = Delivery.LOST
