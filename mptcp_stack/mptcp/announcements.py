@@ -1,6 +1,7 @@
 """Addresses announced and taken back, in both directions (RFC 8684 section 3.4)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.host import is_link_local
@@ -17,19 +18,27 @@ if TYPE_CHECKING:
 PORTS = range(1, 1 << 16)
 
 
+@dataclass(slots=True)
+class _Unechoed:
+    """One of our announcements and how often it was sent."""
+
+    option: AddAddr
+    transmissions: int = 0
+
+
 class Announcements:
     """ADD_ADDR and REMOVE_ADDR of one connection.
 
-    ``sent``: our announced addresses by address ID, ``received``: the peer's.
+    ``sent``: our announced addresses by address ID, ``received``: the peer's. One announcement is under way at a time,
+    as a peer may keep one (Linux does): the next one follows the echo, or takes its turn when that stays out.
     """
 
-    __slots__ = ("_connection", "_initial_withdrawn", "_pending", "_retries", "_timer", "received", "sent")
+    __slots__ = ("_connection", "_initial_withdrawn", "_timer", "_unechoed", "received", "sent")
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
-        self._pending: dict[int, AddAddr] = {}
-        self._retries = 0
-        self._timer = connection.host.context.timers.timer(self._again, connection)
+        self._unechoed: dict[int, _Unechoed] = {}
+        self._timer = connection.host.context.timers.timer(self._take_turns, connection)
         self.sent: dict[int, Address] = {}
         self.received: dict[int, Address] = {}
         self._initial_withdrawn = False
@@ -63,42 +72,56 @@ class Announcements:
             self._send(option)  # unsigned, and nobody is going to echo it
             return
         option.hmac = add_addr_hmac(connection.local_key, connection.remote_key, address_id, address.ip, port)
-        self._send(option)
-        self._pending[address_id] = option
-        self._retries = 0
-        self._timer.set_earlier(now + connection.host.config.add_addr_timeout_ns)
+        first = next(iter(self._unechoed), None)
+        self._unechoed[address_id] = _Unechoed(option)
+        if not self._timer.armed or address_id == first:
+            self._send_next(now)
 
     def withdraw(self, address_ids: Iterable[int]) -> None:
-        """Take addresses back with one REMOVE_ADDR; subflows that use them are the caller's to close.
+        """Take addresses back with REMOVE_ADDR; subflows that use them are the caller's to close.
 
-        Like Linux's it goes out once, on a subflow that does not use one of them if there is another.
+        All that are taken back in one turn go in one option, as Linux keeps one and loses the others. Like Linux's it
+        goes out once, on a subflow that does not use one of them if there is another.
         """
         option = RemoveAddr(tuple(address_ids))
+        first = next(iter(self._unechoed), None)
         for address_id in option.address_ids:
             self.sent.pop(address_id, None)
-            self._acknowledged(address_id)
+            self._unechoed.pop(address_id, None)
             self._connection.count("MPTcpExtRmAddrTx")
         if option.address_ids:
             self._connection.signals.send(option)
+        if not self._unechoed:
+            self._timer.cancel()
+        elif first not in self._unechoed:
+            self._timer.set(0)  # no echo is awaited any more: the next one at once
 
     def _send(self, option: AddAddr) -> None:
         self._connection.count("MPTcpExtEchoAddTx" if option.echo else "MPTcpExtAddAddrTx")
         self._connection.signals.send(option)
 
-    def _again(self, now: int) -> None:
-        config = self._connection.host.config
-        self._retries += 1
-        if self._retries > config.add_addr_retries:
-            self._pending.clear()
-        for option in self._pending.values():
-            self._send(option)
-        if self._pending:
-            self._timer.set(now + (config.add_addr_timeout_ns << self._retries))
-
-    def _acknowledged(self, address_id: int) -> None:
-        self._pending.pop(address_id, None)
-        if not self._pending:
+    def _send_next(self, now: int) -> None:
+        first = next(iter(self._unechoed.values()), None)
+        if first is None:
             self._timer.cancel()
+            return
+        self._send(first.option)
+        self._timer.set(now + (self._connection.host.config.add_addr_timeout_ns << first.transmissions))
+        first.transmissions += 1
+
+    def _take_turns(self, now: int) -> None:
+        """No echo in time: the next one, and after the others this one once more, unless that was often enough."""
+        address_id, first = next(iter(self._unechoed.items()))
+        if first.transmissions:
+            del self._unechoed[address_id]
+            if first.transmissions <= self._connection.host.config.add_addr_retries:
+                self._unechoed[address_id] = first
+        self._send_next(now)
+
+    def _echoed(self, address_id: int, now: int) -> None:
+        first = next(iter(self._unechoed), None)
+        if self._unechoed.pop(address_id, None) is not None and address_id == first:
+            self._send_next(now)
 
     # --- the peer's
 
@@ -107,7 +130,7 @@ class Announcements:
         connection = self._connection
         if option.echo:
             connection.count("MPTcpExtEchoAdd")
-            self._acknowledged(option.address_id)
+            self._echoed(option.address_id, now)
             return
         if connection.version > 0 and not self._is_signed(option):
             connection.count("MPTcpExtAddAddrHMacFailure")

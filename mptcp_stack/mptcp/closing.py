@@ -228,7 +228,7 @@ class Closing:
         """Between the addresses of a subflow there may be another one, or not."""
         pair = subflow.local.ip, subflow.remote.ip
         self._hopes.pop(pair, None)
-        if not subflow.refused:
+        if subflow.leaving or not subflow.refused:
             self._hopes[pair] = None
             if len(self._hopes) > self._connection.host.config.max_subflows:
                 del self._hopes[next(iter(self._hopes))]

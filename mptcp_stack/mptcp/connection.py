@@ -192,8 +192,8 @@ class Connection:
         return any(other.usable for other in self.subflows if other is not subflow)
 
     def withdraw(self, ip: bytes, now: int) -> None:
-        """Take one of our addresses back, and reset the subflows from it (section 3.4.2)."""
-        mobility.withdraw(self, ip, now)
+        """Take one of our addresses back, and close the subflows from it (section 3.4.2)."""
+        mobility.withdraw(self, [ip], now)
 
     def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
         subflow = Subflow(self, handshake, local, remote, remote_id, now)
@@ -380,6 +380,8 @@ class Connection:
         if closing.aborting:
             closing.send_abort(now)
             return
+        if self.departed:
+            mobility.take_leave(self, now)
         self.sending.output(now)
         self.signals.output(now)
         for subflow in self.subflows:
@@ -441,8 +443,6 @@ class Connection:
             return
         self.closing.subflow_came()
         self.closing.answer_fins(now)
-        if self.departed:
-            mobility.take_leave(self, now)
         self.path_manager.on_subflow_established(subflow, now)
 
     def data_arrived(self, now: int) -> None:

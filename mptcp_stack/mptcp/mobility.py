@@ -1,10 +1,18 @@
 """Addresses of ours that come and go while a connection lives (RFC 8684 section 3.4.2)."""
 
+from collections.abc import Collection
+from functools import partial
 from typing import TYPE_CHECKING
+
+from mptcp_stack.tcp.states import MAY_SEND
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.host import LocalAddress
+    from mptcp_stack.mptcp.subflow import Subflow
+
+_PATIENCE = 3
+"""Timeouts in a row after which nothing on a path that was withdrawn is taken for lost by chance any more."""
 
 
 def address_added(connection: "Connection", address: "LocalAddress", now: int) -> None:
@@ -19,25 +27,57 @@ def address_removed(connection: "Connection", address: "LocalAddress", now: int)
     if connection.is_mptcp and connection.established and not connection.closing.data_closed:
         connection.departed |= {address.ip}
         connection.path_manager.on_local_address_removed(address, now)
-        take_leave(connection, now)
+        connection.wake()
 
 
 def take_leave(connection: "Connection", now: int) -> None:
-    """Withdraw the addresses that have gone, once a subflow is there that can say so.
+    """Withdraw the addresses that have gone since the last output, once a subflow is there that can say so.
 
     Until then their subflows stay: the address may return before there is another one.
     """
     departed = connection.departed
     if any(subflow.usable and subflow.local.ip not in departed for subflow in connection.subflows):
         connection.departed = frozenset()
-        for ip in departed:
-            withdraw(connection, ip, now)
+        withdraw(connection, departed, now)
 
 
-def withdraw(connection: "Connection", ip: bytes, now: int) -> None:
-    """Take an address back with REMOVE_ADDR, and reset the subflows from it."""
-    subflows = [subflow for subflow in connection.subflows if subflow.local.ip == ip]
-    announced = {address_id for address_id, address in connection.announcements.sent.items() if address.ip == ip}
+def withdraw(connection: "Connection", ips: Collection[bytes], now: int) -> None:
+    """Take addresses back with one REMOVE_ADDR, and close the subflows from them when that has had time to arrive.
+
+    Linux closes them itself, and gives its budget of accepted addresses back, but only for those that are still there
+    when it comes to REMOVE_ADDR. Until then nothing new is sent on them. After that they are closed by FIN, or by a
+    reset where the address has gone, so that no FIN would be acknowledged; what is under way there goes out on others.
+    """
+    subflows = [subflow for subflow in connection.subflows if subflow.local.ip in ips]
+    announced = {address_id for address_id, address in connection.announcements.sent.items() if address.ip in ips}
     connection.announcements.withdraw(sorted(announced | {subflow.local_id for subflow in subflows}))
+    staying = [one for one in connection.subflows if one.usable and one not in subflows]
+    grace_ns = max((one.endpoint.sender.rtt.rto_ns for one in staying), default=0)
     for subflow in subflows:
+        if not (staying and subflow.usable) or subflow.failing:
+            connection.close_subflow(subflow, now)
+            continue
+        subflow.leaving = True
+        if _has_gone(subflow):
+            connection.sending.reinject_from(subflow)
+        timer = connection.host.context.timers.timer(partial(_close_leaving, subflow), connection)
+        timer.set(now + grace_ns)
+
+
+def _has_gone(subflow: "Subflow") -> bool:
+    return all(address.ip != subflow.local.ip for address in subflow.connection.host.addresses)
+
+
+def _close_leaving(subflow: "Subflow", now: int) -> None:
+    """The peer has had time to close a subflow whose address was taken back."""
+    if _has_gone(subflow):
+        subflow.endpoint.abort(now)
+    elif subflow.endpoint.state in MAY_SEND:
+        subflow.endpoint.finish(now)
+    subflow.connection.wake()
+
+
+def give_up_leaving(subflow: "Subflow", now: int) -> None:
+    """A retransmission timer of a subflow has expired: reset it if its FIN shows no sign of arriving."""
+    if subflow.leaving and subflow.timeouts >= _PATIENCE:
         subflow.endpoint.abort(now)

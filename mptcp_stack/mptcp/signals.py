@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _MOST_WAITING = 256
 """One for each address ID; more than that only a peer can bring about, by announcing what it takes back."""
+_MOST_REMOVED = 25
+"""Addresses in one REMOVE_ADDR: as many as there is room for beside timestamps."""
 
 
 class Signals:
@@ -44,14 +46,31 @@ class Signals:
         What already waits goes to the end of the queue. When many wait, as no subflow can say anything, the oldest
         answer to an address of the peer is dropped: it will announce that again.
         """
-        entry = (option, subflow)
-        if entry in self._waiting:
-            self._waiting.remove(entry)
-        self._waiting.append(entry)
-        if len(self._waiting) > _MOST_WAITING:
-            echoes = (one for one in self._waiting if isinstance(one[0], AddAddr) and one[0].echo)
-            self._waiting.remove(next(echoes, entry))
+        if isinstance(option, RemoveAddr):
+            self._send_removal(option)
+        else:
+            entry = (option, subflow)
+            if entry in self._waiting:
+                self._waiting.remove(entry)
+            self._waiting.append(entry)
+            if len(self._waiting) > _MOST_WAITING:
+                echoes = (one for one in self._waiting if isinstance(one[0], AddAddr) and one[0].echo)
+                self._waiting.remove(next(echoes, entry))
         self._connection.wake()
+
+    def _send_removal(self, option: RemoveAddr) -> None:
+        """What takes an address back overtakes its announcement, and joins what takes others back already."""
+        ids = option.address_ids
+        before = [other for other, _ in self._waiting if isinstance(other, RemoveAddr)]
+        merged = tuple(dict.fromkeys([one for other in before for one in other.address_ids] + list(ids)))
+        self._waiting = [
+            (other, subflow)
+            for other, subflow in self._waiting
+            if not isinstance(other, RemoveAddr)
+            and not (isinstance(other, AddAddr) and not other.echo and other.address_id in ids)
+        ]
+        starts = range(0, len(merged), _MOST_REMOVED)
+        self._waiting[:0] = [(RemoveAddr(merged[start : start + _MOST_REMOVED]), None) for start in starts]
 
     def output(self, now: int) -> None:
         """Send what can be sent; what speaks of a subflow that is gone is forgotten.

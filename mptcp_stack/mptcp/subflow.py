@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from mptcp_stack.mptcp import observing
+from mptcp_stack.mptcp import mobility, observing
 from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.inbound import Checked, Inbound
 from mptcp_stack.mptcp.mapping import Mapping
@@ -33,14 +33,15 @@ class Subflow:
     ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative.
     ``peer_reset``: what the peer's RST said about its cause, if it said anything (section 3.6). ``rejected``: we have
     reset it, as what came on it cannot be. ``refused``: one of the hosts has reset it for a reason that remains.
-    ``opened_ns``: when its handshake began. ``was_up``: it has come up; before that it is an attempt.
+    ``opened_ns``: when its handshake began. ``was_up``: it has come up; before that it is an attempt. ``leaving``:
+    its address was taken back, so that it is about to be closed.
     """
 
     __slots__ = (
         "_carried", "_confirm_attempts", "_confirm_timer", "_distrust_ns", "_dsn_64", "_dss_seen", "_echo_rtt",
         "_handshake", "_inbound", "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed",
-        "connection", "covered", "distrusted_until_ns", "endpoint", "local_id", "number", "opened_ns", "peer_reset",
-        "persist", "refused", "rejected", "remote_id", "was_up",
+        "connection", "covered", "distrusted_until_ns", "endpoint", "leaving", "local_id", "number", "opened_ns",
+        "peer_reset", "persist", "refused", "rejected", "remote_id", "was_up",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +78,7 @@ class Subflow:
         self.rejected = False
         self.opened_ns = now
         self.was_up = False
+        self.leaving = False
         self._echo_rtt = EchoRtt() if host.config.receive_buffer_autotuning else None
         self._confirm_timer = host.context.timers.timer(self._confirm_again, self)
         self._confirm_attempts = 0
@@ -177,8 +179,8 @@ class Subflow:
 
     @property
     def usable(self) -> bool:
-        """Whether data may be sent on it: established, and for a join also confirmed by the peer."""
-        return self.endpoint.may_send and (self.confirmed or not self.joining)
+        """Whether data may be sent on it: established, for a join also confirmed by the peer, and not to be closed."""
+        return self.endpoint.may_send and (self.confirmed or not self.joining) and not self.leaving
 
     @property
     def introduced(self) -> bool:
@@ -475,6 +477,7 @@ class Subflow:
         self._confirm_version_0(now)
         self.connection.sending.on_subflow_timeout(self)
         self.connection.path_manager.on_subflow_timeout(self, now)
+        mobility.give_up_leaving(self, now)
 
     def expect_reset(self, segment: Segment) -> None:
         """See ``Upper``."""

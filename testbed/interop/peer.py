@@ -14,7 +14,8 @@ it. A step is one of
     run COMMAND     run a command in this host
     router COMMAND  run a command in the router
     backup          make the subflow of our second address a backup
-    withdraw        withdraw our second address
+    withdraw WHICH  withdraw our `first` address, the `second` (also without a word), or all `others` than the first
+    announce WHICH  announce again what was withdrawn
     reset           reset the subflow of our second address
 """
 
@@ -161,9 +162,13 @@ class End:
         """Make the second address's subflow a backup."""
         self._player.side.make_backup()
 
-    async def withdraw(self) -> None:
-        """Withdraw the second address."""
-        self._player.side.withdraw()
+    async def withdraw(self, which: str = "second") -> None:
+        """Withdraw addresses."""
+        self._player.side.withdraw(which)
+
+    async def announce(self, which: str = "second") -> None:
+        """Announce again what was withdrawn."""
+        self._player.side.announce(which)
 
     async def reset(self) -> None:
         """Reset the second address's subflow."""

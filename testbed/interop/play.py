@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 from testbed.hosts import Host
 from testbed.interop.capture import Frame, capturing, dissect
 from testbed.interop.checks import Evidence
 from testbed.interop.peer import Scene
 from testbed.interop.scenario import BEFORE_WRAP, JOIN_PORT, PORT, ROLES, Cell
-from testbed.interop.sides import SECOND
+from testbed.interop.sides import FIRST
 from testbed.lab import Lab
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.counters import difference, read
 from testbed.stacks.process import Program, announced_ready, module_command, running
 from testbed.topologies import load_topology
+
+Place = TypeVar("Place")
 
 STEP_LIMIT_S = 8.0
 PROGRAM_LIMIT_S = 40.0
@@ -78,10 +82,11 @@ def _prepare(cell: Cell, lab: Lab) -> None:
         host.set_sysctl(name, value)
     subflows, accepted = map(str, scenario.limits)
     host.run(["ip", "mptcp", "limits", "set", "subflows", subflows, "add_addr_accepted", accepted])
-    if flags := scenario.second.get(cell.kernel):
-        address = _addresses(host, cell.family.second)[1]
-        device = host.interfaces[1]
-        host.run(["ip", "mptcp", "endpoint", "add", address, "id", str(SECOND), "dev", device, *flags.split()])
+    places = {version: list(zip(_addresses(host, version), host.interfaces, strict=True)) for version in (4, 6)}
+    for address_id, (address, device), flags in _flagged(cell, cell.kernel, places):
+        if flags:
+            number = ["id", str(address_id)]
+            host.run(["ip", "mptcp", "endpoint", "add", address, *number, "dev", device, *flags.split()])
     # The capture shows what a wire carries; where the router alters packets, nobody computes a checksum before the end.
     checksums = "on" if scenario.altered else "off"
     for host in lab.hosts.values():
@@ -126,18 +131,26 @@ def _command(cell: Cell, lab: Lab, role: str, *arguments: str) -> list[str]:
 def _own_addresses(cell: Cell, host: Host) -> list[str]:
     """Our stack's addresses in `host`, the first one first, with interface, gateway and flags."""
     first, second = cell.family.first, cell.family.second
-    addresses = [_stack_addresses(host, first)[0]]
-    if flags := cell.scenario.second.get(host.name):
-        words = flags.replace("port ", "port=").split()
-        addresses.append(",".join((_stack_addresses(host, second)[1], *words)))
-    elif first != second:
+    places = {version: [one for one in host.stack_addresses if (":" in one) == (version == 6)] for version in (4, 6)}
+    flagged = _flagged(cell, host.name, places)
+    addresses = [
+        ",".join((address, *flags.replace("port ", "port=").split()))
+        for address_id, address, flags in flagged
+        if flags or address_id == FIRST
+    ]
+    if first != second and len(addresses) == 1:
         # What is announced to us in the other IP version needs an address to join from.
-        addresses.append(_stack_addresses(host, second)[0])
+        addresses.append(places[second][0])
     return addresses
 
 
-def _stack_addresses(host: Host, version: int) -> list[str]:
-    return [one for one in host.stack_addresses if (":" in one) == (version == 6)]
+def _flagged(cell: Cell, role: str, places: Mapping[int, Sequence[Place]]) -> list[tuple[int, Place, str]]:
+    """A side's addresses, of those at `places` by IP version, with their identifiers and flags (none: not in use)."""
+    scenario, (_, first, second) = cell.scenario, cell.family
+    begins, joins = places[first][0], places[second][1]
+    left = [place for version in (4, 6) for place in places[version] if place not in (begins, joins)]
+    flags = [scenario.first.get(role, ""), scenario.second.get(role, ""), *2 * [scenario.others.get(role, "")]]
+    return list(zip(range(FIRST, FIRST + 4), [begins, joins, *left], flags, strict=True))
 
 
 def _addresses(host: Host, version: int) -> list[str]:

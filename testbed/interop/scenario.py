@@ -52,9 +52,10 @@ class Scenario:
     """One feature. Everything is said by role (client, server), so that either may be ours.
 
     `client`, `server`: steps (see `peer`). `second`: what a side's second address is for, as flags of the kernel's
-    endpoints (`subflow`, `signal`, `backup`, `port N`); without it a side has one address. `ours`: settings of our
-    stack, `kernel`: sysctls of the other host, `limits`: subflows and accepted addresses of its path manager,
-    `kernel_mptcp`: whether its program asks for MPTCP. `rules`: of nftables in the router, `router`: commands there.
+    endpoints (`subflow`, `signal`, `backup`, `port N`); without it a side has one address. `first`: the same of the
+    first one, which is an endpoint only then; `others`: of the two that are left. `ours`: settings of our stack,
+    `kernel`: sysctls of the other host, `limits`: subflows and accepted addresses of its path manager, `kernel_mptcp`:
+    whether its program asks for MPTCP. `rules`: of nftables in the router, `router`: commands there.
     `early`: the kernel's client hands over its first bytes with its SYN (RFC 7413, without asking for a cookie).
     `mptcp`: whether the connection must be MPTCP at its end. `intact`: whether all data must arrive as sent and both
     sides come to an orderly end; otherwise the checks say it all.
@@ -70,7 +71,9 @@ class Scenario:
     client: tuple[str, ...] = EXCHANGE
     server: tuple[str, ...] = ANSWER
     checks: tuple[Check, ...] = ()
+    first: Mapping[str, str] = field(default_factory=dict)
     second: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
     ours: tuple[str, ...] = ()
     kernel: Mapping[str, str] = field(default_factory=dict)
     limits: tuple[int, int] = (8, 8)

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from testbed.stacks.counters import read_process
 
 SOL_MPTCP, MPTCP_INFO = 284, 1
-SECOND = 2
-"""Identifier of the second address, in the kernel's endpoints and in our stack."""
+FIRST, SECOND = 1, 2
+"""Identifiers of addresses, in the kernel's endpoints and in our stack; further ones follow."""
 UNACCEPTABLE_PERFORMANCE = 5
 """A reason of MP_TCPRST (RFC 8684 section 3.6)."""
 
@@ -47,8 +47,11 @@ class Side(Protocol):
     def make_backup(self) -> None:
         """Make the subflow of the second address a backup."""
 
-    def withdraw(self) -> None:
-        """Withdraw the second address."""
+    def withdraw(self, which: str) -> None:
+        """Withdraw addresses: the `first`, the `second`, or all `others` than the first."""
+
+    def announce(self, which: str) -> None:
+        """Announce again what was withdrawn."""
 
     def reset(self) -> None:
         """Reset the subflow of the second address."""
@@ -56,6 +59,9 @@ class Side(Protocol):
 
 class KernelSide:
     """The kernel's sockets of this host."""
+
+    def __init__(self) -> None:
+        self._withdrawn: list[str] = []
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
         if host != "::":
@@ -90,8 +96,14 @@ class KernelSide:
         kept = [flag for flag in self._second_endpoint() if flag == "fullmesh"]
         _output("ip", "mptcp", "endpoint", "change", "id", str(SECOND), "backup", *kept)
 
-    def withdraw(self) -> None:
-        _output("ip", "mptcp", "endpoint", "delete", "id", str(SECOND))
+    def withdraw(self, which: str) -> None:
+        one = {"first": ("id", str(FIRST)), "second": ("id", str(SECOND))}.get(which, ())
+        self._withdrawn = _output("ip", "mptcp", "endpoint", "show", *one).splitlines()
+        _output("ip", "mptcp", "endpoint", *(("delete", *one) if one else ("flush",)))
+
+    def announce(self, which: str) -> None:
+        for endpoint in self._withdrawn:
+            _output("ip", "mptcp", "endpoint", "add", *endpoint.split())
 
     def reset(self) -> None:
         _output("ss", "-tK", "src", f"[{self._second_endpoint()[0]}]")
@@ -138,11 +150,21 @@ class OwnSide:
             connection.set_backup(subflow, True)
         self._driver.wake()
 
-    def withdraw(self) -> None:
-        for connection, subflow in self._second_subflows():
-            connection.announcements.withdraw([SECOND])
-            subflow.endpoint.abort(round(self._loop.time() * 1e9))
+    def withdraw(self, which: str) -> None:
+        for connection in self._network.stack.connections:
+            for address in self._addresses(which):
+                connection.withdraw(address.ip, self._driver.now)
         self._driver.wake()
+
+    def announce(self, which: str) -> None:
+        for connection in self._network.stack.connections:
+            for address in self._addresses(which):
+                connection.announcements.announce(address, self._driver.now)
+        self._driver.wake()
+
+    def _addresses(self, which: str) -> tuple[Any, ...]:
+        first, *others = self._network.stack.addresses
+        return {"first": (first,), "second": tuple(others[:1])}.get(which, tuple(others))
 
     def reset(self) -> None:
         for _, subflow in self._second_subflows():

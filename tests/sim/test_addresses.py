@@ -5,10 +5,10 @@ import pytest
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.mptcp.keys import add_addr_hmac
-from mptcp_stack.sim import MILLISECOND, Application, Sink
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import AddAddr, MpJoinSyn, MpPrio, MptcpOption, RemoveAddr
-from tests.sim.scenes import PATH, PORT, SERVER, Scene, make_scene, server_ip
+from mptcp_stack.wire import AddAddr, MpJoinSyn, MpPrio, MptcpOption, RemoveAddr, Segment
+from tests.sim.scenes import PATH, PORT, SERVER, Scene, make_scene, rewrite, server_ip
 
 OTHER_PORT = 8080
 
@@ -116,7 +116,8 @@ def test_a_peer_cannot_fill_our_memory_with_addresses() -> None:
     client, server = ends(run)
     for number in range(20, 40):
         server.announcements.announce(LocalAddress(bytes((10, 9, 9, number)), address_id=number), 0)
-    go_on(run)
+    run.server.settle()
+    run.network.run_for(SECOND)
     assert len(client.announcements.received) == 3
     assert len([option for option in sent(run, "client", AddAddr) if option.echo]) == 21
     assert server.announcements.sent.keys() == {2, *range(20, 40)}
@@ -129,3 +130,89 @@ def test_join_says_that_it_is_a_backup(run: Scene) -> None:
     go_on(run)
     assert sent(run, "client", MpJoinSyn)[-1].backup
     assert server.subflows[-1].backup
+
+
+# --- one at a time
+
+
+def when(run: Scene, host: str, echo: bool) -> list[tuple[int, int]]:
+    """(time in ns, address ID) of each ADD_ADDR that `host` sent, or of each echo."""
+    return [
+        (time_ns, option.address_id)
+        for time_ns, segment in run.segments(host)
+        for option in segment.options.mptcp
+        if isinstance(option, AddAddr) and option.echo == echo
+    ]
+
+
+def announce(run: Scene, *numbers: int) -> None:
+    _, server = ends(run)
+    for number in numbers:
+        address = LocalAddress(bytes((10, 9, 9, number)), address_id=number)
+        server.announcements.announce(address, run.network.clock.now_ns)
+    run.server.settle()
+
+
+def test_the_next_address_follows_the_echo_of_the_last(run: Scene) -> None:
+    """A peer may keep one ADD_ADDR at a time, and lose those that come before it has looked (Linux does)."""
+    announce(run, 20, 21, 22)
+    run.network.run_for(300 * MILLISECOND)
+    said, echoed = when(run, "server", False)[1:], when(run, "client", True)[1:]
+    assert [number for _, number in said] == [number for _, number in echoed] == [20, 21, 22]
+    assert all(echo < following for (echo, _), (following, _) in zip(echoed, said[1:], strict=False))
+
+
+def test_an_echo_that_stays_out_does_not_hold_up_the_others() -> None:
+    """Each takes its turn, and is said four times at the most."""
+
+    def lost(segment: Segment) -> bool:
+        return not any(isinstance(option, AddAddr) and option.echo for option in segment.options.mptcp)
+
+    run = idle_scene(middlebox=rewrite(lost), path_manager="userspace")
+    begin_ns = run.network.clock.now_ns
+    announce(run, 20, 21)
+    run.network.run_for(60 * SECOND)
+    said = [(round((time_ns - begin_ns) / SECOND), number) for time_ns, number in when(run, "server", False)]
+    assert said == [(0, 20), (1, 21), (2, 20), (4, 21), (6, 20), (10, 21), (14, 20), (22, 21)]
+
+
+def test_what_is_taken_back_holds_up_nothing_and_is_not_said_after() -> None:
+    run = idle_scene(path_manager="userspace")
+    _, server = ends(run)
+    announce(run, 20, 21, 22)
+    server.announcements.withdraw([20])
+    server.announcements.withdraw([22, 20])
+    announce(run, 23)
+    run.network.run_for(300 * MILLISECOND)
+    assert [number for _, number in when(run, "server", False)] == [20, 21, 23]
+    assert sent(run, "server", RemoveAddr) == [RemoveAddr((20, 22))]
+
+
+def test_what_was_not_even_sent_is_taken_back_with_nothing_else_said() -> None:
+    """In one turn: the announcement that waits to go out is void."""
+    run = idle_scene(path_manager="userspace")
+    _, server = ends(run)
+    server.announcements.announce(LocalAddress(b"\x0a\x09\x09\x14", address_id=20), run.network.clock.now_ns)
+    server.announcements.withdraw([20])
+    server.announcements.announce(LocalAddress(b"\x0a\x09\x09\x15", address_id=21), run.network.clock.now_ns)
+    run.server.settle()
+    run.network.run_for(300 * MILLISECOND)
+    assert [number for _, number in when(run, "server", False)] == [21]
+    assert sent(run, "server", RemoveAddr) == [RemoveAddr((20,))]
+
+
+def test_more_addresses_than_fit_one_option(run: Scene) -> None:
+    _, server = ends(run)
+    server.announcements.withdraw(range(10, 70))
+    go_on(run)
+    ids = [option.address_ids for option in sent(run, "server", RemoveAddr)]
+    assert [len(some) for some in ids] == [25, 25, 10]
+    assert run.client.stack.counters["MPTcpExtRmAddr"] == 60
+
+
+def test_version_0_has_no_echo_to_wait_for() -> None:
+    run = idle_scene(path_manager="userspace", mptcp_version=0, mptcp_minimum_version=0)
+    announce(run, 20, 21, 22)
+    run.network.run_for(300 * MILLISECOND)
+    client, _ = ends(run)
+    assert client.announcements.received.keys() == {20, 21, 22}

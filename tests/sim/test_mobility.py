@@ -5,7 +5,7 @@ import pytest
 from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.sim import MILLISECOND, SECOND, Middlebox, Source, pattern
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import ACK, AddAddr, Packet, RemoveAddr, Segment, complete, decode, encode
+from mptcp_stack.wire import ACK, FIN, AddAddr, Packet, RemoveAddr, Segment, complete, decode, encode
 from tests.sim.scenes import (
     PORT,
     RST,
@@ -15,10 +15,12 @@ from tests.sim.scenes import (
     come_to_rest,
     impaired,
     make_scene,
+    rewrite,
     server_ip,
 )
 
 PATH = impaired(rate_bps=4_000_000)
+SLOW = impaired(rate_bps=1_000_000)
 DATA = pattern(2_500_000, 5)
 
 
@@ -69,7 +71,7 @@ def test_client_loses_one_of_two_addresses_and_gets_it_back(path: int, seed: int
     scene.network.run_for(SECOND)
     assert paths(client) == paths(server) == [1, 2]
     scene.client.remove_address(client_ip(path))
-    scene.network.run_for(500 * MILLISECOND)
+    scene.network.run_for(SECOND)
     assert paths(client) == paths(server) == [3 - path]
     assert removed(scene, "client") == [(0,) if path == 1 else (2,)]
     before = scene.carried()[path - 1]
@@ -89,7 +91,7 @@ def test_server_loses_one_of_two_addresses_and_gets_it_back(path: int) -> None:
     client, server = begin(scene)
     scene.network.run_for(SECOND)
     scene.server.remove_address(server_ip(path))
-    scene.network.run_for(500 * MILLISECOND)
+    scene.network.run_for(SECOND)
     assert paths(client) == paths(server) == [3 - path]
     address_id = 0 if path == 1 else 2
     assert removed(scene, "server") == [(address_id,)]
@@ -191,6 +193,145 @@ def test_no_subflow_comes() -> None:
     scene.network.run_until(lambda: client.closed and server.closed, 30 * SECOND)
     assert isinstance(server.error, ConnectionResetError)
     assert 10 * SECOND < scene.network.clock.now_ns < 15 * SECOND
+
+
+# --- how an address is taken back
+
+
+def of_path(scene: Scene, host: str, path: int, since_ns: int) -> list[tuple[int, Segment]]:
+    """(time, segment) of what a host has sent on a path."""
+    return [(time_ns, one) for time_ns, one in scene.segments(host) if time_ns >= since_ns and one.src[2] == path]
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_a_withdrawn_address_is_left_in_order(side: str) -> None:
+    """Its subflow is there when the peer hears of it, as Linux counts only what it finds, and ends by FIN."""
+
+    def unheard(segment: Segment) -> bool:
+        return not any(isinstance(option, RemoveAddr) for option in segment.options.mptcp)
+
+    scene = make_scene(1, [SLOW, SLOW], middlebox=rewrite(unheard))
+    client, server = begin(scene)
+    scene.network.run_for(SECOND)
+    host, application = (scene.client, client) if side == "client" else (scene.server, server)
+    application.connection.withdraw(host.stack.addresses[1].ip, scene.network.clock.now_ns)
+    host.settle()
+    since_ns = scene.network.clock.now_ns
+    scene.network.run_for(2 * SECOND)
+    sent = of_path(scene, side, 2, since_ns)
+    assert not any(one.flags & RST for _, one in sent)
+    (fin_ns,) = [time_ns for time_ns, one in sent if one.flags & FIN]
+    assert fin_ns >= since_ns + 200 * MILLISECOND
+    assert not any(one.length for time_ns, one in sent if time_ns > since_ns + 200 * MILLISECOND)
+    assert removed(scene, side) == [(2,)]
+    assert paths(client) == paths(server) == [1]
+
+
+@pytest.mark.parametrize(("gone", "limit_ns"), [(True, 2 * SECOND), (False, 12 * SECOND)])
+def test_a_reset_where_no_fin_arrives(gone: bool, limit_ns: int) -> None:
+    """The address has gone, or its path has: what was under way takes the other one, and the subflow does not stay."""
+    scene = make_scene(1, [SLOW, SLOW])
+    client, server = begin(scene)
+    scene.network.run_for(SECOND)
+    since_ns = scene.network.clock.now_ns
+    for link in scene.paths[1]:
+        link.middlebox = lambda packet: []
+    if gone:
+        scene.client.remove_address(client_ip(2))
+    else:
+        client.connection.withdraw(client_ip(2), since_ns)
+        scene.client.settle()
+    scene.network.run_for(limit_ns)
+    assert paths(client) == [1]
+    assert any(one.flags & RST for _, one in of_path(scene, "client", 2, since_ns))
+    end(scene, client, server)
+
+
+@pytest.mark.parametrize("away_ns", [0, 5 * MILLISECOND, 50 * MILLISECOND])
+@pytest.mark.parametrize(
+    ("side", "path_manager"), [("client", "fullmesh"), ("server", "fullmesh"), ("server", "default")]
+)
+def test_an_address_that_flaps_is_used_again(side: str, path_manager: str, away_ns: int) -> None:
+    """It is back before its subflow is closed, or before the peer knows that it was gone."""
+    scene = make_scene(1, [SLOW, SLOW], path_manager=path_manager)
+    host, ip = (scene.client, client_ip(2)) if side == "client" else (scene.server, server_ip(2))
+    host.remove_address(ip)
+    client, server = begin(scene)
+    host.add_address(LocalAddress(ip, 24, flags=frozenset({"signal"})))
+    scene.network.run_for(SECOND)
+    assert paths(client) == paths(server) == [1, 2]
+    host.remove_address(ip)
+    scene.network.run_for(away_ns)
+    host.add_address(LocalAddress(ip, 24, flags=frozenset({"signal"})))
+    scene.network.run_for(3 * SECOND)
+    assert paths(client) == paths(server) == [1, 2]
+
+
+@pytest.mark.parametrize(("gone", "ids"), [((2, 3), (2, 3)), ((1, 2), (0, 2)), ((2, 3, 4), (2, 3, 4))])
+@pytest.mark.parametrize("side", ["client", "server"])
+def test_addresses_that_go_in_one_turn_are_taken_back_in_one_option(
+    side: str, gone: tuple[int, ...], ids: tuple[int, ...]
+) -> None:
+    """As an interface with several does; a peer may keep one REMOVE_ADDR at a time (Linux does)."""
+    scene = make_scene(1, [SLOW] * 5)
+    client, server = begin(scene)
+    scene.network.run_for(SECOND)
+    host, ip = (scene.client, client_ip) if side == "client" else (scene.server, server_ip)
+    for path in gone:
+        scene.network.own(ip(path), None)
+        host.stack.remove_address(ip(path), scene.network.clock.now_ns)
+    host.settle()
+    scene.network.run_for(2 * SECOND)
+    assert removed(scene, side) == [ids]
+    assert paths(client) == paths(server) == [path for path in range(1, 6) if path not in gone]
+
+
+def test_addresses_of_one_turn_wait_together_for_a_successor() -> None:
+    """None of them could have said of the others that they go."""
+    scene = make_scene(1, [PATH] * 3)
+    scene.client.remove_address(client_ip(3))
+    client, server = begin(scene)
+    scene.network.run_for(SECOND)
+    for path in (1, 2):
+        scene.network.own(client_ip(path), None)
+        scene.client.stack.remove_address(client_ip(path), scene.network.clock.now_ns)
+    scene.client.settle()
+    scene.network.run_for(SECOND)
+    assert removed(scene, "client") == []
+    scene.client.add_address(address(client_ip(3)))
+    scene.network.run_for(2 * SECOND)
+    assert removed(scene, "client") == [(0, 2)]
+    assert paths(client) == paths(server) == [3]
+    end(scene, client, server)
+
+
+@pytest.mark.parametrize("path_manager", ["fullmesh", "default", "userspace"])
+def test_the_first_address_is_announced_again(path_manager: str) -> None:
+    """After it was withdrawn: with ID 0, by every path manager of a server (RFC 8684 section 3.4.2)."""
+    scene = make_scene(1, [SLOW, SLOW], path_manager=path_manager)
+    client, server = begin(scene)
+    scene.network.run_for(SECOND)
+    theirs = LocalAddress(server_ip(1), 24, flags=frozenset({"signal"}))
+    if path_manager != "fullmesh":
+        client.connection.open_subflow(
+            scene.client.stack.addresses[1], 2, Address(server_ip(2), PORT), scene.network.clock.now_ns
+        )
+        scene.client.settle()
+        scene.network.run_for(500 * MILLISECOND)
+    scene.server.remove_address(server_ip(1))
+    scene.network.run_for(2 * SECOND)
+    assert removed(scene, "server") == [(0,)]
+    assert paths(client) == [2]
+    scene.server.add_address(theirs)
+    if path_manager == "userspace":
+        server.connection.path_manager.announce(server_ip(1), scene.network.clock.now_ns)
+        scene.server.settle()
+    scene.network.run_for(500 * MILLISECOND)
+    assert announced(scene, "server")[-1] == 0
+    assert 0 in client.connection.announcements.remotes()
+    if path_manager != "userspace":
+        scene.network.run_for(SECOND)
+        assert paths(client) == paths(server) == [1, 2]
 
 
 # --- scopes and families

@@ -33,7 +33,8 @@ class Default(Retrying):
     def on_established(self, now: int) -> None:
         """See ``PathManager``."""
         for address in self.connection.host.addresses:
-            self._announce(address, now)
+            if address.ip != self.connection.local.ip:
+                self._announce(address, now)
         self._join(now)
 
     def on_local_address_added(self, address: "LocalAddress", now: int) -> None:
@@ -70,7 +71,7 @@ class Default(Retrying):
                 self.want(address, remote_id, remote, now)
 
     def _announce(self, address: "LocalAddress", now: int) -> None:
-        if "signal" in address.flags and address.ip != self.connection.local.ip:
+        if "signal" in address.flags:
             self.connection.announcements.announce(address, now, address.port)
 
     def _join(self, now: int) -> None:

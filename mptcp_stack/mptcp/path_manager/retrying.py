@@ -66,8 +66,9 @@ class Retrying(PathManager):
     def missing(self) -> "Iterator[tuple[LocalAddress, int, Address]]":
         """Each of our addresses with the ID and the address of the peer's that it reaches and has no subflow to."""
         connection = self.connection
-        ours = {(subflow.local.ip, subflow.remote) for subflow in connection.subflows}
-        theirs = {(one.local.ip, one.remote.ip) for one in connection.subflows if one.number and not one.joining}
+        subflows = [subflow for subflow in connection.subflows if not subflow.leaving]
+        ours = {(subflow.local.ip, subflow.remote) for subflow in subflows}
+        theirs = {(one.local.ip, one.remote.ip) for one in subflows if one.number and not one.joining}
         for remote_id, remote in connection.announcements.remotes().items():
             for address in self.local_addresses(remote.ip):
                 if (address.ip, remote) not in ours and (address.ip, remote.ip) not in theirs:
@@ -121,12 +122,15 @@ class Retrying(PathManager):
         self._fill_when_due(now)
 
     def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
-        """See ``PathManager``: what one of the hosts closed in order is not opened again while there are others."""
+        """See ``PathManager``: what one of the hosts closed in order is not opened again while there are others.
+
+        That the peer resets a subflow whose address we have taken back says nothing, should the address return.
+        """
         connection = self.connection
-        intended = error is None and not subflow.rejected
+        intended = subflow.leaving or (error is None and not subflow.rejected)
         missed = self.joins and (self.alone or not intended)
         ours = subflow.joining or (connection.active and not subflow.number)
-        if subflow.refused or (missed and ours):
+        if not subflow.leaving and (subflow.refused or (missed and ours)):
             self._note_failure(subflow, now)
         if missed and (connection.active or ours):
             self._fill_when_due(now)

@@ -12,6 +12,23 @@ ON_A_PORT = {SERVER: f"signal port {JOIN_PORT}"}
 PORT_JOINED = (*JOINED, Seen(SERVER, "ADD_ADDR", where={"port": str(JOIN_PORT)}), Count(SERVER, "MPJoinPortAckRx"))
 HEED_FLAGS = ("path_manager=default",)
 
+
+def again(which: str) -> dict[str, tuple[str, ...]]:
+    """Steps of both sides: an address of the server's goes, and comes when the client has had time to act on that."""
+    return {
+        CLIENT: (
+            "until MPJoinSynAckRx 1", f"send {MUCH}", "until RmAddr 1", f"read {MUCH}", "send 1000",
+            "until MPJoinSynAckRx 2", f"send {MUCH}", f"read {MUCH}", "observe", "close",
+        ),
+        SERVER: (
+            "until MPJoinAckRx 1", f"read {MUCH}", f"withdraw {which}", f"send {MUCH}", "read 1000",
+            f"announce {which}", "until MPJoinAckRx 2", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close",
+        ),
+    }  # fmt: skip
+
+
+TWICE = (exactly(SERVER, "MPJoinAckRx", 2), exactly(CLIENT, "RmAddr", 1), exactly(CLIENT, "AddAddr", 2))
+
 SCENARIOS = (
     Scenario(
         name="add-addr",
@@ -108,6 +125,55 @@ SCENARIOS = (
             exactly(CLIENT, "RmAddrTx", 1),
             exactly(SERVER, "RmAddr", 1),
             on_first(SERVER),
+        ),
+    ),
+    Scenario(
+        name="add-addr-several",
+        title="Three addresses announced at once: each arrives, and none twice",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        others={SERVER: "signal"},
+        client=("until AddAddr 3", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until EchoAdd 3", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(exactly(SERVER, "AddAddrTx", 3), exactly(CLIENT, "AddAddrDrop", 0), Count(CLIENT, "MPJoinSynTx")),
+    ),
+    Scenario(
+        name="remove-addr-several",
+        title="Three addresses withdrawn at once: in one REMOVE_ADDR",
+        section=REMOVE_ADDR,
+        second={SERVER: "signal"},
+        others={SERVER: "signal"},
+        client=("until AddAddr 3", f"send {MUCH}", "until RmAddr 3", f"read {MUCH}", "observe", "close"),
+        server=("until EchoAdd 3", f"read {MUCH}", "withdraw others", f"send {MUCH}", "observe", "read", "close"),
+        checks=(
+            Seen(SERVER, "REMOVE_ADDR", high=1),
+            exactly(CLIENT, "RmAddr", 3),
+            exactly(CLIENT, "RmAddrDrop", 0),
+            on_first(SERVER),
+        ),
+    ),
+    Scenario(
+        name="add-addr-again",
+        title="Withdrawn and announced again: joined again, within a budget of one address",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        limits=(8, 1),
+        client=again("second")[CLIENT],
+        server=again("second")[SERVER],
+        checks=TWICE,
+    ),
+    Scenario(
+        name="first-addr-again",
+        title="The first address withdrawn and announced again (ID 0): joined",
+        section=REMOVE_ADDR,
+        first={SERVER: "signal"},
+        second={SERVER: "signal"},
+        client=again("first")[CLIENT],
+        server=again("first")[SERVER],
+        checks=(
+            *TWICE,
+            Seen(SERVER, "REMOVE_ADDR", where={"addrid": "0"}),
+            Seen(SERVER, "ADD_ADDR", where={"echo": "0", "addrid": "0"}),
         ),
     ),
     Scenario(
