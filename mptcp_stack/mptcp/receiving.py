@@ -81,10 +81,9 @@ class Receiving:
         """Everything up to the peer's DATA_FIN has arrived."""
         return self.fin is not None and self._reassembly.next >= self.fin
 
-    @property
-    def offered_bytes(self) -> int:
-        """What the peer may still send of the window that it was offered."""
-        return self._edge - self._reassembly.next
+    def has_room(self, size: int) -> bool:
+        """Whether the window that the peer was offered has room for so many bytes more."""
+        return self._edge - self._reassembly.next >= size
 
     def may_begin(self, dsn: int) -> bool:
         """Whether an honest peer can map bytes to ``dsn``: between the first ever and the end of the window."""

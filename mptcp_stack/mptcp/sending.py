@@ -106,7 +106,8 @@ class Sending:
             allowed = unsent = queue.end - queue.next
             if not plain:
                 allowed = min(unsent, self._edge - queue.next)
-            silly = allowed < unsent and self._is_silly(allowed)
+            short = allowed < unsent
+            silly = short and self._is_silly(allowed)
             if silly:
                 self._relieve(now)
             subflow = None if silly else self._choose(allowed, now)
@@ -137,7 +138,7 @@ class Sending:
             elif infinite:
                 mapping = connection.fallback.infinite_mapping(subflow, dsn)
             subflow.carry(dsn, dsn + burst)
-            full = not plain and self._edge - queue.next < sender.mss
+            full = short and allowed - burst < sender.mss
             record = endpoint.transmit(chunks, burst, mapping, last or full, now)
             observing.sent(DataSent, subflow, record, dsn, now)
             if self._scheduler.redundant:
@@ -147,8 +148,11 @@ class Sending:
 
     def _is_silly(self, allowed: int) -> bool:
         """Whether the connection's window has too little room for a segment; one subflow that has probed uses it."""
-        senders = [subflow.endpoint.sender for subflow in self.subflows]
-        return all(sender.is_silly(allowed) for sender in senders if sender.window)
+        for subflow in self._connection.subflows:
+            sender = subflow.endpoint.sender
+            if sender.window and subflow.usable and not sender.is_silly(allowed):
+                return False
+        return True
 
     def _without_silly_tail(self, burst: int, unsent: int, sender: Sender, now: int) -> int:
         """``burst`` without what should wait for more: full segments rather than all that there is room for."""
@@ -184,8 +188,7 @@ class Sending:
         scheduler = self._scheduler
         if not scheduler.uses_backups:
             candidates = _without_backups(candidates, subflows)
-        if any(subflow.distrusted_until_ns > now for subflow in candidates):
-            candidates = _without_distrusted(candidates, subflows, now)
+        candidates = _without_distrusted(candidates, subflows, now)
         chosen = scheduler.select(candidates, wanted) if candidates else None
         if chosen is not None and scheduler.patient and self._waiting_pays(chosen, origin, now):
             return None
@@ -196,11 +199,14 @@ class Sending:
 
         Only where buffers are too small for all subflows together: there, what is on a slow one soon stops the others.
         """
-        subflows = self._connection.subflows
+        subflows, chosen_ns = self._connection.subflows, chosen.srtt_ns
+        faster = [subflow for subflow in subflows if subflow.srtt_ns < chosen_ns and subflow is not origin]
+        if not faster:
+            return False
         return any(
-            (wait_ns := subflow.pace_wait_ns(now)) and 2 * wait_ns + subflow.srtt_ns < chosen.srtt_ns
-            for subflow in subflows
-            if not (subflow is chosen or subflow is origin or subflow.backup or subflow.failing)
+            (wait_ns := subflow.pace_wait_ns(now)) and 2 * wait_ns + subflow.srtt_ns < chosen_ns
+            for subflow in faster
+            if not (subflow.backup or subflow.failing)
         ) and min(self.window_bytes, self.buffer.capacity_bytes) < needed_bytes(subflows)
 
     def send_fin(self, now: int) -> None:
@@ -444,6 +450,11 @@ def _without_backups(candidates: list[Subflow], subflows: list[Subflow]) -> list
 
 def _without_distrusted(candidates: list[Subflow], subflows: list[Subflow], now: int) -> list[Subflow]:
     """``candidates`` without those that have lost acknowledged data, as long as there is any other."""
+    for candidate in candidates:
+        if candidate.distrusted_until_ns > now:
+            break
+    else:
+        return candidates
     if any(subflow.usable and not subflow.failing and subflow.distrusted_until_ns <= now for subflow in subflows):
         return [candidate for candidate in candidates if candidate.distrusted_until_ns <= now]
     return candidates

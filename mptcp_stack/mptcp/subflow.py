@@ -12,7 +12,7 @@ from mptcp_stack.mptcp.persist import Persist
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
-from mptcp_stack.wire import FIN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
+from mptcp_stack.wire import FIN, SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -285,7 +285,8 @@ class Subflow:
             if self.number:
                 self.connection.fallback.alone = False
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
-                self.connection.sending.offer(self.endpoint.window_of(segment))
+                scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
+                self.connection.sending.offer(segment.window << scale)
             elif isinstance(self._handshake, ActiveJoin):
                 self.backup |= self._handshake.peer_backup
                 self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
@@ -373,7 +374,7 @@ class Subflow:
             una = connection.sending.queue.base
             data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
             data_ack = self._inbound.believed(data_ack)
-            connection.sending.on_data_ack(data_ack, self.endpoint.window_of(segment), now)
+            connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
         if dss.dsn is not None:
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
             receiver = self.endpoint.receiver
@@ -423,9 +424,8 @@ class Subflow:
             connection.receiving.insert(connection.receiving.next, chunks, length)
         elif not self._inbound.receive(ssn, chunks, length, now):
             return False
-        receiver = self.endpoint.receiver
-        if receiver.lacks_room(connection.receiving.offered_bytes):
-            receiver.ack_now = True  # the window is the connection's, whatever TCP's edge on this subflow
+        elif not connection.receiving.has_room(self.endpoint.receiver.mss):
+            self.endpoint.receiver.ack_now = True  # the window is the connection's, whatever TCP's edge here
         observing.data_received(self, ssn, length, now)
         connection.data_arrived(now)
         return True

@@ -144,10 +144,6 @@ class Endpoint:
         else:
             self.window_scale = self.peer_window_scale = 0
 
-    def window_of(self, segment: Segment) -> int:
-        """Bytes that a segment of the peer offers; what a SYN says is not scaled (RFC 7323 section 2.2)."""
-        return segment.window if segment.flags & SYN else segment.window << self.peer_window_scale
-
     def use_option_bytes(self, count: int) -> None:
         """From now on every data segment carries ``count`` bytes of options of the layer above."""
         self.option_bytes = count
@@ -232,9 +228,6 @@ class Endpoint:
         if verdict is Verdict.DISCARD:
             self._acknowledge()
             return
-        if segment.length and seq + segment.length > receiver.edge:
-            self._context.counters["TcpExtBeyondWindow"] += 1
-            receiver.cut_to_window(segment, seq)
         if segment.length:
             self._receive_data(segment, seq, now)
         if segment.flags & FIN and self.state is not State.CLOSED:
@@ -304,7 +297,8 @@ class Endpoint:
             return False
         if ack < scoreboard.una:
             return True
-        window = self.window_of(segment)
+        # What a SYN/ACK says is not scaled (RFC 7323 section 2.2).
+        window = segment.window if segment.flags & SYN else segment.window << self.peer_window_scale
         duplicate = not segment.length and window == sender.window and not segment.flags & FIN
         sender.take_window(window, min(seq, self.receiver.next), ack)
         blocks = []
@@ -326,6 +320,11 @@ class Endpoint:
         if self.state not in MAY_RECEIVE:
             return
         receiver = self.receiver
+        if seq + segment.length > receiver.edge:
+            self._context.counters["TcpExtBeyondWindow"] += 1
+            receiver.cut_to_window(segment, seq)
+            if not segment.length:
+                return
         before = receiver.next
         if seq > before and not self._upper.may_hold():
             self._context.counters["TcpExtTCPOFODrop"] += 1
@@ -388,9 +387,12 @@ class Endpoint:
         until the peer answers, and Linux would wait for more before it does.
         """
         sender = self.sender
-        seq = sender.scoreboard.next
-        full = seq + length + sender.mss > sender.scoreboard.una + sender.window
-        record = Record(seq, seq + length, chunks, length, PSH if push or full else 0, mapping)
+        scoreboard = sender.scoreboard
+        seq = scoreboard.next
+        end = seq + length
+        if end + sender.mss > scoreboard.una + sender.window:
+            push = True
+        record = Record(seq, end, chunks, length, PSH if push else 0, mapping)
         sender.sent(record, now)
         self._emit_record(record, now)
         return record

@@ -21,12 +21,12 @@ class Receiver:
     """State of RFC 9293's RCV variables. Sequence numbers are unwrapped.
 
     ``edge``: the end of the window that was offered; ``heard_ns``: when the last acceptable segment came;
-    ``duplicate``: what came twice and is to be reported.
+    ``duplicate``: what came twice and is to be reported; ``mss``: the longest payload of a wire packet so far.
     """
 
     __slots__ = (
-        "_config", "_delayed", "_ended", "_mss", "_pending_bytes", "_quick", "ack_now", "duplicate", "edge", "fin",
-        "heard_ns", "irs", "last_ack_sent", "reassembly", "ts_recent",
+        "_config", "_delayed", "_ended", "_pending_bytes", "_quick", "ack_now", "duplicate", "edge", "fin",
+        "heard_ns", "irs", "last_ack_sent", "mss", "reassembly", "ts_recent",
     )  # fmt: skip
 
     def __init__(self, irs: int, config: TcpConfig, delayed: Timer, now: int) -> None:
@@ -42,7 +42,7 @@ class Receiver:
         self.duplicate: tuple[int, int] | None = None
         self._config = config
         self._delayed = delayed
-        self._mss = _DEFAULT_MSS
+        self.mss = _DEFAULT_MSS
         self._pending_bytes = 0
         self._quick = _QUICK_ACKS
 
@@ -107,26 +107,20 @@ class Receiver:
         if seq != before or reassembly.charge:
             self.note_duplicate(seq, seq + length)
         ordered = reassembly.insert(seq, chunks, length)
-        if segment_bytes > self._mss:
-            self._mss = segment_bytes
+        if segment_bytes > self.mss:
+            self.mss = segment_bytes
         if seq != before or reassembly.charge or self._quick:
             # RFC 5681 section 4.2: at once for a duplicate, a gap, and a segment that fills one.
             self._quick -= self._quick > 0
             self.ack_now = True
         else:
             self._pending_bytes += length
-            if self._pending_bytes >= 2 * self._mss or self.lacks_room(self.edge - reassembly.next):
+            if self._pending_bytes >= 2 * self.mss or self.edge - reassembly.next < self.mss:
+                # It waits for a second full segment (RFC 9293 section 3.8.6.3), unless that has no room to come.
                 self.ack_now = True
             else:
                 self._delayed.set_earlier(now + self._config.delayed_ack_ns)
         return ordered
-
-    def lacks_room(self, window_bytes: int) -> bool:
-        """Whether no further full segment fits what the peer may send: none can come for an ACK to wait for.
-
-        A delayed ACK waits for a second full segment (RFC 9293 section 3.8.6.3).
-        """
-        return window_bytes < self._mss
 
     def note_duplicate(self, start: int, end: int) -> None:
         """Have the next acknowledgement report the first part of what came that was there already (RFC 2883).
