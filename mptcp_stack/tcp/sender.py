@@ -85,10 +85,15 @@ class Sender:
     # --- how large segments may be
 
     def limit_segments(self, option_bytes: int) -> None:
-        """Set the MSS from what the peer takes and the path carries; ``option_bytes`` go with every segment."""
+        """Set the MSS from what the peer takes and the path carries; ``option_bytes`` go with every segment.
+
+        The congestion window has room for one segment at the least, also where it was one of smaller ones: else nothing
+        would ever leave that could open it.
+        """
         self._option_bytes = option_bytes
         room = min(self.peer_mss, self._path.mss) - option_bytes
         self.mss = self.control.mss = max(room, 1)
+        self.control.cwnd = max(self.control.cwnd, self.mss)
         self.whole_packets = self._path.size.whole and room > 0
 
     def on_packet_too_big(self, mtu: int, now: int) -> None:

@@ -310,3 +310,27 @@ def test_each_address_has_the_mtu_of_its_link() -> None:
     assert 8000 < longest[0] <= 9000
     assert 1400 < longest[1] <= 1500
     come_to_rest(run)
+
+
+@pytest.mark.parametrize("mptcp", [False, True])
+@pytest.mark.parametrize("length", [500, 1000, 5000])
+def test_small_segments_of_a_dark_time_leave_a_window_for_full_ones(length: int, mptcp: bool) -> None:
+    """One small segment is the window after timeouts; when segments may be full again, it must hold one of those."""
+    run = make_scene(1, [PATH], mptcp=mptcp)
+    server, client = Sink(), Application()
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    run.network.run_for(SECOND)
+    for link in run.paths[0]:
+        link.middlebox = lambda packet: []
+    client.write(bytes(500))
+    run.client.settle()
+    run.network.run_for(20 * SECOND)
+    for link in run.paths[0]:
+        link.middlebox = None
+    run.network.run_until(lambda: len(server.received) == 500, 120 * SECOND)
+    run.network.run_for(10 * SECOND)
+    client.write(bytes(length))
+    run.client.settle()
+    run.network.run_for(10 * SECOND)
+    assert len(server.received) == 500 + length
