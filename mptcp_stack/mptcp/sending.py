@@ -24,7 +24,7 @@ SEGMENT_CHARGE_BYTES = 768
 A receiver pays for segments, not for bytes, and Linux takes no data of a connection once its buffer is spent, not even
 those that all others wait for: a window used up by short segments that it cannot join, as they came in fragments, never
 opens again. Measured with Linux 6.18 below an MTU of 552 bytes: it charges 1250 bytes for one and gives half of its
-buffer as window, so each costs 625; the rest is for those that are shorter still, the ends of what a larger MTU had cut.
+buffer as window, so each costs 625; the rest is for those that are shorter still, the ends of what was cut later.
 """
 
 
