@@ -126,10 +126,7 @@ class Announcements:
     # --- the peer's
 
     def receive(self, option: AddAddr, now: int) -> None:
-        """An ADD_ADDR: an echo ends our retransmissions, anything else must be signed by the peer.
-
-        What no subflow can go to is echoed and forgotten: the peer need not say it again, and it uses up no limit.
-        """
+        """An ADD_ADDR: an echo ends our retransmissions, anything else must be signed by the peer."""
         connection = self._connection
         if option.echo:
             connection.count("MPTcpExtEchoAdd")
@@ -141,16 +138,13 @@ class Announcements:
         connection.count("MPTcpExtAddAddr")
         if option.port is not None:
             connection.count("MPTcpExtPortAdd")
-        remote = Address(option.address, option.port or connection.remote.port).unmapped
+        remote = Address(option.address, option.port or connection.remote.port)
         known = connection.remote if option.address_id == 0 else self.received.get(option.address_id)
         if known not in (None, remote):
             connection.count("MPTcpExtAddAddrDrop")  # an ID names one address until it is taken back
             return
         if connection.version > 0:
             self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
-        if not connection.host.is_peer(remote.ip):
-            connection.count("MPTcpExtMPJoinSynTxConnectErr")  # as Linux, which finds out when it connects
-            return
         if option.address_id == 0:
             self._initial_withdrawn = False
         elif known is None and len(self.received) >= connection.host.config.max_addresses_accepted:

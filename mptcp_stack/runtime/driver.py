@@ -75,7 +75,7 @@ class Driver:
         self._stack = network.stack
         self._device = network.device
         self._clock = clock
-        self._handlers: dict[Connection, ConnectionHandler] = {}
+        self._handlers: dict[Connection, tuple[ConnectionHandler, contextvars.Context]] = {}
         self._acceptors: dict[Listener, AcceptHandler] = {}
         self.on_path_event: Callable[[PathEvent], None] = lambda _: None
         """Who is told what the path manager `userspace` leaves to the application, for all connections."""
@@ -141,8 +141,8 @@ class Driver:
         self._acceptors.pop(listener, None)
 
     def attach(self, connection: Connection, handler: ConnectionHandler) -> None:
-        """From now on `handler` is told about `connection`."""
-        self._handlers[connection] = handler
+        """From now on `handler` is told about `connection`, with the context variables of now, as in asyncio."""
+        self._handlers[connection] = (handler, contextvars.copy_context())
 
     def detach(self, connection: Connection) -> None:
         """Nobody is told about `connection` any more; the stack brings it to its end."""
@@ -254,19 +254,20 @@ class Driver:
             self.on_path_event(event)
             self.wake()
             return
-        handler = self._handlers.get(event.connection)
-        if handler is None:
+        attached = self._handlers.get(event.connection)
+        if attached is None:
             return
+        handler, context = attached
         match event:
             case Readable():
-                handler.on_readable()
+                context.run(handler.on_readable)
             case Writable():
-                handler.on_writable()
+                context.run(handler.on_writable)
             case Connected():
-                handler.on_connected()
+                context.run(handler.on_connected)
             case Closed():
                 del self._handlers[event.connection]
-                handler.on_closed(event.error)
+                context.run(handler.on_closed, event.error)
 
     def _accept(self, event: Accepted) -> None:
         acceptor = self._acceptors.get(event.listener)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import SelectorEventLoop
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import ExitStack
@@ -29,7 +29,7 @@ class Netlink:
         # A daemon, for the process may end without closing us.
         self._thread = Thread(target=self._work, name="mptcp-netlink", daemon=True)
         self._thread.start()
-        self._loop = asyncio.SelectorEventLoop()
+        self._loop = SelectorEventLoop()
         with ExitStack() as on_error:
             on_error.callback(self._actions.put, None)
             on_error.callback(self._loop.close)

@@ -254,7 +254,8 @@ def _write_reuse(options: SocketOptions, value: Any) -> None:
 
 
 def _read_ipv6_only(options: SocketOptions) -> bool:
-    return options.ipv6_only if options.listener is None else options.listener.local.ip == bytes(16)
+    listener = options.listener
+    return options.ipv6_only or (listener is not None and listener.local.ip == bytes(16))
 
 
 def _write_ipv6_only(options: SocketOptions, value: Any) -> None:

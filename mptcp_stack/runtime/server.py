@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Sequence
 
 from mptcp_stack.stack import Address, Connection
@@ -36,6 +37,7 @@ class Server(asyncio.AbstractServer):
         self._backlog = backlog
         self._tls = tls
         self._settings = current_settings()
+        self._context = contextvars.copy_context()
         self._bound: list[SocketOptions] = []
         self._serving = False
         self._closed = False
@@ -57,7 +59,8 @@ class Server(asyncio.AbstractServer):
         options.bind(address)
 
         def accept(connection: Connection) -> None:
-            accept_stream(self._loop, options, connection, self._protocol_factory, self._tls)
+            own = self._context.copy()
+            own.run(accept_stream, self._loop, options, connection, self._protocol_factory, self._tls)
 
         try:
             options.listener = self._driver.bind(address, self._backlog, accept, **options.opening())
@@ -78,6 +81,9 @@ class Server(asyncio.AbstractServer):
             raise NetworkDownError
         if self._closed:
             raise RuntimeError(f"server {self!r} is closed")
+        if not self._serving:
+            # Protocols see the variables of who began to serve, as in asyncio.
+            self._context = contextvars.copy_context()
         self._serving = True
         for options in self._bound:
             if options.listener is not None:

@@ -35,6 +35,7 @@ Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
 _LINGER_POLL_S: Final = 0.005
 _PORTS: Final = range(1 << 16)
+_FLOWS: Final = range(1 << 20)  # of 20 bits: RFC 8200 section 7
 _OF_THE_DESCRIPTOR: Final = {
     (socket.SOL_SOCKET, option) for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO, socket.SO_RCVLOWAT)
 }
@@ -76,7 +77,7 @@ class SocketNetwork:
         """
         if family not in (socket.AF_INET, socket.AF_INET6, -1):
             raise error(errno.EAFNOSUPPORT)
-        if type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) not in (socket.SOCK_STREAM, -1):
+        if type != -1 and type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) != socket.SOCK_STREAM:
             raise error(errno.EPROTONOSUPPORT)
         if proto not in (0, socket.IPPROTO_TCP, -1):
             raise error(errno.EPROTONOSUPPORT)
@@ -437,6 +438,8 @@ def _resolve(address: Any, caller: str) -> Address:
         raise TypeError(f"an integer is required for the port (got type {type(port).__name__})")
     if port not in _PORTS:
         raise OverflowError(f"{caller}(): port must be 0-65535.")
+    if address[2:] and address[2] not in _FLOWS:
+        raise OverflowError(f"{caller}(): flowinfo must be 0-1048575.")
     try:
         return packed_address(host, port)
     except ValueError:

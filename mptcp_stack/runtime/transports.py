@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from asyncio import constants, transports
 from collections import deque
@@ -67,9 +68,12 @@ class StreamTransport(transports._FlowControlMixin):
         return f"<{type(self).__name__} {state} {self._names['sockname']} -> {self._names['peername']}>"
 
     def begin(self) -> None:
-        """Call `connection_made`; follow with `start_reading`. An exception is reported and no more, as in asyncio."""
+        """Call `connection_made`; follow with `start_reading`. An exception is reported and no more, as in asyncio.
+
+        Context variables that it sets are its own, as in asyncio.
+        """
         try:
-            self._protocol.connection_made(self)
+            contextvars.copy_context().run(self._protocol.connection_made, self)
         except Exception as error:
             self._report(error, "connection_made")
 

@@ -1,6 +1,7 @@
 """What asyncio's documentation promises of loops, transports and servers, promise by promise."""
 
 import asyncio
+import contextvars
 import inspect
 import socket
 import time
@@ -198,3 +199,57 @@ def test_limits_of_the_write_buffer(pair):
         assert not transport.is_reading()
 
     pair.run(main())
+
+
+def test_protocols_see_the_context_variables_of_who_opened(pair):
+    """Those of who began to serve or to connect, whoever made the loop."""
+    who = contextvars.ContextVar("who", default="nobody")
+    seen = []
+    done = []
+
+    class Witness(asyncio.Protocol):
+        def __init__(self, side):
+            self.side = side
+            self.note("factory")
+
+        def note(self, what):
+            seen.append((self.side, what, who.get()))
+
+        def connection_made(self, transport):
+            self.transport = transport
+            self.note("made")
+            who.set("nobody else")
+
+        def data_received(self, data):
+            self.note("data")
+            if self.side == "server":
+                self.transport.write(data)
+
+        def eof_received(self):
+            self.note("end")
+
+        def connection_lost(self, error):
+            self.note("lost")
+            done.append(self.side)
+
+    async def serve():
+        who.set("server")
+        pair.serve(lambda: Witness("server"))
+
+    async def connect():
+        who.set("client")
+        transport, _ = await pair.loop.create_connection(lambda: Witness("client"), SERVER, 80)
+        transport.write(b"data")
+        transport.write_eof()
+
+    async def main():
+        await asyncio.create_task(serve())
+        for number in (1, 2):
+            await asyncio.create_task(connect())
+            while len(done) < 2 * number:
+                await asyncio.sleep(0)
+        assert who.get() == "nobody"
+
+    pair.run(main())
+    calls = ["factory", "made", "data", "end", "lost"]
+    assert sorted(seen) == sorted((side, what, side) for side in ("client", "server") for what in calls * 2)

@@ -468,6 +468,9 @@ def test_binding_decides(networks):
             for call in (three.bind, three.connect):
                 with pytest.raises(OverflowError, match="port must be 0-65535"):
                     call((CLIENT, bad))
+        for bad in (-1, 1 << 20):
+            with pytest.raises(OverflowError, match="flowinfo must be 0-1048575"):
+                three.bind(("::", 0, bad))
         for bad in ("name", (CLIENT, "80"), (CLIENT,)):
             with pytest.raises(TypeError):
                 three.bind(bad)
@@ -527,6 +530,11 @@ def test_both_families_have_wildcards(networks):
             server.create_server(("0.0.0.0", 80))
     with server.create_server(("", 80), **one) as listener:
         assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+        with client.socket(socket.AF_INET6) as bound:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            bound.bind((CLIENT, 0))
+            bound.listen()
+            assert bound.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
         with pytest.raises(ConnectionRefusedError):
             client.create_connection((SERVER, 80))
         with server.create_server(("0.0.0.0", 80)):
@@ -545,3 +553,5 @@ def test_creating_like_the_standard_library(networks):
         client.socket(socket.AF_UNIX)
     with pytest.raises(OSError, match="not supported"):
         client.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with client.socket(-1, -1, -1) as default:
+        assert (default.family, default.type) == (socket.AF_INET, socket.SOCK_STREAM)

@@ -171,7 +171,7 @@ def test_a_mistake_in_one_connection(pair, place, monkeypatch):
             connection.output = raising
             writer.write(b"x")
         elif place == "event":
-            pair.loop.driver._handlers[connection].on_readable = raising
+            pair.loop.driver._handlers[connection][0].on_readable = raising
             writer.write(b"x")
         elif place == "path event":
             pair.loop.driver.on_path_event = raising
