@@ -32,6 +32,7 @@ from mptcp_stack.mptcp.view import HostView
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
+from mptcp_stack.tcp.address import names_one_host
 from mptcp_stack.tcp.errors import address_in_use, address_not_available, family_not_supported, network_unreachable
 from mptcp_stack.wire import (
     ACK,
@@ -347,6 +348,7 @@ class Stack:
 
         A specific address may have a listener beside one for all, and comes first.
         """
+        local = local.unmapped
         if any(Address(ip, local.port) in self._listeners for ip in _OVERLAPPING.get(local.ip, (local.ip,))):
             raise address_in_use()
         if local.specific and all(address.ip != local.ip for address in self.addresses):
@@ -369,12 +371,12 @@ class Stack:
     ) -> Connection:
         """Open a connection. ``local`` may leave its address open (``Address``) or its port 0; the rest as in ``view``.
 
-        Raises OSError.
+        Raises OSError: ENETUNREACH where nobody may connect to, as Linux does.
         """
         host = self.view(settings, local_ips)
-        local = local or Address(b"", 0)
+        remote, local = remote.unmapped, (local or Address(b"", 0)).unmapped
         ip, port = local
-        if not remote.specific:
+        if not self.is_peer(remote.ip):
             raise network_unreachable()
         if ip and len(ip) != len(remote.ip):
             raise family_not_supported()
@@ -388,6 +390,10 @@ class Stack:
         return connection
 
     # --- what connections ask for (mptcp.host.Host)
+
+    def is_peer(self, ip: bytes) -> bool:
+        """See ``Host``."""
+        return self._is_host(ip) and all(address.ip != ip for address in self.addresses)
 
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
         """See ``Host``. Ports are taken at random (RFC 6056 section 3.3.1)."""
@@ -474,6 +480,9 @@ class Stack:
         except WireError:
             counters[f"Icmp{family}InErrors"] += 1
             return
+        if error is not None and not self._is_host(error.reporter):
+            counters[f"Ip{family}InAddrErrors"] += 1
+            return
         counters[f"Icmp{family}InMsgs"] += 1
         flow = None if error is None else self._flows.get(error.flow)
         if error is not None and type(flow) is Endpoint:
@@ -486,8 +495,20 @@ class Stack:
         self._flows.pop(segment.flow, None)
         return True
 
+    def _is_host(self, ip: bytes) -> bool:
+        """Whether an address can be that of one host, this one or another."""
+        return names_one_host(ip) and not any(address.broadcasts(ip) for address in self.addresses)
+
     def _receive_unknown(self, segment: Segment, now: int) -> None:
+        """What belongs to no flow: may open one, or is refused.
+
+        From or to where no host is it is neither (RFC 9293 section 3.9.2.3, RFC 1122 section 3.2.1.3): no answer could
+        be meant for one, and many hosts would send it.
+        """
         flags = segment.flags
+        if not (self.is_peer(segment.src) and self._is_host(segment.dst)) or segment.src == segment.dst:
+            self.context.counters["IpInAddrErrors" if len(segment.src) == 4 else "Ip6InAddrErrors"] += 1
+            return
         join = find(segment.options, MpJoinSyn) if flags & (SYN | ACK | FIN | RST) == SYN else None
         if join is not None:
             refusal = self._receive_join(segment, join, now)

@@ -8,6 +8,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Tests in memory share out all cores; those that run labs, measure times and change the machine come one at a time.
+IN_MEMORY = ("tests/unit", "tests/sim", "tests/scripts", "tests/fuzz")
+TESTS = {
+    "tests in memory": ("--numprocesses", "auto", *IN_MEMORY),
+    "tests of the lab": ("tests", *(f"--ignore={folder}" for folder in IN_MEMORY)),
+}
+
 # Run as modules of this Python: the scripts in .venv/bin break when a checkout is moved.
 CHECKS = {
     "lint": ("-m", "ruff", "check"),
@@ -20,13 +27,14 @@ CHECKS = {
 def run_checks(arguments: Sequence[str] = ()) -> int:
     """Run every check, the tests last, and return 0 when all passed, else 1.
 
-    A failed check shows its output and does not keep the others from running. `arguments` go to pytest,
-    whose closing line (count and time of the tests) ends the output of a run that passed.
+    A failed check shows its output and does not keep the others from running. `arguments` go to a single pytest in
+    place of the whole suite. Pytest's closing line (count and time of the tests) ends the output of a run that passed.
     """
     failed = [name for name, command in CHECKS.items() if not _passes(name, command)]
-    print("tests", flush=True)
-    if subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT).returncode != 0:
-        failed.append("tests")
+    for name, selection in ({"tests": tuple(arguments)} if arguments else TESTS).items():
+        print(name, flush=True)
+        if subprocess.run([sys.executable, "-m", "pytest", *selection], cwd=ROOT).returncode != 0:
+            failed.append(name)
     if failed:
         print(f"lab test: failed: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0

@@ -126,7 +126,10 @@ class Announcements:
     # --- the peer's
 
     def receive(self, option: AddAddr, now: int) -> None:
-        """An ADD_ADDR: an echo ends our retransmissions, anything else must be signed by the peer."""
+        """An ADD_ADDR: an echo ends our retransmissions, anything else must be signed by the peer.
+
+        What no subflow can go to is echoed and forgotten: the peer need not say it again, and it uses up no limit.
+        """
         connection = self._connection
         if option.echo:
             connection.count("MPTcpExtEchoAdd")
@@ -138,13 +141,16 @@ class Announcements:
         connection.count("MPTcpExtAddAddr")
         if option.port is not None:
             connection.count("MPTcpExtPortAdd")
-        remote = Address(option.address, option.port or connection.remote.port)
+        remote = Address(option.address, option.port or connection.remote.port).unmapped
         known = connection.remote if option.address_id == 0 else self.received.get(option.address_id)
         if known not in (None, remote):
             connection.count("MPTcpExtAddAddrDrop")  # an ID names one address until it is taken back
             return
         if connection.version > 0:
             self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
+        if not connection.host.is_peer(remote.ip):
+            connection.count("MPTcpExtMPJoinSynTxConnectErr")  # as Linux, which finds out when it connects
+            return
         if option.address_id == 0:
             self._initial_withdrawn = False
         elif known is None and len(self.received) >= connection.host.config.max_addresses_accepted:

@@ -250,19 +250,24 @@ class Closing:
     # --- the end
 
     def fail(self, error: OSError | None, now: int) -> None:
-        """Reset what is there: the connection cannot go on."""
-        connection = self._connection
-        connection.error = error
-        for subflow in list(connection.subflows):
-            subflow.endpoint.abort(now)
-        self.finish(error, now)
-
-    def finish(self, error: OSError | None, now: int) -> None:
-        """No subflow is left."""
+        """Reset what is there: the connection cannot go on, and no subflow takes the place of one that goes now."""
         if self.closed:
             return
         connection = self._connection
         self.closed = True
+        for subflow in connection.subflows:
+            subflow.endpoint.abort(now)
+        connection.subflows.clear()
+        self._end(error, now)
+
+    def finish(self, error: OSError | None, now: int) -> None:
+        """No subflow is left."""
+        if not self.closed:
+            self.closed = True
+            self._end(error, now)
+
+    def _end(self, error: OSError | None, now: int) -> None:
+        connection = self._connection
         connection.error = error
         connection.sending.stop()
         connection.fallback.stop()

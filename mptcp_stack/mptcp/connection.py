@@ -161,10 +161,13 @@ class Connection:
     def open_subflow(
         self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False
     ) -> Subflow | None:
-        """Join ``remote`` from ``address``; None beyond the limit of subflows or without a free port."""
+        """Join ``remote`` from ``address``; None beyond the limit of subflows, without a free port, or to nobody."""
         if len(self.subflows) >= self.host.config.max_subflows or self.closing.data_closed:
             return None
         if remote == self.remote and not self.joins_initial_address:
+            return None
+        if not self.host.is_peer(remote.ip):
+            self.count("MPTcpExtMPJoinSynTxConnectErr")
             return None
         try:
             local = self.host.bind(address.ip, 0, remote)

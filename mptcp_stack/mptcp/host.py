@@ -54,6 +54,13 @@ class LocalAddress:
         shift = 8 * len(remote) - self.prefix_length
         return int.from_bytes(remote, "big") >> shift == int.from_bytes(self.ip, "big") >> shift
 
+    def broadcasts(self, ip: bytes) -> bool:
+        """Whether ``ip`` is the broadcast address of its prefix; one of 31 bits or more has none (RFC 3021)."""
+        host_bits = 32 - self.prefix_length
+        if len(ip) != 4 or host_bits < 2 or (int.from_bytes(ip, "big") + 1) % (1 << host_bits):
+            return False
+        return self.is_neighbour(ip)
+
     def reaches(self, remote: bytes, link: str | None = None) -> bool:
         """Whether packets from this address find their way to ``remote``.
 
@@ -90,6 +97,9 @@ class Host(Protocol):
     @property
     def config(self) -> MptcpConfig:
         """The settings of the stack."""
+
+    def is_peer(self, ip: bytes) -> bool:
+        """Whether an address can be the peer's: one host's, and none of this stack's."""
 
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
         """A free local address for a flow to ``remote``; ``port`` 0: choose one. Raises OSError."""

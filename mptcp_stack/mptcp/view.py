@@ -29,6 +29,7 @@ class HostView:
         self.path_manager = path_manager
         self.local_ips = local_ips
         self.random = host.random
+        self.is_peer = host.is_peer
         self.bind = host.bind
         self.add_flow = host.add_flow
         self.remove_flow = host.remove_flow

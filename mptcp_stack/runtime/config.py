@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_interface
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+)
 from pathlib import Path
 
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.host import FLAGS
 from mptcp_stack.stack import LocalAddress, StackConfig
+from mptcp_stack.tcp.address import names_one_host
 
 IpAddress = IPv4Address | IPv6Address
 IpNetwork = IPv4Network | IPv6Network
@@ -50,12 +60,14 @@ class HostAddress:
             gateway, flags, port = _read_rest(match["rest"].split(",")[1:])
         except ValueError as error:
             raise ConfigError(f"address {text!r}: {error}") from None
-        if reason := _not_a_hosts(interface.ip):
+        if reason := _not_a_hosts(interface):
             raise ConfigError(f"address {text!r}: {reason}")
         if gateway is not None and match["device"] is None:
             raise ConfigError(f"address {text!r}: via needs a device, as in {_EXAMPLE}")
         if gateway is not None and not (gateway in interface.network or _is_ipv6_link_local(gateway)):
             raise ConfigError(f"address {text!r}: the gateway is not in {interface.network}")
+        if gateway is not None and (gateway == interface.ip or _is_broadcast(gateway, interface)):
+            raise ConfigError(f"address {text!r}: the gateway must be another host")
         return cls(interface.ip, interface.network.prefixlen, match["device"], gateway, flags, port)
 
     @property
@@ -94,15 +106,20 @@ def _read_rest(words: Sequence[str]) -> tuple[IpAddress | None, frozenset[str], 
     return gateway, frozenset(flags), port
 
 
-def _not_a_hosts(ip: IpAddress) -> str:
+def _not_a_hosts(interface: IPv4Interface | IPv6Interface) -> str:
     """Why the stack cannot have this address; empty when it can."""
-    if ip.is_unspecified or ip.is_multicast or ip.is_loopback:
+    ip = interface.ip
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        return f"write {ip.ipv4_mapped}: an IPv4-mapped address is never on a link"
+    if not names_one_host(ip.packed) or _is_broadcast(ip, interface):
         return "not an address of one host on a link"
     if _is_ipv6_link_local(ip):
         return "a host's kernel does not route link-local addresses; take a global or unique local one (fd00::/8)"
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        return f"write {ip.ipv4_mapped}: an IPv4-mapped address is never on a link"
     return ""
+
+
+def _is_broadcast(ip: IpAddress, interface: IPv4Interface | IPv6Interface) -> bool:
+    return LocalAddress(interface.ip.packed, interface.network.prefixlen).broadcasts(ip.packed)
 
 
 def _is_ipv6_link_local(ip: IpAddress) -> bool:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Any
 
 from mptcp_stack.observe import as_json
@@ -117,9 +117,7 @@ def packed_address(host: str, port: int) -> Address:
     """
     if not host:
         return Address(b"", port)
-    ip = ip_address(host)
-    mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
-    return Address((mapped or ip).packed, port)
+    return Address(ip_address(host).packed, port).unmapped
 
 
 def socket_address(address: Address) -> SocketAddress:

@@ -68,8 +68,12 @@ _TROUBLES_6 = {
 
 @dataclass(frozen=True, slots=True)
 class IcmpError:
-    """An error about a segment of ours: its addresses, ports and sequence number; ``mtu`` counts with TOO_BIG."""
+    """What ``reporter`` says about a segment of ours: its addresses, ports and sequence number.
 
+    ``mtu`` counts with TOO_BIG.
+    """
+
+    reporter: bytes
     trouble: Trouble
     local: bytes
     remote: bytes
@@ -93,12 +97,12 @@ def decode_icmp(packet: Packet) -> IcmpError | None:
     data = packet.parts[0] if len(packet.parts) == 1 else b"".join(packet.parts)
     version = data[0] >> 4 if data else 0
     if version == 4:
-        _, local, _, start, end = ipv4.decode(data, packet.length, PROTOCOL_ICMP)
+        reporter, local, _, start, end = ipv4.decode(data, packet.length, PROTOCOL_ICMP)
         troubles, quoted, pseudo_sum = _TROUBLES_4, _quoted_4, 0
     elif version == 6:
-        remote, local, _, start, end = ipv6.decode(data, packet.length, NEXT_HEADER_ICMPV6)
+        reporter, local, _, start, end = ipv6.decode(data, packet.length, NEXT_HEADER_ICMPV6)
         troubles, quoted = _TROUBLES_6, _quoted_6
-        pseudo_sum = ones_sum((remote, local)) + NEXT_HEADER_ICMPV6 + end - start
+        pseudo_sum = ones_sum((reporter, local)) + NEXT_HEADER_ICMPV6 + end - start
     else:
         raise WireError("IP version")
     message = memoryview(data)[start:end]
@@ -119,7 +123,7 @@ def decode_icmp(packet: Packet) -> IcmpError | None:
         raise WireError("quoted segment truncated")
     local_port, remote_port, seq = _QUOTED_TCP.unpack_from(tcp)
     mtu = rest & 0xFFFF if version == 4 else rest
-    return IcmpError(trouble, local, remote, local_port, remote_port, seq, mtu)
+    return IcmpError(reporter, trouble, local, remote, local_port, remote_port, seq, mtu)
 
 
 def _quoted_4(quote: memoryview) -> tuple[bytes, bytes, int, memoryview]:

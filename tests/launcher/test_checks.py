@@ -32,3 +32,19 @@ def test_outcome(
     ]
     assert ("what is wrong" in out) == (BAD in commands.values())
     assert (err.splitlines() or [""])[-1] == failed or not failed
+
+
+def test_both_parts_of_the_suite_run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(checks, "CHECKS", {})
+    monkeypatch.setattr(checks, "TESTS", {"one": ("--no-such-option",), "two": ("--version",), "three": ("--wrong",)})
+    assert checks.run_checks() == 1
+    out, err = capfd.readouterr()
+    assert out.splitlines()[0] == "one"
+    assert err.splitlines()[-1] == "lab test: failed: one, three"
+
+
+def test_the_parts_are_the_whole() -> None:
+    """Every folder of tests is in exactly one part."""
+    folders = {f"tests/{path.name}" for path in (checks.ROOT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
+    assert set(checks.IN_MEMORY) < folders
+    assert checks.TESTS["tests of the lab"] == ("tests", *(f"--ignore={folder}" for folder in checks.IN_MEMORY))

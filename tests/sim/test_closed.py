@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
+from mptcp_stack.mptcp.path_manager import PathManager
+from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.sim import SECOND, Application
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import timed_out
@@ -108,3 +110,28 @@ def test_one_closed(way: str, mptcp: bool, unread: bool) -> None:
             run.network.run_for(300 * SECOND)
         assert len(one.ends) == 1, one.ends
     come_to_rest(run)
+
+
+class Replacing(PathManager):
+    """Opens another subflow at once where one has gone."""
+
+    def on_subflow_closed(self, subflow: Subflow, error: OSError | None, now: int) -> None:
+        for address in self.local_addresses(subflow.remote.ip):
+            self.connection.open_subflow(address, 0, subflow.remote, now)
+
+
+@pytest.mark.parametrize("error", [None, timed_out()])
+def test_nothing_takes_the_place_of_what_goes_with_the_connection(error: OSError | None) -> None:
+    """Without an error it ends where all has arrived, and just the peer's last acknowledgement is missing."""
+    run = make_scene(1, [PATH] * 2, path_manager=f"{__name__}:Replacing")
+    ours = Counting()
+    run.server.listen(Address(b"", PORT), Counting)
+    run.client.connect(SERVER, ours)
+    run.network.run_for(SECOND)
+    ours.write(b"so that both know of MPTCP")
+    run.client.settle()
+    run.network.run_for(SECOND)
+    ours.connection.closing.fail(error, run.network.clock.now_ns)
+    run.client.settle()
+    assert not run.client.stack.connections
+    assert not run.client.stack._flows

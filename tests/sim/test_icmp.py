@@ -3,7 +3,8 @@
 import pytest
 
 from mptcp_stack.mptcp.host import LocalAddress
-from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, Middlebox, Network, Sink, Source
+from mptcp_stack.mptcp.sending import SEGMENT_CHARGE_BYTES
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, LinkSpec, Middlebox, Network, Sink, Source
 from mptcp_stack.stack import StackConfig
 from mptcp_stack.tcp import Address, State
 from mptcp_stack.wire import SYN, Packet, Segment, decode, fragment
@@ -310,6 +311,24 @@ def test_each_address_has_the_mtu_of_its_link() -> None:
     assert 8000 < longest[0] <= 9000
     assert 1400 < longest[1] <= 1500
     come_to_rest(run)
+
+
+def test_short_segments_take_more_of_the_peers_window_than_their_bytes() -> None:
+    """A receiver that pays for segments (Linux) has room for all of them while it waits for the first."""
+    spec = LinkSpec(rate_bps=PATH.rate_bps, delay_ns=PATH.delay_ns, queue_bytes=200_000, mtu=552)
+    run = make_scene(1, [spec] * 2, mtu=552, receive_buffer_bytes=65_536)
+    client, server = Source(UPLOAD), Sink()
+    run.server.listen(Address(b"", PORT), lambda: server)
+    run.client.connect(SERVER, client)
+    unacknowledged = [0]
+    while not client.closed:
+        run.network.run_for(MILLISECOND)
+        queue = client.connection.sending.queue
+        unacknowledged.append(queue.next - queue.base)
+    mss = client.connection.subflows[0].endpoint.sender.mss if client.connection.subflows else 472
+    allowed = 65_536 * mss // SEGMENT_CHARGE_BYTES
+    assert 0.8 * allowed < max(unacknowledged) <= allowed
+    assert bytes(server.received) == UPLOAD
 
 
 @pytest.mark.parametrize("mptcp", [False, True])

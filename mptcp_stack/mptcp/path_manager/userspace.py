@@ -15,7 +15,7 @@ from mptcp_stack.events import (
 from mptcp_stack.mptcp.host import is_link_local
 from mptcp_stack.mptcp.path_manager.base import PathManager
 from mptcp_stack.tcp import Address
-from mptcp_stack.tcp.errors import address_not_available, family_not_supported, invalid
+from mptcp_stack.tcp.errors import address_not_available, family_not_supported, invalid, network_unreachable
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.host import LocalAddress
@@ -58,10 +58,14 @@ class Userspace(PathManager):
     ) -> "Subflow | None":
         """Join an address of the peer; None beyond the limit of subflows, or without a free port.
 
-        Raises OSError: EADDRNOTAVAIL when ``ip`` is none of our addresses, EAFNOSUPPORT when one is IPv4 and one IPv6.
+        Raises OSError: EADDRNOTAVAIL when ``ip`` is none of our addresses, EAFNOSUPPORT when one is IPv4 and one IPv6,
+        ENETUNREACH where nobody may connect to.
         """
+        remote = remote.unmapped
         if len(ip) != len(remote.ip):
             raise family_not_supported()
+        if not self.connection.host.is_peer(remote.ip):
+            raise network_unreachable()
         return self.connection.open_subflow(self._ours(ip), remote_id, remote, now, backup)
 
     def close_subflow(self, subflow: "Subflow", now: int) -> None:

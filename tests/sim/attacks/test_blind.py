@@ -72,11 +72,15 @@ def test_segments_to_addresses_of_others_open_nothing() -> None:
     assert answer.flags & RST
 
 
+OTHERS = [number for number in range(1, 252) if number != client_ip(1)[-1]]
+"""Ends of the addresses of 250 other hosts."""
+
+
 def syns(count: int, **settings) -> list[Segment]:
     """The SYNs of so many connections opened at the same time."""
     stack = Stack(StackConfig(addresses=(LocalAddress(client_ip(1), 24),), **settings), Random(1))
     for number in range(count):
-        stack.connect(Address(bytes((10, 0, 1, 1 + number % 250)), PORT), 0)
+        stack.connect(Address(bytes((10, 0, 1, OTHERS[number % 250])), PORT), 0)
     return [decode(packet) for packet in stack.transmit(0)]
 
 

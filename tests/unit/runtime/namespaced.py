@@ -426,8 +426,11 @@ def check_tun_deleted() -> None:
     assert (server.returncode, said.count("\n")) == (1, 1), said
     assert "has gone" in said
 
+    shell(f"ip addr add {PEER}/32 dev lo")
+    kernels = socket.create_server((PEER, 80))
+
     async def main() -> None:
-        reader, _ = await asyncio.open_connection(ADDRESS, 80)
+        reader, _ = await asyncio.open_connection(PEER, 80)
         reading = asyncio.ensure_future(reader.read())
         shell("ip link del mptcp0")
         with pytest.raises(OSError, match="down"):
@@ -436,13 +439,10 @@ def check_tun_deleted() -> None:
         await asyncio.sleep(1)
         assert time.process_time() - before < 0.1
         with pytest.raises(OSError, match="down"):
-            await asyncio.open_connection(ADDRESS, 80)
+            await asyncio.open_connection(PEER, 80)
 
-    async def both() -> None:
-        await asyncio.start_server(lambda reader, writer: None, None, 80)
-        await main()
-
-    run(both(), NetworkConfig(addresses=[f"{ADDRESS}/24"]))
+    run(main(), NetworkConfig(addresses=[f"{ADDRESS}/24"]))
+    kernels.close()
     assert "mptcp0" not in shell("ip link; ip rule; ip route show table all")
 
 

@@ -56,6 +56,12 @@ def test_addresses(text, expected):
         ("::1/128", "not an address of one host"),
         ("ff02::1/64@e", "not an address of one host"),
         ("0.0.0.0/8@e", "not an address of one host"),
+        ("0.1.2.3/8@e", "not an address of one host"),
+        ("240.0.0.1/24@e", "not an address of one host"),
+        ("10.0.1.255/24@e", "not an address of one host"),
+        ("10.0.1.3/30@e", "not an address of one host"),
+        ("10.0.1.1/24@e,via=10.0.1.1", "gateway must be another host"),
+        ("10.0.1.1/24@e,via=10.0.1.255", "gateway must be another host"),
         ("::ffff:10.0.0.1/120@e", "write 10.0.0.1"),
     ],
 )

@@ -35,7 +35,8 @@ def about(version: int, kind: int, code: int, rest: int = 0, quoted: int | None 
 @pytest.mark.parametrize("quoted", [8, 20])
 def test_errors(version: int, kind: int, code: int, rest: int, trouble: Trouble, mtu: int, quoted: int) -> None:
     error = decode_icmp(Packet([about(version, kind, code, rest, quoted)]))
-    assert error == IcmpError(trouble, LOCAL[version], REMOTE[version], 40_000, 80, 0xFFFF_FFF0, mtu or rest)
+    addresses = ROUTER[version], trouble, LOCAL[version], REMOTE[version]
+    assert error == IcmpError(*addresses, 40_000, 80, 0xFFFF_FFF0, mtu or rest)
     answer = Segment(REMOTE[version], LOCAL[version], 80, 40_000)
     assert error.flow == answer.flow
 
