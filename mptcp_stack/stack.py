@@ -371,12 +371,13 @@ class Stack:
     ) -> Connection:
         """Open a connection. ``local`` may leave its address open (``Address``) or its port 0; the rest as in ``view``.
 
-        Raises OSError: ENETUNREACH where nobody may connect to, as Linux does.
+        Raises OSError: ENETUNREACH where nobody may connect to, as Linux does. Own addresses are reached, too,
+        by way of the device.
         """
         host = self.view(settings, local_ips)
         remote, local = remote.unmapped, (local or Address(b"", 0)).unmapped
         ip, port = local
-        if not self.is_peer(remote.ip):
+        if not self._is_host(remote.ip):
             raise network_unreachable()
         if ip and len(ip) != len(remote.ip):
             raise family_not_supported()
@@ -499,6 +500,12 @@ class Stack:
         """Whether an address can be that of one host, this one or another."""
         return names_one_host(ip) and not any(address.broadcasts(ip) for address in self.addresses)
 
+    def _is_genuine(self, segment: Segment) -> bool:
+        """Whether its source may be true: what says that it comes from us is of a connection of ours to ourselves."""
+        if self.is_peer(segment.src) and segment.src != segment.dst:
+            return True
+        return segment.reverse_flow in self._flows
+
     def _receive_unknown(self, segment: Segment, now: int) -> None:
         """What belongs to no flow: may open one, or is refused.
 
@@ -506,7 +513,7 @@ class Stack:
         be meant for one, and many hosts would send it.
         """
         flags = segment.flags
-        if not (self.is_peer(segment.src) and self._is_host(segment.dst)) or segment.src == segment.dst:
+        if not (self._is_host(segment.src) and self._is_host(segment.dst) and self._is_genuine(segment)):
             self.context.counters["IpInAddrErrors" if len(segment.src) == 4 else "Ip6InAddrErrors"] += 1
             return
         join = find(segment.options, MpJoinSyn) if flags & (SYN | ACK | FIN | RST) == SYN else None

@@ -62,6 +62,11 @@ class Segment:
         """
         return self.src + self.dst + _PORTS.pack(self.sport, self.dport)
 
+    @property
+    def reverse_flow(self) -> bytes:
+        """As `flow`, of what is sent in the other direction."""
+        return self.dst + self.src + _PORTS.pack(self.dport, self.sport)
+
 
 def decode(packet: Packet) -> Segment:
     """The segment that an IP packet carries; its payload are views of the packet's buffers.

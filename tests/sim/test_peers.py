@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from mptcp_stack.events import AddressAnnounced
+from mptcp_stack.events import Accepted, AddressAnnounced
 from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.mptcp.keys import add_addr_hmac
 from mptcp_stack.sim import SECOND
@@ -90,7 +90,7 @@ def test_broadcast_address_of_a_prefix(prefix: int, last: int | None) -> None:
     assert not address.broadcasts(bytes((10, 0, 2, 255)))
 
 
-@pytest.mark.parametrize("nobody", [*NOBODYS[:-1], OUR_OTHER, "10.0.1.102", "::ffff:224.0.0.1", "::ffff:10.0.1.255"])
+@pytest.mark.parametrize("nobody", [*NOBODYS[:-1], "::ffff:224.0.0.1", "::ffff:10.0.1.255"])
 def test_connecting_to_nobody_is_an_error(nobody: str) -> None:
     """As Linux says it, which has a loopback, however, and we have none."""
     stack = listening()
@@ -98,6 +98,35 @@ def test_connecting_to_nobody_is_an_error(nobody: str) -> None:
         stack.connect(Address(packed(nobody), PORT), 0)
     assert caught.value.errno == errno.ENETUNREACH
     assert stack.transmit(0) == []
+
+
+@pytest.mark.parametrize("to", ["10.0.1.102", OUR_OTHER, "fd00:1::66"])
+def test_connecting_to_oneself(to: str) -> None:
+    """By way of the device, where packets that only say to come from us are nobody's; no subflow joins by itself."""
+    stack = listening()
+
+    def loop() -> None:
+        for _ in range(20):
+            stack.receive(stack.transmit(0), 0)
+
+    near = stack.connect(Address(packed(to), PORT), 0)
+    forged = answers(stack, near.local.ip, packed(to), near.local.port ^ 1)
+    assert [decode(packet).sport for packet in forged] == [near.local.port]
+    stack.receive(forged, 0)
+    loop()
+    (far,) = [event.connection for event in iter(stack.next_event, None) if isinstance(event, Accepted)]
+    assert near.is_mptcp
+    near.send(b"question")
+    loop()
+    far.send(b"".join(far.receive()).upper())
+    far.shutdown()
+    loop()
+    assert b"".join(near.receive()) == b"QUESTION"
+    assert near.eof
+    assert [len(one.subflows) for one in (near, far)] == [1, 1]
+    refused = stack.connect(Address(packed(to), PORT + 1), 0)
+    loop()
+    assert refused.closing.closed
 
 
 def test_mapped_addresses_are_those_of_ipv4() -> None:
