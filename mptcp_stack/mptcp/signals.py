@@ -137,7 +137,7 @@ class Signals:
             for subflow in list(connection.subflows):
                 if subflow.remote_id == address_id and connection.has_other(subflow):
                     connection.count("MPTcpExtRmSubflow")
-                    subflow.reject(ResetReason.PROHIBITED, now)
+                    subflow.reject(ResetReason.PROHIBITED, now, transient=True)  # the address may return
             connection.path_manager.on_address_removed(address_id, now)
 
     def _receive_fastclose(self, option: MpFastclose, now: int) -> None:
