@@ -109,55 +109,84 @@ class Sending:
 
     def _send_new(self, now: int) -> None:
         queue = self.queue
-        connection = self._connection
-        plain = connection.is_plain
         while queue.next < queue.end:
-            allowed = unsent = queue.end - queue.next
-            if not plain:
-                allowed = min(unsent, self._edge - queue.next)
-            short = allowed < unsent
-            silly = short and self._is_silly(allowed)
+            allowed = self._allowed()
+            silly = allowed < queue.end - queue.next and self._is_silly(allowed)
             if silly:
                 self._relieve(now)
             subflow = None if silly else self._choose(allowed, now)
-            if subflow is None:
+            if subflow is None or not self._send_burst(subflow, allowed, now):
                 return
-            endpoint = subflow.endpoint
-            sender = endpoint.sender
-            if sender.mss < SEGMENT_CHARGE_BYTES and not plain:
-                allowed = min(allowed, self._bearable_bytes(sender.mss))
-                if allowed <= 0:
-                    return
-            first = connection.needs_third_ack and not plain
-            infinite = plain and connection.fallback.infinite_due
-            burst = min(allowed, sender.room(now), sender.mss if first or infinite else sender.burst_limit())
-            burst = self._without_silly_tail(burst, unsent, sender, now)
-            if not burst:
-                return
-            mapping = None
-            dsn = queue.next
-            chunks = queue.take(burst)
-            last = queue.next == queue.end
-            if not plain:
-                data_fin = last and self.fin is not None and not first
-                ssn = sender.scoreboard.next - endpoint.iss
-                mapping = self._checked(Mapping(ssn, dsn, burst, data_fin, first), chunks)
-                connection.fallback.contiguous &= not subflow.number
-                self.fin_sent = self.fin_sent or data_fin
-                if first:
-                    connection.needs_third_ack = False
-                if not self._data_timer.armed:
-                    self._data_timer.arm(now)
-            elif infinite:
-                mapping = connection.fallback.infinite_mapping(subflow, dsn)
-            subflow.carry(dsn, dsn + burst)
-            full = short and allowed - burst < sender.mss
-            record = endpoint.transmit(chunks, burst, mapping, last or full, now)
-            observing.sent(DataSent, subflow, record, dsn, now)
-            if self._scheduler.redundant:
-                if max(subflow.covered, queue.base) == dsn:
-                    subflow.covered = queue.next
-                self._send_copies(now)
+
+    def _allowed(self) -> int:
+        """How much new data there is and the peer's window lets go."""
+        unsent = self.queue.end - self.queue.next
+        return unsent if self._connection.is_plain else min(unsent, self._edge - self.queue.next)
+
+    def _send_burst(self, subflow: Subflow, allowed: int, now: int) -> bool:
+        """Send new data, of ``allowed`` bytes what the subflow takes at once; False: it should rather wait for more."""
+        queue = self.queue
+        connection = self._connection
+        plain = connection.is_plain
+        unsent = queue.end - queue.next
+        short = allowed < unsent
+        endpoint = subflow.endpoint
+        sender = endpoint.sender
+        if sender.mss < SEGMENT_CHARGE_BYTES and not plain:
+            allowed = min(allowed, self._bearable_bytes(sender.mss))
+            if allowed <= 0:
+                return False
+        first = connection.needs_third_ack and not plain
+        infinite = plain and connection.fallback.infinite_due
+        burst = min(allowed, sender.room(now), sender.mss if first or infinite else sender.burst_limit())
+        burst = self._without_silly_tail(burst, unsent, sender, now)
+        if not burst:
+            return False
+        mapping = None
+        dsn = queue.next
+        chunks = queue.take(burst)
+        last = queue.next == queue.end
+        if not plain:
+            data_fin = last and self.fin is not None and not first
+            ssn = sender.scoreboard.next - endpoint.iss
+            mapping = self._checked(Mapping(ssn, dsn, burst, data_fin, first), chunks)
+            connection.fallback.contiguous &= not subflow.number
+            self.fin_sent = self.fin_sent or data_fin
+            if first:
+                connection.needs_third_ack = False
+            if not self._data_timer.armed:
+                self._data_timer.arm(now)
+        elif infinite:
+            mapping = connection.fallback.infinite_mapping(subflow, dsn)
+        subflow.carry(dsn, dsn + burst)
+        full = short and allowed - burst < sender.mss
+        record = endpoint.transmit(chunks, burst, mapping, last or full, now)
+        observing.sent(DataSent, subflow, record, dsn, now)
+        if self._scheduler.redundant:
+            if max(subflow.covered, queue.base) == dsn:
+                subflow.covered = queue.next
+            self._send_copies(now)
+        return True
+
+    def probe(self, subflow: Subflow, now: int) -> bool:
+        """A tail loss probe is due on ``subflow``: a segment that it has not sent yet, if it may have any; whether so.
+
+        New data go where the scheduler would have them, were this subflow the only one with room.
+        """
+        queue, connection = self.queue, self._connection
+        wanted = subflow.mss
+        uncovered = max(subflow.covered, queue.base)
+        if self._scheduler.redundant and not connection.is_plain and uncovered < queue.next:
+            wanted = min(wanted, queue.next - uncovered)
+            if self._choose(wanted, now, only=subflow) is None:
+                return False
+            subflow.covered = uncovered + self._send_again(subflow, uncovered, wanted, now)
+            return True
+        allowed = self._allowed()
+        silly = allowed < queue.end - queue.next and self._is_silly(allowed)
+        if silly or self._choose(min(allowed, wanted), now, only=subflow) is None:
+            return False
+        return self._send_burst(subflow, allowed, now)
 
     def _bearable_bytes(self, mss: int) -> int:
         """How much more the peer can keep in segments of ``mss`` (see ``SEGMENT_CHARGE_BYTES``)."""
@@ -180,7 +209,7 @@ class Sending:
         if burst < unsent:
             return burst - partial if burst > sender.mss else burst
         if self.fin is None:
-            if self.small_writes.waits(self.queue.base, now):
+            if not sender.probing_tail and self.small_writes.waits(self.queue.base, now):
                 return burst - partial
             self.small_writes.sent(self.queue.next + burst)
         return burst
@@ -197,12 +226,15 @@ class Sending:
             self._reinjections[oldest.dsn] = oldest
             self._reinject(now)
 
-    def _choose(self, wanted: int, now: int, origin: Subflow | None = None) -> Subflow | None:
-        """The subflow for the next ``wanted`` bytes at the most; ``origin`` has them already."""
+    def _choose(
+        self, wanted: int, now: int, origin: Subflow | None = None, only: Subflow | None = None
+    ) -> Subflow | None:
+        """The subflow for the next ``wanted`` bytes at the most; ``origin`` has them already, ``only`` alone may."""
         if wanted <= 0:
             return None
         subflows = self._connection.subflows
-        candidates = [subflow for subflow in subflows if subflow is not origin and subflow.can_send(wanted, now)]
+        offered = subflows if only is None else [only]
+        candidates = [subflow for subflow in offered if subflow is not origin and subflow.can_send(wanted, now)]
         scheduler = self._scheduler
         if not scheduler.uses_backups:
             candidates = _without_backups(candidates, subflows)

@@ -471,6 +471,13 @@ class Subflow:
         """See ``Upper``."""
         observing.retransmitted(self, record, now)
 
+    def probe(self, now: int) -> bool:
+        """See ``Upper``. When it comes as late as a timeout, the others take over as after that."""
+        sent = self.connection.sending.probe(self, now)
+        if self.endpoint.sender.overdue(now):
+            self.connection.sending.on_subflow_timeout(self)
+        return sent
+
     def on_timeout(self, now: int) -> None:
         """See ``Upper``."""
         observing.timed_out(self, now)

@@ -80,7 +80,7 @@ class Endpoint:
 
     def _new_sender(self, iss: int, now: int) -> Sender:
         addresses = self.local.ip, self.remote.ip
-        return Sender(self._context, iss, self.control, addresses, now, self._upper, self.give_up)
+        return Sender(self._context, iss, self.control, addresses, now, self._upper, self._send_probe, self.give_up)
 
     def _new_receiver(self, irs: int, now: int) -> Receiver:
         return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due, self._upper), now)
@@ -295,16 +295,18 @@ class Endpoint:
         if ack > scoreboard.next or ack < scoreboard.una - sender.maximum_window:
             self._challenge(now)  # RFC 5961 section 5.2
             return False
-        if ack < scoreboard.una:
+        blocks = []
+        if segment.options.sack and sender.recovery.uses_sack:
+            una = scoreboard.una
+            blocks = [(expand_32(start, una), expand_32(end, una)) for start, end in segment.options.sack]
+        if ack < scoreboard.una:  # overtaken: nothing of it is news but what it selects (RFC 6675 section 5)
+            if blocks:
+                sender.on_ack(ack, blocks, False, 0, now)
             return True
         # What a SYN/ACK says is not scaled (RFC 7323 section 2.2).
         window = segment.window if segment.flags & SYN else segment.window << self.peer_window_scale
         duplicate = not segment.length and window == sender.window and not segment.flags & FIN
         sender.take_window(window, min(seq, self.receiver.next), ack)
-        blocks = []
-        if segment.options.sack and sender.recovery.uses_sack:
-            una = scoreboard.una
-            blocks = [(expand_32(start, una), expand_32(end, una)) for start, end in segment.options.sack]
         if ack > scoreboard.una or scoreboard.una < scoreboard.next or blocks or sender.recovery.probe:
             fin_outstanding = self.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
             sender.on_ack(ack, blocks, duplicate, self._echo_age_ns(segment, now), now)
@@ -372,6 +374,15 @@ class Endpoint:
     def retransmit(self, now: int) -> None:
         """Send again what is lost, as far as the window lets it."""
         while (record := self.sender.next_retransmission(now)) is not None:
+            self._emit_record(record, now)
+            self._upper.on_retransmitted(record, now)
+
+    def _send_probe(self, now: int) -> None:
+        """A tail loss probe: new data, or else what was sent last once more."""
+        if self._upper.probe(now):
+            return
+        record = self.sender.next_probe(now)
+        if record is not None:
             self._emit_record(record, now)
             self._upper.on_retransmitted(record, now)
 

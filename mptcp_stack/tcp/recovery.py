@@ -10,6 +10,8 @@ from mptcp_stack.tcp.undo import Undo
 from mptcp_stack.wire import SYN
 
 DUPLICATE_THRESHOLD = 3
+_LIMITED_TRANSMIT_SEGMENTS = 2
+"""So many duplicates send one new segment each (RFC 3042 section 2); with SACK, what is selected makes room for it."""
 _PATIENT_RECOVERIES = 16
 """For so many recoveries a reordering window stays that was too short once (RFC 8985 section 6.2.1)."""
 
@@ -25,7 +27,7 @@ class Phase(Enum):
 class Recovery:
     """Loss detection and proportional rate reduction for one sender.
 
-    ``probe``: the sequence numbers of a tail loss probe nobody has judged yet.
+    ``probe``: the sequence numbers of a tail loss probe nobody has judged yet; none but the end if it was new data.
     """
 
     __slots__ = (
@@ -62,7 +64,10 @@ class Recovery:
         """How many bytes may be in flight now."""
         if self.phase is Phase.RECOVERY:
             return self._window
-        return int(self._control.cwnd)
+        window = int(self._control.cwnd)
+        if self._duplicates and self.phase is Phase.OPEN:
+            window += min(self._duplicates, _LIMITED_TRANSMIT_SEGMENTS) * self._control.mss
+        return window
 
     def on_delivered(self, delivered: list[Record], now: int) -> None:
         """Records arrived at the peer: the newest of them is what RACK measures the others against.
@@ -229,7 +234,10 @@ class Recovery:
         """
         if self.probe is None or ack < self.probe[1]:
             return False
-        end = self.probe[1]
+        start, end = self.probe
+        if start == end:
+            self.probe = None
+            return False
         needless = report is not None and report[1] == end
         if ack == end and not needless and not bare:
             return False

@@ -14,6 +14,8 @@ from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 from mptcp_stack.tcp.upper import Upper
 
 _MINIMUM_PROBE_NS = 10_000_000
+_LONGEST_ACK_DELAY_NS = MINIMUM_RTO_NS
+"""How long a peer may wait with the acknowledgement of a single segment (RFC 8985 section 7.2); Linux's figure."""
 _CAPPED_ROUND_TRIPS = 2
 """With ``cwnd_capping`` the path's buffer holds about as much as the path itself."""
 _BURST_NS = 1_000_000
@@ -33,14 +35,16 @@ class Sender:
     """State of RFC 9293's SND variables and everything that follows from acknowledgements.
 
     ``addresses``: the local and the remote one. ``wake()`` is called when a timer made something sendable,
-    ``give_up(now)`` when the peer stopped answering. ``whole_packets``: no router on the way may cut those with data.
+    ``send_probe(now)`` when a tail loss probe is due, ``give_up(now)`` when the peer stopped answering.
+    ``whole_packets``: no router on the way may cut those with data. ``probing_tail``: one segment may leave, whatever
+    congestion window and pace say.
     """
 
     __slots__ = (
         "_config", "_context", "_expiry", "_full_until", "_give_up", "_on_timeout", "_option_bytes", "_pacer", "_path",
-        "_probed", "_reorder_timer", "_round_end", "_timer", "_wake", "_window_ack", "_window_seq", "control",
-        "maximum_window", "mss", "peer_mss", "probing", "recovery", "retries", "rtt", "scoreboard", "whole_packets",
-        "window",
+        "_probed", "_reorder_timer", "_round_end", "_send_probe", "_timeout_ns", "_timer", "_wake", "_window_ack",
+        "_window_seq", "control", "maximum_window", "mss", "peer_mss", "probing", "probing_tail", "recovery", "retries",
+        "rtt", "scoreboard", "whole_packets", "window",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +55,7 @@ class Sender:
         addresses: tuple[bytes, bytes],
         now: int,
         upper: Upper,
+        send_probe: Callable[[int], None],
         give_up: Callable[[int], None],
     ) -> None:
         self._context = context
@@ -73,9 +78,12 @@ class Sender:
         self.retries = context.config.syn_retries
         self._wake = upper.wake
         self._on_timeout = upper.on_timeout
+        self._send_probe = send_probe
         self._give_up = give_up
         self._expiry = Expiry.RETRANSMIT
+        self._timeout_ns = NEVER
         self._probed = False
+        self.probing_tail = False
         self._round_end = iss
         self._full_until = iss
         self._timer = context.timers.timer(self._timer_fired, upper)
@@ -135,8 +143,10 @@ class Sender:
         scoreboard = self.scoreboard
         if scoreboard.next_lost() is not None:
             return 0
-        by_congestion = self.recovery.window - scoreboard.in_flight
         by_peer = scoreboard.una + self.window - scoreboard.next
+        if self.probing_tail:
+            return max(0, min(self.mss, by_peer))
+        by_congestion = self.recovery.window - scoreboard.in_flight
         if by_congestion < self.mss and by_congestion < by_peer:
             self._full_until = scoreboard.next
         if self._pacer.holds(now):
@@ -168,10 +178,14 @@ class Sender:
         return max(limit // self.mss, 1) * self.mss
 
     def sent(self, record: Record, now: int) -> None:
-        """A new record goes out."""
+        """A new record goes out; from now on a tail loss probe waits for its acknowledgement, too."""
         self.scoreboard.append(record)
         self.control.active = True
         self._transmitted(record, now)
+        if self._timer.armed:
+            self._schedule(now)
+        else:
+            self._arm(now)
 
     def next_retransmission(self, now: int) -> Record | None:
         """The next lost record as far as the congestion window lets it go, marked as sent now; None when done."""
@@ -186,10 +200,34 @@ class Sender:
         if record.length > limit:
             scoreboard.split(record, record.seq + limit)
         scoreboard.resend(record)
+        self._repeated(record, now)
+        if not self._timer.armed:
+            self._arm(now)
+        return record
+
+    def next_probe(self, now: int) -> Record | None:
+        """The last segment, marked as sent again now, as a tail loss probe without new data (RFC 8985 section 7.3).
+
+        Its acknowledgement shows what is missing before it. None if the peer has taken back the window for it.
+        """
+        scoreboard = self.scoreboard
+        last = scoreboard.last
+        if last is None or last.delivery is not Delivery.IN_FLIGHT:
+            return None
+        if last.length > self.mss:
+            scoreboard.split(last, last.seq + last.length - 1 - (last.length - 1) % self.mss)
+            last = scoreboard.last
+            assert last is not None
+        if last.seq >= scoreboard.una + self.window and last is not scoreboard.first:
+            return None
+        self.recovery.probe = last.seq, last.end
+        self._repeated(last, now)
+        return last
+
+    def _repeated(self, record: Record, now: int) -> None:
         self._transmitted(record, now)
         self.recovery.on_resent(record.end - record.seq)
         self._context.counters["TcpRetransSegs"] += -(-record.length // self.mss) or 1
-        return record
 
     def _transmitted(self, record: Record, now: int) -> None:
         record.sent_ns = now
@@ -198,14 +236,13 @@ class Sender:
         self.recovery.on_sent(size)
         if self._config.pacing and self.burst_limit() < self._config.gso_max_bytes - self.mss:
             self._pacer.sent(size, self.rtt.srtt_ns, now)
-        if not self._timer.armed:
-            self._arm(now)
 
     # --- what came back
 
     def on_ack(self, ack: int, blocks: list[tuple[int, int]], duplicate: bool, echo_age_ns: int, now: int) -> int:
         """An acceptable acknowledgement; how many bytes are newly known to have arrived.
 
+        One below SND.UNA was overtaken, and what it selects counts all the same (RFC 6675 section 5).
         ``echo_age_ns``: how long ago the segment was sent whose timestamp comes back with it, 0 without timestamps.
         ``duplicate``: it carries no data and no window change, so that it counts as a duplicate if nothing advances.
         """
@@ -215,7 +252,8 @@ class Sender:
         outstanding = scoreboard.una < scoreboard.next
         delivered: list[Record] = []
         report = None
-        advanced = ack > scoreboard.una
+        acked_bytes = max(0, ack - scoreboard.una)
+        advanced = acked_bytes > 0
         if advanced:
             scoreboard.acknowledge(ack, delivered)
             self.probing = False
@@ -231,10 +269,9 @@ class Sender:
             recovery.on_delivered(delivered, now)
         elif duplicate and outstanding and not advanced and not recovery.uses_sack:
             recovery.on_duplicate()
-        self._grow(flight, delivered_bytes, now)
+        self._grow(flight, acked_bytes, delivered_bytes, now)
         if advanced:
             recovery.on_advance(ack)
-            self._probed = False
             if self._path.in_doubt:
                 longest = max((record.length for record in delivered), default=0)
                 self._path.arrived(longest + self._option_bytes, now)
@@ -282,12 +319,18 @@ class Sender:
             self.rtt.sample(now - max(record.sent_ns for record in delivered))
         elif echo_age_ns:
             self.rtt.sample(echo_age_ns)
+        else:
+            return
+        self._probed = False
 
-    def _grow(self, flight: int, delivered_bytes: int, now: int) -> None:
+    def _grow(self, flight: int, acked_bytes: int, delivered_bytes: int, now: int) -> None:
         """Open the window, but only if it was full (RFC 7661's concern) and nothing is being repaired.
 
-        Full: what is acknowledged left before the window last had no room for another segment. In slow start half
-        full is enough, as it doubles.
+        Acknowledged is what SND.UNA passes (RFC 5681 section 3.1): reports of a gap open nothing (section 3.2 step 1).
+        After a timeout it may pass at once what arrived long ago: what arrives now counts then.
+
+        Full: what is acknowledged left before the window last had no room for another segment. In slow start half full
+        is enough, as it doubles.
         """
         control = self.control
         control.srtt_ns = self.rtt.srtt_ns
@@ -295,13 +338,16 @@ class Sender:
         if self.scoreboard.una >= self._round_end:
             self._round_end = self.scoreboard.next
             control.round_trip += 1
-        if not delivered_bytes or self.recovery.phase is Phase.RECOVERY:
+        phase = self.recovery.phase
+        if phase is Phase.LOSS:
+            acked_bytes = min(acked_bytes, delivered_bytes)
+        if not acked_bytes or phase is Phase.RECOVERY:
             return
         if self._config.cwnd_capping and self.rtt.latest_ns > _CAPPED_ROUND_TRIPS * self.rtt.minimum_ns:
             return
         full = self.scoreboard.una <= self._full_until or flight > control.cwnd - self.mss
         if full or (control.in_slow_start and 2 * flight >= control.cwnd):
-            control.on_ack(delivered_bytes, now)
+            control.on_ack(acked_bytes, now)
 
     def _enter_recovery_if_lost(self, now: int) -> None:
         if self.recovery.enter_if_lost(now):
@@ -318,24 +364,46 @@ class Sender:
     # --- timers
 
     def _arm(self, now: int) -> None:
-        """Restart the retransmission timer, as a tail loss probe (RFC 8985 section 7.2) where that comes first."""
+        """Restart the retransmission timer (RFC 6298 section 5)."""
         if self.scoreboard.una == self.scoreboard.next:
             self._timer.cancel()
             self._reorder_timer.cancel()
             self.control.active = False
             return
-        rto_ns = self.rtt.rto_ns
+        self._timeout_ns = now + self.rtt.rto_ns
+        self._schedule(now)
+
+    def _schedule(self, now: int) -> None:
+        """Set the timer, for a tail loss probe where there may be one: it comes no later than the timeout would."""
+        deadline = self._timeout_ns
         self._expiry = Expiry.RETRANSMIT
+        if self._may_probe():
+            self._expiry = Expiry.TAIL_LOSS_PROBE
+            scoreboard = self.scoreboard
+            wait_ns = max(2 * self.rtt.srtt_ns, _MINIMUM_PROBE_NS)
+            if scoreboard.in_flight <= self.mss and scoreboard.first is scoreboard.last:
+                wait_ns += _LONGEST_ACK_DELAY_NS
+            deadline = min(deadline, now + wait_ns)
+        self._timer.set(deadline)
+
+    def overdue(self, now: int) -> bool:
+        """Whether what is under way has waited for the whole retransmission timeout."""
+        return now >= self._timeout_ns
+
+    def _may_probe(self) -> bool:
+        """Whether a tail loss probe may be scheduled and sent (RFC 8985 sections 7.2 and 7.3).
+
+        Nothing is being repaired, nor about to be; there is a round-trip time, measured after the probe before.
+        """
         recovery = self.recovery
-        may_probe = recovery.uses_sack and recovery.phase is Phase.OPEN and recovery.probe is None and not self._probed
-        if may_probe and self.rtt.srtt_ns:
-            probe_ns = max(2 * self.rtt.srtt_ns, _MINIMUM_PROBE_NS)
-            if self.scoreboard.in_flight <= self.mss:
-                probe_ns += MINIMUM_RTO_NS
-            if probe_ns < rto_ns:
-                self._expiry = Expiry.TAIL_LOSS_PROBE
-                rto_ns = probe_ns
-        self._timer.set(now + rto_ns)
+        return (
+            recovery.uses_sack
+            and not self._probed
+            and recovery.phase is Phase.OPEN
+            and recovery.probe is None
+            and not len(self.scoreboard.sacked)
+            and self.rtt.srtt_ns > 0
+        )
 
     def _timer_fired(self, now: int) -> None:
         if self._expiry is Expiry.TAIL_LOSS_PROBE:
@@ -350,22 +418,22 @@ class Sender:
         self.rtt.backoff += 1
         self._suspect_black_hole(now)
         self._probed = True
-        self._timer.set(now + self.rtt.rto_ns)
+        self._arm(now)
         self._on_timeout(now)
         self._wake()
 
     def _probe_tail(self, now: int) -> None:
-        """Send the last segment again, so that its acknowledgement shows what is missing before it."""
-        self._probed = True
-        last = self.scoreboard.last
-        if last is not None and last.delivery is Delivery.IN_FLIGHT:
-            if last.length > self.mss:
-                self.scoreboard.split(last, last.seq + last.length - 1 - (last.length - 1) % self.mss)
-                last = self.scoreboard.last
-                assert last is not None
-            self.scoreboard.mark_lost(last)
-            self.recovery.probe = last.seq, last.end
-            self._context.counters["TcpExtTCPLossProbes"] += 1
+        """Have a tail loss probe sent, new data if there are any; the timeout follows (RFC 8985 section 7.3)."""
+        recovery, scoreboard = self.recovery, self.scoreboard
+        if self._may_probe():
+            self._probed = self.probing_tail = True
+            before = scoreboard.next
+            self._send_probe(now)
+            self.probing_tail = False
+            if scoreboard.next > before:
+                recovery.probe = scoreboard.next, scoreboard.next
+            if recovery.probe is not None:
+                self._context.counters["TcpExtTCPLossProbes"] += 1
         self._arm(now)
         self._wake()
 

@@ -56,6 +56,9 @@ class Upper(Protocol):
     def on_retransmitted(self, record: Record, now: int) -> None:
         """What was taken for lost left once more."""
 
+    def probe(self, now: int) -> bool:
+        """A tail loss probe is due: transmit a segment of new data, if there are any for this endpoint; whether so."""
+
     def on_timeout(self, now: int) -> None:
         """The retransmission timer expired."""
 

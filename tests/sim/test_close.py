@@ -301,7 +301,7 @@ def test_ends_of_data_beyond_a_hole_are_not_answered_for_ever() -> None:
         run.server.listen(Address(b"", PORT), accept)
         client = Source(UPLOAD[:60_000])
         run.client.connect(SERVER, client)
-        run.network.run_until(lambda a=accepted, c=client: c.closed and a[0].closed, 300 * SECOND)
+        run.network.run_until(lambda a=accepted, c=client: c.closed and a[0].closed, 3000 * SECOND)
         bare = [segment for _, segment in run.segments() if segment.options.dss and not segment.length]
         assert sum(segment.options.dss.data_fin for segment in bare) < 100, seed
 
