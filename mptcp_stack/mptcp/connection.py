@@ -257,12 +257,17 @@ class Connection:
 
     @property
     def nodelay(self) -> bool:
-        """TCP_NODELAY: a small write does not wait until the one before it is acknowledged (``TcpConfig.nodelay``)."""
+        """TCP_NODELAY: a small write does not wait until the one before it is acknowledged (``TcpConfig.nodelay``).
+
+        Setting it lets go what waits now, under a cork too, as tcp(7) has it.
+        """
         return self.sending.small_writes.nodelay
 
     @nodelay.setter
     def nodelay(self, nodelay: bool) -> None:
         self.sending.small_writes.nodelay = nodelay
+        if nodelay and self.sending.unsent_bytes:
+            self.sending.small_writes.let_go()
         self.wake()
 
     @property

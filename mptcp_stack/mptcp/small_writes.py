@@ -39,8 +39,12 @@ class SmallWrites:
         self._uncork = False
         self._cork_timer.cancel()
 
-    def _cork_expired(self, now: int) -> None:
+    def let_go(self) -> None:
+        """The next partial segment does not wait for the cork."""
         self._uncork = True
+
+    def _cork_expired(self, now: int) -> None:
+        self.let_go()
         self._wake()
 
     def stop(self) -> None:

@@ -282,7 +282,7 @@ def _write_cork(options: SocketOptions, value: Any) -> None:
 def _read_segment(options: SocketOptions) -> int:
     if options.connection is not None and options.connection.subflows:
         return options.connection.subflows[0].endpoint.sender.mss
-    return int(options.setting("mtu")) - _HEADER_BYTES
+    return min(int(options.setting("maximum_segment_bytes")), int(options.setting("mtu")) - _HEADER_BYTES)
 
 
 def _write_segment(options: SocketOptions, value: Any) -> None:
@@ -290,7 +290,7 @@ def _write_segment(options: SocketOptions, value: Any) -> None:
     size = _number(value)
     if size not in _SEGMENT_BYTES:
         raise error(errno.EINVAL)
-    options.change({"mtu": min(size + _HEADER_BYTES, options.stack.config.mtu)}, options.local_ips)
+    options.change({"maximum_segment_bytes": size}, options.local_ips)
 
 
 def _read_enabled(options: SocketOptions) -> bool:

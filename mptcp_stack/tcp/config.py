@@ -14,6 +14,8 @@ class TcpConfig:
     """Settings of every TCP endpoint of a stack. Sizes in bytes, times in nanoseconds."""
 
     mtu: int = 1500
+    maximum_segment_bytes: int = 65535
+    """Payload of a segment at the most, both ways, its options included (RFC 9293 section 3.7.1): TCP_MAXSEG."""
     congestion: str = "cubic"
     """A name in ``congestion.ALGORITHMS`` or ``module:Class``."""
     send_buffer_bytes: int = 4 << 20

@@ -63,7 +63,7 @@ class Context:
 
     def local_mss(self, ip: bytes) -> int:
         """The largest segment that we take at one of our addresses (RFC 6691: options not subtracted)."""
-        return self.mtu(ip) - HEADER_BYTES[len(ip)]
+        return min(self.mtu(ip) - HEADER_BYTES[len(ip)], self.config.maximum_segment_bytes)
 
     def mtu(self, ip: bytes) -> int:
         """The largest packet on the link of one of our addresses."""

@@ -99,7 +99,7 @@ class Sender:
         would ever leave that could open it.
         """
         self._option_bytes = option_bytes
-        room = min(self.peer_mss, self._path.mss) - option_bytes
+        room = min(self.peer_mss, self._path.mss, self._config.maximum_segment_bytes) - option_bytes
         self.mss = self.control.mss = max(room, 1)
         self.control.cwnd = max(self.control.cwnd, self.mss)
         self.whole_packets = self._path.size.whole and room > 0

@@ -93,6 +93,25 @@ def test_cork(run: Scene, how: str) -> None:
     assert sum(lengths(run)) == 2000
 
 
+def test_no_delay_lets_go_what_waits_under_a_cork(run: Scene) -> None:
+    """tcp(7): setting it flushes what is pending, whether it was set already or not; the cork stays."""
+    connection = connection_of(run)
+    connection.cork = True
+    for expected in ([80], [80, 80]):
+        for _ in range(2):
+            write(run, 40)
+            run.network.run_for(10 * MILLISECOND)
+        assert lengths(run) == expected[:-1]
+        connection.nodelay = True
+        run.client.settle()
+        assert lengths(run) == expected
+    connection.nodelay = True  # nothing waits: nothing is let go later
+    write(run, 40)
+    assert lengths(run) == [80, 80]
+    run.network.run_for(SECOND)
+    assert lengths(run) == [80, 80, 40]
+
+
 @pytest.mark.parametrize("buffer_bytes", [1, 300, 1000, 2000])
 @pytest.mark.parametrize("paths", [1, 2])
 def test_windows_smaller_than_a_segment(buffer_bytes: int, paths: int) -> None:

@@ -89,6 +89,16 @@ def test_options_reach_the_connection(networks):
             assert 900 < far.getsockopt(IPPROTO_TCP, TCP_MAXSEG) < 1000
 
 
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
+def test_the_largest_segment_is_the_same_over_both_families(networks, family):
+    with networks[0].socket(family) as near:
+        near.setsockopt(IPPROTO_TCP, TCP_MAXSEG, 1100)
+        options = near._side.options
+        view = options.stack.view(options.settings)
+        assert near.getsockopt(IPPROTO_TCP, TCP_MAXSEG) == 1100
+        assert view.context.local_mss(bytes(4 if family == socket.AF_INET else 16)) == 1100
+
+
 @pytest.mark.parametrize("number", [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT])
 def test_numbers_of_keep_alive(networks, number):
     client, server = networks
