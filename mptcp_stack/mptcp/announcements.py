@@ -69,7 +69,7 @@ class Announcements:
         if known != announced:
             raise invalid(f"the address is announced with port {known.port}; take it back first")
         if connection.version == 0:
-            self._send(option)  # unsigned, and nobody is going to echo it
+            connection.signals.send(option)  # unsigned, and nobody is going to echo it
             return
         option.hmac = add_addr_hmac(connection.local_key, connection.remote_key, address_id, address.ip, port)
         first = next(iter(self._unechoed), None)
@@ -88,7 +88,6 @@ class Announcements:
         for address_id in option.address_ids:
             self.sent.pop(address_id, None)
             self._unechoed.pop(address_id, None)
-            self._connection.count("MPTcpExtRmAddrTx")
         if option.address_ids:
             self._connection.signals.send(option)
         if not self._unechoed:
@@ -96,16 +95,12 @@ class Announcements:
         elif first not in self._unechoed:
             self._timer.set(0)  # no echo is awaited any more: the next one at once
 
-    def _send(self, option: AddAddr) -> None:
-        self._connection.count("MPTcpExtEchoAddTx" if option.echo else "MPTcpExtAddAddrTx")
-        self._connection.signals.send(option)
-
     def _send_next(self, now: int) -> None:
         first = next(iter(self._unechoed.values()), None)
         if first is None:
             self._timer.cancel()
             return
-        self._send(first.option)
+        self._connection.signals.send(first.option)
         self._timer.set(now + (self._connection.host.config.add_addr_timeout_ns << first.transmissions))
         first.transmissions += 1
 
@@ -147,7 +142,7 @@ class Announcements:
             connection.count("MPTcpExtAddAddrDrop")  # an ID names one address until it is taken back
             return
         if connection.version > 0:
-            self._send(AddAddr(option.address_id, option.address, option.port, echo=True))
+            connection.signals.send(AddAddr(option.address_id, option.address, option.port, echo=True))
         if not connection.host.is_peer(remote.ip):
             connection.count("MPTcpExtMPJoinSynTxConnectErr")  # as Linux, which finds out when it connects
             return

@@ -100,7 +100,9 @@ class Connection:
         """Open a connection; ``Connected`` or ``Closed`` follows."""
         connection = cls(host, local, remote, None, host.new_key(host.config.mptcp_version))
         handshake: Handshake = ActiveInitial(connection) if host.config.mptcp else connection._plain()
-        connection._add_subflow(handshake, local, remote, 0, now).endpoint.open_active(now)
+        subflow = connection._add_subflow(handshake, local, remote, 0, now)
+        subflow.wish(ours=connection._is_backup(local))
+        subflow.endpoint.open_active(now)
         return connection
 
     @classmethod
@@ -111,8 +113,12 @@ class Connection:
         connection = cls(host, local, remote, listener, key or host.new_key())
         handshake: Handshake = connection._plain() if key is None else PassiveInitial(connection, syn.options)
         subflow = connection._add_subflow(handshake, connection.local, connection.remote, 0, now)
+        subflow.wish(ours=connection._is_backup(local))
         subflow.endpoint.resume_passive(syn, request.iss, request.sent_ns, request.transmissions, now)
         return connection
+
+    def _is_backup(self, local: Address) -> bool:
+        return any(address.backup for address in self.host.addresses if address.ip == local.ip)
 
     def _plain(self) -> Plain:
         self.mode = Mode.PLAIN
@@ -133,10 +139,10 @@ class Connection:
             self.count("MPTcpExtMPJoinPortSynRx")
         if option.backup:
             self.count("MPTcpExtMPJoinSynBackupRx")
-        backup = any(address.backup for address in self.host.addresses if address.ip == local.ip)
+        backup = self._is_backup(local)
         handshake = PassiveJoin(self, option, backup)
         subflow = self._add_subflow(handshake, local, remote, option.address_id, now)
-        subflow.backup = backup or option.backup
+        subflow.wish(ours=backup, peers=option.backup)
         subflow.endpoint.open_passive(syn, now)
         return None
 
@@ -175,7 +181,7 @@ class Connection:
             self.count("MPTcpExtMPJoinSynTxBindErr")
             return None
         subflow = self._add_subflow(ActiveJoin(self), local, remote, remote_id, now)
-        subflow.backup = backup or address.backup
+        subflow.wish(ours=backup or address.backup)
         subflow.endpoint.open_active(now)
         return subflow
 
@@ -367,10 +373,12 @@ class Connection:
         return min((subflow for subflow in self.subflows if subflow.usable), key=cost, default=None)
 
     def set_backup(self, subflow: Subflow, backup: bool) -> None:
-        """Use a subflow only without an alternative, or as any other, and ask the peer to do so (section 3.3.8)."""
-        subflow.backup = backup
+        """Use a subflow only without an alternative, or as any other, and ask the peer to do so (section 3.3.8).
+
+        It stays a backup as long as the peer wants that.
+        """
+        subflow.wish(ours=backup)
         if self.is_mptcp:
-            self.count("MPTcpExtMPPrioTx")
             self.signals.send(MpPrio(backup), subflow)
 
     def third_ack(self, first: Mapping | None = None) -> MpCapable:
@@ -431,7 +439,7 @@ class Connection:
             self.listener.waiting += 1
             self.host.emit(Accepted(self.listener, self))
             if self.is_mptcp:
-                self.path_manager.on_established(now)
+                self._begin_paths(subflow, now)
         else:
             self.host.emit(Connected(self))
 
@@ -441,8 +449,14 @@ class Connection:
         if subflow.number:
             self._further_subflow(subflow, now)
         elif self.active:
-            self.path_manager.on_established(now)
+            self._begin_paths(subflow, now)
         self.wake()
+
+    def _begin_paths(self, initial: Subflow, now: int) -> None:
+        """Further subflows may be opened. MP_CAPABLE has no word for it if the ``initial`` one is a backup."""
+        if initial.backup:
+            self.set_backup(initial, True)
+        self.path_manager.on_established(now)
 
     def _further_subflow(self, subflow: Subflow, now: int) -> None:
         """A subflow beside the initial one can carry data, or after all data the word that they have come."""

@@ -88,6 +88,17 @@ class Signals:
                 self._waiting.append((option, subflow))
             elif carrier in connection.subflows:
                 carrier.endpoint.send_ack(now, option)
+                self._count_sent(option)
+
+    def _count_sent(self, option: MptcpOption) -> None:
+        """As Linux, which counts what goes out and not what wants to."""
+        match option:
+            case AddAddr():
+                self._connection.count("MPTcpExtEchoAddTx" if option.echo else "MPTcpExtAddAddrTx")
+            case RemoveAddr():
+                self._connection.host.context.counters["MPTcpExtRmAddrTx"] += len(option.address_ids)
+            case MpPrio():
+                self._connection.count("MPTcpExtMPPrioTx")
 
     def clear(self) -> None:
         """The connection speaks no MPTCP any more."""
@@ -107,10 +118,7 @@ class Signals:
                 case RemoveAddr():
                     self._receive_remove_addr(option, now)
                 case MpPrio():
-                    connection.count("MPTcpExtMPPrioRx")
-                    for other in connection.subflows:
-                        if other is subflow or other.remote_id == option.address_id:
-                            other.backup = option.backup
+                    self._receive_priority(subflow, option)
                 case MpFastclose():
                     self._receive_fastclose(option, now)
                 case MpFail():
@@ -128,6 +136,20 @@ class Signals:
                     connection.sending.reinject_unacknowledged()
                 case MpFastclose():
                     self._receive_fastclose(option, now)
+
+    def _receive_priority(self, subflow: "Subflow", option: MpPrio) -> None:
+        """The peer wants backups (section 3.3.8): of this subflow, in version 0 also of those of an address of its own.
+
+        The form with an address is none of version 1, and not heard, as by Linux.
+        """
+        connection = self._connection
+        address_id = option.address_id
+        if address_id is not None and connection.version > 0:
+            return
+        connection.count("MPTcpExtMPPrioRx")
+        for other in connection.subflows:
+            if other is subflow if address_id is None else other.remote_id == address_id:
+                other.wish(peers=option.backup)
 
     def _receive_remove_addr(self, option: RemoveAddr, now: int) -> None:
         connection = self._connection

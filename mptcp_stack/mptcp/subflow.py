@@ -30,7 +30,8 @@ class Subflow:
     """The upper layer of one endpoint. In a connection that fell back to TCP it is transparent.
 
     ``number`` counts the connection's subflows from 0, the initial one.
-    ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative.
+    ``confirmed``: the peer has shown that it knows our third ACK. ``backup``: use only without an alternative (see
+    ``wish``).
     ``peer_reset``: what the peer's RST said about its cause, if it said anything (section 3.6). ``rejected``: we have
     reset it, as what came on it cannot be. ``refused``: one of the hosts has reset it for a reason that remains.
     ``opened_ns``: when its handshake began. ``was_up``: it has come up; before that it is an attempt. ``leaving``:
@@ -39,7 +40,7 @@ class Subflow:
 
     __slots__ = (
         "_carried", "_confirm_attempts", "_confirm_timer", "_distrust_ns", "_dsn_64", "_dss_seen", "_echo_rtt",
-        "_handshake", "_inbound", "_patience_ends", "backup", "bytes_received", "bytes_sent", "confirmed",
+        "_handshake", "_inbound", "_patience_ends", "_wishes", "backup", "bytes_received", "bytes_sent", "confirmed",
         "connection", "covered", "distrusted_until_ns", "endpoint", "leaving", "local_id", "number", "opened_ns",
         "peer_reset", "persist", "refused", "rejected", "remote_id", "was_up",
     )  # fmt: skip
@@ -56,6 +57,7 @@ class Subflow:
         host = connection.host
         self.connection = connection
         self.backup = False
+        self._wishes: tuple[bool, bool] = (False, False)
         self.confirmed = False
         self.local_id = connection.local_id_of(local)
         self.remote_id = remote_id
@@ -212,6 +214,18 @@ class Subflow:
         """How long its pace keeps back data that its congestion window allows; 0: not at all, or that does not."""
         return self.endpoint.sender.pace_wait_ns(now) if self.usable else 0
 
+    def wish(self, *, ours: bool | None = None, peers: bool | None = None) -> None:
+        """Whether we, or the peer, want it to be a backup (None: as before); one is enough, as for Linux.
+
+        Each speaks for itself (RFC 8684 section 3.3.8): that one takes its wish back does not undo the other's. What a
+        path manager has set ``backup`` to stays until a wish changes.
+        """
+        before = self._wishes
+        wishes = before[0] if ours is None else ours, before[1] if peers is None else peers
+        if wishes != before:
+            self._wishes = wishes
+            self.backup = any(wishes)
+
     # --- options out
 
     def handshake_options(self) -> tuple[MptcpOption, ...]:
@@ -288,7 +302,7 @@ class Subflow:
                 scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
                 self.connection.sending.offer(segment.window << scale)
             elif isinstance(self._handshake, ActiveJoin):
-                self.backup |= self._handshake.peer_backup
+                self.wish(peers=self._handshake.peer_backup)
                 self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True
