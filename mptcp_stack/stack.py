@@ -6,9 +6,10 @@
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
@@ -59,7 +60,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackConfig", "plug"]
 
-EPHEMERAL_PORTS = range(32768, 61000)
+EPHEMERAL_PORTS = range(1024, 65536)
+"""All that no privilege belongs to (RFC 6056 section 3.2); the lab gives its kernels the same."""
 _FLUSH_ROUNDS = 8
 _ANY, _ANY_IPV4, _ANY_IPV6 = b"", bytes(4), bytes(16)
 _OVERLAPPING = {_ANY: (_ANY, _ANY_IPV4, _ANY_IPV6), _ANY_IPV4: (_ANY_IPV4, _ANY), _ANY_IPV6: (_ANY_IPV6, _ANY)}
@@ -147,8 +149,7 @@ class Stack:
 
         Handshakes that a listener keeps are in SYN-RECEIVED; those that a cookie keeps nobody knows.
         """
-        names = (flow.state.name if isinstance(flow, Endpoint) else flow.NAME for flow in self._flows.values())
-        states = Counter(name.replace("_", "-") for name in names)
+        states = Counter(str(flow.state) if isinstance(flow, Endpoint) else flow.NAME for flow in self._flows.values())
         if half_open := sum(listener.half_open for listener in self._listeners.values()):
             states["SYN-RECEIVED"] += half_open
         return states
@@ -397,7 +398,7 @@ class Stack:
         return self._is_host(ip) and all(address.ip != ip for address in self.addresses)
 
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
-        """See ``Host``. Ports are taken at random (RFC 6056 section 3.3.1)."""
+        """See ``Host``."""
         if all(address.ip != ip for address in self.addresses):
             raise address_not_available()
         if len(ip) != len(remote.ip):
@@ -407,12 +408,15 @@ class Stack:
             if prefix + port.to_bytes(2, "big") in self._flows:
                 raise address_in_use()
             return Address(ip, port)
-        start = self.random.randrange(len(EPHEMERAL_PORTS))
-        for offset in range(len(EPHEMERAL_PORTS)):
-            port = EPHEMERAL_PORTS[(start + offset) % len(EPHEMERAL_PORTS)]
+        for port in self.ephemeral_ports():
             if prefix + port.to_bytes(2, "big") not in self._flows:
                 return Address(ip, port)
         raise address_not_available()
+
+    def ephemeral_ports(self) -> Iterator[int]:
+        """Every port that may be chosen for somebody, from a random one on (RFC 6056 section 3.3.1)."""
+        start = self.random.randrange(len(EPHEMERAL_PORTS))
+        return chain(EPHEMERAL_PORTS[start:], EPHEMERAL_PORTS[:start])
 
     def add_flow(self, subflow: Subflow) -> None:
         """See ``Host``."""

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import capture, sequences
-from analysis.capture import ACK, SYN, Address, Segment
+from analysis.capture import ACK, FIN, SYN, Address, Segment
 from analysis.sequences.numbers import Mappings, Ranges, unwrap
 
 _DATA_FIN, _DSN_64, _DSN, _DATA_ACK_64, _DATA_ACK = 0x10, 0x08, 0x04, 0x02, 0x01
@@ -261,8 +261,10 @@ class _Tracer:
                 self._highest_dsn = max(self._highest_dsn, length_bytes)
             elif body[0] >> 4 == capture.DSS and (mapping := _mapping(body)) is not None:
                 dsn, bits, ssn, length_bytes = mapping
-                relative = unwrap(dsn - self._initial(), bits, self._highest_dsn)
                 data_fin = bool(body[1] & _DATA_FIN)
+                if not (segment.payload_bytes or data_fin or segment.flags & FIN):
+                    continue  # it maps nothing
+                relative = unwrap(dsn - self._initial(), bits, self._highest_dsn)
                 mapped = length_bytes - data_fin if length_bytes else Mappings.ENDLESS
                 if mapped > 0 and ssn:
                     sending.mappings.add(unwrap(ssn, 32, sending.ssns.end), relative, mapped)

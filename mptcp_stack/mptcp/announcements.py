@@ -59,9 +59,6 @@ class Announcements:
         connection = self._connection
         if is_link_local(address.ip):
             return
-        if port is not None and len(address.ip) == 16 and connection.host.config.timestamps:
-            connection.count("MPTcpExtAddAddrTxDrop")  # 30 bytes, and 28 are left beside the timestamps
-            return
         address_id = 0 if port is None and address.ip == connection.local.ip else address.address_id
         option = AddAddr(address_id, address.ip, port)
         announced = Address(address.ip, port or connection.local.port)

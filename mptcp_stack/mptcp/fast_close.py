@@ -16,7 +16,7 @@ _RETRANSMISSIONS = 3
 class FastCloseWait:
     """In place of the last subflow, in ``flow``: says MP_FASTCLOSE on ACKs until the peer resets it, or long enough."""
 
-    NAME: ClassVar = "FASTCLOSE_WAIT"
+    NAME: ClassVar = "FASTCLOSE-WAIT"
     __slots__ = ("_connection", "_endpoint", "_option", "_rto_ns", "_timer", "_transmissions", "flow")
 
     def __init__(self, subflow: "Subflow", now: int) -> None:

@@ -389,7 +389,8 @@ class Subflow:
             data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
             data_ack = self._inbound.believed(data_ack)
             connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
-        if dss.dsn is not None:
+        # With neither payload nor an end of data a mapping maps nothing, for Linux either; nor is it one without end.
+        if dss.dsn is not None and (segment.length or dss.data_fin or segment.flags & FIN):
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
             receiver = self.endpoint.receiver
             expected = receiver.next - receiver.irs

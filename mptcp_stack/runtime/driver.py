@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.mptcp.containment import end, end_connection
-from mptcp_stack.stack import EPHEMERAL_PORTS, Address, Connection, Listener
+from mptcp_stack.stack import Address, Connection, Listener
 from mptcp_stack.wire import Packet
 
 from .errors import NetworkDownError
@@ -122,8 +122,7 @@ class Driver:
     def bind(self, local: Address, backlog: int, accept: AcceptHandler, **settings: Any) -> Listener:
         """As `listen`, but nothing is accepted before `Listener.accepting` is set: until then the address is taken."""
         self._check_device()
-        ports = [local.port] if local.port else self._stack.random.sample(EPHEMERAL_PORTS, len(EPHEMERAL_PORTS))
-        for port in ports:
+        for port in [local.port] if local.port else self._stack.ephemeral_ports():
             try:
                 listener = self._stack.listen(Address(local.ip, port), self._clock(), backlog, **settings)
             except OSError as error:

@@ -142,7 +142,7 @@ def mptcp_info(connection: Connection) -> dict[str, object]:
             {
                 "local": socket_address(subflow.local),
                 "remote": socket_address(subflow.remote),
-                "state": subflow.endpoint.state.name,
+                "state": str(subflow.endpoint.state),
                 "backup": subflow.backup,
                 "srtt_ns": subflow.srtt_ns,
                 "cwnd_bytes": subflow.cwnd_bytes,

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakSet
 
-from mptcp_stack.stack import EPHEMERAL_PORTS, Address
+from mptcp_stack.stack import Address
 
 from .config import NetworkConfig
 from .errors import error
@@ -115,8 +115,7 @@ class NetworkThread:
         if local.port:
             self._check(local, user, shared=user.options.reuse_address)
             return local
-        start = user.options.stack.random.randrange(len(EPHEMERAL_PORTS))
-        for port in (*EPHEMERAL_PORTS[start:], *EPHEMERAL_PORTS[:start]):
+        for port in user.options.stack.ephemeral_ports():
             with suppress(OSError):
                 self._check(Address(local.ip, port), user, shared=False)
                 return Address(local.ip, port)

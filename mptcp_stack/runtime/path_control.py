@@ -260,7 +260,7 @@ def _describe(connection: Connection) -> list[str]:
 def _describe_subflow(subflow: Subflow) -> str:
     ends = f"{_text(subflow.endpoint.local)} - {_text(subflow.endpoint.remote)}"
     backup = " backup" if subflow.backup else ""
-    return f"{subflow.number} {ends} {subflow.endpoint.state.name}{backup} rtt {subflow.srtt_ns / 1e6:.3f} ms"
+    return f"{subflow.number} {ends} {subflow.endpoint.state}{backup} rtt {subflow.srtt_ns / 1e6:.3f} ms"
 
 
 EVENTS: dict[type[PathEvent], Callable[..., str]] = {

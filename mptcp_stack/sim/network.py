@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.listener import Listener
 
 MAX_IDLE_WAKES = 1000
+"""In a row: each has left a timer due that has already come."""
 MAX_PACKETS_AT_ONCE = 20_000
 """Sent in one nanosecond; without rate and delay two hosts can answer each other for ever in no time."""
 TRACE_TAIL = 40
@@ -127,14 +128,15 @@ class Host:
             self._armed_ns = None
             self.stack.handle_timers(self._clock.now_ns)
             self.settle()
+            deadline_ns = self.stack.next_deadline()
+            self._idle_wakes = self._idle_wakes + 1 if deadline_ns is not None and deadline_ns <= at_ns else 0
+            if self._idle_wakes > MAX_IDLE_WAKES:
+                raise SimulationError(self._network.diagnosis(f"{self.name}: timer due again and again"))
 
     def _arm(self) -> None:
         deadline_ns, now_ns = self.stack.next_deadline(), self._clock.now_ns
         if deadline_ns is None:
             return
-        self._idle_wakes = self._idle_wakes + 1 if deadline_ns <= now_ns else 0
-        if self._idle_wakes > MAX_IDLE_WAKES:
-            raise SimulationError(self._network.diagnosis(f"{self.name}: timer due again and again"))
         at_ns = max(deadline_ns, now_ns)
         if self._armed_ns is None or at_ns < self._armed_ns:
             self._armed_ns = at_ns

@@ -17,6 +17,10 @@ class State(IntEnum):
     LAST_ACK = 8
     TIME_WAIT = 9
 
+    def __str__(self) -> str:
+        """The name in RFC 9293: FIN-WAIT-1."""
+        return self.name.replace("_", "-")
+
 
 class Event(Enum):
     """What moves a connection from state to state."""

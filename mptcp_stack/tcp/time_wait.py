@@ -13,7 +13,7 @@ _TIMESTAMP_HALF = 1 << 31
 class TimeWait:
     """A few numbers in place of an endpoint, until twice the maximum segment lifetime is over: then ``timer`` fires."""
 
-    NAME: ClassVar = "TIME_WAIT"
+    NAME: ClassVar = "TIME-WAIT"
     __slots__ = ("_ack", "_context", "_seq", "_timestamp_offset", "_ts_recent", "timer")
 
     def __init__(self, context: Context, endpoint: Endpoint, timer: Timer, now: int) -> None:

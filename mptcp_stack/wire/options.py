@@ -137,9 +137,11 @@ def encode_options(options: Options) -> bytes:
 
     A SYN has Linux's order (MSS, SACK-permitted and timestamps, window scale, MPTCP); others begin with NOP
     NOP timestamps, then MPTCP options, each padded with NOPs, then as many SACK blocks as there is room
-    for. Raises ValueError when the options but the SACK blocks do not fit.
+    for. Where that is too much, as the longest ADD_ADDR beside timestamps, they go without NOPs between. Raises
+    ValueError when the options but the SACK blocks do not fit.
     """
-    if options.mss is not None or options.window_scale is not None or options.sack_permitted:
+    opening = options.mss is not None or options.window_scale is not None or options.sack_permitted
+    if opening:
         raw = _encode_syn(options)
     elif options.ts_val is None:
         raw = b""
@@ -149,6 +151,8 @@ def encode_options(options: Options) -> bytes:
         raw += dss_option.pack(options.dss)
     for option in options.mptcp:
         raw += _pad(KIND_MPTCP, option.encode())
+    if len(raw) > MAX_LENGTH and not opening:
+        raw = _encode_tight(options)
     if len(raw) > MAX_LENGTH:
         raise ValueError(f"{len(raw)} bytes of options do not fit in {MAX_LENGTH}")
     return raw + _encode_sack(options.sack, MAX_LENGTH - len(raw)) if options.sack else raw
@@ -166,6 +170,15 @@ def _encode_syn(options: Options) -> bytes:
     if options.window_scale is not None:
         raw += bytes((_NOP, _WINDOW_SCALE, 3, options.window_scale))
     return raw
+
+
+def _encode_tight(options: Options) -> bytes:
+    raw = b"" if options.ts_val is None else bytes((_TIMESTAMPS, 10)) + _TS.pack(options.ts_val, options.ts_ecr)
+    if options.dss is not None:
+        raw += dss_option.pack(options.dss)
+    for body in (option.encode() for option in options.mptcp):
+        raw += bytes((KIND_MPTCP, len(body) + 2)) + body
+    return raw + bytes((_NOP,)) * (-len(raw) % 4)
 
 
 def _encode_sack(blocks: tuple[tuple[int, int], ...], room: int) -> bytes:

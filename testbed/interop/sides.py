@@ -141,7 +141,7 @@ class OwnSide:
 
     def left(self) -> list[str]:
         return [
-            f"{connection.mode.name} {[subflow.endpoint.state.name for subflow in connection.subflows]}"
+            f"{connection.mode.name} {[str(subflow.endpoint.state) for subflow in connection.subflows]}"
             for connection in self._network.stack.connections
         ]
 

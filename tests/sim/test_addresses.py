@@ -42,6 +42,10 @@ def sent(run: Scene, host: str, kind: type[MptcpOption]) -> list[MptcpOption]:
     return [option for _, segment in run.segments(host) for option in segment.options.mptcp if isinstance(option, kind)]
 
 
+def sent_in(segment: Segment, kind: type[MptcpOption]) -> bool:
+    return any(isinstance(option, kind) for option in segment.options.mptcp)
+
+
 def test_set_backup_is_told_to_the_peer(run: Scene) -> None:
     client, server = ends(run)
     chosen = next(subflow for subflow in client.subflows if subflow.remote.ip == server_ip(2))
@@ -87,6 +91,24 @@ def test_port_of_its_own_is_joined(run: Scene) -> None:
     assert run.server.stack.counters["MPTcpExtMPJoinPortSynRx"] == 1
     assert run.client.stack.counters["MPTcpExtMPJoinPortSynAckRx"] == 1
     assert run.server.stack.counters["MPTcpExtMPJoinPortAckRx"] == 1
+
+
+@pytest.mark.parametrize("timestamps", [True, False])
+@pytest.mark.parametrize("version", [4, 6])
+def test_the_longest_announcement_fits(version: int, timestamps: bool) -> None:
+    """An IPv6 address with a port takes 30 bytes, timestamps 10: together all that there is, without padding."""
+    run = make_scene(1, [PATH, PATH], versions=(4, version), timestamps=timestamps, path_manager="userspace")
+    run.server.listen(Address(b"", PORT), Sink)
+    run.client.connect(SERVER, Application())
+    run.network.run_for(300 * MILLISECOND)
+    client, server = ends(run)
+    address = run.server.stack.addresses[1]
+    server.path_manager.announce(address.ip, run.network.clock.now_ns, OTHER_PORT)
+    go_on(run)
+    assert client.announcements.received == {2: Address(address.ip, OTHER_PORT)}
+    assert run.server.stack.counters["MPTcpExtAddAddrTx"] == run.server.stack.counters["MPTcpExtEchoAdd"] == 1
+    announced = [segment for _, segment in run.segments("server") if sent_in(segment, AddAddr)]
+    assert [segment.options.ts_val is not None for segment in announced] == [timestamps]
 
 
 def test_port_that_was_not_announced_is_refused(run: Scene) -> None:

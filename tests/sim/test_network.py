@@ -20,6 +20,7 @@ from mptcp_stack.sim import (
     pattern,
 )
 from mptcp_stack.tcp import Address
+from mptcp_stack.wire import Packet
 from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, UPLOAD, Scene, come_to_rest, exchange, impaired, make_scene
 
 ROUGH = impaired(loss=0.02, reorder=0.05, reorder_extra_ns=5 * MILLISECOND, duplicate=0.02, corrupt=0.01)
@@ -109,6 +110,27 @@ def test_limit_of_time_is_kept() -> None:
     run.client.connect(SERVER, client)
     with pytest.raises(SimulationError, match="not done"):
         run.network.run_until(lambda: client.closed, 2 * SECOND)
+
+
+def test_acknowledging_at_once_is_no_stuck_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More timers that are due at once than may be in a row, each in a time of its own."""
+    monkeypatch.setattr("mptcp_stack.sim.network.MAX_IDLE_WAKES", 20)
+    exchange(make_scene(1, delayed_ack_ns=0), pattern(100_000), b"")
+
+
+def test_a_timer_that_is_due_for_ever_is_found() -> None:
+    run = make_scene(1, [PATH])
+    stack = run.client.stack
+    transmit, timer = stack.transmit, stack.context.timers.timer(lambda _: None)
+
+    def transmit_and_arm(now: int) -> list[Packet]:
+        timer.set(now)
+        return transmit(now)
+
+    stack.transmit = transmit_and_arm  # type: ignore[method-assign]
+    run.client.settle()
+    with pytest.raises(SimulationError, match="client: timer due again and again"):
+        run.network.run_for(2 * SECOND)
 
 
 def test_packets_without_a_route_are_counted() -> None:

@@ -46,6 +46,13 @@ def test_both_ends_are_needed_to_close(events):
             assert {Event.CLOSE, Event.FIN_RECEIVED, Event.FIN_ACKED} <= set(events[:index])
 
 
+def test_states_are_named_as_in_the_rfc():
+    assert {str(state) for state in State} == {
+        "CLOSED", "SYN-SENT", "SYN-RECEIVED", "ESTABLISHED", "FIN-WAIT-1", "FIN-WAIT-2", "CLOSE-WAIT", "CLOSING",
+        "LAST-ACK", "TIME-WAIT",
+    }  # fmt: skip
+
+
 def test_every_state_is_reached_and_left():
     assert set(TRANSITIONS.values()) == set(State)
     assert {before for before, event in TRANSITIONS} == set(State)

@@ -35,14 +35,12 @@ class Userspace(PathManager):
     def announce(self, ip: bytes, now: int, port: int | None = None) -> None:
         """Announce one of our addresses.
 
-        Raises OSError: EADDRNOTAVAIL when it is none of them, EINVAL when it cannot be announced, or not with this
-        port.
+        Raises OSError: EADDRNOTAVAIL when it is none of them, EINVAL when it is link-local, or the port is none or
+        another one than before.
         """
         connection = self.connection
         if is_link_local(ip):
             raise invalid("a link-local address is of no use beyond its link")
-        if port is not None and len(ip) == 16 and connection.host.config.timestamps:
-            raise invalid("an IPv6 address with a port has no room beside timestamps")
         connection.announcements.announce(self._ours(ip), now, port)
 
     def withdraw(self, ip: bytes, now: int) -> None:

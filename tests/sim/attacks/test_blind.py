@@ -101,6 +101,14 @@ def test_sequence_numbers_ports_and_timestamps_tell_nothing_of_the_next() -> Non
     assert len(set(stamps)) == 250
 
 
+def test_every_port_without_privilege_is_chosen_for_somebody() -> None:
+    """RFC 6056 section 3.2; kernels of the lab have the same (testbed/stacks/kernel_tcp.py)."""
+    stack = Stack(StackConfig(), Random(1))
+    chosen = list(stack.ephemeral_ports())
+    assert sorted(chosen) == list(range(1024, 65536))
+    assert chosen[0] != next(iter(stack.ephemeral_ports()))
+
+
 @pytest.mark.parametrize("cookies", ["off", "always"])
 def test_sequence_numbers_of_a_server_tell_nothing_of_the_next(cookies: str) -> None:
     stack = Stack(StackConfig(addresses=(LocalAddress(server_ip(1), 24),), syn_cookies=cookies), Random(1))

@@ -105,7 +105,7 @@ def test_a_path_is_announced_used_and_given_up(controls):
         (f"announce {NEAR[1]} 0", "a port must be 1-65535, not 0"),
         (f"announce {NEAR[1]} http", "the port must be a number, not 'http'"),
         ("announce fe80::1", "a link-local address is of no use beyond its link"),
-        ("announce ::1 80", "an IPv6 address with a port has no room beside timestamps"),
+        ("announce ::1 80", "Cannot assign requested address"),
         ("remove 10.9.9.9", "Cannot assign requested address"),
         (f"remove {NEAR[1]}", "Cannot assign requested address"),
         ("create fd00::1 0", "Address family not supported by protocol"),

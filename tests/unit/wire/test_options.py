@@ -251,6 +251,14 @@ def test_sack_blocks_take_the_room_that_is_left(options, room):
     assert decode(encode_options(replace(options, sack=blocks))) == replace(options, sack=blocks[:room])
 
 
+def test_the_longest_announcement_beside_timestamps():
+    """30 and 10 bytes, and none is left for padding (RFC 7323 appendix A recommends it, and no more)."""
+    options = Options(ts_val=1, ts_ecr=2, mptcp=(AddAddr(3, V6, 8080, KEY_A),))
+    raw = encode_options(options)
+    assert raw.hex(" ", 1) == f"08 0a 00 00 00 01 00 00 00 02 1e 1e 30 03 {V6.hex(' ')} 1f 90 {KEY_A.hex(' ')}"
+    assert decode(raw) == options
+
+
 def test_options_that_do_not_fit():
     with pytest.raises(ValueError, match="do not fit"):
         encode_options(Options(ts_val=1, dss=FULL_DSS, mptcp=(MpPrio(True),)))
