@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _MOST_WAITING = 256
 """One for each address ID; more than that only a peer can bring about, by announcing what it takes back."""
+_MOST_BESIDE = 14
+"""Bytes of an option, its kind and length aside, for which there is room beside timestamps and a DATA_ACK."""
 _MOST_REMOVED = 25
 """Addresses in one REMOVE_ADDR: as many as there is room for beside timestamps."""
 
@@ -87,7 +89,9 @@ class Signals:
             if carrier is None or (carrier in connection.subflows and not (carrier.usable and carrier.introduced)):
                 self._waiting.append((option, subflow))
             elif carrier in connection.subflows:
-                carrier.endpoint.send_ack(now, option)
+                # To Linux a peer has gone back to TCP that has said anything but ADD_ADDR before its first DATA_ACK.
+                beside = not isinstance(option, AddAddr) and len(option.encode()) <= _MOST_BESIDE
+                carrier.endpoint.send_ack(now, option, dss=carrier.data_ack() if beside else None)
                 self._count_sent(option)
 
     def _count_sent(self, option: MptcpOption) -> None:

@@ -251,7 +251,7 @@ class Subflow:
                 options.mptcp = self._handshake.until_confirmed()
                 if options.mptcp:
                     return
-        dss = Dss(connection.receiving.next & MASK_64, self._dsn_64)
+        dss = self.data_ack()
         if mapping is not None:
             dss.dsn_64 = self._dsn_64
             dss.dsn = mapping.dsn & MASK_64
@@ -260,6 +260,10 @@ class Subflow:
             dss.data_fin = mapping.data_fin
             dss.checksum = mapping.checksum
         options.dss = dss
+
+    def data_ack(self) -> Dss:
+        """What has arrived of the connection."""
+        return Dss(self.connection.receiving.next & MASK_64, self._dsn_64)
 
     def repeat_third_ack(self, now: int) -> None:
         """Send what completes the handshake (again), unless the peer has shown that it got it."""

@@ -19,7 +19,7 @@ from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
 from mptcp_stack.tcp.states import MAY_RECEIVE, MAY_SEND, Event, State, advance
 from mptcp_stack.tcp.upper import Upper, Verdict
-from mptcp_stack.wire import ACK, ECE, FIN, PSH, RST, SYN, IcmpError, MptcpOption, Options, Segment, Trouble
+from mptcp_stack.wire import ACK, ECE, FIN, PSH, RST, SYN, Dss, IcmpError, MptcpOption, Options, Segment, Trouble
 
 _TIMESTAMP_BYTES = 12
 _UNSUSPICIOUS_SYNS = 2
@@ -424,12 +424,12 @@ class Endpoint:
         if self.receiver.ack_now and self.state > State.SYN_SENT:
             self.send_ack(now)
 
-    def send_ack(self, now: int, *mptcp: MptcpOption) -> None:
-        """A segment without payload, with ``mptcp`` instead of the options that belong on every segment."""
+    def send_ack(self, now: int, *mptcp: MptcpOption, dss: Dss | None = None) -> None:
+        """A segment without payload, with ``mptcp`` and ``dss`` instead of the options that belong on every segment."""
         if self.state is State.SYN_RECEIVED:
             self.receiver.ack_now = False  # the SYN/ACK that is being retransmitted says it
             return
-        self._emit(ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
+        self._emit(ACK, self.sender.scoreboard.next, now, mptcp=mptcp, dss=dss)
 
     def probe_window(self, now: int) -> None:
         """Have the peer say its window (RFC 9293, 3.8.6.1); from now on what little room there is will be used."""
@@ -468,6 +468,7 @@ class Endpoint:
         now: int,
         record: Record | None = None,
         mptcp: tuple[MptcpOption, ...] = (),
+        dss: Dss | None = None,
     ) -> None:
         receiver = self.receiver
         options = Options()
@@ -482,7 +483,7 @@ class Endpoint:
             window = min(self._offered_window >> self.window_scale, _MAXIMUM_UNSCALED_WINDOW)
             receiver.offer(window << self.window_scale)
             if mptcp:
-                options.mptcp = mptcp
+                options.mptcp, options.dss = mptcp, dss
             elif not flags & RST:
                 self._upper.add_options(options, record)
             selective = self.sender.recovery.uses_sack and receiver.has_blocks

@@ -15,7 +15,7 @@ it. A step is one of
     router COMMAND  run a command in the router
     backup          make the subflow of our second address a backup
     withdraw WHICH  withdraw our `first` address, the `second` (also without a word), or all `others` than the first
-    announce WHICH  announce again what was withdrawn
+    announce WHICH  announce again what was withdrawn; `mapped`: in its form of IPv6; `nobody`: a multicast address
     reset           reset the subflow of our second address
 """
 
@@ -167,7 +167,7 @@ class End:
         self._player.side.withdraw(which)
 
     async def announce(self, which: str = "second") -> None:
-        """Announce again what was withdrawn."""
+        """Announce again what was withdrawn, or a special address."""
         self._player.side.announce(which)
 
     async def reset(self) -> None:

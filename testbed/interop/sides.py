@@ -8,6 +8,8 @@ import os
 import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from ipaddress import IPv6Address, ip_address
 from typing import Any, Protocol
 
 from testbed.stacks.counters import read_process
@@ -15,6 +17,9 @@ from testbed.stacks.counters import read_process
 SOL_MPTCP, MPTCP_INFO = 284, 1
 FIRST, SECOND = 1, 2
 """Identifiers of addresses, in the kernel's endpoints and in our stack; further ones follow."""
+_UNUSED = 99
+MAPPED, NOBODY = "mapped", "nobody"
+_MULTICAST = {4: "224.0.0.1", 6: "ff0e::1"}
 UNACCEPTABLE_PERFORMANCE = 5
 """A reason of MP_TCPRST (RFC 8684 section 3.6)."""
 
@@ -51,7 +56,7 @@ class Side(Protocol):
         """Withdraw addresses: the `first`, the `second`, or all `others` than the first."""
 
     def announce(self, which: str) -> None:
-        """Announce again what was withdrawn."""
+        """Announce again what was withdrawn, IPv4 in its `mapped` form; or `nobody`, as the second address would be."""
 
     def reset(self) -> None:
         """Reset the subflow of the second address."""
@@ -102,8 +107,14 @@ class KernelSide:
         _output("ip", "mptcp", "endpoint", *(("delete", *one) if one else ("flush",)))
 
     def announce(self, which: str) -> None:
+        if which == NOBODY:
+            multicast = _MULTICAST[6 if ":" in self._second_endpoint()[0] else 4]
+            _output("ip", "mptcp", "endpoint", "add", multicast, "signal")
+            return
         for endpoint in self._withdrawn:
-            _output("ip", "mptcp", "endpoint", "add", *endpoint.split())
+            address, *rest = endpoint.split()
+            address = f"::ffff:{address}" if which == MAPPED and ":" not in address else address
+            _output("ip", "mptcp", "endpoint", "add", address, *rest)
 
     def reset(self) -> None:
         _output("ss", "-tK", "src", f"[{self._second_endpoint()[0]}]")
@@ -158,9 +169,19 @@ class OwnSide:
 
     def announce(self, which: str) -> None:
         for connection in self._network.stack.connections:
-            for address in self._addresses(which):
+            for address in self._announced(which):
                 connection.announcements.announce(address, self._driver.now)
         self._driver.wake()
+
+    def _announced(self, which: str) -> tuple[Any, ...]:
+        (second,) = self._addresses("second")
+        if which == NOBODY:
+            ip = ip_address(_MULTICAST[4 if len(second.ip) == 4 else 6]).packed
+            return (replace(second, ip=ip, address_id=_UNUSED),)
+        if which == MAPPED:
+            mapped = IPv6Address(f"::ffff:{ip_address(second.ip)}") if len(second.ip) == 4 else ip_address(second.ip)
+            return (replace(second, ip=mapped.packed),)
+        return self._addresses(which)
 
     def _addresses(self, which: str) -> tuple[Any, ...]:
         first, *others = self._network.stack.addresses

@@ -7,7 +7,7 @@ import pytest
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, Sink, Source, pattern
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import MpPrio
+from mptcp_stack.wire import MpPrio, RemoveAddr
 from tests.sim.attacks.hostile import forge, strike
 from tests.sim.scenes import PATH, PORT, SERVER, Scene, client_ip, make_scene, rewrite, server_ip, without_mptcp
 from tests.sim.test_versions import V0
@@ -164,3 +164,17 @@ def test_what_cannot_be_said_is_not_counted() -> None:
     run.client.settle()
     assert run.client.stack.counters["MPTcpExtMPPrioTx"] == 0
     assert not priorities(run, "client")
+
+
+@pytest.mark.parametrize("ids", [1, 13, 14, 25])
+def test_signals_come_with_a_data_ack_where_it_has_room(ids: int) -> None:
+    """For Linux who says anything else before the first one has gone back to TCP. With timestamps, 40 bytes at most."""
+    run = make_scene(1, [PATH, PATH])
+    _, server = begin(run)
+    server.announcements.withdraw(range(10, 10 + ids))
+    server.set_backup(server.subflows[1], True)
+    run.server.settle()
+    said = [segment.options for _, segment in run.segments("server") if segment.options.mptcp][-2:]
+    assert [type(one) for options in said for one in options.mptcp] == [RemoveAddr, MpPrio]
+    assert [options.dss is not None for options in said] == [ids <= 13, True]
+    assert run.server.stack.counters["TcpOutErrs"] == 0

@@ -1,6 +1,6 @@
 """Addresses told to the peer and taken back, priorities of subflows (RFC 8684 sections 3.3.8, 3.4)."""
 
-from testbed.interop.checks import Count, Seen, exactly, on_first
+from testbed.interop.checks import Count, Seen, Share, exactly, on_first
 from testbed.interop.features.steps import ADD_ADDR_LATE, ADD_ADDR_SOON, AFTER_JOIN, JOINED, MUCH
 from testbed.interop.scenario import JOIN_PORT, Lacking, Scenario
 from testbed.stacks.base import CLIENT, SERVER
@@ -13,8 +13,11 @@ PORT_JOINED = (*JOINED, Seen(SERVER, "ADD_ADDR", where={"port": str(JOIN_PORT)})
 HEED_FLAGS = ("path_manager=default",)
 
 
-def again(which: str) -> dict[str, tuple[str, ...]]:
-    """Steps of both sides: an address of the server's goes, and comes when the client has had time to act on that."""
+def again(which: str, form: str = "") -> dict[str, tuple[str, ...]]:
+    """Steps of both sides: an address of the server's goes, and comes when the client has had time to act on that.
+
+    `form`: in which it comes.
+    """
     return {
         CLIENT: (
             "until MPJoinSynAckRx 1", f"send {MUCH}", "until RmAddr 1", f"read {MUCH}", "send 1000",
@@ -22,12 +25,15 @@ def again(which: str) -> dict[str, tuple[str, ...]]:
         ),
         SERVER: (
             "until MPJoinAckRx 1", f"read {MUCH}", f"withdraw {which}", f"send {MUCH}", "read 1000",
-            f"announce {which}", "until MPJoinAckRx 2", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close",
+            f"announce {form or which}", "until MPJoinAckRx 2", f"read {MUCH}", f"send {MUCH}", "observe", "read",
+            "close",
         ),
     }  # fmt: skip
 
 
 TWICE = (exactly(SERVER, "MPJoinAckRx", 2), exactly(CLIENT, "RmAddr", 1), exactly(CLIENT, "AddAddr", 2))
+
+FIRST_IS_BACKUP = (Share(CLIENT, 0.8), Share(SERVER, 0.8))
 
 SCENARIOS = (
     Scenario(
@@ -177,6 +183,60 @@ SCENARIOS = (
         ),
     ),
     Scenario(
+        name="add-addr-nobody",
+        title="A multicast address announced: echoed, and nothing goes there",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        client=("until MPJoinSynAckRx 1", f"send {MUCH}", "until AddAddr 2", f"read {MUCH}", "observe", "close"),
+        server=(
+            "until MPJoinAckRx 1", f"read {MUCH}", "announce nobody", "until EchoAdd 2", f"send {MUCH}", "observe",
+            "read", "close",
+        ),
+        checks=(*JOINED, Count(CLIENT, "MPJoinSynTxConnectErr"), exactly(CLIENT, "AddAddrDrop", 0)),
+    ),
+    Scenario(
+        name="add-addr-mapped",
+        title="An IPv4 address announced in its mapped form: joined over IPv4",
+        section=ADD_ADDR,
+        second={SERVER: "signal"},
+        client=again("second", "mapped")[CLIENT],
+        server=again("second", "mapped")[SERVER],
+        checks=TWICE,
+    ),
+    Scenario(
+        name="add-addr-both",
+        title="Both sides announce an address at once",
+        section=ADD_ADDR,
+        second={CLIENT: "signal", SERVER: "signal"},
+        ours=HEED_FLAGS,
+        client=("until AddAddr 1", "until EchoAdd 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until AddAddr 1", "until EchoAdd 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(
+            *(exactly(side, name, 1) for side in (CLIENT, SERVER) for name in ("AddAddr", "EchoAdd", "EchoAddTx")),
+            Count(CLIENT, "MPJoinSynTx"),
+        ),
+    ),
+    Scenario(
+        name="mp-prio-first-client",
+        title="The client's first address is for backups: said by MP_PRIO",
+        section=MP_PRIO,
+        first={CLIENT: "subflow backup"},
+        second={CLIENT: "subflow"},
+        client=("until MPJoinSynAckRx 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", "until MPPrioRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(*JOINED, *FIRST_IS_BACKUP, Seen(CLIENT, "MP_PRIO"), Count(SERVER, "MPPrioRx")),
+    ),
+    Scenario(
+        name="mp-prio-first-server",
+        title="The server's first address is for backups: said by MP_PRIO",
+        section=MP_PRIO,
+        first={SERVER: "signal backup"},
+        second={SERVER: "signal"},
+        client=("until MPJoinSynAckRx 1", "until MPPrioRx 1", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 1", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(*JOINED, *FIRST_IS_BACKUP, Seen(SERVER, "MP_PRIO"), Count(CLIENT, "MPPrioRx")),
+    ),
+    Scenario(
         name="mp-prio-client",
         title="MP_PRIO from the client: its second subflow becomes a backup",
         section=MP_PRIO,
@@ -194,4 +254,4 @@ SCENARIOS = (
         server=("until MPJoinAckRx 1", "backup", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
         checks=(*JOINED, Seen(SERVER, "MP_PRIO"), Count(CLIENT, "MPPrioRx"), on_first(SERVER), on_first(CLIENT)),
     ),
-)
+)  # fmt: skip

@@ -132,6 +132,17 @@ SCENARIOS = (
         mixed={"limits": (8, 0), "ours": (*ASK, "max_addresses_accepted=0")},
     ),
     Scenario(
+        name="small-buffers",
+        title="Buffers of some segments on both sides, two subflows",
+        section=NUMBERS,
+        ours=("receive_buffer_bytes=16384", "send_buffer_bytes=16384"),
+        kernel={"net.ipv4.tcp_rmem": "4096 16384 16384", "net.ipv4.tcp_wmem": "4096 16384 16384"},
+        second={CLIENT: "subflow"},
+        client=AFTER_JOIN[CLIENT],
+        server=AFTER_JOIN[SERVER],
+        checks=JOINED,
+    ),
+    Scenario(
         name="version-0",
         title="Version 0 (RFC 6824)",
         section="RFC 6824 section 3.1",

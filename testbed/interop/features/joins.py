@@ -1,16 +1,33 @@
 """Further subflows: MP_JOIN, backups, refusals, limits, death (RFC 8684 section 3.2)."""
 
-from testbed.interop.checks import KERNEL, Check, Count, Seen, exactly, on_both, on_first
+from testbed.interop.checks import KERNEL, Check, Count, Seen, Share, exactly, on_both, on_first
 from testbed.interop.features.steps import AFTER_JOIN, JOINED, MUCH, ONCE, OTHERS, SYN, SYN_ACK
 from testbed.interop.scenario import Scenario
 from testbed.stacks.base import CLIENT, SERVER
 
 SECTION = "RFC 8684 section 3.2"
 RESET = "RFC 8684 section 3.6"
-PATH_2_DIES = (
-    "router nft add rule inet middlebox way iifname router-eth2 drop",
-    "router nft add rule inet middlebox way oifname router-eth2 drop",
-)
+
+
+def dies(path: int) -> tuple[str, ...]:
+    """Steps of the client: nothing comes or goes any more on a path of its own."""
+    rule = f"router nft add rule inet middlebox way {{}} router-eth{path} drop"
+    return rule.format("iifname"), rule.format("oifname")
+
+
+def dying(path: int) -> dict[str, tuple[str, ...]]:
+    """Steps of both sides: a path dies between two exchanges."""
+    return {
+        CLIENT: (
+            "until MPJoinSynAckRx 1", f"send {MUCH}", f"read {MUCH}", *dies(path), f"send {MUCH}", f"read {MUCH}",
+            "observe", "router nft flush chain inet middlebox way", "close",
+        ),
+        SERVER: (
+            "until MPJoinAckRx 1", f"read {MUCH}", f"send {MUCH}", f"read {MUCH}", f"send {MUCH}", "observe", "read",
+            "close",
+        ),
+    }  # fmt: skip
+
 
 NOT_JOINED = (exactly(SERVER, "MPJoinAckRx", 0), on_first(CLIENT))
 # Where limits refuse a join section 3.2 has the first, too; Linux says the second.
@@ -161,14 +178,31 @@ SCENARIOS = (
         title="A path dies under a transfer: its data go over the other",
         section="RFC 8684 section 3.3.6",
         second={CLIENT: "subflow"},
-        client=(
-            "until MPJoinSynAckRx 1", f"send {MUCH}", f"read {MUCH}", *PATH_2_DIES, f"send {MUCH}", f"read {MUCH}",
-            "observe", "router nft flush chain inet middlebox way", "close",
-        ),
-        server=(
-            "until MPJoinAckRx 1", f"read {MUCH}", f"send {MUCH}", f"read {MUCH}", f"send {MUCH}", "observe", "read",
-            "close",
-        ),
+        client=dying(2)[CLIENT],
+        server=dying(2)[SERVER],
         checks=(*JOINED, on_both(CLIENT), on_both(SERVER)),
     ),
-)  # fmt: skip
+    Scenario(
+        name="backup-takes-over",
+        title="The only regular path dies under a transfer: its data go over the backup",
+        section="RFC 8684 section 3.3.8",
+        second={CLIENT: "subflow backup"},
+        client=dying(1)[CLIENT],
+        server=dying(1)[SERVER],
+        checks=(*JOINED, Share(CLIENT, 0.2), Share(SERVER, 0.2)),
+    ),
+    Scenario(
+        name="fullmesh-limit",
+        title="Four pairs of addresses, and a limit of three subflows",
+        section=SECTION,
+        first={CLIENT: "subflow fullmesh"},
+        second={CLIENT: "subflow fullmesh", SERVER: "signal"},
+        limits=(2, 8),
+        ours=("max_subflows=3",),
+        client=("until MPJoinSynAckRx 2", f"send {MUCH}", f"read {MUCH}", "observe", "close"),
+        server=("until MPJoinAckRx 2", f"read {MUCH}", f"send {MUCH}", "observe", "read", "close"),
+        checks=(exactly(SERVER, "MPJoinAckRx", 2), on_both(CLIENT), on_both(SERVER)),
+        # Two pairs of addresses of one version each.
+        mixed={"client": AFTER_JOIN[CLIENT], "server": AFTER_JOIN[SERVER], "checks": JOINED},
+    ),
+)

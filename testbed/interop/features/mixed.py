@@ -40,6 +40,6 @@ def _with_second_path(scenario: Scenario) -> Scenario:
 def _told(second: Mapping[str, str]) -> dict[str, str]:
     """What second addresses are for when the client must be told of the server's: it joins with `fullmesh`."""
     flags = {SERVER: "signal"} | dict(second)
-    if CLIENT in flags:
+    if CLIENT in flags and "signal" not in flags[CLIENT]:
         flags[CLIENT] += " fullmesh"
     return flags
