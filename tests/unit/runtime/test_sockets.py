@@ -380,6 +380,20 @@ def test_names_are_looked_up(networks):
         near.connect(("name.invalid", 80))
 
 
+def test_a_name_stands_for_an_address_of_the_sockets_family(networks, monkeypatch):
+    """Where it has one; else for the other one."""
+    both = [(socket.AF_INET6, 0, 0, "", ("fd00::7", 0, 0, 0)), (socket.AF_INET, 0, 0, "", (CLIENT, 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **named: both)
+    with networks[0].socket() as four, networks[0].socket(socket.AF_INET6) as six:
+        four.bind(("both.example", 0))
+        assert four.getsockname()[0] == CLIENT
+        with pytest.raises(OSError, match="Cannot assign"):
+            six.bind(("both.example", 0))
+        del both[0]
+        six.bind(("four.example", 0))
+        assert six.getsockname()[0] == CLIENT
+
+
 class Pages(threading.Thread):
     """Answers one HTTP request."""
 
