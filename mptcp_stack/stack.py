@@ -237,15 +237,17 @@ class Stack:
         if not egress:
             return []
         packets = []
-        ident = self._ident
+        ident, lost = self._ident, 0
         for segment in egress:
             try:
                 packets.append(encode(segment, ident & 0xFFFF))
             except Exception:  # whatever it is: the others must go out, and this one never comes again
-                self.context.counters["TcpOutErrs"] += 1
+                lost += 1
             ident += -(-segment.length // segment.gso_size) if segment.gso_size else 1
+        counters = self.context.counters
+        counters["TcpOutSegs"] += ident - self._ident - lost  # packets on the wire
+        counters["TcpOutErrs"] += lost
         self._ident = ident & 0xFFFF
-        self.context.counters["TcpOutSegs"] += len(packets)
         egress.clear()
         return packets
 
@@ -532,10 +534,13 @@ class Stack:
             self._refuse(segment, ())
 
     def _receive_join(self, syn: Segment, join: MpJoinSyn, now: int) -> MpTcpRst | None:
+        counters = self.context.counters
+        counters["MPTcpExtMPJoinSynRx"] += 1
+        counters["MPTcpExtMPJoinSynBackupRx"] += join.backup
         connection = self._tokens.get(join.token)
         if connection is not None:
             return connection.accept_join(syn, join, now)
-        self.context.counters["MPTcpExtMPJoinNoTokenFound"] += 1
+        counters["MPTcpExtMPJoinNoTokenFound"] += 1
         return MpTcpRst(0, ResetReason.MPTCP)
 
     def _listener(self, segment: Segment) -> Listener | None:

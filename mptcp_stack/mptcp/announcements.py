@@ -125,14 +125,14 @@ class Announcements:
         connection = self._connection
         if option.echo:
             connection.count("MPTcpExtEchoAdd")
+            connection.host.context.counters["MPTcpExtPortAdd"] += option.port is not None
             self._echoed(option.address_id, now)
             return
         if connection.version > 0 and not self._is_signed(option):
             connection.count("MPTcpExtAddAddrHMacFailure")
             return
         connection.count("MPTcpExtAddAddr")
-        if option.port is not None:
-            connection.count("MPTcpExtPortAdd")
+        connection.host.context.counters["MPTcpExtPortAdd"] += option.port is not None
         remote = Address(option.address, option.port or connection.remote.port).unmapped
         known = connection.remote if option.address_id == 0 else self.received.get(option.address_id)
         if known not in (None, remote):
@@ -146,7 +146,6 @@ class Announcements:
         if option.address_id == 0:
             self._initial_withdrawn = False
         elif known is None and len(self.received) >= connection.host.config.max_addresses_accepted:
-            connection.count("MPTcpExtAddAddrDrop")
             return
         else:
             self.received[option.address_id] = remote

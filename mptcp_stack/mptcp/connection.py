@@ -126,7 +126,6 @@ class Connection:
 
     def accept_join(self, syn: Segment, option: MpJoinSyn, now: int) -> MpTcpRst | None:
         """Answer a SYN with MP_JOIN and our token; if none is wanted, what the reset says (section 3.2)."""
-        self.count("MPTcpExtMPJoinSynRx")
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
         refusal = self._refusal(local, now)
         if refusal is not None:
@@ -137,8 +136,6 @@ class Connection:
                 self.count("MPTcpExtMismatchPortSynRx")
                 return MpTcpRst(0, ResetReason.MPTCP)
             self.count("MPTcpExtMPJoinPortSynRx")
-        if option.backup:
-            self.count("MPTcpExtMPJoinSynBackupRx")
         backup = self._is_backup(local)
         handshake = PassiveJoin(self, option, backup)
         subflow = self._add_subflow(handshake, local, remote, option.address_id, now)

@@ -66,7 +66,6 @@ class DataTimer:
             elif sending.fin_sent:
                 sending.send_fin(now)
                 self._ask_stranger(now)
-            connection.count("MPTcpExtMPTCPRetrans")
         self.arm(now)
         connection.wake()
 

@@ -62,7 +62,6 @@ class Fallback:
 
         A bare FIN of a peer that was heard to speak MPTCP, and owes us no DATA_ACK, is that of a subflow.
         """
-        connection = self._connection
         speaks = segment.length or (segment.flags & FIN and (not subflow.confirmed or self._acknowledges_more(subflow)))
         if not speaks and not self._acknowledges_more(subflow):
             return True
@@ -73,9 +72,14 @@ class Fallback:
             if not self._patience.armed:
                 self._patience.set(now + subflow.endpoint.sender.rtt.rto_ns)
             return True
-        connection.count("MPTcpExtMPCapableDataFallback")
-        self._become_plain(subflow, now)
+        self._take_for_tcp(subflow, now)
         return True
+
+    def _take_for_tcp(self, subflow: "Subflow", now: int) -> None:
+        """The peer has not said a word of MPTCP since the handshake, or has stopped to."""
+        later = subflow.confirmed and subflow.carried_data
+        self._connection.count("MPTcpExtDssFallback" if later else "MPTcpExtMPCapableDataFallback")
+        self._become_plain(subflow, now)
 
     def hear(self, subflow: "Subflow") -> None:
         """The peer has said on the first subflow, by a DSS, that it still speaks MPTCP there."""
@@ -87,8 +91,7 @@ class Fallback:
         for subflow in connection.subflows:
             called_for = self._called_for(subflow) and self._unbroken(subflow)
             if connection.is_mptcp and called_for and self._acknowledges_more(subflow):
-                connection.count("MPTcpExtMPCapableDataFallback")
-                self._become_plain(subflow, now)
+                self._take_for_tcp(subflow, now)
                 return
 
     @property
@@ -125,8 +128,9 @@ class Fallback:
 
     def mapping_missing(self, subflow: "Subflow", ssn: int, now: int) -> bool:
         """Data came without a mapping: who joins segments keeps that of one. False: the subflow was reset."""
-        self._connection.count("MPTcpExtNoDSSInWindow")
-        return self._unexplained(subflow, ssn, now)
+        goes_on = self._unexplained(subflow, ssn, now)
+        self._connection.host.context.counters["MPTcpExtDssFallback"] += goes_on
+        return goes_on
 
     def mapping_contradicted(self, subflow: "Subflow", ssn: int, now: int) -> bool:
         """What a mapping says of the bytes from ``ssn`` on cannot be true, or what one before has said of others.

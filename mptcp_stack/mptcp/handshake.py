@@ -98,12 +98,18 @@ class Plain(Handshake):
 
 
 class ActiveInitial(Handshake):
-    """We connect, and offer MPTCP."""
+    """We connect, and offer MPTCP, until too many SYNs that do have been lost."""
+
+    def __init__(self, connection: "Connection") -> None:
+        super().__init__(connection)
+        self._given_up = False
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         connection = self.connection
         config = connection.host.config
         if subflow.syn_transmissions > config.mptcp_syn_attempts:
+            self._count["MPTcpExtMPCapableSYNTXDrop"] += subflow.syn_transmissions == config.mptcp_syn_attempts + 1
+            self._given_up = True
             return ()
         self._count["MPTcpExtMPCapableSYNTX"] += subflow.syn_transmissions == 1
         version = connection.version
@@ -116,7 +122,7 @@ class ActiveInitial(Handshake):
         if option is not None and (option.version != connection.version or not _understood(option)):
             option = None
         if option is None or option.sender_key is None:
-            self._count["MPTcpExtMPCapableFallbackSYNACK"] += 1
+            self._count["MPTcpExtMPCapableFallbackSYNACK"] += not self._given_up
             connection.fall_back(now)
             return True
         self._count["MPTcpExtMPCapableSYNACKRX"] += 1
@@ -173,15 +179,14 @@ class ActiveJoin(Handshake):
         if option is None:
             return False
         self.peer_backup = option.backup
-        self._count["MPTcpExtMPJoinSynAckRx"] += 1
-        self._count["MPTcpExtMPJoinPortSynAckRx"] += segment.sport != self.connection.remote.port
         expected = join_hmac(self.connection.remote_key, self.connection.local_key, option.nonce, self._nonce)
         if not same(option.hmac, expected[:8]):
             self._count["MPTcpExtMPJoinSynAckHMacFailure"] += 1
             return False
         self._peer_nonce = option.nonce
-        if option.backup:
-            self._count["MPTcpExtMPJoinSynAckBackupRx"] += 1
+        self._count["MPTcpExtMPJoinSynAckRx"] += 1
+        self._count["MPTcpExtMPJoinSynAckBackupRx"] += option.backup
+        self._count["MPTcpExtMPJoinPortSynAckRx"] += segment.sport != self.connection.remote.port
         return True
 
     def until_confirmed(self) -> tuple[MptcpOption, ...]:
@@ -206,7 +211,7 @@ class PassiveJoin(Handshake):
         option = find(segment.options, MpJoinAck)
         expected = join_hmac(self.connection.remote_key, self.connection.local_key, self._peer_nonce, self._nonce)
         if option is None or not same(option.hmac, expected[:20]):
-            self._count["MPTcpExtMPJoinAckHMacFailure"] += 1
+            self._count["MPTcpExtMPJoinAckHMacFailure"] += option is not None
             return False
         self._count["MPTcpExtMPJoinAckRx"] += 1
         self._count["MPTcpExtMPJoinPortAckRx"] += segment.dport != self.connection.local.port

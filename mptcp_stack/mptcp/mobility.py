@@ -54,6 +54,7 @@ def withdraw(connection: "Connection", ips: Collection[bytes], now: int) -> None
     staying = [one for one in connection.subflows if one.usable and one not in subflows]
     grace_ns = max((one.endpoint.sender.rtt.rto_ns for one in staying), default=0)
     for subflow in subflows:
+        connection.count("MPTcpExtRmSubflow")
         if not (staying and subflow.usable) or subflow.failing:
             connection.close_subflow(subflow, now)
             continue

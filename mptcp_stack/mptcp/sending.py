@@ -298,6 +298,7 @@ class Sending:
         if chosen is None:
             return None
         self._connection.count("MPTcpExtReinjections")
+        self._connection.count("MPTcpExtMPTCPRetrans")
         return waiting._replace(dsn=start + self._send_again(chosen, start, length, now))
 
     def _send_again(self, subflow: Subflow, dsn: int, length: int, now: int) -> int:

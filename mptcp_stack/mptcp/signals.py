@@ -162,7 +162,6 @@ class Signals:
             connection.announcements.withdrawn(address_id)
             for subflow in list(connection.subflows):
                 if subflow.remote_id == address_id and connection.has_other(subflow):
-                    connection.count("MPTcpExtRmSubflow")
                     subflow.reject(ResetReason.PROHIBITED, now, transient=True)  # the address may return
             connection.path_manager.on_address_removed(address_id, now)
 

@@ -209,7 +209,8 @@ class Endpoint:
             receiver.note_duplicate(seq, seq + span)
             self._acknowledge()  # a complete duplicate; if it ends right here its acknowledgement still counts
         if refusal is not None:
-            self._context.counters[refusal] += 1
+            if refusal:
+                self._context.counters[refusal] += 1
             self._answer_unacceptable(segment.flags, span, now)
             return
         if segment.flags & RST:
@@ -451,6 +452,7 @@ class Endpoint:
 
     def send_reset(self, now: int, *mptcp: MptcpOption) -> None:
         """A RST, and nothing else."""
+        self._context.counters["TcpOutRsts"] += 1
         self._emit(RST | ACK, self.sender.scoreboard.next, now, mptcp=mptcp)
 
     def _emit_record(self, record: Record, now: int) -> None:

@@ -52,7 +52,7 @@ class Receiver:
         return self.reassembly.next
 
     def refusal(self, segment: Segment, seq: int, span: int, now: int) -> str | None:
-        """Why a segment is not acceptable, as the name of the counter for it; None: it is.
+        """Why a segment is not acceptable, as the name of the counter for it, empty where Linux has none; None: it is.
 
         The check of RFC 9293 section 3.10.7.4 with that of timestamps (PAWS, RFC 7323 section 5.3). ``span``: sequence
         numbers it takes. The acknowledgement on a complete duplicate right before RCV.NXT counts, and so does what
@@ -69,7 +69,7 @@ class Receiver:
             ts_val = None
         following = self.reassembly.next
         if seq + span < following and not (segment.flags & RST and self.is_reset_by(seq)):
-            return "TcpExtDelayedACKLost"
+            return "TcpExtDelayedACKLost" if span else ""
         beyond = seq - self.edge
         if beyond >= 0 and (beyond > 1 if not segment.length else beyond or self.edge > following):
             return "TcpExtBeyondWindow"

@@ -227,7 +227,9 @@ class Sender:
     def _repeated(self, record: Record, now: int) -> None:
         self._transmitted(record, now)
         self.recovery.on_resent(record.end - record.seq)
-        self._context.counters["TcpRetransSegs"] += -(-record.length // self.mss) or 1
+        segments = -(-record.length // self.mss) or 1
+        self._context.counters["TcpRetransSegs"] += segments
+        self._context.counters["TcpOutSegs"] -= segments  # which those are not among (RFC 4022)
 
     def _transmitted(self, record: Record, now: int) -> None:
         record.sent_ns = now

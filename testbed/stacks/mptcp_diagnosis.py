@@ -95,7 +95,7 @@ JOIN_REFUSALS = {
     ("client", "MPJoinSynTxBindErr"): "the client could not use its local address",
     ("client", "MPJoinSynTxConnectErr"): "route missing: the client could not send to the announced address",
     ("client", "MPJoinSynTxCreatSkErr"): "the client could not make a socket for the subflow",
-    ("client", "AddAddrDrop"): "the client dropped ADD_ADDR: its limit (add_addr_accepted) was reached",
+    ("client", "AddAddrDrop"): "the client dropped ADD_ADDR: one before it was not dealt with yet, or had its ID",
 }
 """Counters that say it outright, and what they mean."""
 

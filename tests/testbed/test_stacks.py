@@ -227,7 +227,7 @@ def test_no_problem_when_all_joined():
         (mib(), mib(), "no second subflow: address never announced"),
         (mib(), mib(AddAddrTx=5), "the announcement (ADD_ADDR) was lost"),
         (mib(AddAddr=5), mib(AddAddrTx=5), "limit 0, or no route"),
-        (mib(AddAddr=5, AddAddrDrop=5), mib(AddAddrTx=5), "add_addr_accepted"),
+        (mib(AddAddr=5, AddAddrDrop=5), mib(AddAddrTx=5), "dropped ADD_ADDR"),
         (mib(AddAddr=5, MPJoinSynTx=5, MPJoinSynTxConnectErr=5), mib(AddAddrTx=5), "route missing"),
         (mib(AddAddr=5, MPJoinSynTx=5), mib(AddAddrTx=5), "SYN lost"),
         (mib(MPJoinSynTx=5), mib(MPJoinSynRx=5), "join reset: no SYN/ACK"),

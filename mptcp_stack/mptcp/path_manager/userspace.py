@@ -68,6 +68,7 @@ class Userspace(PathManager):
 
     def close_subflow(self, subflow: "Subflow", now: int) -> None:
         """Close a subflow; what it holds goes out on the others."""
+        self.connection.count("MPTcpExtRmSubflow")
         self.connection.close_subflow(subflow, now)
 
     def set_backup(self, subflow: "Subflow", backup: bool) -> None:
