@@ -72,7 +72,7 @@ SCENARIOS = (
         server=AFTER_JOIN[SERVER],
         checks=PORT_JOINED,
         lacking=Lacking(
-            Count(SERVER, "AddAddrTxDrop"), "no room beside timestamps for an address of IPv6 (MPTcpExtAddAddrTxDrop)"
+            Count(SERVER, "AddAddrTxDrop"), "Linux has no room for it beside timestamps (MPTcpExtAddAddrTxDrop)"
         ),
     ),
     Scenario(
