@@ -107,6 +107,7 @@ class Endpoint:
         The acknowledgement of that answer is what must be received next.
         """
         self.iss = iss
+        self._ecn = Ecn(self._config, iss)
         self.sender = self._new_sender(iss, now)
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
@@ -309,6 +310,8 @@ class Endpoint:
         duplicate = not segment.length and window == sender.window and not segment.flags & FIN
         sender.take_window(window, min(seq, self.receiver.next), ack)
         if ack > scoreboard.una or scoreboard.una < scoreboard.next or blocks or sender.recovery.probe:
+            if self._ecn.agreed:
+                sender.marked = bool(segment.flags & ECE)
             fin_outstanding = self.state in (State.FIN_WAIT_1, State.CLOSING, State.LAST_ACK)
             sender.on_ack(ack, blocks, duplicate, self._echo_age_ns(segment, now), now)
             self._upper.on_acked(now)

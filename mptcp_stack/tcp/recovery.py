@@ -32,7 +32,7 @@ class Recovery:
 
     __slots__ = (
         "_control", "_duplicates", "_flight_at_start", "_highest_sacked", "_patience", "_patient_recoveries",
-        "_patient_until", "_prr_delivered", "_prr_sent", "_rack_end", "_rack_rtt_ns", "_rack_sent_ns",
+        "_patient_until", "_presumed", "_prr_delivered", "_prr_sent", "_rack_end", "_rack_rtt_ns", "_rack_sent_ns",
         "_reordering_seen", "_rtt", "_scoreboard", "_undo", "_window", "phase", "point", "probe", "uses_sack",
     )  # fmt: skip
 
@@ -44,6 +44,7 @@ class Recovery:
         self.phase = Phase.OPEN
         self.point = scoreboard.next
         self._duplicates = 0
+        self._presumed = 0
         self._reordering_seen = False
         self._highest_sacked = 0
         self._rack_sent_ns = -1
@@ -132,15 +133,31 @@ class Recovery:
         if self._patient_recoveries <= 0:
             self._patience = 1
 
-    def on_duplicate(self) -> None:
-        """A duplicate acknowledgement without SACK (RFC 6582): the third marks the first segment lost."""
+    def on_duplicate(self) -> int:
+        """A duplicate acknowledgement without SACK; how many bytes it stands for (RFC 6937 section 3).
+
+        That is a segment, as long as there is one that no other duplicate stands for. The third marks the first one
+        lost, but not where it may answer what was sent again (RFC 6582 section 3.2).
+        """
         self._duplicates += 1
-        if self._duplicates == DUPLICATE_THRESHOLD and self.phase is Phase.OPEN:
+        fresh = self._scoreboard.una > self.point
+        if self._duplicates == DUPLICATE_THRESHOLD and self.phase is Phase.OPEN and fresh:
             self.mark_first_lost()
+        fresh_bytes = min(self._control.mss, self._scoreboard.in_flight - self._presumed)
+        self._presumed += max(0, fresh_bytes)
+        return max(0, fresh_bytes)
+
+    def beyond_duplicates(self, acked_bytes: int) -> int:
+        """Without SACK: of ``acked_bytes`` those that no duplicate has stood for, the missing segment at the least."""
+        counted = min(self._presumed, max(0, acked_bytes - self._control.mss))
+        self._presumed -= counted
+        return acked_bytes - counted
 
     def on_advance(self, una: int) -> None:
         """The cumulative acknowledgement moved; without SACK a partial one says that the next segment is lost too."""
         self._duplicates = 0
+        if self.phase is not Phase.RECOVERY or una >= self.point:
+            self._presumed = 0
         if self.phase is not Phase.OPEN and una >= self.point:
             self._end()
         elif self.phase is Phase.RECOVERY and not self.uses_sack:
@@ -170,22 +187,25 @@ class Recovery:
         return True
 
     def reduce(self, delivered_bytes: int) -> None:
-        """Proportional rate reduction (RFC 6937 section 3): how much may be in flight after this acknowledgement."""
-        if self.phase is not Phase.RECOVERY:
+        """Proportional rate reduction (RFC 6937 section 3): how much may be in flight after this acknowledgement.
+
+        Without SACK duplicates stand for what has arrived, and the one segment known to be lost is sent again at once
+        (RFC 6582 section 3.2).
+        """
+        if self.phase is not Phase.RECOVERY or not delivered_bytes:
             return
-        if not self.uses_sack and not delivered_bytes:
-            delivered_bytes = self._control.mss
         self._prr_delivered += delivered_bytes
-        in_flight = self._scoreboard.in_flight
+        scoreboard = self._scoreboard
+        in_flight = scoreboard.in_flight - self._presumed
         target = int(self._control.ssthresh)
         if in_flight > target:
             quota = -(-self._prr_delivered * target // self._flight_at_start) - self._prr_sent
         else:
             quota = max(self._prr_delivered - self._prr_sent, delivered_bytes) + self._control.mss
             quota = min(target - in_flight, quota)
-        if not self._prr_sent:
+        if not self._prr_sent or (not self.uses_sack and scoreboard.next_lost() is not None):
             quota = max(quota, self._control.mss)
-        self._window = in_flight + max(quota, 0)
+        self._window = scoreboard.in_flight + max(quota, 0)
 
     def on_sent(self, size: int) -> None:
         """Bytes were sent or sent again."""

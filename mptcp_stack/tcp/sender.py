@@ -37,14 +37,14 @@ class Sender:
     ``addresses``: the local and the remote one. ``wake()`` is called when a timer made something sendable,
     ``send_probe(now)`` when a tail loss probe is due, ``give_up(now)`` when the peer stopped answering.
     ``whole_packets``: no router on the way may cut those with data. ``probing_tail``: one segment may leave, whatever
-    congestion window and pace say.
+    congestion window and pace say. ``marked``: the acknowledgement that comes reports congestion.
     """
 
     __slots__ = (
         "_config", "_context", "_expiry", "_full_until", "_give_up", "_on_timeout", "_option_bytes", "_pacer", "_path",
         "_probed", "_reorder_timer", "_round_end", "_send_probe", "_timeout_ns", "_timer", "_wake", "_window_ack",
-        "_window_seq", "control", "maximum_window", "mss", "peer_mss", "probing", "probing_tail", "recovery", "retries",
-        "rtt", "scoreboard", "whole_packets", "window",
+        "_window_seq", "control", "marked", "maximum_window", "mss", "peer_mss", "probing", "probing_tail", "recovery",
+        "retries", "rtt", "scoreboard", "whole_packets", "window",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +84,7 @@ class Sender:
         self._timeout_ns = NEVER
         self._probed = False
         self.probing_tail = False
+        self.marked = False
         self._round_end = iss
         self._full_until = iss
         self._timer = context.timers.timer(self._timer_fired, upper)
@@ -264,13 +265,15 @@ class Sender:
         if blocks:
             scoreboard.select(blocks, delivered)
             report = self._duplicate_report(blocks, ack)
-        delivered_bytes = 0
+        arrived_bytes = delivered_bytes = 0
         if delivered:
-            delivered_bytes = sum(record.end - record.seq for record in delivered)
+            arrived_bytes = delivered_bytes = sum(record.end - record.seq for record in delivered)
             self._measure(delivered, echo_age_ns if advanced else 0, now)
             recovery.on_delivered(delivered, now)
+            if not recovery.uses_sack:
+                arrived_bytes = recovery.beyond_duplicates(acked_bytes)
         elif duplicate and outstanding and not advanced and not recovery.uses_sack:
-            recovery.on_duplicate()
+            arrived_bytes = recovery.on_duplicate()
         self._grow(flight, acked_bytes, delivered_bytes, now)
         if advanced:
             recovery.on_advance(ack)
@@ -284,7 +287,7 @@ class Sender:
         if recovery.uses_sack and (len(scoreboard.sacked) or recovery.phase is not Phase.OPEN):
             self._look_for_losses(now)
         self._enter_recovery_if_lost(now)
-        recovery.reduce(delivered_bytes)
+        recovery.reduce(arrived_bytes)
         if delivered:
             self._arm(now)
         return delivered_bytes
@@ -329,7 +332,8 @@ class Sender:
         """Open the window, but only if it was full (RFC 7661's concern) and nothing is being repaired.
 
         Acknowledged is what SND.UNA passes (RFC 5681 section 3.1): reports of a gap open nothing (section 3.2 step 1).
-        After a timeout it may pass at once what arrived long ago: what arrives now counts then.
+        After a timeout it may pass at once what arrived long ago: what arrives now counts then. What comes with a
+        report of congestion counts not at all (RFC 3168 section 6.1.2).
 
         Full: what is acknowledged left before the window last had no room for another segment. In slow start half full
         is enough, as it doubles.
@@ -343,7 +347,7 @@ class Sender:
         phase = self.recovery.phase
         if phase is Phase.LOSS:
             acked_bytes = min(acked_bytes, delivered_bytes)
-        if not acked_bytes or phase is Phase.RECOVERY:
+        if not acked_bytes or phase is Phase.RECOVERY or self.marked:
             return
         if self._config.cwnd_capping and self.rtt.latest_ns > _CAPPED_ROUND_TRIPS * self.rtt.minimum_ns:
             return
