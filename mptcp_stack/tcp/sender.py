@@ -41,10 +41,10 @@ class Sender:
     """
 
     __slots__ = (
-        "_config", "_context", "_expiry", "_full_until", "_give_up", "_on_timeout", "_option_bytes", "_pacer", "_path",
-        "_probed", "_reorder_timer", "_round_end", "_send_probe", "_timeout_ns", "_timer", "_wake", "_window_ack",
-        "_window_seq", "control", "marked", "maximum_window", "mss", "peer_mss", "probing", "probing_tail", "recovery",
-        "retries", "rtt", "scoreboard", "whole_packets", "window",
+        "_config", "_context", "_expiry", "_full_until", "_give_up", "_lone", "_on_timeout", "_option_bytes", "_pacer",
+        "_path", "_probe_from_ns", "_probed", "_reorder_timer", "_round_end", "_send_probe", "_timeout_ns", "_timer",
+        "_wake", "_window_ack", "_window_seq", "control", "marked", "maximum_window", "mss", "peer_mss", "probing",
+        "probing_tail", "recovery", "retries", "rtt", "scoreboard", "whole_packets", "window",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +82,8 @@ class Sender:
         self._give_up = give_up
         self._expiry = Expiry.RETRANSMIT
         self._timeout_ns = NEVER
+        self._probe_from_ns = 0
+        self._lone = False
         self._probed = False
         self.probing_tail = False
         self.marked = False
@@ -179,14 +181,15 @@ class Sender:
         return max(limit // self.mss, 1) * self.mss
 
     def sent(self, record: Record, now: int) -> None:
-        """A new record goes out; from now on a tail loss probe waits for its acknowledgement, too."""
+        """A new record goes out. A tail loss probe waits from now on; the timer is told when it fires."""
         self.scoreboard.append(record)
         self.control.active = True
         self._transmitted(record, now)
-        if self._timer.armed:
-            self._schedule(now)
-        else:
+        self._probe_from_ns = now
+        if not self._timer.armed:
             self._arm(now)
+        elif self._lone or self._expiry is Expiry.RETRANSMIT:
+            self._schedule()
 
     def next_retransmission(self, now: int) -> Record | None:
         """The next lost record as far as the congestion window lets it go, marked as sent now; None when done."""
@@ -377,41 +380,45 @@ class Sender:
             self.control.active = False
             return
         self._timeout_ns = now + self.rtt.rto_ns
-        self._schedule(now)
+        self._probe_from_ns = now
+        self._schedule()
 
-    def _schedule(self, now: int) -> None:
-        """Set the timer, for a tail loss probe where there may be one: it comes no later than the timeout would."""
+    def _schedule(self) -> None:
+        """Set the timer, for a tail loss probe where there may be one: it comes no later than the timeout would.
+
+        There may be one (RFC 8985 sections 7.2 and 7.3) while nothing is being repaired, nor about to be, and where
+        there is a round-trip time, measured after the probe before.
+        """
+        recovery, scoreboard = self.recovery, self.scoreboard
+        may_probe = (
+            recovery.uses_sack
+            and not self._probed
+            and recovery.phase is Phase.OPEN
+            and recovery.probe is None
+            and not len(scoreboard.sacked)
+            and self.rtt.srtt_ns > 0
+        )
         deadline = self._timeout_ns
         self._expiry = Expiry.RETRANSMIT
-        if self._may_probe():
+        self._lone = False
+        if may_probe:
             self._expiry = Expiry.TAIL_LOSS_PROBE
-            scoreboard = self.scoreboard
             wait_ns = max(2 * self.rtt.srtt_ns, _MINIMUM_PROBE_NS)
-            if scoreboard.in_flight <= self.mss and scoreboard.first is scoreboard.last:
+            self._lone = scoreboard.in_flight <= self.mss and scoreboard.first is scoreboard.last
+            if self._lone:
                 wait_ns += _LONGEST_ACK_DELAY_NS
-            deadline = min(deadline, now + wait_ns)
+            deadline = min(deadline, self._probe_from_ns + wait_ns)
         self._timer.set(deadline)
 
     def overdue(self, now: int) -> bool:
         """Whether what is under way has waited for the whole retransmission timeout."""
         return now >= self._timeout_ns
 
-    def _may_probe(self) -> bool:
-        """Whether a tail loss probe may be scheduled and sent (RFC 8985 sections 7.2 and 7.3).
-
-        Nothing is being repaired, nor about to be; there is a round-trip time, measured after the probe before.
-        """
-        recovery = self.recovery
-        return (
-            recovery.uses_sack
-            and not self._probed
-            and recovery.phase is Phase.OPEN
-            and recovery.probe is None
-            and not len(self.scoreboard.sacked)
-            and self.rtt.srtt_ns > 0
-        )
-
     def _timer_fired(self, now: int) -> None:
+        if self._expiry is Expiry.TAIL_LOSS_PROBE:
+            self._schedule()
+            if self._timer.deadline > now:
+                return
         if self._expiry is Expiry.TAIL_LOSS_PROBE:
             self._probe_tail(now)
             return
@@ -431,15 +438,14 @@ class Sender:
     def _probe_tail(self, now: int) -> None:
         """Have a tail loss probe sent, new data if there are any; the timeout follows (RFC 8985 section 7.3)."""
         recovery, scoreboard = self.recovery, self.scoreboard
-        if self._may_probe():
-            self._probed = self.probing_tail = True
-            before = scoreboard.next
-            self._send_probe(now)
-            self.probing_tail = False
-            if scoreboard.next > before:
-                recovery.probe = scoreboard.next, scoreboard.next
-            if recovery.probe is not None:
-                self._context.counters["TcpExtTCPLossProbes"] += 1
+        self._probed = self.probing_tail = True
+        before = scoreboard.next
+        self._send_probe(now)
+        self.probing_tail = False
+        if scoreboard.next > before:
+            recovery.probe = scoreboard.next, scoreboard.next
+        if recovery.probe is not None:
+            self._context.counters["TcpExtTCPLossProbes"] += 1
         self._arm(now)
         self._wake()
 
