@@ -66,7 +66,8 @@ def test_over_mixed_versions_all_are_joined_or_must_not_be():
         scenario = cell.scenario
         joins = {check.low for check in scenario.checks if isinstance(check, Count) and check.name == "MPJoinSynRx"}
         assert "signal" in scenario.second["server"]
-        assert "fullmesh" in scenario.second.get("client", "fullmesh")
+        own = scenario.second.get("client", "fullmesh").split()
+        assert "fullmesh" in own or "signal" in own  # Linux has no endpoint for both
         if scenario.lacking is None and not SCENARIOS[scenario.name].second:
             assert joins == {int(scenario.mptcp)}, scenario.name
 
