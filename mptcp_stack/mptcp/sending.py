@@ -133,9 +133,10 @@ class Sending:
         endpoint = subflow.endpoint
         sender = endpoint.sender
         if sender.mss < SEGMENT_CHARGE_BYTES and not plain:
-            allowed = min(allowed, self._bearable_bytes(sender.mss))
-            if allowed <= 0:
+            bearable = self._bearable_bytes(sender.mss)
+            if bearable < min(allowed, sender.mss):
                 return False
+            allowed = min(allowed, bearable)
         first = connection.needs_third_ack and not plain
         infinite = plain and connection.fallback.infinite_due
         burst = min(allowed, sender.room(now), sender.mss if first or infinite else sender.burst_limit())
@@ -191,7 +192,7 @@ class Sending:
     def _bearable_bytes(self, mss: int) -> int:
         """How much more the peer can keep in segments of ``mss`` (see ``SEGMENT_CHARGE_BYTES``)."""
         unacknowledged = self.queue.next - self.queue.base
-        return max(self.window_bytes * mss // SEGMENT_CHARGE_BYTES, mss) - unacknowledged
+        return max(self.window_bytes // SEGMENT_CHARGE_BYTES, 1) * mss - unacknowledged
 
     def _is_silly(self, allowed: int) -> bool:
         """Whether the connection's window has too little room for a segment; one subflow that has probed uses it."""
@@ -364,14 +365,20 @@ class Sending:
             self.reinject(queue.base, queue.next, None)
 
     def reinject(self, dsn: int, end: int, origin: Subflow | None) -> None:
-        """Queue what was sent and not acknowledged, for any subflow but ``origin``, unless it is queued from there."""
+        """Queue what was sent and not acknowledged for any subflow but ``origin``; for all if another one was that."""
         known = self._reinjections.get(dsn)
-        if known is None or known.end < end:
-            self._reinjections[dsn] = Reinjection(dsn, end, origin)
+        if known is not None:
+            end = max(end, known.end)
+            origin = origin if origin is known.origin else None
+        self._reinjections[dsn] = Reinjection(dsn, end, origin)
 
     def is_reinjecting(self, dsn: int) -> bool:
-        """Whether a byte is queued to be sent again."""
-        return any(waiting.dsn <= dsn < waiting.end for waiting in self._reinjections.values())
+        """Whether a byte is queued to be sent again, and a subflow that answers may carry it."""
+        return any(
+            waiting.dsn <= dsn < waiting.end
+            and any(one.usable and not one.failing and one is not waiting.origin for one in self._connection.subflows)
+            for waiting in self._reinjections.values()
+        )
 
     # --- acknowledgements
 

@@ -429,11 +429,17 @@ class Endpoint:
             self.send_ack(now)
 
     def send_ack(self, now: int, *mptcp: MptcpOption, dss: Dss | None = None) -> None:
-        """A segment without payload, with ``mptcp`` and ``dss`` instead of the options that belong on every segment."""
+        """A segment without payload, with ``mptcp`` and ``dss`` instead of the options that belong on every segment.
+
+        Where there is no room for a DSS beside them, the DATA_ACK that is due follows on a segment of its own.
+        """
+        receiver = self.receiver
         if self.state is State.SYN_RECEIVED:
-            self.receiver.ack_now = False  # the SYN/ACK that is being retransmitted says it
+            receiver.ack_now = False  # the SYN/ACK that is being retransmitted says it
             return
+        due = receiver.owes_ack and bool(mptcp) and dss is None
         self._emit(ACK, self.sender.scoreboard.next, now, mptcp=mptcp, dss=dss)
+        receiver.ack_now = due
 
     def probe_window(self, now: int) -> None:
         """Have the peer say its window (RFC 9293, 3.8.6.1); from now on what little room there is will be used."""

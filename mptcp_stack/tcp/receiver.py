@@ -144,6 +144,11 @@ class Receiver:
         return True
 
     @property
+    def owes_ack(self) -> bool:
+        """Whether an acknowledgement is due, now or soon."""
+        return self.ack_now or self._delayed.armed
+
+    @property
     def has_blocks(self) -> bool:
         """Whether an acknowledgement has something selective to say."""
         return self.duplicate is not None or len(self.reassembly.ranges) > 0
