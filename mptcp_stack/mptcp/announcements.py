@@ -49,7 +49,8 @@ class Announcements:
         """Announce one of our addresses, on a ``port`` of its own or on that of the connection.
 
         The peer may join there; it is said again until the peer echoes it. Link-local addresses are nobody else's
-        concern. The address that the connection began with is announced (with ID 0) when it has been gone.
+        concern, and none is after the end of MPTCP. The address that the connection began with is announced (with ID
+        0) when it has been gone.
 
         Raises OSError (EINVAL) for a port that is none, and for another one while the address is announced: an ID
         stands for one address and port until it is taken back.
@@ -57,7 +58,7 @@ class Announcements:
         if port is not None and port not in PORTS:
             raise invalid(f"a port must be {PORTS.start}-{PORTS.stop - 1}, not {port}")
         connection = self._connection
-        if is_link_local(address.ip):
+        if is_link_local(address.ip) or not connection.closing.may_go_on:
             return
         address_id = 0 if port is None and address.ip == connection.local.ip else address.address_id
         option = AddAddr(address_id, address.ip, port)

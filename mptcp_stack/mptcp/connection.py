@@ -164,8 +164,11 @@ class Connection:
     def open_subflow(
         self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False
     ) -> Subflow | None:
-        """Join ``remote`` from ``address``; None beyond the limit of subflows, without a free port, or to nobody."""
-        if len(self.subflows) >= self.host.config.max_subflows or self.closing.data_closed:
+        """Join ``remote`` from ``address``; None beyond the limit of subflows, without a free port, or to nobody.
+
+        Nor has a connection further subflows that has ended or is TCP.
+        """
+        if len(self.subflows) >= self.host.config.max_subflows or not self.closing.may_go_on:
             return None
         if remote == self.remote and not self.joins_initial_address:
             return None
@@ -198,8 +201,9 @@ class Connection:
         return any(other.usable for other in self.subflows if other is not subflow)
 
     def withdraw(self, ip: bytes, now: int) -> None:
-        """Take one of our addresses back, and close the subflows from it (section 3.4.2)."""
-        mobility.withdraw(self, [ip], now)
+        """Take one of our addresses back, and close the subflows from it (section 3.4.2); nothing once it is TCP."""
+        if self.closing.may_go_on:
+            mobility.withdraw(self, [ip], now)
 
     def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
         subflow = Subflow(self, handshake, local, remote, remote_id, now)

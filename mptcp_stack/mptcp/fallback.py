@@ -205,6 +205,7 @@ class Fallback:
         self.stop()
         connection.fall_back(now)
         connection.announcements.stop()
+        connection.path_manager.stop()
         connection.signals.clear()
         connection.sending.fall_back()
         self._data_fin_seen = connection.receiving.fin is not None
