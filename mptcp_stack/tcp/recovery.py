@@ -240,6 +240,7 @@ class Recovery:
         self._undo.restore()
         if self.phase is not Phase.OPEN:
             self._scoreboard.believe_in_flight()
+            self.point = self._scoreboard.una - 1
             self._end()
 
     def reduce_for_good(self, now: int) -> None:

@@ -291,7 +291,7 @@ class Sender:
             self._look_for_losses(now)
         self._enter_recovery_if_lost(now)
         recovery.reduce(arrived_bytes)
-        if delivered:
+        if delivered or advanced:  # it may pass what was selected before, though it should have passed that at once
             self._arm(now)
         return delivered_bytes
 
