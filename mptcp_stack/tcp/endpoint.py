@@ -108,6 +108,7 @@ class Endpoint:
         """
         self.iss = iss
         self._ecn = Ecn(self._config, iss)
+        self.sender.stop()
         self.sender = self._new_sender(iss, now)
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
