@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import errno
 import os
 import select
@@ -63,8 +64,11 @@ class NetworkThread:
     def call(self, step: Callable[[], Result]) -> Result:
         """Have a step done in this thread, and wait for it. An exception in the waiting thread withdraws it.
 
-        Raises what the step raises, OSError (ENETDOWN).
+        Raises what the step raises, OSError (ENETDOWN; EDEADLK for what this thread asks itself).
         """
+        if threading.current_thread() is self._thread:
+            # A finalizer of the program's, which the collector runs here, and in the midst of anything.
+            raise error(errno.EDEADLK)
         future: Future[Result] = Future()
         self._steps.add(future)
         try:
@@ -139,20 +143,26 @@ class NetworkThread:
 
     # --- the end
 
-    def close(self) -> None:
-        """Let all sockets deliver what was written, `linger_s` at the most, and stop. May be called again."""
+    def close(self, exiting: bool = False) -> None:
+        """Let all sockets deliver what was written, `linger_s` at the most, and stop. May be called again.
+
+        `exiting`: daemon threads that wait go on waiting until the process is gone, as they would with a kernel.
+        """
         if self not in _RUNNING:
             return
         _RUNNING.discard(self)
         self.over = self.ended = True
-        self.loop.call_soon_threadsafe(self._finish)
+        self.loop.call_soon_threadsafe(self._finish, exiting)
         self._thread.join()
         self.loop.close()
         self._hangups.close()
 
-    def _finish(self) -> None:
+    def _finish(self, exiting: bool) -> None:
         for side in tuple(self._sides.values()):
-            side.finish()
+            if exiting:
+                side.finish_unseen()
+            else:
+                side.finish()
         if threading.current_thread() is self._thread:  # else it was killed
             self.loop.stop()
 
@@ -165,6 +175,15 @@ class NetworkThread:
 
 
 _RUNNING: WeakSet[NetworkThread] = WeakSet()
+
+
+def _close_all() -> None:
+    """At the end of a program that has not closed its networks; a kernel would deliver what was written, too."""
+    for thread in tuple(_RUNNING):
+        thread.close(exiting=True)
+
+
+atexit.register(_close_all)
 
 
 def _abandon_all() -> None:

@@ -40,6 +40,8 @@ TCP_MULTIPATH_SETTING = 10008
 _SMALLEST_BUFFER_BYTES = 4096
 _SEGMENT_BYTES = range(88, 32768)
 _HEADER_BYTES = 40
+_INTS = range(-1 << 31, 1 << 31)
+_LENGTHS = range(1025)
 # Linux's.
 _KEEP_ALIVE_SECONDS = range(1, 32768)
 _KEEP_ALIVE_PROBES = range(1, 128)
@@ -114,6 +116,8 @@ class SocketOptions:
 
     def get(self, level: int, number: int, length: int = 0) -> Any:
         """See `socket.getsockopt`. Raises OSError (ENOPROTOOPT when there is no such option)."""
+        if length not in _LENGTHS:
+            raise OSError("getsockopt buflen out of range")  # as the standard library
         option = _find(level, number)
         if option.read is None:
             raise error(errno.ENOPROTOOPT)
@@ -138,6 +142,8 @@ class SocketOptions:
 
 def _number(value: Any) -> int:
     if isinstance(value, int):
+        if value not in _INTS:
+            raise OverflowError("a socket option's value must be an integer of 32 bits")
         return value
     if not isinstance(value, bytes | bytearray | memoryview):
         raise TypeError(f"a socket option's value must be an integer or bytes-like, not {type(value).__name__!r}")

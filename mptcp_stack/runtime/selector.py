@@ -79,8 +79,11 @@ class FineSelector(selectors.EpollSelector):
 
     def _renew(self) -> None:
         """Begin again with the descriptors that are still open."""
+        try:
+            old, self._selector = self._selector, select.epoll()
+        except OSError:
+            return  # no descriptor is left: next time
         self._stale = False
-        old, self._selector = self._selector, select.epoll()
         old.close()
         for key in self._fd_to_key.values():
             wanted = (select.EPOLLIN if key.events & selectors.EVENT_READ else 0) | (

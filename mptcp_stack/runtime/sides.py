@@ -58,10 +58,10 @@ class Side:
             raise error(errno.ENETDOWN)
         near, self.end = socket.socketpair()
         self.end.setblocking(False)
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, pair_buffer(options.setting("send_buffer_bytes")))
         self.number = self.end.fileno()
         self.thread = thread
         self.options = options
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._sending_buffer)
         self.driver = options.driver
         self.local: Address | None = None
         self.connection: Connection | None = None
@@ -70,6 +70,7 @@ class Side:
         self.arrivals: deque[Side] = deque()
         self._owed_rings = 0
         self._padding = 0
+        self._unfit = False
         self._reading = self._writing = self._ended = False
         self._identity = _identity(near.fileno())
         _SIDES[self._identity] = self
@@ -84,6 +85,24 @@ class Side:
         size = pair_buffer(self.options.setting("receive_buffer_bytes"))
         with suppress(OSError):  # closed
             self.end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+
+    def fit_sending(self) -> None:
+        """Let no more wait in the pair than the application's SO_SNDBUF is; while it is to be full, do so later."""
+        self._unfit = bool(self._padding)
+        if not self._unfit:
+            self._resize_sending()
+
+    def _resize_sending(self) -> None:
+        with suppress(OSError), self._borrowed() as near:  # closed
+            end = socket.socket(fileno=near)
+            try:
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._sending_buffer)
+            finally:
+                end.detach()
+
+    @property
+    def _sending_buffer(self) -> int:
+        return pair_buffer(self.options.setting("send_buffer_bytes"))
 
     @property
     def name(self) -> Address:
@@ -115,7 +134,7 @@ class Side:
         if self.streaming:
             raise error(errno.EISCONN)
         if self.listener is not None:
-            raise error(errno.EINVAL)
+            raise error(errno.EISCONN)
         if self.connection is not None:
             return errno.EALREADY
         if self.options.error is not None:
@@ -181,7 +200,7 @@ class Side:
     def _padded(self) -> Iterator[None]:
         """Fill the pair, so that the application's end is not writable, unless what is in the block fails."""
         # A quarter of the buffer: Linux takes it without waiting, and finds the rest too little to be writable.
-        piece = bytes(max(pair_buffer(self.options.setting("send_buffer_bytes")) // 2, _SMALLEST_PAD_BYTES))
+        piece = bytes(max(self._sending_buffer // 2, _SMALLEST_PAD_BYTES))
         with self._borrowed() as near:
             poll = select.poll()
             poll.register(near, select.POLLOUT)
@@ -194,6 +213,9 @@ class Side:
             raise
 
     def _unpad(self) -> None:
+        if self._unfit:  # before anybody can write
+            self._unfit = False
+            self._resize_sending()
         while self._padding:
             self._padding -= len(self.end.recv(self._padding))
 
@@ -314,6 +336,8 @@ class Side:
             while data := self.end.recv(_PIECE_BYTES):
                 if connection.sending.fin is None:
                     connection.sending.queue.append(memoryview(data))
+        except BlockingIOError:
+            pass  # not closed: `finish_unseen`
         except OSError:
             reset = True  # there was something unread
         if self._known() < 0:
@@ -326,6 +350,17 @@ class Side:
         """The network is being closed: nothing more is taken from the application."""
         with suppress(OSError):
             self.end.shutdown(socket.SHUT_RDWR)
+        self.hang_up()
+
+    def finish_unseen(self) -> None:
+        """As `finish`, but who waits at the application's end is not told."""
+        try:
+            os.dup(self.number)  # for good: the program is exiting
+        except OSError:
+            self.finish()
+            return
+        if self.listener is not None:
+            self.close()
         self.hang_up()
 
     def stop_listening(self) -> None:

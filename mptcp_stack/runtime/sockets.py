@@ -29,7 +29,7 @@ from .errors import error
 from .network import Network, SocketAddress, family_of, mptcp_info, packed_address, socket_address
 from .network_thread import NetworkThread
 from .options import SocketOptions
-from .sides import Side, pair_buffer, side_of
+from .sides import Side, side_of
 
 Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
@@ -152,16 +152,19 @@ class SocketNetwork:
         self._thread.close()
 
 
-def telling(plain: Callable[..., Any], flags_at: int = 9, address_in: bool = False) -> Any:
+def telling(
+    plain: Callable[..., Any], flags_at: int = 9, address_in: bool = False, unconnected: int = errno.ENOTCONN
+) -> Any:
     """A call of the standard library's that moves data, with the errors of a TCP socket.
 
     `flags_at`: which argument its flags are. `address_in`: its result ends with an address, where TCP has none.
+    `unconnected`: the error when there is no connection, and none has failed.
     """
 
     @wraps(plain)
     def call(self: Socket, *args: Any, **named: Any) -> Any:
         if not self._side.streaming:
-            raise self._refusal(errno.ENOTCONN)
+            raise self._what_happened() or self._refusal(unconnected)
         if (args[flags_at] if len(args) > flags_at else named.get("flags", 0)) & socket.MSG_OOB:
             raise error(errno.EOPNOTSUPP)
         self._waiting.append(None)
@@ -251,7 +254,7 @@ class Socket(socket.socket):
         poll.register(self, select.POLLOUT)
         self._waiting.append(None)
         try:
-            if not poll.poll(None if timeout is None else timeout * 1000):
+            if not poll.poll(None if timeout is None else min(timeout * 1000, _LARGEST_INT)):
                 raise TimeoutError("timed out")
         finally:
             self._waiting.pop()
@@ -286,9 +289,12 @@ class Socket(socket.socket):
             rung = b""
         finally:
             self._waiting.pop()
-        if not rung or not side.arrivals:
+        try:
+            arrival = side.arrivals.popleft() if rung else None
+        except IndexError:  # the listener ends
+            arrival = None
+        if arrival is None:
             raise self._refusal(errno.EINVAL)
-        arrival = side.arrivals.popleft()
         with suppress(RuntimeError):  # the network is closed
             side.thread.loop.call_soon_threadsafe(side.taken)
         assert arrival.connection is not None
@@ -296,9 +302,9 @@ class Socket(socket.socket):
 
     # --- data
 
-    send = telling(socket.socket.send, 1)
-    sendall = telling(socket.socket.sendall, 1)
-    sendmsg = telling(socket.socket.sendmsg, 2)
+    send = telling(socket.socket.send, 1, unconnected=errno.EPIPE)
+    sendall = telling(socket.socket.sendall, 1, unconnected=errno.EPIPE)
+    sendmsg = telling(socket.socket.sendmsg, 2, unconnected=errno.EPIPE)
     sendfile = telling(socket.socket.sendfile)
     recv = telling(socket.socket.recv, 1)
     recv_into = telling(socket.socket.recv_into, 2)
@@ -388,7 +394,7 @@ class Socket(socket.socket):
             return
         self._call(partial(self._side.options.set, level, optname, value))
         if (level, optname) == (socket.SOL_SOCKET, socket.SO_SNDBUF):
-            super().setsockopt(level, optname, pair_buffer(self._side.options.setting("send_buffer_bytes")))
+            self._call(self._side.fit_sending)
         elif (level, optname) == (socket.SOL_SOCKET, socket.SO_RCVBUF):
             self._call(self._side.fit_receiving)
 

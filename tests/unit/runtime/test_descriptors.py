@@ -2,15 +2,18 @@
 
 import contextlib
 import errno
+import gc
 import os
 import resource
 import select
 import signal
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -427,6 +430,62 @@ def test_what_was_forgotten_is_closed_with_a_warning(connected, networks):
             kept.clear()
         assert far.recv(1) == b""
         far.close()
+
+
+def test_what_is_collected_in_the_network_s_thread_may_close_sockets(networks):
+    """A finalizer there cannot wait for that very thread."""
+
+    class Forgotten:
+        def __init__(self, end):
+            self.end, self.itself = end, self
+
+        def __del__(self):
+            closed_in.append(threading.current_thread())
+            self.end.close()
+
+    client, server = networks
+    closed_in = []
+    lingering, listener = client.socket(), server.socket()
+    lingering.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 5))
+    listener.bind(("", 80))
+    listener.listen()
+    lingering.connect((SERVER, 80))
+    gc.disable()
+    try:
+        for end in (lingering, listener):
+            Forgotten(end)
+        del end, lingering, listener
+        for network in (client, server):
+            network.loop.call_soon_threadsafe(gc.collect)
+            network.create_server(("", 81)).close()  # it goes on
+    finally:
+        gc.enable()
+    assert len(closed_in) == 2
+    assert threading.current_thread() not in closed_in
+    server.create_server(("", 80)).close()
+
+
+def test_a_program_that_forgets_to_close_its_network():
+    """It is closed at the exit; daemon threads that wait hear nothing of it."""
+    program = """
+import atexit, threading
+atexit.register(lambda: print([one.loop.is_closed() for one in networks]))
+from mptcp_stack.phy import memory_pair
+from mptcp_stack.runtime import Network, SocketNetwork
+from tests.unit.runtime.conftest import CLIENT, SERVER, stack_config
+networks = [
+    SocketNetwork(Network(stack_config(address), device, linger_s=0.1))
+    for address, device in zip((CLIENT, SERVER), memory_pair())
+]
+listener = networks[1].create_server(("", 80))
+near = networks[0].create_connection((SERVER, 80))
+far, _ = listener.accept()
+for waits in (listener.accept, lambda: near.recv(1), lambda: far.recv(1)):
+    threading.Thread(target=waits, daemon=True).start()
+"""
+    root = Path(__file__).parents[3]
+    ran = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=30)
+    assert (ran.stdout, ran.stderr) == ("[True, True]\n", "")
 
 
 def test_no_descriptor_is_left(networks):

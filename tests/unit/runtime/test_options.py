@@ -367,3 +367,13 @@ def test_settings_of_a_block(pair):
             await asyncio.open_connection(SERVER, 80)
 
     pair.run(main())
+
+
+def test_numbers_beyond_those_of_c(networks):
+    with networks[0].socket() as near:
+        for value in (1 << 31, -(1 << 31) - 1):
+            with pytest.raises(OverflowError, match="32 bits"):
+                near.setsockopt(SOL_SOCKET, socket.SO_RCVBUF, value)
+        for length in (-1, 1025):
+            with pytest.raises(OSError, match="buflen out of range"):
+                near.getsockopt(SOL_SOCKET, socket.SO_RCVBUF, length)

@@ -1,7 +1,9 @@
 """What the loop waits with: descriptors of any number, closed ones among them, and times below a millisecond."""
 
 import asyncio
+import errno
 import os
+import select
 import selectors
 import socket
 import time
@@ -159,3 +161,22 @@ def test_waiting_without_end_is_ended_by_an_event(selector):
     other.close()
     assert [events for _, events in selector.select(None)] == [selectors.EVENT_READ]
     one.close()
+
+
+def test_without_a_descriptor_for_a_new_epoll_the_old_one_goes_on(selector, monkeypatch):
+    def none_left():
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    ours, other = socket.socketpair()
+    closed = socket.socket()
+    selector.register(ours, selectors.EVENT_READ)
+    selector.register(closed, selectors.EVENT_READ)
+    number = closed.detach()
+    os.close(number)
+    selector.unregister(number)
+    with ours, other:
+        other.send(b"x")
+        with monkeypatch.context() as patch:
+            patch.setattr(select, "epoll", none_left)
+            assert [key.fd for key, _ in selector.select(1)] == [ours.fileno()]
+        assert [key.fd for key, _ in selector.select(1)] == [ours.fileno()]

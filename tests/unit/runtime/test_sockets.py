@@ -12,7 +12,10 @@ import urllib.request
 
 import pytest
 
-from .conftest import CLIENT, SERVER
+from mptcp_stack.phy import memory_pair
+from mptcp_stack.runtime import Network, SocketNetwork
+
+from .conftest import CLIENT, SERVER, stack_config
 
 
 def test_both_directions(connected):
@@ -126,10 +129,11 @@ def test_bound_address_is_used(networks):
     ("call", "number"),
     [
         (lambda s: s.recv(1), errno.ENOTCONN),
-        (lambda s: s.send(b"x"), errno.ENOTCONN),
+        (lambda s: s.send(b"x"), errno.EPIPE),
         (lambda s: s.getpeername(), errno.ENOTCONN),
         (lambda s: s.shutdown(socket.SHUT_WR), errno.ENOTCONN),
         (lambda s: s.accept(), errno.EINVAL),
+        (lambda s: (s.listen(), s.connect((SERVER, 80))), errno.EISCONN),
         (lambda s: s.connect(("192.0.2.1", 1)), errno.ENETUNREACH),
         (lambda s: (s.bind(("10.0.0.9", 1)), s.listen()), errno.EADDRNOTAVAIL),
         (lambda s: (s.close(), s.recv(1)), errno.EBADF),
@@ -245,6 +249,51 @@ def test_connecting_without_waiting(networks):
             codes.append(near.connect_ex((SERVER, 80)))
         assert codes[0] == errno.EINPROGRESS
         assert set(codes[1:-1]) <= {errno.EALREADY}
+
+
+@pytest.mark.parametrize("call", [lambda s: s.recv(1), lambda s: s.send(b"x"), lambda s: s.connect((SERVER, 80))])
+def test_what_was_refused_without_waiting_is_told_once(networks, call):
+    with networks[0].socket() as near:
+        near.setblocking(False)
+        assert near.connect_ex((SERVER, 80)) == errno.EINPROGRESS
+        assert select.select([], [near], [], 5)[1]
+        with pytest.raises(ConnectionRefusedError):
+            call(near)
+        assert near.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+
+
+def test_connecting_with_a_time_limit_of_years(networks):
+    with networks[0].socket() as near:
+        near.settimeout(1e8)
+        with pytest.raises(ConnectionRefusedError):
+            near.connect((SERVER, 80))
+
+
+def test_a_buffer_that_grows_while_connecting():
+    """Nothing can be written until then, as `select` has it; nor ever to a listener."""
+    near_device, _silence = memory_pair()
+    with (
+        SocketNetwork(Network(stack_config(CLIENT), near_device, linger_s=0.1)) as client,
+        client.socket() as near,
+        client.create_server(("", 80)) as listener,
+    ):
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        near.setblocking(False)
+        assert near.connect_ex((SERVER, 80)) == errno.EINPROGRESS
+        for one in (near, listener):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 500_000)
+        assert select.select([], [near, listener], [], 0.1)[1] == []
+
+
+def test_the_size_of_a_buffer_that_grows_while_connecting_holds(networks):
+    client, server = networks
+    with server.create_server(("", 80)), client.socket() as near:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        near.setblocking(False)
+        near.connect_ex((SERVER, 80))
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 200_000)
+        assert select.select([], [near], [], 5)[1] == [near]
+        assert near.send(bytes(20_000)) == 20_000
 
 
 def test_flags(connected):
