@@ -73,6 +73,18 @@ def test_many_connections_at_once(paths: int, loss: float) -> None:
     come_to_rest(run)
 
 
+def test_many_connections_at_once_repeat_nothing() -> None:
+    """Where all fit into the queue, and wait there for less than two round trips, no timer takes that for a loss."""
+    run = make_scene(1, [impaired(rate_bps=100_000_000, queue_bytes=200_000)], mptcp=False)
+    run.server.listen(Address(b"", PORT), RequestServer)
+    clients = [RequestClient(2000) for _ in range(60)]
+    for client in clients:
+        run.client.connect(SERVER, client)
+    run.network.run_until(lambda: all(client.closed for client in clients), 60 * SECOND)
+    assert [client.error for client in clients] == [None] * 60
+    assert run.client.stack.counters["TcpRetransSegs"] == run.server.stack.counters["TcpRetransSegs"] == 0
+
+
 def seconds_to_send(run: Scene, length: int) -> float:
     """From connect until the server has read everything, to the last byte."""
     server = Sink()

@@ -63,10 +63,6 @@ def test_many_connections_at_once(pair):
         return await asyncio.gather(*(exchange(bytes([number]) * 2000) for number in range(60)))
 
     assert pair.run(main()) == [bytes([number]) * 2000 for number in range(60)]
-    counters = pair.loop.network.counters
-    assert counters["TcpRetransSegs"] <= counters["TcpExtTCPLossProbes"], (
-        "on a busy machine an answer may take two RTTs"
-    )
 
 
 def test_names_and_subflows_are_told(pair):
