@@ -68,6 +68,8 @@ class Closing:
 
     def send_abort(self, now: int) -> None:
         """Reset every subflow, or all but one that says so on an ACK, and the connection with them (section 3.5)."""
+        if self.closed:
+            return
         connection = self._connection
         last: Subflow | None = None
         options: tuple[MpFastclose, ...] = ()
@@ -76,13 +78,14 @@ class Closing:
             last = connection.carrier() if by_ack else None
             if last is None and connection.version:
                 options = (MpFastclose(connection.remote_key.value),)
-        for subflow in list(connection.subflows):
+        self.closed = True
+        for subflow in connection.subflows:
             if subflow is not last:
                 connection.host.context.counters["MPTcpExtMPFastcloseTx"] += len(options)
                 subflow.endpoint.abort(now, *options)
         if last is not None:
             FastCloseWait(last, now)
-        self.finish(connection.error, now)
+        self._end(connection.error, now)
 
     def retries(self) -> int:
         """How many timeouts in a row mean that the peer is gone."""
@@ -250,24 +253,18 @@ class Closing:
     # --- the end
 
     def fail(self, error: OSError | None, now: int) -> None:
-        """Reset what is there: the connection cannot go on, and no subflow takes the place of one that goes now."""
+        """Reset what is there: the connection cannot go on."""
         if self.closed:
             return
-        connection = self._connection
         self.closed = True
-        for subflow in connection.subflows:
+        for subflow in self._connection.subflows:
             subflow.endpoint.abort(now)
-        connection.subflows.clear()
         self._end(error, now)
 
-    def finish(self, error: OSError | None, now: int) -> None:
-        """No subflow is left."""
-        if not self.closed:
-            self.closed = True
-            self._end(error, now)
-
     def _end(self, error: OSError | None, now: int) -> None:
+        """Forget everything. ``closed`` was set before the subflows went, so that none has taken the place of one."""
         connection = self._connection
+        connection.subflows.clear()
         connection.error = error
         connection.sending.stop()
         connection.fallback.stop()

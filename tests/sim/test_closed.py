@@ -7,7 +7,7 @@ import pytest
 from mptcp_stack.mptcp.path_manager import PathManager
 from mptcp_stack.mptcp.subflow import Subflow
 from mptcp_stack.sim import SECOND, Application
-from mptcp_stack.tcp import Address
+from mptcp_stack.tcp import Address, Endpoint
 from mptcp_stack.tcp.errors import timed_out
 from tests.sim.scenes import PATH, PORT, SERVER, Scene, come_to_rest, make_scene
 
@@ -120,18 +120,32 @@ class Replacing(PathManager):
             self.connection.open_subflow(address, 0, subflow.remote, now)
 
 
-@pytest.mark.parametrize("error", [None, timed_out()])
-def test_nothing_takes_the_place_of_what_goes_with_the_connection(error: OSError | None) -> None:
-    """Without an error it ends where all has arrived, and just the peer's last acknowledgement is missing."""
-    run = make_scene(1, [PATH] * 2, path_manager=f"{__name__}:Replacing")
-    ours = Counting()
-    run.server.listen(Address(b"", PORT), Counting)
+ENDS: dict[str, Way] = {
+    "all has arrived, without the last acknowledgement": lambda run, ours, peer: ours.connection.closing.fail(
+        None, run.network.clock.now_ns
+    ),
+    "failure": WAYS["failure"],
+    "abort": WAYS["abort"],
+    "too long a wait for the end of data": lambda run, ours, peer: ours.connection.closing.send_abort(
+        run.network.clock.now_ns
+    ),
+}
+
+
+@pytest.mark.parametrize("fastclose", ["rst", "ack"])
+@pytest.mark.parametrize("end", ENDS)
+def test_nothing_takes_the_place_of_what_goes_with_the_connection(end: str, fastclose: str) -> None:
+    run = make_scene(1, [PATH] * 2, path_manager=f"{__name__}:Replacing", fastclose=fastclose)
+    ours, peer = Counting(), Counting()
+    run.server.listen(Address(b"", PORT), lambda: peer)
     run.client.connect(SERVER, ours)
     run.network.run_for(SECOND)
     ours.write(b"so that both know of MPTCP")
     run.client.settle()
     run.network.run_for(SECOND)
-    ours.connection.closing.fail(error, run.network.clock.now_ns)
+    ENDS[end](run, ours, peer)
     run.client.settle()
     assert not run.client.stack.connections
-    assert not run.client.stack._flows
+    assert not ours.connection.subflows
+    assert [flow for flow in run.client.stack._flows.values() if type(flow) is Endpoint] == []
+    come_to_rest(run)
