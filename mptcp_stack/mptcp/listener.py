@@ -134,7 +134,7 @@ class Listener:
                 self._forget(request)
         elif flags & ACK:
             if segment.ack != (request.iss + 1) & MASK_32:
-                return False
+                return self._receive_cookie(segment, now)  # a copy of the SYN came when there was room for it
             if request.key is None or request.key.version == 0 or _decides(segment, offset, request.timeouts):
                 self._complete(request, segment, now)
         return True
@@ -233,8 +233,9 @@ class Listener:
 
     def _forget(self, request: HalfOpen) -> None:
         flow = request.syn.flow
-        if self._requests.pop(flow, None) is not None:
-            del self._by_timeouts[request.timeouts][flow]
+        held = self._requests.pop(flow, None)
+        if held is not None:
+            del self._by_timeouts[held.timeouts][flow]
         if not self._requests:
             self._timer.cancel()
 

@@ -366,6 +366,23 @@ def test_half_open_obeys_a_reset_of_the_right_sequence_only() -> None:
     assert listener.half_open == 0
 
 
+@pytest.mark.parametrize("repeated", [0, 2])
+def test_a_copy_of_the_syn_does_not_take_its_cookie_away(repeated: int) -> None:
+    """The first gets a cookie, as the table is full; a copy finds room there, and its SYN/ACK is on the way or lost."""
+    run = make_scene(1, [PATH])
+    listener = run.server.listen(Address(b"", PORT), Application, backlog=1)
+    other, syn = forged_syn(1), forged_syn(2, mptcp=False)
+    give(run, other)
+    (cookie,) = give(run, syn)
+    give(run, replace(other, seq=other.seq + 1, flags=RST, options=Options()))
+    (again,) = give(run, syn)
+    assert (listener.half_open, again.seq != cookie.seq) == (1, True)
+    run.network.run_for(repeated * 2 * SECOND)
+    assert not [answer for answer in give(run, third_ack(syn, cookie)) if answer.flags & RST]
+    assert listener.half_open == 0
+    assert len(run.server.stack.connections) == 1
+
+
 @pytest.mark.parametrize("mode", ["off", "always"])
 def test_data_on_a_syn_are_neither_kept_nor_taken(mode: str) -> None:
     run = make_scene(1, [PATH], syn_cookies=mode)
