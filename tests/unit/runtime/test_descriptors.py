@@ -166,14 +166,16 @@ def test_a_reset_after_the_end_is_none_for_who_reads(connected):
     near, far = connected
     far.sendall(b"data")
     far.shutdown(socket.SHUT_WR)
-    while near.recv(1, socket.MSG_PEEK) and not near._side.connection.receiving.finished:
-        time.sleep(0.001)
+    ended = select.poll()
+    ended.register(near, select.POLLRDHUP)
+    assert ended.poll(20_000)
     reset(far)
     assert select.select([], [near], [], 5)[1]
     with pytest.raises(BrokenPipeError):
         near.sendall(bytes(10_000_000))
     assert near.recv(100) == b"data"
-    assert near.recv(100) == b""
+    with contextlib.suppress(ConnectionResetError):  # where bytes of ours reached the pair before it went: not as TCP's
+        assert near.recv(100) == b""
     with pytest.raises(OSError, match="not connected"):
         near.getpeername()
 
