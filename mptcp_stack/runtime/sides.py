@@ -283,6 +283,8 @@ class Side:
             self._mark()
         with suppress(OSError):
             self.end.shutdown(socket.SHUT_RD)
+        if self.options.error is None:
+            self._discard()
         self.on_readable()
 
     def _mark(self) -> None:
@@ -294,6 +296,12 @@ class Side:
         if not unread:
             with suppress(OSError), self._borrowed() as near:
                 os.write(near, b"\0")
+
+    def _discard(self) -> None:
+        """Leave nothing unread, for which closing would be an ECONNRESET at the other end; it cannot write any more."""
+        with suppress(OSError):
+            while self.end.recv(_PIECE_BYTES):
+                pass
 
     # --- what the application does
 
