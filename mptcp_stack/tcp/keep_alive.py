@@ -35,7 +35,7 @@ class KeepAlive:
         self._config = config
         if wanted:
             self.start()
-        else:
+        elif not self._suspected:  # else it ends when that is settled
             self.stop()
 
     def start(self) -> None:

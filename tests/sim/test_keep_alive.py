@@ -3,7 +3,7 @@
 import pytest
 
 from mptcp_stack.sim import SECOND, Application
-from mptcp_stack.tcp import Address
+from mptcp_stack.tcp import Address, State
 from tests.sim.scenes import PATH, PORT, SERVER, Scene, make_scene
 
 SETTINGS = {
@@ -68,3 +68,17 @@ def test_nobody_is_asked_without_need() -> None:
     client.connection.keep_alive = False
     run.network.run_for(1000 * SECOND)
     assert probes(run) == 1
+
+
+def test_a_suspicion_is_followed_up_though_keep_alive_is_switched_off() -> None:
+    """The peer has gone without a word; that it is to be asked at other times no more does not matter."""
+    run, client = begin(2, keep_alive=True)
+    subflows = list(client.connection.subflows)
+    for link, _ in run.paths:
+        link.middlebox = lambda packet: []
+    for subflow in subflows:
+        subflow.endpoint.keep_alive.suspect(run.network.clock.now_ns)
+    client.connection.keep_alive = False
+    run.client.settle()
+    run.network.run_for(60 * SECOND)
+    assert not [subflow for subflow in subflows if subflow.endpoint.state is not State.CLOSED]
