@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from analysis.code import staleness
 from analysis.errors import UnreadableFile, UnreadableRun
 from analysis.files import read_document, read_text
 from analysis.manifest import FORMAT, Manifest
@@ -38,8 +40,15 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Experiment and hash: the run's name in file names."""
-        return f"{self.manifest['experiment']}-{self.manifest['hash']}"
+        """Experiment and hash: the run's name in file names. An earlier run that is kept beside has a number, too."""
+        known = self.manifest["hash"]
+        number = self.path.name.removeprefix(known) if re.fullmatch(rf"{re.escape(known)}\.\d+", self.path.name) else ""
+        return f"{self.manifest['experiment']}-{known}{number}"
+
+    @property
+    def stale(self) -> str:
+        """Whether its points are of other code than is here, in a few words; "" if they are not (`analysis.code`)."""
+        return staleness(self.manifest.get("code", ()), len(self.points))
 
     @property
     def parameters(self) -> dict[str, Any]:

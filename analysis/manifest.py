@@ -43,6 +43,11 @@ class _Specification(Document):
     parameters: dict[str, Any]
 
 
+class _Code(Document):
+    parts: dict[str, str]
+    points: int = Field(ge=0)
+
+
 class Manifest(Document):
     """`manifest.json`; see `testbed.results`."""
 
@@ -59,4 +64,5 @@ class Manifest(Document):
     specification: _Specification
     sessions: list[_Session] = Field(min_length=1)
     labs: Sequence[_Lab] = ()
+    code: Sequence[_Code] = ()
     points: dict[str, dict[str, Any]] = Field(default_factory=dict)

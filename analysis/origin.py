@@ -17,6 +17,7 @@ def environment(run: Run) -> dict[str, str]:
     return {
         "measured": str(session.get("began", ""))[:10],
         "commit": commit,
+        "code": run.stale or "as it is here",
         "kernel": str(session.get("kernel", "")),
         "Python": str(session.get("python", "")),
         "processors": f"{len(cpu.get('usable', ()))} x {cpu.get('model', '')}",

@@ -82,7 +82,7 @@ class DssChecksum(Experiment[ChecksumParameters]):
             for host in (CLIENT, SERVER):
                 for interface in bench.lab.hosts[host].interfaces:
                     bench.lab.hosts[host].run(["ip", "link", "set", "dev", interface, "gso_max_segs", "1"])
-            if point.stack.startswith("python"):
+            if bench.stack.is_ours:
                 bench = replace(bench, stack=create(f"{point.stack}+{_ONE_MSS}"))
         measurement = bench.measure(bulk, BulkLoad("download", limit_seconds=self.parameters.seconds))
         measurement.result["dss_checksum"] = [

@@ -23,6 +23,7 @@ from pydantic import BeforeValidator, Field
 
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
 from testbed.loadgen.traffic import Codec
+from testbed.stacks import StackUnderTest
 from testbed.stacks.frames import FRAMES_PORT, FramesLoad, frames
 from testbed.stacks.measure import BULK_PORT, HTTP_PORT, BulkLoad, HttpLoad, Measurement, bulk, http
 from testbed.stacks.proxied import CONVERT, FORWARD, MODES, TRANSPARENT, proxied, relaying
@@ -107,6 +108,10 @@ class Handover(Experiment[HandoverParameters]):
             received = measurement.result["upload"], measurement.result["download"]
             measurement.result["interruption_ms"] = max(one["longest_gap_ms"] for one in received)
         return measurement
+
+    def needs_our_stack(self, stack: StackUnderTest) -> bool:
+        """All do: the proxy is ours, also over the kernel's sockets."""
+        return True
 
     def _load(self, name: str, seed: int) -> tuple[Callable[..., Measurement], Any, int]:
         seconds = self.parameters.seconds

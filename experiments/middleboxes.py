@@ -177,7 +177,7 @@ class Middleboxes(Experiment[MiddleboxParameters]):
         for host in (CLIENT, SERVER):
             for name, value in {"net.ipv4.tcp_ecn": "2", **row.kernel}.items():
                 bench.lab.hosts[host].set_sysctl(name, value)
-        if point.stack.startswith("python"):
+        if bench.stack.is_ours:
             bench = replace(bench, stack=create("+".join([point.stack, LINGER, *row.python])))
         load = ExchangeLoad(parameters.round_bytes, 2, parameters.pause / 1e9, parameters.time_limit_s)
         measurement = bench.measure(exchange, load)

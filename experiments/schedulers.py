@@ -19,7 +19,6 @@ named `mine:LargestWindow`, as a user would do it.
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -28,6 +27,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from analysis.code import block
 from experiments.simultaneous_flows import Cases
 from testbed.errors import LabError
 from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
@@ -115,6 +115,10 @@ class Schedulers(Experiment[SchedulersParameters]):
         )
         return measurement
 
+    def more_code(self, stack: str) -> Sequence[str]:
+        """Return the document's example, if it is the scheduler."""
+        return (f"{DOCUMENT.parent.name}/{DOCUMENT.name}#{EXAMPLE.partition(':')[2]}",) if EXAMPLE in stack else ()
+
     def expected_seconds(self, point: Point) -> float:
         """Return the time that the links need and that to start the programs."""
         parameters = self.parameters
@@ -151,8 +155,7 @@ def _example(directory: Path) -> Iterator[None]:
 
 def documented(name: str) -> str:
     """Return the block of Python in docs/stack.md that defines the class `name`. Raises LabError when there is none."""
-    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
-    found: list[str] = [block for block in blocks if f"class {name}(" in block]
-    if len(found) != 1:
-        raise LabError(f"{DOCUMENT}: has {len(found)} examples of a class {name}, not one")
-    return found[0]
+    found = block(DOCUMENT.read_text(), name)
+    if found is None:
+        raise LabError(f"{DOCUMENT}: has not one example of a class {name}, but several or none")
+    return found.decode()

@@ -101,6 +101,10 @@ class SetupLatency(Experiment[SetupParameters]):
                 problems.append(f"{result[name]} SYNs were {name}")
         return problems
 
+    def more_code(self, stack: str) -> Sequence[str]:
+        """Return what reads the times out of the captures."""
+        return ("analysis/capture.py",)
+
     def expected_seconds(self, point: Point) -> float:
         """Return the time of the handshakes, and that to start the programs and the capture."""
         return 2.5 + (int(point.factors["open"]) + 6 * self.parameters.samples) / 1000

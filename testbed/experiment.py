@@ -184,6 +184,17 @@ class Experiment(ABC, Generic[P]):
         """Return roughly how long `point` takes, for the estimate of the remaining time."""
         return 5.0
 
+    def needs_our_stack(self, stack: StackUnderTest) -> bool:
+        """Tell whether points of `stack` depend on the code in mptcp_stack/; by default those of our own stack do."""
+        return stack.is_ours
+
+    def more_code(self, stack: str) -> Sequence[str]:
+        """Return what else of the project points of `stack` depend on, beside testbed/ and the experiment's own file.
+
+        Named as in `analysis.code`. What the experiment's file imports is found without.
+        """
+        return ()
+
     def method(self) -> str:
         """Return how it is measured, for the report: what the experiment's file says at its top."""
         return inspect.getdoc(inspect.getmodule(type(self))) or ""

@@ -7,6 +7,9 @@ One run directory per resolved specification::
         results.csv             tidy table: one row a point
         points/<point>/         raw files of one point, and point.json with its outcome
         failed/<point>.<n>/     attempts that failed and were made again later
+        stale/<point>.<n>/      points of other code that were measured anew
+        code/<digest>/          files of the user's and the experiment's that took part, each version once
+    results/<experiment>/<hash>.<n>/    an earlier run, kept when everything was measured anew (`run --fresh`)
 
 A point's directory is filled under another name and renamed when it is complete, every other file is replaced
 in one step: whatever stands under its final name is whole, however the run ended.
@@ -19,6 +22,7 @@ import fcntl
 import glob
 import hashlib
 import io
+import itertools
 import json
 import os
 import shutil
@@ -101,6 +105,7 @@ class _Record(Document):
     placement: dict[str, Any]
     result: dict[str, Any]
     collectors: dict[str, _Collected] = Field(default_factory=dict)
+    code: dict[str, str] = Field(default_factory=dict)
 
 
 class RunDirectory:
@@ -155,7 +160,7 @@ class RunDirectory:
     def writing(self, key: str) -> Iterator[Path]:
         """Give a directory for the raw files of the point `key`; it counts only if the block ends normally.
 
-        An earlier attempt is kept under `failed/`.
+        An earlier attempt is kept under `failed/`, one that had passed under `stale/`.
         """
         unfinished = self._points / f"{key}{_UNFINISHED_SUFFIX}"
         unfinished.mkdir()
@@ -166,7 +171,8 @@ class RunDirectory:
             raise
         final = self._points / key
         if os.path.lexists(final):
-            self._put_aside(final)
+            record = self.point(key)
+            self._put_aside(final, "stale" if record and record["outcome"] == PASSED else "failed")
         unfinished.rename(final)
 
     def write_table(self, records: Sequence[Mapping[str, Any]]) -> None:
@@ -179,8 +185,21 @@ class RunDirectory:
         writer.writerows(rows)
         replace(self.table_path, text.getvalue().encode())
 
-    def _put_aside(self, final: Path) -> None:
-        attic = within(self.path, "failed")
+    def set_aside(self) -> Path | None:
+        """Keep what was measured here beside, as `<hash>.<n>`; return where, or None when there was nothing.
+
+        Raises LabError while another run holds it.
+        """
+        if not os.path.lexists(self.manifest_path):
+            return None
+        with self.locked():
+            numbers = (number for number in itertools.count(1) if not os.path.lexists(f"{self.path}.{number}"))
+            beside = within(self.root, self.path.parent.name, f"{self.hash}.{next(numbers)}")
+            self.path.rename(beside)
+        return beside
+
+    def _put_aside(self, final: Path, attic_name: str) -> None:
+        attic = within(self.path, attic_name)
         attic.mkdir(exist_ok=True)
         attempts = sum(1 for _ in attic.glob(f"{glob.escape(final.name)}.*"))
         final.rename(attic / f"{final.name}.{attempts + 1}")

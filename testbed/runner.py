@@ -1,6 +1,7 @@
 """Runs an experiment: plans its points, measures the missing ones, checks and keeps every result.
 
-Points that passed are never measured again; failed, unsupported and interrupted ones are, at the next call.
+Points that passed are not measured again as long as their code is the same (`testbed.code`); stale ones, of other
+code, are, and failed, unsupported and interrupted ones, at the next call.
 Points that follow one another on one stack and one topology share a lab. What is wrong with one point (a
 failed check, a broken program) fails the run but not the other points; a lab that this machine cannot build stops
 it. One that is there, but not as asked, costs its points alone, and is built once more at the end: on a busy machine
@@ -20,11 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testbed.code import Code, differing
 from testbed.collectors.collection import Wanted
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Experiment, Point
 from testbed.placement.apply import check_cpus
-from testbed.provenance import git, provenance
+from testbed.provenance import provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.stacks import StackUnderTest, create
 
@@ -55,10 +57,23 @@ class Environment:
     create_stack: Callable[[str], StackUnderTest] = create
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Keys of points, in order: `passed` with the code that is here, `stale` with other code (and what of it differs).
+
+    `new` are those not measured, or not passed.
+    """
+
+    passed: list[str]
+    stale: dict[str, list[str]]
+    new: list[str]
+
+
 class Plan:
     """The points of an experiment on the chosen stacks, and which of them are still to be measured.
 
     `collect`: collectors besides the experiment's own. A run with them has a directory of its own: they cost time.
+    `reuse`: keep points of other code. `code`: as this program found it first, if it has made plans before.
     """
 
     def __init__(
@@ -68,6 +83,8 @@ class Plan:
         scale: str | None = None,
         stacks: Sequence[str] = (),
         collect: Sequence[str] = (),
+        reuse: bool = False,
+        code: Code | None = None,
     ) -> None:
         self.experiment = experiment
         self.scale = scale or next(iter(experiment.scales))
@@ -77,6 +94,16 @@ class Plan:
         self.collect = Wanted(experiment.collectors, tuple(collect))
         watched = {"collectors": list(collect)} if collect else {}
         self.directory = RunDirectory(root, experiment.name, experiment.specification() | watched)
+        self.reuse = reuse
+        self.code = code or Code()
+        self._parts = {
+            stack: self.code.parts(experiment, stack, create(stack), self.directory.specification)
+            for stack in dict.fromkeys(point.stack for point in self.points)
+        }
+
+    def parts(self, point: Point) -> dict[str, str]:
+        """Return the code that `point` is measured with (see `testbed.code`)."""
+        return self._parts[point.stack]
 
     def records(self) -> list[dict[str, Any]]:
         """Return the records of all points measured so far, of other stacks too, in order."""
@@ -84,21 +111,32 @@ class Plan:
         records = (self.directory.point(point.key) for point in self.experiment.points(tuple(stacks)))
         return [record for record in records if record is not None]
 
+    def standing(self, records: Sequence[Mapping[str, Any]] | None = None) -> Standing:
+        """Return which of the chosen points passed, and which of them are stale (`records`: all, if at hand)."""
+        found = {record["key"]: record for record in (self.records() if records is None else records)}
+        standing = Standing([], {}, [])
+        for point in self.points:
+            record = found.get(point.key)
+            if record is None or record["outcome"] != PASSED:
+                standing.new.append(point.key)
+            elif parts := differing(record.get("code"), self.parts(point)):
+                standing.stale[point.key] = parts
+            else:
+                standing.passed.append(point.key)
+        return standing
+
     def pending(self) -> list[Point]:
-        """Return the points that have not passed, in order."""
-        passed = {record["key"] for record in self.records() if record["outcome"] == PASSED}
-        return [point for point in self.points if point.key not in passed]
+        """Return the points that are to be measured, in order: all but those that passed, stale ones too if asked."""
+        standing = self.standing()
+        done = {*standing.passed, *(standing.stale if self.reuse else ())}
+        return [point for point in self.points if point.key not in done]
 
-    def other_commits(self) -> list[str]:
-        """Return the commits, in short, of this project at which points were measured, but for today's."""
-        sessions = self.directory.manifest().get("sessions", ())
-        known = {number: session.get("git", {}).get("commit") for number, session in enumerate(sessions)}
-        commits = {known.get(record["session"]) for record in self.records()} - {git()["commit"]}
-        return sorted(str(commit)[:10] for commit in commits)
-
-    def outcome(self) -> str:
-        """Return how the chosen points stand together."""
-        outcomes = {record["key"]: record["outcome"] for record in self.records()}
+    def outcome(self, records: Sequence[Mapping[str, Any]] | None = None) -> str:
+        """Return how the chosen points stand together; stale ones count as not measured unless they are reused."""
+        records = self.records() if records is None else records
+        outcomes = {record["key"]: record["outcome"] for record in records}
+        if not self.reuse:
+            outcomes |= dict.fromkeys(self.standing(records).stale, INCOMPLETE)
         found = {outcomes.get(point.key, INCOMPLETE) for point in self.points}
         return next(outcome for outcome in (FAILED, INCOMPLETE, PASSED, UNSUPPORTED) if outcome in found)
 
@@ -130,7 +168,7 @@ class Runner:
                 return plan.outcome()
             for placement in {plan.experiment.placement(point) for point in pending}:
                 check_cpus(placement)
-            self._begin()
+            self._begin(pending)
             expected_s = sum(plan.experiment.expected_seconds(point) for point in pending)
             self._display.begin(len(pending), expected_s)
             try:
@@ -140,10 +178,14 @@ class Runner:
                 self._end()
         return plan.outcome()
 
-    def _begin(self) -> None:
+    def _begin(self, pending: Sequence[Point]) -> None:
         plan = self._plan
         earlier = plan.directory.manifest()
-        self._session = {"began": _now(), "ended": None, "command_line": sys.argv, **provenance()}
+        parts = {part: known for point in pending for part, known in plan.parts(point).items()}
+        plan.code.copy(parts, plan.directory.path)
+        self._session = {
+            "began": _now(), "ended": None, "command_line": sys.argv, **provenance(), "code": parts,
+        }  # fmt: skip
         self._manifest = {
             "format": FORMAT,
             "experiment": plan.experiment.name,
@@ -178,7 +220,12 @@ class Runner:
             | {"collectors": _collected(record)}
             for record in records
         }
-        self._manifest |= {"outcome": self._plan.outcome(), "why": whys, "points": points}
+        self._manifest |= {
+            "outcome": self._plan.outcome(records),
+            "why": whys,
+            "points": points,
+            "code": _codes(records),
+        }
         write_json(self._plan.directory.manifest_path, self._manifest)
 
     def _measure_groups(self, points: Sequence[Point], *, again: bool) -> list[Point]:
@@ -233,6 +280,8 @@ class Runner:
         experiment = self._plan.experiment
         self._display.point_begins(point.key, experiment.expected_seconds(point))
         began, clock = _now(), time.monotonic()
+        parts = self._plan.parts(point)
+        self._plan.code.require_unchanged(parts)
         with self._plan.directory.writing(point.key) as directory:
             bench = Bench(
                 lab,
@@ -244,6 +293,7 @@ class Runner:
                 self._plan.collect,
             )
             verdict = self._attempt(bench, point, refusal)
+            self._plan.code.require_unchanged(parts)
             record = {
                 "key": point.key,
                 "stack": point.stack,
@@ -256,6 +306,7 @@ class Runner:
                 "seed": bench.seed,
                 "session": len(self._manifest["sessions"]) - 1,
                 "lab": len(self._manifest["labs"]) - 1,
+                "code": parts,
             }
             write_json(directory / "point.json", record)
         self._measured.add(point.key)
@@ -315,6 +366,20 @@ def _collected(record: Mapping[str, Any]) -> dict[str, Any]:
         name: {what: one[what] for what in ("outcome", "why", "cpu_s")}
         for name, one in record.get("collectors", {}).items()
     }
+
+
+def _codes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each version of the code that points were measured with: its parts, the stacks, and how many points."""
+    found: list[dict[str, Any]] = []
+    for record in records:
+        parts = record.get("code", {})
+        same = next((one for one in found if one["parts"] == parts), None)
+        if same is None:
+            found.append(same := {"parts": parts, "stacks": [], "points": 0})
+        same["points"] += 1
+        if record["stack"] not in same["stacks"]:
+            same["stacks"].append(record["stack"])
+    return found
 
 
 def _now() -> str:

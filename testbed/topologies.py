@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from functools import cache
 from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
+import jinja2.meta
 import jinja2.nodes
 import yaml
 from jinja2.runtime import Context
@@ -79,6 +81,40 @@ def load_topology(name_or_path: str, parameters: Mapping[str, object] | None = N
     with _bounded(_label(path)):
         template = _Template(path)
         return validate(Topology, template.render(parameters or {}), template.label)
+
+
+def template_files(name_or_path: str) -> dict[str, Path]:
+    """The files that a template is made of, itself and what it extends, imports and includes, by what they are called.
+
+    Those of the lab are `topologies/NAME`, others have their name alone. Of a name that is computed nothing is known:
+    then all templates beside it count. LabError for an unknown topology.
+    """
+    waiting, found = [_find(name_or_path)], dict[str, Path]()
+    folders = (waiting[0].parent, DIRECTORY)
+    while waiting:
+        path = waiting.pop()
+        label = f"topologies/{path.name}" if path.resolve().parent == DIRECTORY else path.name
+        if label not in found:
+            found[label] = path
+            waiting += _referenced(path, folders)
+    return found
+
+
+def _referenced(path: Path, folders: Sequence[Path]) -> Iterator[Path]:
+    try:
+        names = _names_in(read_text(path))
+    except (UnreadableFile, jinja2.TemplateSyntaxError):  # told when it is rendered
+        return
+    if None in names:
+        yield from sorted(path.parent.glob("*.j2"))
+    for name in names - {None}:
+        yield from (place for folder in folders if (place := folder / str(name)).is_file())
+
+
+@cache
+def _names_in(text: str) -> frozenset[str | None]:
+    """The templates that one names; None for a computed name."""
+    return frozenset(jinja2.meta.find_referenced_templates(jinja2.Environment().parse(text)))
 
 
 @contextmanager

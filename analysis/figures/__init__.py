@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import pkgutil
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +31,11 @@ _METADATA: Final[Mapping[str, dict[str, Any] | None]] = {
 }
 """Without the date the same results give the same file."""
 
+_CAPTION: Final[Mapping[str, Any]] = {"fontsize": 6.5, "color": "#444444"}
+
+_CAPTION_LETTERS: Final = 84
+"""Of this size, in a line of a column's width."""
+
 _OF_NO_RUN: Final = ("time_sequence",)
 """Modules here that draw something else than a run."""
 
@@ -38,6 +44,8 @@ def table(run: Run) -> Table:
     """Return the table of `run`, by the figure module that its manifest names. Raises UnreadableRun."""
     with _on(run):
         result: Table = _module(run).table(run)
+        if stale := run.stale:
+            result.caption = "\n".join(filter(None, [str(result.caption or ""), stale]))
     return result
 
 
@@ -45,7 +53,19 @@ def draw(run: Run) -> Figure:
     """Return the figure of `run`, in the style that was applied last. Raises UnreadableRun."""
     with _on(run):
         figure: Figure = _module(run).draw(run)
+        if stale := run.stale:
+            _add_to_caption(figure, textwrap.fill(stale, _CAPTION_LETTERS))
     return figure
+
+
+def _add_to_caption(figure: Figure, line: str) -> None:
+    """Put a line below what a figure says at its foot, in the same letters."""
+    caption = figure.get_supxlabel()
+    foot = next((text for text in figure.texts if caption and text.get_text() == caption), None)
+    if foot is None:
+        figure.supxlabel(line, **_CAPTION)
+    else:
+        foot.set_text(f"{caption}\n{line}")
 
 
 def picture(run: Run, kind: str, **options: Any) -> bytes:

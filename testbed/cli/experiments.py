@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -27,9 +28,13 @@ from testbed.cli.options import (
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
-    from testbed.runner import Plan
+    from testbed.code import Code
+    from testbed.runner import Plan, Standing
 
 commands = typer.Typer()
+
+Fresh = Annotated[bool, typer.Option("--fresh", help="Measure all anew; what is there is kept beside, as HASH.N.")]
+Reuse = Annotated[bool, typer.Option("--reuse", help="Keep stale points, of other code; table and figure say so.")]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -46,12 +51,16 @@ def run(
     stacks: Stacks = "",
     collect: Collect = "",
     out: Out = RESULTS,
+    fresh: Fresh = False,
+    reuse: Reuse = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment, or `all` of them: measure what is missing, then print the table and draw the figure."""
+    """Run an experiment, or `all` of them: measure what is missing or stale, print the table and draw the figure."""
+    if fresh and reuse:
+        raise LabError("--fresh and --reuse: measure all anew, or keep what is of other code; not both")
     if experiment == "all":
-        _run_all(scale, settings, stacks, collect, out)
-    _run(_plan(experiment, scale, settings, stacks, collect, out), as_json)
+        _run_all(scale, settings, stacks, collect, out, fresh, reuse)
+    _run(_plan(experiment, scale, settings, stacks, collect, out, reuse), as_json, fresh)
 
 
 @commands.command()
@@ -87,7 +96,7 @@ def plan(
 ) -> None:
     """Show what 'run' would measure, the parameters that --set may change, and the expected time."""
     planned = _plan(experiment, scale, settings, stacks, collect, out)
-    pending = planned.pending()
+    pending, standing = planned.pending(), planned.standing()
     document = {
         "experiment": planned.experiment.name,
         "scale": planned.scale,
@@ -96,6 +105,9 @@ def plan(
         "collectors": [*planned.collect.required, *planned.collect.added],
         "directory": str(planned.directory.path),
         "points": len(planned.points),
+        "passed": standing.passed,
+        "stale": standing.stale,
+        "new": standing.new,
         "pending": [point.key for point in pending],
         "expected_s": round(sum(planned.experiment.expected_seconds(point) for point in pending)),
     }
@@ -109,8 +121,19 @@ def plan(
     if document["collectors"]:
         print(f"collectors: {', '.join(document['collectors'])}")
     print(f"results: {planned.directory.path}")
-    print(f"points: {len(planned.points)}, of which {len(pending)} are to be measured,", end=" ")
-    print(f"in about {duration(document['expected_s'])}")
+    counts = (("passed", standing.passed), ("stale", standing.stale), ("new", standing.new))
+    print(f"points: {len(planned.points)}: {', '.join(f'{len(keys)} {name}' for name, keys in counts)};", end=" ")
+    print(f"{len(pending)} are to be measured, in about {duration(document['expected_s'])}")
+    for line in _reasons(standing):
+        print(f"stale: {line}")
+
+
+def _reasons(standing: Standing) -> list[str]:
+    """Say what differs between stale points and the code that is here, and for which of them."""
+    found: dict[str, list[str]] = {}
+    for key, parts in standing.stale.items():
+        found.setdefault(", ".join(parts), []).append(key)
+    return [f"{parts}: {keys[0]}{f' and {len(keys) - 1} more' if keys[1:] else ''}" for parts, keys in found.items()]
 
 
 @commands.command()
@@ -162,8 +185,22 @@ def write_report(out: Out = RESULTS) -> None:
         print(f"report: {path}")
 
 
+@cache
+def _code() -> Code:
+    """The code as this program found it first: what it has loaded it goes on with."""
+    from testbed.code import Code
+
+    return Code()
+
+
 def _plan(
-    experiment: str, scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path
+    experiment: str,
+    scale: str | None,
+    settings: Sequence[str] | None,
+    stacks: str,
+    collect: str,
+    out: Path,
+    reuse: bool = False,
 ) -> Plan:
     """Return the plan that the options ask for. Raises LabError for whatever is wrong with them."""
     from testbed.collectors import expand
@@ -176,26 +213,30 @@ def _plan(
     for name in chosen:
         create(name)
     collectors = expand(names(collect))
-    return Plan(resolve(found, scale, settings or ()), out, scale, list(dict.fromkeys(chosen)), collectors)
+    resolved = resolve(found, scale, settings or ())
+    return Plan(resolved, out, scale, list(dict.fromkeys(chosen)), collectors, reuse, _code())
 
 
-def _run(planned: Plan, as_json: bool) -> None:
+def _run(planned: Plan, as_json: bool, fresh: bool = False) -> None:
     """Measure what is pending, report, and exit with the code of the outcome."""
-    pending = planned.pending()
-    reused = len(planned.points) - len(pending)
-    if reused:
-        note(f"reusing {reused} of {len(planned.points)} points in {planned.directory.path}")
-        if commits := planned.other_commits():
-            note(f"some are of other commits ({', '.join(commits)}); move them away to measure again")
-    if pending:
+    if fresh or planned.pending():
         from testbed.namespace import enter
 
         enter()
+    if fresh and (beside := planned.directory.set_aside()):
+        note(f"what was measured before is in {beside}")
+    pending, standing = planned.pending(), planned.standing()
+    if reused := len(planned.points) - len(pending):
+        note(f"reusing {reused} of {len(planned.points)} points in {planned.directory.path}")
+    for line in _reasons(standing):
+        note(f"stale, {'reused' if planned.reuse else 'measured anew (--reuse keeps it)'}: {line}")
     _measure(planned)
     report(planned, as_json)
 
 
-def _run_all(scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path) -> NoReturn:
+def _run_all(
+    scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path, fresh: bool, reuse: bool
+) -> NoReturn:
     """Run one experiment after the other, whatever becomes of each; exit with the code of the worst.
 
     Left out are short forms of others.
@@ -208,7 +249,7 @@ def _run_all(scale: str | None, settings: Sequence[str] | None, stacks: str, col
     for name in (name for name in experiment_names() if not experiment_class(name).short_of):
         print(f"\n=== {name}", flush=True)
         try:
-            _run(_plan(name, scale, None, "", collect, out), as_json=False)
+            _run(_plan(name, scale, None, "", collect, out, reuse), as_json=False, fresh=fresh)
         except typer.Exit as ended:
             codes[name] = ended.exit_code
         except Exception as error:
@@ -231,7 +272,7 @@ def _measure(planned: Plan) -> None:
         Runner(planned, display()).run()
     except KeyboardInterrupt:
         done, points = len(planned.points) - len(planned.pending()), len(planned.points)
-        note(f"interrupted; {done} of {points} points are done, the same command goes on from there")
+        note(f"interrupted; {done} of {points} points are done, the same command (without --fresh) goes on from there")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -252,6 +293,7 @@ def report(planned: Plan, as_json: bool) -> None:
             "directory": str(planned.directory.path),
             "outcome": outcome,
             "why": whys,
+            "stale": planned.standing().stale,
             "points": [table_row(record) for record in records],
             "figures": [str(path) for path in drawn],
         }

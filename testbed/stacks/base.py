@@ -91,6 +91,11 @@ class StackUnderTest(ABC):
         """Tell whether the programs in ``host`` use our own stack and not the kernel's."""
         return False
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether our own stack takes part at either end: only then do results depend on its code."""
+        return self.runs_our_stack(CLIENT) or self.runs_our_stack(SERVER)
+
     def command(self, lab: Lab, host: str, module: str, *arguments: str) -> list[str]:
         """Return the command that runs one of our modules over this stack in ``host``."""
         return module_command(module, *arguments, *self.module_options(lab, host))

@@ -70,16 +70,6 @@ def test_files_that_a_killed_run_left_behind_its_points_are_written_anew(tmp_pat
     assert manifest(tmp_path)["outcome"] == "passed"
 
 
-def test_points_of_another_commit_are_known_as_such(tmp_path: Path) -> None:
-    run(toy(), tmp_path)
-    plan = Plan(toy(), tmp_path)
-    assert plan.other_commits() == []
-    written = manifest(tmp_path)
-    written["sessions"][0]["git"]["commit"] = "0123456789abcdef"
-    write_json(plan.directory.manifest_path, written)
-    assert plan.other_commits() == ["0123456789"]
-
-
 def test_result_does_not_rename_a_factor() -> None:
     record = {"stack": "s", "repetition": 1, "factors": {"size": 1}, "outcome": "passed", "why": []}
     row = table_row(record | {"result": {"size": 2, "stack": {"counters": 3}, "rate": 4.0}})
