@@ -69,6 +69,12 @@ def tree_digest(name: str) -> str:
     return whole.hexdigest()
 
 
+def tree_stamp(name: str) -> tuple[tuple[str, int, int, int], ...]:
+    """What a change of a tree changes, too, and is quicker to read than all of its bytes."""
+    stats = [(str(path), path.stat()) for path in tree_files(PROJECT / name, TREES[name])]
+    return tuple((path, stat.st_ino, stat.st_size, stat.st_ctime_ns) for path, stat in stats)
+
+
 def tree_files(folder: Path, without: frozenset[str] = frozenset()) -> Iterator[Path]:
     """The files of a tree that programs read, in order; names that begin with a dot are an editor's."""
     for path in sorted(folder.iterdir()):

@@ -48,6 +48,13 @@ class _Code(Document):
     points: int = Field(ge=0)
 
 
+class _Network(Document):
+    network: str
+    rates_and_delays: str
+    link_names: list[str]
+    factors: dict[str, list[Any]]
+
+
 class Manifest(Document):
     """`manifest.json`; see `testbed.results`."""
 
@@ -65,4 +72,5 @@ class Manifest(Document):
     sessions: list[_Session] = Field(min_length=1)
     labs: Sequence[_Lab] = ()
     code: Sequence[_Code] = ()
+    networks: Sequence[_Network] = ()
     points: dict[str, dict[str, Any]] = Field(default_factory=dict)

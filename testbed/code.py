@@ -44,7 +44,7 @@ OUR_STACK, LAB = "mptcp_stack", "testbed"
 _NEVER_OWN = (*code.TREES, "analysis")
 """Top-level names that are in a tree, or do not count."""
 
-_MODULE_AND_CLASS = re.compile(r"(?<![\w.:])([A-Za-z_][\w.]*):[A-Za-z_]\w*(?![\w.:])")
+_MODULE_AND_CLASS = re.compile(r"(?<![\w.:])([A-Za-z_][\w.]*):[A-Za-z_]\w*(?![\w.])")
 _ENVIRONMENT = tuple(
     Path(place).resolve()
     for place in (
@@ -58,7 +58,8 @@ _IMPORT_LIMIT_S = 30.0
 _IMPORT_AND_TELL = """\
 import importlib, json, sys
 importlib.import_module(sys.argv[1])
-print("\\n" + json.dumps([name for name, module in sys.modules.items() if getattr(module, "__file__", None)]))
+loaded = [(name, module) for name, module in sys.modules.items() if getattr(module, "__file__", None)]
+print("\\n" + json.dumps([(name, module.__file__, hasattr(module, "__path__")) for name, module in loaded]))
 """
 
 
@@ -72,6 +73,7 @@ class Code:
     def __init__(self) -> None:
         self._read: dict[str, Callable[[], bytes | None]] = {}
         self._first: dict[str, str] = {}
+        self._stamps: dict[str, Any] = {}
 
     def parts(
         self, experiment: Experiment[Any], name: str, stack: StackUnderTest, asked: Mapping[str, Any]
@@ -83,9 +85,9 @@ class Code:
         """
         texts = [name, stack.congestion, *getattr(stack, "settings", ()), *experiment.collectors, *_texts(asked)]
         own = _Imports()
+        own.follow(_of_classes(type(stack)), names=True)
         own.follow(_of_classes(type(experiment)))
         own.follow(own.named(texts))
-        own.follow(_of_classes(type(stack)), names=True)
         found = {module.part: module.path for module in own.modules.values()}
         found |= template_files(experiment.template) | _traces(experiment.template, asked)
         self._read |= {part: path.read_bytes for part, path in found.items()}
@@ -100,9 +102,13 @@ class Code:
         return self._first[part]
 
     def _now(self, part: str) -> str:
-        if part in code.TREES:
-            return code.tree_digest(part)
-        return code.digest(self._content(part))
+        if part not in code.TREES:
+            return code.digest(self._content(part))
+        stamp = code.tree_stamp(part)
+        if self._stamps.get(part) == stamp:
+            return self._first[part]
+        self._stamps.setdefault(part, stamp)
+        return code.tree_digest(part)
 
     def _content(self, part: str) -> bytes:
         content = self._read[part]()
@@ -210,7 +216,8 @@ class _Imports:
                 yield module
 
     def _is_there(self, name: str) -> bool:
-        return not _may_be_own(name.partition(".")[0]) or self._spec(name) is not None
+        top = name.partition(".")[0]
+        return top in sys.stdlib_module_names or not _may_be_own(top) or self._spec(name) is not None
 
     def _spec(self, name: str) -> ModuleSpec | None:
         if name not in self._specs:
@@ -282,19 +289,26 @@ def _of_classes(kind: type) -> Iterator[_Module]:
 
 
 def _find(name: str) -> ModuleSpec | None:
-    """Where Python would find a module, without importing anything."""
+    """Where Python would find a module, without importing anything, not even the packages that it is in."""
     spec, place = None, None
     places = name.split(".")
     for depth in range(1, len(places) + 1):
-        spec = next((spec for spec in _found(".".join(places[:depth]), place) if spec is not None), None)
-        place = spec and spec.submodule_search_locations
-        if spec is None or (place is None and depth < len(places)):
+        spec = _found(".".join(places[:depth]), place)
+        if spec is None or (spec.submodule_search_locations is None and depth < len(places)):
             return None
+        place = list(spec.submodule_search_locations or ())
     return spec
 
 
-def _found(name: str, place: Any) -> Iterator[ModuleSpec | None]:
-    return (finder.find_spec(name, place) for finder in sys.meta_path if hasattr(finder, "find_spec"))
+def _found(name: str, place: list[str] | None) -> ModuleSpec | None:
+    finders = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    try:
+        return next((spec for finder in finders if (spec := finder.find_spec(name, place)) is not None), None)
+    except KeyError:  # a namespace in a package that is not imported: its finder asks sys.modules for that one
+        found = ModuleSpec(name, None, is_package=True)
+        folders = (os.path.join(one, name.rpartition(".")[2]) for one in place or ())
+        found.submodule_search_locations = [folder for folder in folders if os.path.isdir(folder)]
+        return found
 
 
 def _own(spec: ModuleSpec | None) -> _Module | None:
@@ -308,7 +322,7 @@ def _own(spec: ModuleSpec | None) -> _Module | None:
 
 
 def _may_be_own(top: str) -> bool:
-    return top not in _NEVER_OWN and top not in sys.stdlib_module_names
+    return top not in _NEVER_OWN
 
 
 def _installed(path: Path) -> bool:

@@ -28,11 +28,14 @@ from testbed.experiment import Bench, Experiment, Point
 from testbed.placement.apply import check_cpus
 from testbed.provenance import provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
+from testbed.show import labels
 from testbed.stacks import StackUnderTest, create
+from testbed.topologies import load_topology
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
     from testbed.progress import Display
+    from testbed.spec import Topology
 
 
 NOT_AS_ASKED = 1
@@ -104,6 +107,17 @@ class Plan:
     def parts(self, point: Point) -> dict[str, str]:
         """Return the code that `point` is measured with (see `testbed.code`)."""
         return self._parts[point.stack]
+
+    def method(self) -> str:
+        """Return how it is measured, for the report: the experiment's own text, and what was not as that has it."""
+        experiment = self.experiment
+        usual, asked = (one.model_dump(mode="json") for one in (experiment.scales[self.scale], experiment.parameters))
+        others = [f"{name} = {asked[name]}" for name in asked if asked[name] != usual[name] and name != "topology"]
+        if experiment.template != experiment.topology:
+            others.insert(0, f"the topology {Path(experiment.template).name} in place of {experiment.topology}")
+        if not others:
+            return experiment.method()
+        return f"{experiment.method()}\n\nNot as the text has it, but as asked for: {', '.join(others)}."
 
     def records(self) -> list[dict[str, Any]]:
         """Return the records of all points measured so far, of other stacks too, in order."""
@@ -190,7 +204,7 @@ class Runner:
             "format": FORMAT,
             "experiment": plan.experiment.name,
             "title": plan.experiment.title,
-            "method": plan.experiment.method(),
+            "method": plan.method(),
             "limits": plan.experiment.limits,
             "figure": plan.experiment.figure,
             "scale": plan.scale,
@@ -225,6 +239,7 @@ class Runner:
             "why": whys,
             "points": points,
             "code": _codes(records),
+            "networks": _networks(records, self._manifest.get("labs", ())),
         }
         write_json(self._plan.directory.manifest_path, self._manifest)
 
@@ -260,6 +275,7 @@ class Runner:
                     "stack": stack.name,
                     "congestion": stack.congestion,
                     "parameters": parameters,
+                    **_network(load_topology(experiment.template, parameters)),
                     **lab.describe(),
                 }
             )
@@ -380,6 +396,30 @@ def _codes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if record["stack"] not in same["stacks"]:
             same["stacks"].append(record["stack"])
     return found
+
+
+def _network(topology: Topology) -> dict[str, Any]:
+    """Return what figures say of a lab's network, all of it and in a few letters, and the names of its links."""
+    return {
+        "network": labels.network(topology),
+        "rates_and_delays": labels.rates_and_delays(topology),
+        "link_names": [link.name for link in topology.links],
+    }
+
+
+def _networks(records: Sequence[Mapping[str, Any]], labs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return each network that points were measured on: what figures say of it, and its points' factors."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in records:
+        lab = labs[record["lab"]] if record["lab"] < len(labs) else {}
+        if "network" not in lab:  # of before labs were described
+            continue
+        words = {name: lab[name] for name in ("network", "rates_and_delays", "link_names")}
+        factors = found.setdefault(lab["network"], {**words, "factors": {}})["factors"]
+        for name, value in record["factors"].items():
+            if value not in factors.setdefault(name, []):
+                factors[name].append(value)
+    return list(found.values())
 
 
 def _now() -> str:

@@ -20,7 +20,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from analysis import files, style
+from analysis import files, networks, style
 from analysis.errors import AnalysisError, Unforeseen, UnreadableRun
 from analysis.load import Run
 
@@ -44,8 +44,7 @@ def table(run: Run) -> Table:
     """Return the table of `run`, by the figure module that its manifest names. Raises UnreadableRun."""
     with _on(run):
         result: Table = _module(run).table(run)
-        if stale := run.stale:
-            result.caption = "\n".join(filter(None, [str(result.caption or ""), stale]))
+        result.caption = "\n".join(filter(None, [str(result.caption or ""), *_of_every_run(run)])) or None
     return result
 
 
@@ -53,9 +52,14 @@ def draw(run: Run) -> Figure:
     """Return the figure of `run`, in the style that was applied last. Raises UnreadableRun."""
     with _on(run):
         figure: Figure = _module(run).draw(run)
-        if stale := run.stale:
-            _add_to_caption(figure, textwrap.fill(stale, _CAPTION_LETTERS))
+        for text in _of_every_run(run):
+            _add_to_caption(figure, textwrap.fill(text, _CAPTION_LETTERS))
     return figure
+
+
+def _of_every_run(run: Run) -> list[str]:
+    """What must stand below every figure and table: the networks that ran, and whether it is stale."""
+    return [text for text in (networks.caption(run), run.stale) if text]
 
 
 def _add_to_caption(figure: Figure, line: str) -> None:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from analysis import networks
 from analysis.load import Run
 from analysis.metrics import ratio_to, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
@@ -80,7 +81,7 @@ def _annotate(axes: Axes, run: Run, place: float, bar: Any) -> None:
 def _caption(run: Run, rates: pd.DataFrame) -> str:
     parameters = run.parameters
     return (
-        f"{parameters['paths']} veth links, {parameters['seconds']:g} s;"
+        f"{networks.link_count(run, parameters['paths'])} veth links, {parameters['seconds']:g} s;"
         f" bars: mean, dots: n = {int(rates['n'].min())}; (x): of the kernel's"
     )
 

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from analysis import networks
 from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
@@ -59,7 +60,7 @@ def draw(run: Run) -> Figure:
     panels[0].set_ylim(len(rows) - 0.5, -0.5)
     n = int(summarise(points(run), ["segments", "stack", "checksum"], "steady_bps")["n"].min())
     caption = "filled: without, hollow: with checksums; x: with/without"
-    caption += f"\n{run.parameters['paths']} paths; mean, least and greatest of n = {n}"
+    caption += f"\n{networks.link_count(run, run.parameters['paths'])} links; mean, least and greatest of n = {n}"
     figure.supxlabel(caption, fontsize=6.5, color="#444444")
     return figure
 

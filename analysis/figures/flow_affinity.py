@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from analysis import networks
 from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
@@ -57,7 +58,7 @@ def draw(run: Run) -> Figure:
     panels[0].invert_yaxis()
     n = int(summary(run, "home_percent")["n"].min())
     caption = f"bars: mean, dots: n = {n} (left: of each path); "
-    caption += f"{run.parameters['seconds']:g} s, {run.parameters['paths']} paths"
+    caption += f"{run.parameters['seconds']:g} s, {networks.link_count(run, run.parameters['paths'])} links"
     figure.supxlabel(caption, fontsize=6.5, color="#444444")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.0, fontsize=6.5)

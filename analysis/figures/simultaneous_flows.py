@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from analysis import networks
 from analysis.load import Run
 from analysis.metrics import summarise
 from analysis.style import COLUMN_WIDTH_IN, look
@@ -46,7 +47,7 @@ def draw(run: Run) -> Figure:
             rows["limit_s"], [place - height / 2 for place in places], [place + height / 2 for place in places],
             color="#222222", linewidth=1, label="allowed" if not number else None,
         )  # fmt: skip
-    axes.set_yticks(range(len(groups)), [f"{_words(case)}\n{direction}" for case, direction in groups], fontsize=6)
+    axes.set_yticks(range(len(groups)), [f"{_words(run, case)}\n{direction}" for case, direction in groups], fontsize=6)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_xlabel(f"time for {run.parameters['size'] / 1e6:g} MB (s)")
@@ -64,12 +65,12 @@ def table(run: Run) -> Table:
     for row in summary(run).itertuples():
         spread = f" ± {row.sd:.2f}" if row.n > 1 else ""
         result.add_row(
-            _words(row.case), row.direction, look(row.stack).label, f"{row.mean:.2f}{spread}",
+            _words(run, row.case), row.direction, look(row.stack).label, f"{row.mean:.2f}{spread}",
             f"{row.limit_s:.2f}", "yes" if row.max <= row.limit_s else "no", f"{row.n}",
         )  # fmt: skip
     return result
 
 
-def _words(case: str) -> str:
+def _words(run: Run, case: str) -> str:
     rates, delays = case.split(":")
-    return f"{rates} Mbit/s, {delays} ms"
+    return networks.rates_and_delays(run, "case", case, f"{rates} Mbit/s, {delays} ms")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from testbed.spec import Impairments, Link
+from testbed.spec import Impairments, Link, Topology
 from testbed.spec.schedule import Change
 from testbed.units import format_exact, format_rate, format_size
 
@@ -27,6 +28,36 @@ def link(asked: Link) -> str:
     if asked.schedule:
         lines.append(f"{len(asked.schedule)} scheduled change{'s' if len(asked.schedule) > 1 else ''}")
     return "\n".join(lines)
+
+
+def network(asked: Topology) -> str:
+    """A whole topology in a line: "two-paths: 2 x 50 Mbit/s, queue 100 kB"; links that are alike together."""
+    found: dict[str, list[str]] = {}
+    for one in asked.links:
+        found.setdefault(link(one).replace("\n", ", "), []).append(one.name)
+    words = [
+        text if len(found) == len(names) == 1 else f"{f'{len(names)} x' if names[1:] else names[0]} {text}"
+        for text, names in found.items()
+    ]
+    return f"{asked.name}: {'; '.join(words)}"
+
+
+def rates_and_delays(asked: Topology) -> str:
+    """What its shaped links carry, and the time that takes, in short: "10/4 Mbit/s, 10/100 ms", "2 x 50 Mbit/s"."""
+    ways = [one.directions[0] for one in asked.links]
+    ways = [way for way in ways if way.asked] or ways
+    rates = [_rate(way.capacity_bps) if way.capacity_bps else UNSHAPED for way in ways]
+    delays = [format_exact(way.delay_ns) for way in ways]
+    return ", ".join(filter(None, [_each(rates), _each(delays) if any(way.delay_ns for way in ways) else ""]))
+
+
+def _each(texts: Sequence[str]) -> str:
+    if len(set(texts)) == 1:
+        return f"{len(texts)} x {texts[0]}" if len(texts) > 1 else texts[0]
+    units = {text.partition(" ")[2] for text in texts}
+    if len(units) > 1:
+        return "/".join(texts)
+    return f"{'/'.join(text.partition(' ')[0] for text in texts)} {units.pop()}"
 
 
 def change(asked: Change) -> str:

@@ -194,7 +194,7 @@ def test_running_all_goes_on_whatever_happens_and_says_what_failed(
     }
     ran = []
 
-    def pretend(planned: Plan, as_json: bool) -> None:
+    def pretend(planned: Plan, as_json: bool, fresh: bool) -> None:
         ran.append(planned.experiment.name)
         left = fates.get(planned.experiment.name)
         raise left.pop(0) if left else typer.Exit(0)

@@ -31,7 +31,7 @@ PLACES = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users|mnt|media|srv|opt|v
 
 _COPIED = (
     "format", "experiment", "title", "method", "limits", "figure", "scale", "hash", "stacks", "outcome", "why",
-    "code",
+    "code", "networks",
 )  # fmt: skip
 _COPIED_OF_SESSION = ("began", "ended", "version", "git", "python", "packages")
 _COPIED_OF_CALIBRATION = ("link", "direction", "text")
