@@ -7,6 +7,7 @@ preamble and checksum (IP packet + 14 bytes), which is also what the shapers cou
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -24,7 +25,8 @@ __all__ = ["Calibration", "Delivery", "Depth", "Effort", "as_json", "calibrate",
 
 # More than this at once would measure the machine, not its links.
 _MOST_BPS: Mapping[LinkKind, int] = {"tc": 1_000_000_000, "emulator": 200_000_000}
-_MORE_ATTEMPTS = 4
+# A machine shared with others is late in bursts of seconds: each further attempt waits twice as long as the one before.
+_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 _Measure = Callable[[Sequence[Calibration], Sequence[Way], Mapping[str, Host], Effort], list[Calibration]]
 
@@ -73,9 +75,10 @@ def _improve(
         for index, result in zip(batch, found, strict=True):
             results[index] = result
     for index in chosen:
-        for _ in range(_MORE_ATTEMPTS):
+        for pause_s in _PAUSES_S:
             if results[index].ok:
                 break
+            time.sleep(pause_s)
             (results[index],) = measure([results[index]], [ways[index]], hosts, max(effort, Effort.LONGER))
 
 

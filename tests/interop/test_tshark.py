@@ -88,6 +88,8 @@ class Frame:
 @dataclass
 class Capture:
     client: str
+    host: str
+    """Where the packets were seen."""
     frames: list[Frame]
 
     def mptcp(self, subtype: str, **present: bool) -> list[Frame]:
@@ -119,7 +121,12 @@ def captures(tmp_path_factory) -> dict[tuple[str, str], Capture]:
     for said in runs(directory, "two-paths", {"rate": "100 Mbit/s", "queue": "500 kB"}, BODY).values():
         assert said == {"exit code": 0}
     return {
-        (client, where): Capture(client, dissect(directory / f"{client}-{where}.pcap")) for client, where in CAPTURES
+        (client, where): Capture(
+            client,
+            "client" if where == "wire" or client == PYTHON else "server",
+            dissect(directory / f"{client}-{where}.pcap"),
+        )
+        for client, where in CAPTURES
     }
 
 
@@ -144,8 +151,13 @@ def test_every_warning_is_explained(capture):
         # The kernel's thanks for a probe (RFC 8985 section 7) that a busy machine made us send too early.
         "D-SACK Sequence",
     }
+    # A busy machine may lose or reorder packets before they come to where they are captured.
+    on_the_way = {
+        "Previous segment(s) not captured (common at capture start)",
+        "This frame is a (suspected) out-of-order segment",
+    }
     for frame in capture.frames:
-        assert frame.warnings <= explained
+        assert frame.warnings <= (explained if frame.sender == capture.host else explained | on_the_way)
         if int(frame["tcp.len"]):
             assert frame["mptcp.related_mapping"], "payload without a mapping"
 

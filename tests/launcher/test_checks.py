@@ -1,5 +1,7 @@
 """`./lab test` itself: every check runs, one that fails is shown and fails the whole."""
 
+from pathlib import Path
+
 import pytest
 
 from testbed import checks
@@ -47,3 +49,25 @@ def test_what_is_named_as_in_memory_is_there() -> None:
     """A part of the suite, and not the whole: the rest is the other part."""
     folders = {f"tests/{path.name}" for path in (checks.ROOT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
     assert set(checks.IN_MEMORY) < folders
+
+
+SOMETIMES = """
+from pathlib import Path
+def test_sometimes():
+    plays = Path(__file__).with_name("plays")
+    plays.write_text(plays.read_text() + "+" if plays.exists() else "+")
+    assert len(plays.read_text()) > FAILURES
+def test_always():
+    pass
+"""
+
+
+@pytest.mark.parametrize(("failures", "again", "code"), [(1, True, 0), (2, True, 1), (1, False, 1)])
+def test_what_failed_in_a_lab_is_played_once_more(
+    failures: int, again: bool, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "test_it.py").write_text(SOMETIMES.replace("FAILURES", str(failures)))
+    monkeypatch.setattr(checks, "CHECKS", {})
+    monkeypatch.setattr(checks, "TESTS", {"labs": (str(tmp_path), "-o", f"cache_dir={tmp_path}", "-p", "no:xdist")})
+    monkeypatch.setattr(checks, "ONCE_MORE", {"labs": checks.ONCE_MORE["tests of the lab"]} if again else {})
+    assert checks.run_checks() == code
