@@ -8,15 +8,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Tests in memory share out all cores; those that run labs, measure times and change the machine come one at a time.
-IN_MEMORY = ("tests/unit", "tests/sim", "tests/scripts", "tests/fuzz")
+# Tests that run labs (`root`) measure times and change the machine: one at a time. The others share out all cores.
 TESTS = {
-    "tests in memory": ("--numprocesses", "auto", *IN_MEMORY),
-    "tests of the lab": ("tests", *(f"--ignore={folder}" for folder in IN_MEMORY)),
+    "tests without labs": ("--numprocesses", "auto", "--dist", "worksteal", "-m", "not root"),
+    "tests of labs": ("-m", "root"),
 }
 # Labs measure time, on a machine that others may use too: what failed there is played once more. Both runs are shown,
 # and a fault that is there each time fails both.
-ONCE_MORE = {"tests of the lab": ("--last-failed", "--last-failed-no-failures=none", "--maxfail=1")}
+ONCE_MORE = {"tests of labs": ("--last-failed", "--last-failed-no-failures=none", "--maxfail=1")}
 SOME_FAILED = 1
 
 # Run as modules of this Python: the scripts in .venv/bin break when a checkout is moved.

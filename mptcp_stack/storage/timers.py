@@ -22,6 +22,10 @@ class _Entry:
         self.timer = timer
 
 
+_NOWHERE = _Entry(NEVER, None)
+"""Of all timers that have never been set."""
+
+
 class Timer:
     """One deadline with an action; made by ``Timers.timer``."""
 
@@ -29,7 +33,7 @@ class Timer:
 
     def __init__(self, timers: "Timers", action: Callable[[int], object], owner: object) -> None:
         self._timers = timers
-        self._entry = _Entry(NEVER, None)
+        self._entry = _NOWHERE
         self.action = action
         self.owner = owner
         self.deadline = NEVER
@@ -44,9 +48,10 @@ class Timer:
         entry = self._entry
         if self.deadline == NEVER:
             self._timers.armed += 1
-            entry.timer = self
         self.deadline = deadline
-        if deadline < entry.time:
+        if deadline >= entry.time:
+            entry.timer = self
+        else:
             entry.timer = None
             self._entry = self._timers.push(deadline, self)
 

@@ -277,7 +277,12 @@ class Sender:
                 arrived_bytes = recovery.beyond_duplicates(acked_bytes)
         elif duplicate and outstanding and not advanced and not recovery.uses_sack:
             arrived_bytes = recovery.on_duplicate()
-        self._grow(flight, acked_bytes, delivered_bytes, now)
+        self._tell_control()
+        if recovery.phase is not Phase.OPEN:
+            # SND.UNA may pass at once what arrived long ago, while something was being repaired: what arrives now counts.
+            # Without SACK nobody knows that, and the window is what RFC 6582 section 3.2 says.
+            known = recovery.uses_sack or recovery.phase is Phase.LOSS
+            acked_bytes = min(acked_bytes, delivered_bytes) if known else 0
         if advanced:
             recovery.on_advance(ack)
             if self._path.in_doubt:
@@ -290,6 +295,7 @@ class Sender:
         if recovery.uses_sack and (len(scoreboard.sacked) or recovery.phase is not Phase.OPEN):
             self._look_for_losses(now)
         self._enter_recovery_if_lost(now)
+        self._grow(flight, acked_bytes, now)
         recovery.reduce(arrived_bytes)
         if delivered or advanced:  # it may pass what was selected before, though it should have passed that at once
             self._arm(now)
@@ -331,29 +337,30 @@ class Sender:
             return
         self._probed = False
 
-    def _grow(self, flight: int, acked_bytes: int, delivered_bytes: int, now: int) -> None:
-        """Open the window, but only if it was full (RFC 7661's concern) and nothing is being repaired.
-
-        Acknowledged is what SND.UNA passes (RFC 5681 section 3.1): reports of a gap open nothing (section 3.2 step 1).
-        After a timeout it may pass at once what arrived long ago: what arrives now counts then. What comes with a
-        report of congestion counts not at all (RFC 3168 section 6.1.2).
-
-        Full: what is acknowledged left before the window last had no room for another segment. In slow start half full
-        is enough, as it doubles.
-        """
+    def _tell_control(self) -> None:
+        """The round-trip times, and whether a new round trip has begun."""
         control = self.control
         control.srtt_ns = self.rtt.srtt_ns
         control.rtt_ns = self.rtt.latest_ns
         if self.scoreboard.una >= self._round_end:
             self._round_end = self.scoreboard.next
             control.round_trip += 1
-        phase = self.recovery.phase
-        if phase is Phase.LOSS:
-            acked_bytes = min(acked_bytes, delivered_bytes)
-        if not acked_bytes or phase is Phase.RECOVERY or self.marked:
+
+    def _grow(self, flight: int, acked_bytes: int, now: int) -> None:
+        """Open the window, but only if it was full (RFC 7661's concern) and nothing is being repaired.
+
+        Acknowledged is what SND.UNA passes (RFC 5681 section 3.1): reports of a gap open nothing (section 3.2 step 1).
+        The acknowledgement that ends a recovery counts already, the one that begins it no more, as in Linux. What comes
+        with a report of congestion counts not at all (RFC 3168 section 6.1.2).
+
+        Full: what is acknowledged left before the window last had no room for another segment. In slow start half full
+        is enough, as it doubles.
+        """
+        if not acked_bytes or self.recovery.phase is Phase.RECOVERY or self.marked:
             return
         if self._config.cwnd_capping and self.rtt.latest_ns > _CAPPED_ROUND_TRIPS * self.rtt.minimum_ns:
             return
+        control = self.control
         full = self.scoreboard.una <= self._full_until or flight > control.cwnd - self.mss
         if full or (control.in_slow_start and 2 * flight >= control.cwnd):
             control.on_ack(acked_bytes, now)

@@ -45,12 +45,6 @@ def test_both_parts_of_the_suite_run(monkeypatch: pytest.MonkeyPatch, capfd: pyt
     assert err.splitlines()[-1] == "lab test: failed: one, three"
 
 
-def test_what_is_named_as_in_memory_is_there() -> None:
-    """A part of the suite, and not the whole: the rest is the other part."""
-    folders = {f"tests/{path.name}" for path in (checks.ROOT / "tests").iterdir() if any(path.glob("**/test_*.py"))}
-    assert set(checks.IN_MEMORY) < folders
-
-
 SOMETIMES = """
 from pathlib import Path
 def test_sometimes():
@@ -69,5 +63,5 @@ def test_what_failed_in_a_lab_is_played_once_more(
     (tmp_path / "test_it.py").write_text(SOMETIMES.replace("FAILURES", str(failures)))
     monkeypatch.setattr(checks, "CHECKS", {})
     monkeypatch.setattr(checks, "TESTS", {"labs": (str(tmp_path), "-o", f"cache_dir={tmp_path}", "-p", "no:xdist")})
-    monkeypatch.setattr(checks, "ONCE_MORE", {"labs": checks.ONCE_MORE["tests of the lab"]} if again else {})
+    monkeypatch.setattr(checks, "ONCE_MORE", {"labs": checks.ONCE_MORE["tests of labs"]} if again else {})
     assert checks.run_checks() == code
