@@ -107,9 +107,9 @@ class Stack:
         self._config = config
         self.random = random
         self._address_ids = {address.ip: address.address_id for address in config.addresses if address.address_id}
-        self.addresses: tuple[LocalAddress, ...] = ()
+        self._have(())
         for address in config.addresses:
-            self.addresses += (self._with_id(address),)
+            self._have((*self.addresses, self._with_id(address)))
         self.scheduler = plug("scheduler", config.scheduler, SCHEDULERS)
         self.path_manager = plug_path_manager(config.path_manager)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
@@ -266,10 +266,10 @@ class Stack:
         meanwhile. Raises OSError (EADDRINUSE) when it is there already, ValueError when its address ID, or all of them,
         are taken.
         """
-        if any(other.ip == address.ip for other in self.addresses):
+        if address.ip in self._own_ips:
             raise address_in_use()
         address = self._with_id(address)
-        self.addresses = (*self.addresses, address)
+        self._have((*self.addresses, address))
         for connection in self.connections:
             if address in connection.host.addresses:
                 try:
@@ -286,12 +286,17 @@ class Stack:
         address = next((address for address in self.addresses if address.ip == ip), None)
         if address is None:
             raise address_not_available()
-        self.addresses = tuple(other for other in self.addresses if other is not address)
+        self._have(tuple(other for other in self.addresses if other is not address))
         for connection in self.connections:
             try:
                 mobility.address_removed(connection, address, now)
             except Exception as problem:
                 self._contain(problem, connection, now)
+
+    def _have(self, addresses: tuple[LocalAddress, ...]) -> None:
+        self.addresses = addresses
+        self._own_ips = frozenset(address.ip for address in addresses)
+        self._broadcasts = frozenset(address.broadcast for address in addresses)
 
     def _with_id(self, address: LocalAddress) -> LocalAddress:
         """The address with its ID: its own choice, the one it had before, or one that nobody has or had lately.
@@ -354,7 +359,7 @@ class Stack:
         local = local.unmapped
         if any(Address(ip, local.port) in self._listeners for ip in _OVERLAPPING.get(local.ip, (local.ip,))):
             raise address_in_use()
-        if local.specific and all(address.ip != local.ip for address in self.addresses):
+        if local.specific and local.ip not in self._own_ips:
             raise address_not_available()
         listener = Listener(self.view(settings, local_ips), local, backlog, self._accept, self._stop_listening)
         self._listeners[local] = listener
@@ -397,11 +402,11 @@ class Stack:
 
     def is_peer(self, ip: bytes) -> bool:
         """See ``Host``."""
-        return self._is_host(ip) and all(address.ip != ip for address in self.addresses)
+        return self._is_host(ip) and ip not in self._own_ips
 
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
         """See ``Host``."""
-        if all(address.ip != ip for address in self.addresses):
+        if ip not in self._own_ips:
             raise address_not_available()
         if len(ip) != len(remote.ip):
             raise family_not_supported()
@@ -504,7 +509,7 @@ class Stack:
 
     def _is_host(self, ip: bytes) -> bool:
         """Whether an address can be that of one host, this one or another."""
-        return names_one_host(ip) and not any(address.broadcasts(ip) for address in self.addresses)
+        return names_one_host(ip) and ip not in self._broadcasts
 
     def _is_genuine(self, segment: Segment) -> bool:
         """Whether its source may be true: what says that it comes from us is of a connection of ours to ourselves."""
@@ -544,7 +549,7 @@ class Stack:
         return MpTcpRst(0, ResetReason.MPTCP)
 
     def _listener(self, segment: Segment) -> Listener | None:
-        if not self.config.transparent and all(address.ip != segment.dst for address in self.addresses):
+        if not self.config.transparent and segment.dst not in self._own_ips:
             return None
         listeners = self._listeners
         port = segment.dport

@@ -54,12 +54,13 @@ class LocalAddress:
         shift = 8 * len(remote) - self.prefix_length
         return int.from_bytes(remote, "big") >> shift == int.from_bytes(self.ip, "big") >> shift
 
-    def broadcasts(self, ip: bytes) -> bool:
-        """Whether ``ip`` is the broadcast address of its prefix; one of 31 bits or more has none (RFC 3021)."""
+    @property
+    def broadcast(self) -> bytes:
+        """The broadcast address of its prefix, empty where there is none: 31 bits or more (RFC 3021), and IPv6."""
         host_bits = 32 - self.prefix_length
-        if len(ip) != 4 or host_bits < 2 or (int.from_bytes(ip, "big") + 1) % (1 << host_bits):
-            return False
-        return self.is_neighbour(ip)
+        if len(self.ip) != 4 or host_bits < 2:
+            return b""
+        return (int.from_bytes(self.ip, "big") | ((1 << host_bits) - 1)).to_bytes(4, "big")
 
     def reaches(self, remote: bytes, link: str | None = None) -> bool:
         """Whether packets from this address find their way to ``remote``.

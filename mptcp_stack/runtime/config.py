@@ -119,7 +119,7 @@ def _not_a_hosts(interface: IPv4Interface | IPv6Interface) -> str:
 
 
 def _is_broadcast(ip: IpAddress, interface: IPv4Interface | IPv6Interface) -> bool:
-    return LocalAddress(interface.ip.packed, interface.network.prefixlen).broadcasts(ip.packed)
+    return LocalAddress(interface.ip.packed, interface.network.prefixlen).broadcast == ip.packed
 
 
 def _is_ipv6_link_local(ip: IpAddress) -> bool:

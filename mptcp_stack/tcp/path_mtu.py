@@ -84,7 +84,8 @@ class PathMtu:
         self._on_trial = False
         self.in_doubt = False
         self.size = PacketSize(interface_mtu)
-        self._use_known(now)
+        if self._key in known:
+            self._use_known(now)
 
     @property
     def mss(self) -> int:

@@ -279,8 +279,8 @@ class Sender:
             arrived_bytes = recovery.on_duplicate()
         self._tell_control()
         if recovery.phase is not Phase.OPEN:
-            # SND.UNA may pass at once what arrived long ago, while something was being repaired: what arrives now counts.
-            # Without SACK nobody knows that, and the window is what RFC 6582 section 3.2 says.
+            # SND.UNA may pass at once what arrived long ago: what arrives now counts. Without SACK nobody knows that,
+            # and the window at the end of a recovery is what RFC 6582 section 3.2 says.
             known = recovery.uses_sack or recovery.phase is Phase.LOSS
             acked_bytes = min(acked_bytes, delivered_bytes) if known else 0
         if advanced:
