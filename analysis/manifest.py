@@ -29,10 +29,26 @@ class _Session(Document):
     cpu: _Processors = _Processors()
 
 
+class _Delivery(Document):
+    asked_ms: float
+    mean_ms: float
+    asked_loss: float
+    lost: int
+    sent: int = Field(gt=0)
+
+
+class _Depth(Document):
+    asked_bytes: int
+    measured_bytes: int | None
+
+
 class _Calibration(Document):
     link: str
     direction: str
-    text: str = ""
+    asked_bps: int = 0
+    measured_bps: float = 0
+    delivery: _Delivery | None = None
+    depth: _Depth | None = None
 
 
 class _Lab(Document):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analysis.load import Run
@@ -32,6 +32,27 @@ def command(run: Run) -> str:
     scale = run.manifest.get("scale")
     words = given if given[:1] in (["run"], ["bench"]) else ["run", name, *(["--scale", scale] if scale else [])]
     return f"sudo ./lab {shlex.join(name if word == 'all' else word for word in words)}"
+
+
+def machine(run: Run) -> str:
+    """Return on what the run was last measured, in a few words."""
+    facts = environment(run)
+    return f"{facts['processors']}, {' '.join(facts['kernel'].split()[:2])}"
+
+
+def calibrations(manifest: Mapping[str, Any]) -> list[tuple[dict[str, Any], int]]:
+    """Return the last measurement of each link and direction and what was asked of it, and how often it was made."""
+    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for lab in manifest.get("labs", ()):
+        for one in lab.get("calibration", ()):
+            found.setdefault(_asked(one), []).append(one)
+    return [(ones[-1], len(ones)) for ones in found.values()]
+
+
+def _asked(one: Mapping[str, Any]) -> tuple[Any, ...]:
+    delivery, depth = one.get("delivery") or {}, one.get("depth") or {}
+    asked = one.get("asked_bps"), delivery.get("asked_ms"), delivery.get("asked_loss"), depth.get("asked_bytes")
+    return one["link"], one["direction"], *asked
 
 
 def outcomes(run: Run) -> str:

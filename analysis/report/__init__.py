@@ -6,13 +6,17 @@ the machine, and the command that makes it again. What failed or could not run i
 
 from __future__ import annotations
 
+import re
+import textwrap
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from rich.table import Table
 
 from analysis import figures, files, origin, style
@@ -29,6 +33,8 @@ class Grid:
     rows: list[list[str]]
     left: list[bool]
     notes: list[str] = field(default_factory=list)
+    above: list[tuple[str, int]] = field(default_factory=list)
+    """A line above the headings: words, each over a number of columns."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +53,24 @@ class Chapter:
         return str(self.run.manifest["experiment"])
 
     @property
-    def method(self) -> list[str]:
-        """How it was measured, by paragraphs."""
-        return _paragraphs(self.run.manifest.get("method", ""))
+    def method(self) -> Markup:
+        """How it was measured."""
+        return _marked_up(self.run.manifest.get("method", ""))
 
     @property
-    def limits(self) -> list[str]:
-        """What this setting cannot reach of the original's, by paragraphs."""
-        return _paragraphs(self.run.manifest.get("limits", ""))
+    def limits(self) -> Markup:
+        """What this setting cannot reach of the original's."""
+        return _marked_up(self.run.manifest.get("limits", ""))
+
+    @property
+    def measured(self) -> str:
+        """The days on which it was measured."""
+        return _days([self.run])
+
+    @property
+    def machine(self) -> str:
+        """Where it was measured."""
+        return origin.machine(self.run)
 
     @property
     def command(self) -> str:
@@ -83,6 +99,8 @@ def build(runs: Sequence[Run], directory: Path) -> list[Path]:
     html = environment.get_template(_TEMPLATE).render(
         chapters=chapters,
         without=[run for run in latest(runs) if run.passed.empty],
+        measured=_days([chapter.run for chapter in chapters]),
+        machines=list(dict.fromkeys(chapter.machine for chapter in chapters)),
         made=datetime.now(UTC).date().isoformat(),
     )
     directory.mkdir(parents=True, exist_ok=True)
@@ -134,13 +152,57 @@ def _grid(table: Table) -> Grid:
 
 def _calibration(run: Run) -> Grid:
     """Every measured link and direction of every lab, those that were asked for alike together."""
-    found: dict[str, list[str]] = {}
-    for lab in run.manifest.get("labs", ()):
-        for one in lab.get("calibration", ()):
-            found.setdefault(f"{one['link']}, {one['direction']}", []).append(str(one.get("text", "")))
-    rows = [[link, texts[-1], str(len(texts))] for link, texts in sorted(found.items())]
-    return Grid(["link", "asked and measured, last time", "times"], rows, [True, True, False])
+    rows = [
+        [one["link"], one["direction"], *_rate(one), *_delivery(one.get("delivery")), *_depth(one.get("depth"))]
+        + ([str(times)] if times > 1 else [""])
+        for one, times in origin.calibrations(run.manifest)
+    ]
+    above = [("", 2), *((what, 2) for what in ("rate, Mbit/s", "delay, ms", "loss, %", "queue, kB")), ("", 1)]
+    return Grid(
+        ["link", "direction", *("asked", "measured") * 4, "times"], sorted(rows), [True, True, *[False] * 9], [], above
+    )
 
 
-def _paragraphs(text: str) -> list[str]:
-    return [" ".join(paragraph.split()) for paragraph in text.split("\n\n") if paragraph.strip()]
+def _rate(one: Mapping[str, Any]) -> tuple[str, str]:
+    """Asked and measured, in Mbit/s; without a shaper there is nothing to measure."""
+    asked, measured = one.get("asked_bps"), one.get("measured_bps")
+    return (f"{asked / 1e6:g}", f"{measured / 1e6:.2f}") if asked and measured else ("any", "")
+
+
+def _delivery(found: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Delay and loss, asked and measured, in ms and per cent."""
+    if found is None:
+        return ("", "", "", "")
+    lost = found["lost"] / found["sent"]
+    return (
+        f"{found['asked_ms']:g}", f"{found['mean_ms']:.2f}", f"{100 * found['asked_loss']:g}", f"{100 * lost:.2f}"
+    )  # fmt: skip
+
+
+def _depth(found: Mapping[str, Any] | None) -> tuple[str, str]:
+    """Asked and measured, in kB; a queue that could not be filled has no measured one."""
+    if found is None:
+        return "", ""
+    measured = found["measured_bytes"]
+    return f"{found['asked_bytes'] / 1e3:g}", "not filled" if measured is None else f"{measured / 1e3:.1f}"
+
+
+def _days(runs: Sequence[Run]) -> str:
+    """The first and the last day of all sessions of some runs."""
+    days = {str(session.get("began", ""))[:10] for run in runs for session in run.manifest["sessions"]} - {""}
+    return " to ".join(sorted({min(days), max(days)})) if days else "on a day that was not recorded"
+
+
+def _marked_up(text: str) -> Markup:
+    """Paragraphs of a text as pages show them: what stands in backticks as code, what is indented as it stands."""
+    return Markup("\n").join(map(_paragraph, filter(str.strip, text.split("\n\n"))))
+
+
+def _paragraph(text: str) -> Markup:
+    lines = text.strip("\n").split("\n")
+    if all(line.startswith("    ") for line in lines):
+        return Markup("<pre>{}</pre>").format(textwrap.dedent("\n".join(lines)))
+    # Every second part stood in backticks.
+    parts = re.split(r"`+([^`]+)`+", " ".join(text.split()))
+    shown = [Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)]
+    return Markup("<p>{}</p>").format(Markup("").join(shown))
