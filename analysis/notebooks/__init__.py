@@ -6,16 +6,16 @@ be read, and it runs as a script too. Notebooks explain and modules compute: num
 
 They run on the results in `results/` here, small ones that are kept with the project, so that each notebook can be
 read without a lab; the first lines of a notebook's output say of which machine, code and scale they are.
-`./lab notebooks` runs them on the user's own results and writes .ipynb files beside those.
+`./lab notebooks --kept` writes them as .ipynb files, `./lab notebooks` those of the user's own results.
 
 How to add one:
 
 1. Copy a short one, such as `fairness.py`, to the name of your experiment's module. Keep its headings and its cell with
    the tag `parameters`. Say under "What was reported" who measured what and where; under "Why they differ" what follows
    from this lab; under "What to try next" one command that changes one parameter.
-2. `sudo ./lab run my-idea`, then `python -m analysis.notebooks keep results my-idea`: it keeps a reduced copy of the
-   latest run here, with those raw files that the notebook reads; of captures the segments that signal or end a silence
-   (`tools/thin.py`). It refuses what is too big, and cuts out names of places in your file system.
+2. `sudo ./lab keep my-idea` measures it and keeps a reduced copy here, with those raw files that the notebook reads; of
+   captures the segments that signal or end a silence (`tools/thin.py`). It refuses what failed or is too big, and cuts
+   out names of places in your file system.
 3. `python -m pytest tests/analysis/test_notebooks.py -k my-idea` runs it without a display, as the whole suite does.
    `./lab notebooks my-idea` writes it with its output, to look at.
 """
@@ -26,6 +26,7 @@ import atexit
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from IPython.display import Image, Markdown
@@ -105,9 +106,27 @@ def figure(run: Run) -> Image:
     return Image(png, format="png", width=round(drawn.get_figwidth() * _SHOWN_DPI))
 
 
-def say(*texts: str) -> Markdown:
-    """Return computed sentences, a list item each, as text of the notebook."""
-    return Markdown("\n".join(f"- {text}" for text in texts))
+class Said(Markdown):
+    """Computed sentences, a list item each, as text of the notebook."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        super().__init__("\n".join(f"- {text}" for text in texts))  # type: ignore[no-untyped-call]
+        self.texts = texts
+
+
+def say(*texts: str) -> Said:
+    """Return computed sentences as text of the notebook."""
+    return Said(texts)
+
+
+def kept_runs(experiment: str | None = None) -> list[Run]:
+    """Return the runs that are kept with the project, or the one of an experiment. Raises UnreadableRun."""
+    return [_kept(name) for name in kept_names() if experiment in (None, name)]
+
+
+def kept_names() -> list[str]:
+    """Return the names of the experiments of which a run is kept with the project."""
+    return sorted(path.parent.name for path in KEPT.glob(f"*/{MANIFEST}"))
 
 
 def _kept(experiment: str) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -14,6 +14,7 @@ from testbed.cli.options import (
     RESULTS,
     Collect,
     Json,
+    Kept,
     Name,
     Out,
     Scale,
@@ -24,6 +25,7 @@ from testbed.cli.options import (
     note,
     plain_console,
     print_json,
+    source,
 )
 from testbed.errors import LabError
 
@@ -139,6 +141,7 @@ def _reasons(standing: Standing) -> list[str]:
 @commands.command()
 def figures(
     experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All when left out.")] = None,
+    kept: Kept = False,
     out: Out = RESULTS,
 ) -> None:
     """Draw the figures of all runs, or of one experiment's, from their result files; print the paths."""
@@ -146,18 +149,15 @@ def figures(
 
     if experiment is not None:
         experiment_class(experiment)
-    from analysis.load import find_runs
-
-    runs = find_runs(out, experiment)
-    if not runs:
-        raise LabError(f"{out}: no results{f' of {experiment}' if experiment else ''}; 'run' an experiment first")
+    runs, place = source(out, kept, experiment)
     for found in runs:
-        _print_paths(_draw(found, out))
+        _print_paths(_draw(found, place))
 
 
 @commands.command(name="notebooks")
 def run_notebooks(
     experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All when left out.")] = None,
+    kept: Kept = False,
     out: Out = RESULTS,
 ) -> None:
     """Run the notebooks on the latest results of all experiments, or of one; write them as .ipynb, print the paths."""
@@ -167,22 +167,94 @@ def run_notebooks(
         experiment_class(experiment)
     from analysis.notebooks.tools.run import run_on
 
-    for path in run_on(out, experiment):
+    for path in run_on(out, experiment, kept=kept):
         print(f"notebook: {path}", flush=True)
 
 
 @commands.command(name="report")
-def write_report(out: Out = RESULTS) -> None:
+def write_report(kept: Kept = False, out: Out = RESULTS) -> None:
     """Write one document of all results, report.html and report.pdf, from the latest run of each experiment."""
     from analysis.files import within
-    from analysis.load import find_runs
     from analysis.report import build
 
-    runs = find_runs(out)
-    if not runs:
-        raise LabError(f"{out}: no results; 'run' an experiment first")
-    for path in build(runs, within(out, "report")):
+    runs, place = source(out, kept)
+    for path in build(runs, within(place, "report")):
         print(f"report: {path}")
+
+
+@commands.command()
+def keep(
+    experiment: Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of an experiment, or 'all'.")],
+    scale: Scale = None,
+    settings: Settings = None,
+    stacks: Stacks = "",
+    finished: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="Measure nothing: take the latest run there."),
+    ] = None,
+    out: Out = RESULTS,
+    fresh: Fresh = False,
+) -> None:
+    """Measure an experiment, or `all`, and keep the results with the project, in place of those that were.
+
+    Figures and tables of the documents are then written from them. What has passed already, of the same code, is not
+    measured again: the same command goes on where it stopped.
+    """
+    from analysis import notebooks
+    from testbed.experiment import experiment_class
+
+    if experiment != "all":
+        experiment_class(experiment)
+        _keep(experiment, scale, settings, stacks, finished, out, fresh)
+        return
+    if settings or stacks:
+        raise LabError("keep all: --set and --stacks are for one experiment")
+    chosen = notebooks.names() if finished is None else notebooks.present(finished)
+    if not chosen:
+        raise LabError(f"{finished}: no results of an experiment with a notebook")
+    _each(chosen, lambda name: _keep(name, scale, None, "", finished, out, fresh))
+
+
+def _keep(
+    name: str,
+    scale: str | None,
+    settings: Sequence[str] | None,
+    stacks: str,
+    finished: Path | None,
+    out: Path,
+    fresh: bool,
+) -> None:
+    """Keep a run of one experiment, measured now unless it is `finished`, and write the documents."""
+    from analysis import documents
+    from analysis.notebooks.tools.keep import keep as keep_run
+
+    if finished is None:
+        planned = _plan(name, scale, settings, stacks, "", out)
+        if code := _ended(lambda _: _run(planned, as_json=False, fresh=fresh), name):
+            raise typer.Exit(code)
+        finished = planned.directory.path
+    print(f"kept: {keep_run(name, finished).path}")
+    for path in documents.write():
+        print(f"written: {path}")
+
+
+@commands.command(name="docs")
+def write_documents(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; say what differs (exit code 1).")] = False,
+) -> None:
+    """Write the tables and figures in the documents from the results that are kept with the project."""
+    from analysis import documents
+
+    if stale := documents.stale():
+        note(f"kept results of other code, which 'keep' measures anew: {', '.join(stale)}")
+    if not check:
+        for path in documents.write():
+            print(f"written: {path}")
+        return
+    differing = documents.differing()
+    for path in differing:
+        print(f"differs: {path}")
+    raise typer.Exit(int(bool(differing)))
 
 
 @cache
@@ -245,22 +317,34 @@ def _run_all(
 
     if settings or stacks:
         raise LabError("run all: --set and --stacks are for one experiment")
+    chosen = [name for name in experiment_names() if not experiment_class(name).short_of]
+    _each(chosen, lambda name: _run(_plan(name, scale, None, "", collect, out, reuse), as_json=False, fresh=fresh))
+
+
+def _each(chosen: Sequence[str], do: Callable[[str], None]) -> NoReturn:
+    """Do something with one experiment after the other, whatever becomes of each; exit with the code of the worst."""
     codes: dict[str, int] = {}
-    for name in (name for name in experiment_names() if not experiment_class(name).short_of):
+    for name in chosen:
         print(f"\n=== {name}", flush=True)
-        try:
-            _run(_plan(name, scale, None, "", collect, out, reuse), as_json=False, fresh=fresh)
-        except typer.Exit as ended:
-            codes[name] = ended.exit_code
-        except Exception as error:
-            # A mistake in one experiment must not cost the others their results.
-            codes[name] = tell(error)
+        # A mistake in one experiment must not cost the others their results.
+        codes[name] = _ended(do, name)
         if codes[name] == INTERRUPTED:
             break
     print()
     for name, code in codes.items():
         print(f"{name:<20} {_MEANINGS.get(code, f'exit code {code}')}")
     raise typer.Exit(next((code for code in _WORST_FIRST if code in codes.values()), 0))
+
+
+def _ended(do: Callable[[str], None], name: str) -> int:
+    """The exit code of what is done with an experiment."""
+    try:
+        do(name)
+    except typer.Exit as ended:
+        return ended.exit_code
+    except Exception as error:
+        return tell(error)
+    return 0
 
 
 def _measure(planned: Plan) -> None:

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from testbed.errors import LabError
+
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from analysis.load import Run
 
 Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of an experiment, see 'list'.")]
 TopologyName = Annotated[str, typer.Argument(metavar="TOPOLOGY", help="Name or file of a topology template.")]
@@ -30,9 +34,25 @@ Collect = Annotated[
     ),
 ]
 Out = Annotated[Path, typer.Option(metavar="DIR", help="Where results are.")]
+Kept = Annotated[bool, typer.Option("--kept", help="Of the results that ship with the project, to DIR/kept.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
 
 RESULTS = Path("results")
+
+
+def source(out: Path, kept: bool, experiment: str | None = None) -> tuple[list[Run], Path]:
+    """Return the runs in `out`, or those that ship with the project, and where what is made of them goes.
+
+    Raises LabError when there are none.
+    """
+    from analysis.files import within
+    from analysis.load import find_runs
+    from analysis.notebooks import kept_runs
+
+    runs = kept_runs(experiment) if kept else find_runs(out, experiment)
+    if not runs:
+        raise LabError(f"{out}: no results{f' of {experiment}' if experiment else ''}; 'run' an experiment first")
+    return runs, within(out, "kept") if kept else out
 
 
 def print_json(document: Any) -> None:

@@ -4,7 +4,6 @@ import json
 import re
 import shlex
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,7 +15,6 @@ import pytest
 
 from analysis import collected, notebooks
 from analysis.load import UnreadableRun
-from analysis.notebooks.__main__ import main
 from analysis.notebooks.tools import keep, run
 from analysis.notebooks.tools.thin import thinned
 from testbed.experiment import experiment_class, experiment_names, resolve
@@ -54,7 +52,7 @@ def executing(request: pytest.FixtureRequest) -> Iterator[dict[str, Future]]:
 
 def executed(name: str) -> Any:
     notebook = run.read(name)
-    run.execute(notebook)
+    run.execute(notebook, notebooks.HERE)
     return notebook
 
 
@@ -127,9 +125,9 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "cpu": {"model": "Example", "usable": [0, 1], "map": []},
         "hostname": "workstation",
     }
-    calibration = [{"link": "a", "direction": "up", "text": text, "ok": True} for text in ("first", "last")]
+    calibration = [{"link": "a", "direction": "up", "asked_bps": bps, "ok": True} for bps in (1, 2)]
     path = write_run(
-        results, "example", "fairness", {"rate": 1}, [row], scale="quick", sessions=[{}, session],
+        results, "example", "fairness", {"rate": 1}, [row], scale="quick", outcome="passed", sessions=[{}, session],
         labs=[{"calibration": calibration[:1]}, {"calibration": calibration[1:]}], points={"a": {}},
         why=[f"a: {results}/example/0123456789ab/points/a/error.txt"],
     )  # fmt: skip
@@ -149,7 +147,7 @@ def test_a_run_is_kept_with_what_its_notebook_reads(example: Path) -> None:
     assert session["command_line"] == ["lab", "run", "all", "--scale", "quick"]
     assert session["kernel"] == "Linux 6.1.0"
     assert "hostname" not in session
-    assert manifest["labs"] == [{"calibration": [{"link": "a", "direction": "up", "text": "last"}]}]
+    assert manifest["labs"] == [{"calibration": [{"link": "a", "direction": "up", "asked_bps": 2}]}]
     assert manifest["why"] == ["a: points/a/error.txt"]
     assert "points" not in manifest
     with zipfile.ZipFile(kept / "raw.zip") as archive:
@@ -204,29 +202,48 @@ def test_notebooks_are_written_for_the_users_own_results(tmp_path: Path) -> None
     (path,) = run.run_on(tmp_path)
     assert path == tmp_path / "notebooks" / "fairness.ipynb"
     notebook = nbformat.read(path, 4)
-    (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
-    assert cell.source == f"results = '{tmp_path}/fairness/0123456789ab'"
+    assert parameter_cell(notebook) == "results = '../fairness/0123456789ab'"
+    assert "image/png" in shown(notebook)
+    assert not keep.PLACES.search(path.read_text()), "it names no place of this machine"
+
+
+def test_a_notebook_goes_on_in_another_place(tmp_path: Path) -> None:
+    """Results and notebooks are copied together, to another machine or another user."""
+    shutil.copytree(notebooks.KEPT / "fairness", tmp_path / "here" / "fairness" / "0123456789ab")
+    list(run.run_on(tmp_path / "here"))
+    there = (tmp_path / "here").rename(tmp_path / "there") / "notebooks"
+    notebook = nbformat.read(there / "fairness.ipynb", 4)
+    run.execute(notebook, there)
     assert "image/png" in shown(notebook)
 
 
-def test_the_command_line_keeps_all_that_there_is(
-    example: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for results, code in ((example, 0), (example / "example" / "0123456789ab", 0), (example / "nowhere", 1)):
-        monkeypatch.setattr(sys, "argv", ["keep", "keep", str(results)])
-        with pytest.raises(SystemExit) as ended:
-            sys.exit(main())
-        assert ended.value.code == code
-    out, err = capsys.readouterr()
-    assert out.splitlines() == [f"example: {example}/example/0123456789ab, 1 passed"] * 2
-    assert err == f"{example}/nowhere: no results of an experiment with a notebook\n"
+def test_notebooks_of_the_kept_results_are_written_without_any_of_ones_own(tmp_path: Path) -> None:
+    (path,) = run.run_on(tmp_path / "nothing", "fairness", kept=True)
+    assert path == tmp_path / "nothing" / "kept" / "notebooks" / "fairness.ipynb"
+    notebook = nbformat.read(path, 4)
+    assert parameter_cell(notebook).startswith("results = None"), "the same everywhere"
+    assert "kept with the project" in shown(notebook)
+    assert not keep.PLACES.search(path.read_text())
 
 
-def test_an_unfinished_run_is_not_kept(example: Path) -> None:
+def parameter_cell(notebook: Any) -> str:
+    (cell,) = [cell for cell in notebook.cells if run.PARAMETERS in cell.metadata.get("tags", ())]
+    return str(cell.source)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "why"), [("incomplete", "was not finished"), ("failed", "has the outcome 'failed'; 'run' it again")]
+)
+def test_a_run_that_is_not_whole_is_not_kept(example: Path, outcome: str, why: str) -> None:
     path = example / "example" / "0123456789ab" / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"outcome": "incomplete"}))
-    with pytest.raises(keep.NotKept, match="0123456789ab was not finished"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"outcome": outcome}))
+    with pytest.raises(keep.NotKept, match=f"0123456789ab {why}"):
         keep.keep("example", example)
+
+
+def test_what_no_notebook_reads_is_not_kept(example: Path) -> None:
+    with pytest.raises(keep.NotKept, match="mine has no notebook"):
+        keep.keep("mine", example)
 
 
 def test_a_notebook_that_raises_is_written_and_named(example: Path, monkeypatch: pytest.MonkeyPatch) -> None:

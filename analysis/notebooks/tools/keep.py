@@ -1,8 +1,8 @@
-"""Reduce a run to what its notebook needs, small enough to be kept with the project.
+"""Reduce a run to what its notebook and the documents need, small enough to be kept with the project.
 
-Of the manifest that is what figures and tables, their origin and the links' calibration need; the table of points is
-kept whole; of the raw files those that the notebook reads, of captures what signals and what ends a silence. Names of
-places in the file system are taken out.
+Of the manifest that is what figures and tables, their origin (when, on which machine, of which code) and the links'
+calibration need; the table of points is kept whole; of the raw files those that the notebook reads, of captures what
+signals and what ends a silence. Names of places in the file system are taken out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis import notebooks
+from analysis import notebooks, origin
 from analysis.errors import AnalysisError
 from analysis.load import Run
 from analysis.notebooks import MANIFEST, PROJECT, RAW, TABLE
@@ -34,7 +34,7 @@ _COPIED = (
     "code", "networks",
 )  # fmt: skip
 _COPIED_OF_SESSION = ("began", "ended", "version", "git", "python", "packages")
-_COPIED_OF_CALIBRATION = ("link", "direction", "text")
+_COPIED_OF_CALIBRATION = ("link", "direction", "asked_bps", "measured_bps", "delivery", "depth")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive: the same results give the same archive."""
 
@@ -46,12 +46,15 @@ class NotKept(AnalysisError):
 def keep(experiment: str, results: Path) -> Run:
     """Keep the latest run of `experiment` in `results` in place of the one that is kept; return the run.
 
-    Raises UnreadableRun, and NotKept when it was not finished, is too big, or has a file that is no text and names a
-    place; what is kept then stays.
+    Raises UnreadableRun, and NotKept when it was not finished or has points that failed, is too big, or has a file that
+    is no text and names a place; what is kept then stays.
     """
+    if experiment not in notebooks.names():
+        raise NotKept(f"{experiment} has no notebook, which says what is to be kept (analysis/notebooks/__init__.py)")
     run = notebooks.open_run(experiment, results)
-    if run.manifest.get("outcome") == "incomplete":
-        raise NotKept(f"{experiment}: {run.path} was not finished")
+    if (outcome := run.manifest.get("outcome")) != "passed":
+        why = "was not finished" if outcome == "incomplete" else f"has the outcome {outcome!r}; 'run' it again"
+        raise NotKept(f"{experiment}: {run.path} {why}")
     raw = _raw_files_read(experiment, run)
     directory, fresh = notebooks.KEPT / experiment, notebooks.KEPT / f"{experiment}.new"
     shutil.rmtree(fresh, ignore_errors=True)
@@ -111,14 +114,11 @@ def reduced(manifest: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _calibration(manifest: dict[str, Any]) -> list[dict[str, str]]:
+def _calibration(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """The last measurement of each link and direction."""
-    found = {
-        (one["link"], one["direction"]): {name: one[name] for name in _COPIED_OF_CALIBRATION}
-        for lab in manifest.get("labs", ())
-        for one in lab.get("calibration", ())
-    }
-    return list(found.values())
+    return [
+        {name: one[name] for name in _COPIED_OF_CALIBRATION if name in one} for one, _ in origin.calibrations(manifest)
+    ]
 
 
 def _without_output(words: list[str]) -> Iterator[str]:
@@ -153,7 +153,7 @@ def _raw_files_read(experiment: str, run: Run) -> list[Path]:
     """Run the notebook on the run itself, and return which of its raw files it opened."""
     root = run.path.resolve()
     with _opened() as paths:
-        evaluate(read(experiment, run.path))
+        evaluate(read(experiment, root))
     inside = {Path(path).resolve() for path in paths}
     return sorted(path for path in inside if path.is_relative_to(root) and path.name not in (MANIFEST, TABLE))
 

@@ -1,0 +1,297 @@
+"""What documents say of measurements is what the results say that are kept with the project."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from analysis import documents, files, notebooks
+from testbed.experiment import experiment_names
+from tests.testbed.test_cli import Lab, lab, quickstart_results
+
+__all__ = ["lab"]
+
+PROJECT = notebooks.PROJECT
+TALK = PROJECT / "docs" / "talk.md"
+NOTED = re.compile(r"[Nn]oted \d{4}-\d\d-\d\d at [0-9a-f]{7}")
+"""Of a number that no kept result has: the day, and the commit at which it was written down."""
+NUMBER = re.compile(r"(?<![\w.§-])\d[\d.,]*(?![\w-])")
+NO_RESULT = re.compile(
+    r"```.*?```|`[^`]*`|\]\([^)]*\)|RFC \d+( sections? [\d., and]+)?|^#.*$", re.DOTALL | re.MULTILINE
+)
+"""Where numbers are not measured ones: programs, names, links, sections, headings."""
+
+
+def test_documents_and_their_figures_are_those_of_the_kept_results() -> None:
+    assert [str(path) for path in documents.differing()] == [], "./lab docs writes them"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a document about one experiment, its figure, and kept results."""
+    kept = tmp_path / "kept"
+    for name in ("fairness", "quickstart"):
+        shutil.copytree(notebooks.KEPT / name, kept / name)
+    (tmp_path / "docs" / "figures").mkdir(parents=True)
+    shutil.copy(PROJECT / "docs" / "figures" / "quickstart.png", tmp_path / "docs" / "figures" / "quickstart.png")
+    (tmp_path / "README.md").write_text("# Mine\n\nIn a line: <!-- kept: run fairness --><!-- /kept -->; that is it.\n")
+    (tmp_path / "docs" / "one.md").write_text("Before\n\n<!-- kept: table fairness -->\n<!-- /kept -->\n\nAfter\n")
+    monkeypatch.setattr(notebooks, "KEPT", kept)
+    monkeypatch.setattr(documents, "PROJECT", tmp_path)
+    documents.write()
+    return tmp_path
+
+
+def measure_otherwise(project: Path, name: str, column: str) -> None:
+    path = project / "kept" / name / "results.csv"
+    heading, first, *rest = path.read_text().splitlines()
+    cells = first.split(",")
+    cells[heading.split(",").index(column)] = "12345678"
+    path.write_text("\n".join([heading, ",".join(cells), *rest, ""]))
+
+
+def test_a_document_follows_its_results_and_keeps_what_is_written_by_hand(project: Path) -> None:
+    document = project / "docs" / "one.md"
+    before = document.read_text()
+    assert before.startswith("Before\n\n<!-- kept: table fairness -->\nMeasured 20")
+    assert before.endswith("\n<!-- /kept -->\n\nAfter\n")
+    assert "| Python MPTCP, lia |" in before
+    assert documents.differing() == []
+    measure_otherwise(project, "fairness", "mptcp_bps")
+    assert documents.differing() == [document]
+    assert documents.write() == [document]
+    assert "12.35" in document.read_text()
+    assert documents.by_hand(document.read_text()) == documents.by_hand(before)
+    assert documents.differing() == []
+
+
+def test_a_number_that_was_changed_by_hand_is_found(project: Path) -> None:
+    document = project / "docs" / "one.md"
+    document.write_text(document.read_text().replace("| Python MPTCP, lia |", "| Python MPTCP, lia | 9.99 |"))
+    assert documents.differing() == [document]
+
+
+def test_a_block_within_a_line_stays_there(project: Path) -> None:
+    lines = (project / "README.md").read_text().splitlines()
+    assert len(lines) == 3
+    assert re.search(
+        r"<!-- kept: run fairness -->Measured .*, scale quick, .* passed: `.*`<!-- /kept -->; that", lines[2]
+    )
+
+
+def test_a_figure_is_drawn_again_when_what_it_shows_has_changed(project: Path) -> None:
+    picture = project / "docs" / "figures" / "quickstart.png"
+    assert documents.differing() == []
+    measure_otherwise(project, "quickstart", "requests_per_s")
+    assert documents.differing() == [picture]
+    before = picture.read_bytes()
+    assert documents.write() == [picture]
+    assert picture.read_bytes() != before
+    picture.write_bytes(b"not a picture")
+    assert documents.differing() == [picture]
+
+
+def test_what_a_figure_shows_is_not_how_it_looks() -> None:
+    def drawn(value: float, word: str, color: str) -> Figure:
+        figure = Figure(figsize=(3, 2) if color == "red" else (4, 3))
+        axes = figure.subplots()
+        axes.plot([1, 2], [1, value], color=color, label=word)
+        axes.bar([1], [value], color=color)
+        axes.legend()
+        return figure
+
+    shown = documents.shows(drawn(2, "a", "red"))
+    assert documents.shows(drawn(2, "a", "blue")) == shown
+    assert documents.shows(drawn(2.01, "a", "red")) != shown
+    assert documents.shows(drawn(2, "b", "red")) != shown
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            "<!-- kept: table fairnes -->\n<!-- /kept -->",
+            "'kept: table fairnes': needs one of table, run, said, and an",
+        ),
+        (
+            "<!-- kept: chart fairness -->\n<!-- /kept -->",
+            "'kept: chart fairness': needs one of table, run, said, and an",
+        ),
+        ("<!-- kept: run fairness -->", "a comment 'kept: ...' has no '/kept' before the next"),
+        (
+            "<!-- kept: run fairness -->\n<!-- kept: run fairness --><!-- /kept -->",
+            "a comment 'kept: ...' has no '/kept' before the next",
+        ),
+    ],
+)
+def test_what_a_document_cannot_have_is_one_line(project: Path, text: str, why: str) -> None:
+    document = project / "docs" / "two.md"
+    document.write_text(text)
+    with pytest.raises(documents.WrongDocument, match=re.escape(f"{document}: {why}")):
+        documents.write()
+
+
+def sections(path: Path) -> Iterator[tuple[str, str]]:
+    """The headings of a document, each with the text below it that is written by hand."""
+    heading = ""
+    text: list[str] = []
+    fenced = False
+    for line in documents.by_hand(path.read_text()).splitlines():
+        fenced ^= line.startswith("```")
+        if line.startswith("#") and not fenced:
+            yield heading, "\n".join(text)
+            heading, text = line, []
+        else:
+            text.append(line)
+    yield heading, "\n".join(text)
+
+
+def test_what_was_measured_is_kept_or_says_when_and_how() -> None:
+    """By hand there are no numbers in docs/measured.md but those with their day, commit and command."""
+    for heading, text in sections(PROJECT / "docs" / "measured.md"):
+        numbers = NUMBER.findall(NO_RESULT.sub("", re.sub(r"(Linux|Debian|CPython) [\d.]+", "", text)))
+        if numbers:
+            assert NOTED.search(text), f"{heading}: {numbers}"
+            assert "`" in text or "by programs that were not kept" in text, f"{heading}: with which command?"
+
+
+@pytest.mark.parametrize("path", documents.documents(), ids=lambda path: path.name)
+def test_a_mean_and_its_spread_say_when_they_were_measured(path: Path) -> None:
+    for heading, text in sections(path):
+        if "±" in text:
+            assert NOTED.search(text), f"{heading}: keep a result of it, or say when, at which commit and how"
+
+
+def test_every_kept_result_has_a_table_in_a_document() -> None:
+    text = "".join(path.read_text() for path in documents.documents())
+    assert [name for name in notebooks.kept_names() if f"<!-- kept: table {name} -->" not in text] == []
+
+
+def test_every_picture_is_drawn_from_what_is_kept() -> None:
+    assert set((PROJECT / "docs" / "figures").glob("*.png")) == set(documents.pictures())
+
+
+def test_the_table_of_interoperability_in_the_readme_adds_up_to_that_of_the_cells() -> None:
+    cells = (PROJECT / "docs" / "interop-table.md").read_text()
+    found = re.match(r".*: (\d+) cells, (\d+) passed, 0 failed, (\d+) unsupported", cells)
+    assert found is not None
+    whole, passed, cannot = map(int, found.groups())
+    assert (cells.count("| pass "), cells.count("| no ")) == (passed, cannot)
+    readme = (PROJECT / "README.md").read_text()
+    counts = [tuple(map(int, pair)) for pair in re.findall(r"\| (\d+) of (\d+)", readme)]
+    assert sum(count for count, _ in counts) == passed
+    assert "| version 0 | 6824 | not in Linux" in readme, "without a count"
+    assert sum(of for _, of in counts) == whole - _version_0(cells)
+    assert f"{passed} of {whole} pass, none fails" in readme
+    assert f"why {cannot} cannot be" in readme
+
+
+def _version_0(cells: str) -> int:
+    (row,) = (row for row in cells.splitlines() if "(`version-0`)" in row)
+    return row.count("| no ")
+
+
+# --- docs/talk.md ---
+
+
+def test_the_talk_has_every_row_and_reading() -> None:
+    found = re.findall(r"^### ([SR]\d+): ", TALK.read_text(), re.MULTILINE)
+    assert found == [*(f"S{number}" for number in range(1, 15)), *(f"R{number}" for number in range(1, 5))]
+
+
+def test_every_name_in_the_talk_exists() -> None:
+    """Files and folders, tests in them, experiments, results; what stands there as code is one of these."""
+    names = set(re.findall(r"`([^`\n]+)`", documents.by_hand(TALK.read_text())))
+    for name in sorted(names):
+        command = re.fullmatch(r"(sudo )?\./lab (\w+)( [^<]*)?", name)
+        if command:
+            words = (command[3] or "").split()
+            assert command[2] in {"run", "test", "figures", "report", "docs", "interop", "show"}, name
+            if command[2] == "run":
+                assert words[0] in experiment_names(), name
+        elif "/" in name or name in ("Vagrantfile", "pyproject.toml"):
+            path, _, test = name.partition("::")
+            assert (PROJECT / path).exists(), name
+            assert not test or f"def {test}(" in (PROJECT / path).read_text(), name
+        else:
+            assert name in ("dsn-64", "dsn-32", "closing", "--scale paper", "vagrant up"), name
+
+
+def test_every_row_of_the_talk_is_shown_or_says_that_it_is_not() -> None:
+    for heading, text in sections(TALK):
+        if heading.startswith("### "):
+            assert "- shown by `" in text or "**Not there yet**" in text, heading
+    for name in re.findall(r"`sudo \./lab run ([\w-]+)`", TALK.read_text()):
+        assert (notebooks.KEPT / name / notebooks.MANIFEST).exists(), name
+        assert f"<!-- kept: run {name} -->" in TALK.read_text(), name
+
+
+# --- the commands ---
+
+
+def test_kept_results_are_looked_at_without_any_of_ones_own(lab: Lab, tmp_path: Path) -> None:
+    done = lab("figures", "fairness", "--kept", "--out", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert all(line.startswith(f"figure: {tmp_path}/out/kept/figures/fairness-") for line in done.stdout.splitlines())
+    assert not (notebooks.KEPT / "figures").exists()
+    refused = lab("figures", "nothing", "--kept")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("lab: unknown experiment 'nothing'")
+
+
+def test_a_run_is_kept_and_the_documents_follow(lab: Lab, project: Path) -> None:
+    """The command measures what is to be measured (nothing here), reduces the run, and writes the documents."""
+    results = project / "results"
+    quickstart_results(results, "passed")
+    before = json.loads((project / "kept" / "quickstart" / "manifest.json").read_text())
+    done = lab("keep", "quickstart", "--out", str(results))
+    assert done.returncode == 0, done.stderr
+    assert f"written: {project}/docs/figures/quickstart.png" in done.stdout
+    after = json.loads((project / "kept" / "quickstart" / "manifest.json").read_text())
+    assert after["sessions"][-1]["began"] > before["sessions"][-1]["began"]
+    assert documents.differing() == []
+    assert lab("docs", "--check").returncode == 0
+    measure_otherwise(project, "fairness", "mptcp_bps")
+    checked = lab("docs", "--check")
+    assert checked.returncode == 1
+    assert checked.stdout == f"differs: {project}/docs/one.md\n"
+    assert lab("docs").stdout == f"written: {project}/docs/one.md\n"
+
+
+def test_a_finished_run_is_kept_without_measuring(lab: Lab, project: Path) -> None:
+    shutil.copytree(project / "kept" / "fairness", project / "results" / "fairness" / "0123456789ab")
+    measure_otherwise(project, "fairness", "mptcp_bps")
+    documents.write()
+    done = lab("keep", "all", "--from", str(project / "results"))
+    assert done.returncode == 0, done.stderr
+    assert "fairness" in done.stdout
+    assert "12.35" not in (project / "docs" / "one.md").read_text()
+
+
+def test_a_run_that_failed_is_not_kept(lab: Lab, project: Path) -> None:
+    quickstart_results(project / "results", "failed")
+    before = files.read_text(project / "kept" / "quickstart" / "results.csv")
+    done = lab("keep", "quickstart", "--from", str(project / "results"))
+    assert done.returncode == 2
+    assert "no point of quickstart that passed" in done.stderr
+    assert files.read_text(project / "kept" / "quickstart" / "results.csv") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("keep quickstrt", "unknown experiment 'quickstrt', did you mean quickstart? allowed: "),
+        ("keep all --set seconds=1", "keep all: --set and --stacks are for one experiment"),
+        ("keep fairness --from nowhere", "nowhere: no results of fairness; 'run' it first"),
+        ("keep all --from nowhere", "nowhere: no results of an experiment with a notebook"),
+    ],
+)
+def test_what_cannot_be_kept_is_one_line(lab: Lab, arguments: str, line: str) -> None:
+    done = lab(*arguments.split())
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"lab: {line}")
+    assert done.stderr.count("\n") == 1
