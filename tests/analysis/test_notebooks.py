@@ -125,7 +125,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "cpu": {"model": "Example", "usable": [0, 1], "map": []},
         "hostname": "workstation",
     }
-    calibration = [{"link": "a", "direction": "up", "asked_bps": bps, "ok": True} for bps in (1, 2)]
+    calibration = [{"link": "a", "direction": "up", "asked_bps": 3, "measured_bps": bps, "ok": True} for bps in (1, 2)]
     path = write_run(
         results, "example", "fairness", {"rate": 1}, [row], scale="quick", outcome="passed", sessions=[{}, session],
         labs=[{"calibration": calibration[:1]}, {"calibration": calibration[1:]}], points={"a": {}},
@@ -147,7 +147,7 @@ def test_a_run_is_kept_with_what_its_notebook_reads(example: Path) -> None:
     assert session["command_line"] == ["lab", "run", "all", "--scale", "quick"]
     assert session["kernel"] == "Linux 6.1.0"
     assert "hostname" not in session
-    assert manifest["labs"] == [{"calibration": [{"link": "a", "direction": "up", "asked_bps": 2}]}]
+    assert manifest["labs"] == [{"calibration": [{"link": "a", "direction": "up", "asked_bps": 3, "measured_bps": 2}]}]
     assert manifest["why"] == ["a: points/a/error.txt"]
     assert "points" not in manifest
     with zipfile.ZipFile(kept / "raw.zip") as archive:
