@@ -1,8 +1,13 @@
-"""Two runs of one experiment, point by point: whether the second repeats the first.
+"""Two runs of one experiment, point by point: whether the second repeats the first, differs, or nobody can tell.
 
 A repetition has the same seed in both runs, so that what the seed decides is the same, too: compared are repetitions
-in pairs. Their mean difference has a 95 % interval (Student's t). Of many results one in twenty is outside its own by
-chance; a run is not repeated when one is outside the interval that holds for all of them together (Bonferroni).
+in pairs. Their mean difference has a 95 % interval (Student's t), and a margin: a share of the first run's mean.
+
+- *repeated*: the whole interval is within the margin. That is a test of equivalence (two one-sided tests, Schuirmann
+  1987, each at 2.5 %), not the absence of a difference: with few repetitions, or much spread, it cannot be passed.
+- *differs*: not so, and the interval excludes zero. Of many results one in twenty would do so by chance: the interval
+  is here that which holds for all of them together (Bonferroni).
+- *cannot tell*: neither; more repetitions make the interval shorter.
 """
 
 from __future__ import annotations
@@ -23,17 +28,20 @@ from analysis import figures
 from analysis.errors import AnalysisError
 from analysis.load import Run
 
-EQUAL, WITHIN, CHANCE, DIFFERENT, UNKNOWN, MISSING = "equal", "within", "chance", "different", "unknown", "missing"
-REPEATED = (EQUAL, WITHIN, CHANCE)
+REPEATED, DIFFERS, CANNOT_TELL = "repeated", "differs", "cannot tell"
+MISSING = "missing"
+"""Verdicts on a row; a run has one of the first three."""
 MEANINGS = {
-    EQUAL: "the same numbers in both runs",
-    WITHIN: "the mean difference of repetitions with the same seed is within its 95 % interval",
-    CHANCE: "outside its own interval, but not outside that for all results together",
-    DIFFERENT: "outside the interval for all results together",
-    UNKNOWN: "not the same, and a single repetition has no interval (--set repetitions=3)",
+    REPEATED: "the same numbers, or the whole 95 % interval of their difference is within the margin",
+    DIFFERS: "the interval is not within the margin, and that for all results together excludes zero",
+    CANNOT_TELL: "the interval reaches beyond the margin and does not exclude zero: it takes more repetitions",
     MISSING: "only one of the runs has it, or it did not pass there",
 }
+MARGIN = 0.05
+"""Of the first run's mean: two quiet runs on one machine differ by less, and no result here turns on as little."""
 _RISK = 0.05
+_CLOCKS = ("began_ns", "first_due_ns")
+"""When something was, not how long."""
 
 
 class Incomparable(AnalysisError):
@@ -66,25 +74,35 @@ def check_comparable(a: Run, b: Run) -> None:
             raise Incomparable(f"{a.path}, {b.path}: what was asked differs in {', '.join(names)}")
 
 
-def compare(a: Run, b: Run) -> pd.DataFrame:
+def compare(a: Run, b: Run, within: float = MARGIN) -> pd.DataFrame:
     """Return one row a point (its repetitions together) and result that the experiment's figure shows.
 
+    `within` is the margin, a share of the first run's mean.
+
     Columns: `stack`, the factors, `metric`, `mean_a`, `sd_a`, `n_a` and the same of b (values joined by a space in
-    `mean_*` for what is no number), `difference`, `half_width` of its interval, `probability`, `verdict`. Stacks that
-    were asked of one run alone are left out. Raises Incomparable.
+    `mean_*` for what is no number), `difference`, `half_width` of its interval, `margin`, `probability`, `verdict`.
+    Stacks that were asked of one run alone are left out. Raises Incomparable.
     """
     check_comparable(a, b)
     factors = ["stack", *a.factors]
     shared = [stack for stack in a.stacks if stack in b.stacks]
     if not shared:
         raise Incomparable(f"{a.path}, {b.path}: no stack is in both")
-    rows = [row for stack in shared for row in _rows(_of(a, stack), _of(b, stack), factors, _metrics(a, b))]
+    rows = [row for stack in shared for row in _rows(_of(a, stack), _of(b, stack), factors, _metrics(a, b), within)]
     if not rows:
         raise Incomparable(f"{a.path}, {b.path}: no point of either has passed")
     frame = pd.DataFrame(rows)
     corrected = _RISK / max(1, int(frame["probability"].notna().sum()))
-    outside = frame["verdict"] == CHANCE
-    return frame.assign(verdict=frame["verdict"].mask(outside & (frame["probability"] < corrected), DIFFERENT))
+    outside = (frame["verdict"] == CANNOT_TELL) & (frame["probability"] < corrected)
+    return frame.assign(verdict=frame["verdict"].mask(outside, DIFFERS))
+
+
+def outcome(frame: pd.DataFrame) -> str:
+    """Return the verdict on the whole run: DIFFERS when a row differs or is missing, REPEATED when every row is."""
+    verdicts = set(frame["verdict"])
+    if verdicts & {DIFFERS, MISSING}:
+        return DIFFERS
+    return CANNOT_TELL if CANNOT_TELL in verdicts else REPEATED
 
 
 def table(frame: pd.DataFrame, title: str) -> Table:
@@ -96,7 +114,7 @@ def table(frame: pd.DataFrame, title: str) -> Table:
     result = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in names:
         result.add_column(heading, overflow="fold")
-    for heading in ("A", "B", "n", "B - A", "95 %"):
+    for heading in ("A", "B", "n", "B - A", "95 %", "margin"):
         result.add_column(heading, justify="right", no_wrap=True)
     result.add_column("verdict", no_wrap=True)
     for row in frame.to_dict("records"):
@@ -127,7 +145,9 @@ def difference(changes: Sequence[float]) -> Difference:
     return Difference(value, float(student_t.ppf(1 - _RISK / 2, pairs - 1)) * error, float(probability))
 
 
-def _rows(a: pd.DataFrame, b: pd.DataFrame, factors: list[str], metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows(
+    a: pd.DataFrame, b: pd.DataFrame, factors: list[str], metrics: Sequence[str], within: float
+) -> Iterator[dict[str, Any]]:
     groups = [dict(iter(points.groupby(factors, sort=False, dropna=False))) for points in (a, b)]
     for point in dict.fromkeys([*groups[0], *groups[1]]):
         passed = [_passed(group.get(point)) for group in groups]
@@ -136,13 +156,13 @@ def _rows(a: pd.DataFrame, b: pd.DataFrame, factors: list[str], metrics: Sequenc
         if "passed" not in outcomes:  # nor is it left out in silence, unless no run can have it
             shown = [] if outcomes == {"unsupported"} else ["any"]
         for metric in shown:
-            samples = [one[metric].dropna().to_dict() if metric in one else {} for one in passed]
-            if any(samples) or metric == "any":
+            first, second = (one[metric].dropna().to_dict() if metric in one else {} for one in passed)
+            if first or second or metric == "any":
                 name = dict(zip(factors, point, strict=True))
-                yield name | {"metric": metric} | _judge(*samples)
+                yield name | {"metric": metric} | _judge(first, second, within)
 
 
-def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, Any]:
+def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any], within: float) -> dict[str, Any]:
     """Return what a row says of values by repetition."""
     values = [*a.values(), *b.values()]
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
@@ -152,19 +172,20 @@ def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[str, Any]:
         mean = statistics.fmean(sample) if numbers and sample else shown or math.nan
         spread = statistics.stdev(sample) if numbers and len(sample) > 1 else math.nan
         row |= {f"mean_{name}": mean, f"sd_{name}": spread, f"n_{name}": len(sample)}
-    row |= dict.fromkeys(("difference", "half_width", "probability"), math.nan)
+    row |= dict.fromkeys(("difference", "half_width", "margin", "probability"), math.nan)
     pairs = [(a[repetition], b[repetition]) for repetition in a if repetition in b]
     if not pairs:
         return row | {"verdict": MISSING}
     if all(first == second for first, second in pairs):
-        return row | {"verdict": EQUAL}
+        return row | {"verdict": REPEATED}
     if not numbers:
-        return row | {"verdict": DIFFERENT}
+        return row | {"verdict": DIFFERS}
     found = difference([second - first for first, second in pairs])
-    row |= {"difference": found.value, "half_width": found.half_width, "probability": found.probability}
-    if math.isinf(found.half_width):
-        return row | {"verdict": UNKNOWN}
-    return row | {"verdict": WITHIN if abs(found.value) <= found.half_width else CHANCE}
+    margin = within * abs(statistics.fmean(first for first, _ in pairs))
+    row |= {"difference": found.value, "half_width": found.half_width, "margin": margin}
+    row |= {"probability": found.probability}
+    inside = abs(found.value) + found.half_width <= margin
+    return row | {"verdict": REPEATED if inside else CANNOT_TELL}  # or it differs: all rows together say
 
 
 def _metrics(a: Run, b: Run) -> Sequence[str]:
@@ -174,7 +195,7 @@ def _metrics(a: Run, b: Run) -> Sequence[str]:
     if named := getattr(figures.named(a), "METRICS", ()):
         either = [*results, *(name for name in b.points.columns if name not in columns)]
         return [name for pattern in named for name in fnmatch.filter(either, pattern)]
-    numbers = [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name != "began_ns"]
+    numbers = [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name not in _CLOCKS]
     return numbers or results
 
 
@@ -186,12 +207,12 @@ def _passed(points: pd.DataFrame | None) -> pd.DataFrame:
     return pd.DataFrame() if points is None else points[points["outcome"] == "passed"].set_index("repetition")
 
 
-def _interval(row: Mapping[Any, Any]) -> tuple[str, str]:
-    """Return difference and half of its interval as text."""
+def _interval(row: Mapping[Any, Any]) -> tuple[str, str, str]:
+    """Return difference, half of its interval and margin as text."""
     if pd.isna(row["difference"]):
-        return "", ""
+        return "", "", ""
     half = f"±{_short(row['half_width'])}" if math.isfinite(row["half_width"]) else "?"
-    return f"{'+' if row['difference'] > 0 else ''}{_short(row['difference'])}", half
+    return f"{'+' if row['difference'] > 0 else ''}{_short(row['difference'])}", half, f"±{_short(row['margin'])}"
 
 
 def _mean(row: Mapping[Any, Any], name: str) -> str:

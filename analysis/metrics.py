@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,56 +29,76 @@ def ratio_to(summary: pd.DataFrame, reference: pd.Series, by: Sequence[str]) -> 
     return summary["mean"] / summary.join(means, on=list(by))["reference"]
 
 
+def bars(summary: pd.DataFrame, unit: float = 1.0) -> pd.Series | None:
+    """Return the lengths of error bars, `sd` in `unit`s: none (NaN) where there is one repetition, None without any."""
+    return (summary["sd"] / unit).where(summary["n"] > 1) if (summary["n"] > 1).any() else None
+
+
+def counted(summary: pd.DataFrame, what: str = "mean ± sd") -> str:
+    """Say what is drawn, and of how many repetitions: "mean ± sd, n = 3", "n = 1"."""
+    least, most = int(summary["n"].min()), int(summary["n"].max())
+    n = f"n = {least}" + (f" to {most}" if most > least else "")
+    return f"{what}, {n}" if what and most > 1 else n
+
+
 @dataclass(frozen=True)
 class Crossover:
-    """Where a ratio comes to 1 for good, over repetitions.
+    """Where one quantity overtakes another for good, among the sizes at which both were measured.
 
-    `at` is the geometric mean of where `n` of the `repetitions` did, None when none did; `beyond` then says what that
-    means. `interval` is its 95 % confidence interval, None for fewer than two.
+    `between`: the two measured sizes around it, the widest that any of the `n` repetitions needs; None without one, and
+    `why` says what is there instead. `at` is where the means would cross if they were straight between those two, on
+    logarithmic axes: nothing was measured there, so that no narrower interval can be told.
     """
 
+    between: tuple[float, float] | None
     at: float | None
-    interval: tuple[float, float] | None
     n: int
-    repetitions: int
-    beyond: str
+    why: str = ""
 
     def text(self, unit: str, size: float) -> str:
         """Return it in words, in `unit`s of `size`."""
-        if self.at is None:
-            return self.beyond
-        low, high = (bound / size for bound in self.interval or (0.0, 0.0))
-        spread = f", 95 % CI {low:.3g} to {high:.3g} {unit}" if self.interval else ""
-        return f"at {self.at / size:.3g} {unit}{spread} (n = {self.n} of {self.repetitions})"
+        if self.between is None or self.at is None:
+            return self.why
+        low, high = (_short(bound / size) for bound in self.between)
+        return f"between {low} and {high} {unit}, near {_short(self.at / size)} {unit} (all {self.n} repetitions)"
 
 
-def crossover(ratios: pd.DataFrame) -> Crossover:
-    """Return where `ratios` (rows by a rising quantity, a column a repetition) exceed 1 for good.
+def crossover(ours: pd.DataFrame, theirs: pd.DataFrame) -> Crossover:
+    """Return where `ours` overtake `theirs` (rows by a rising size, a column a repetition).
 
-    Between two rows it is where the straight line between them crosses, on logarithmic axes. The interval is that of
-    Student's t for the logarithms of the repetitions' crossovers.
+    They do only where the means cross between two sizes, and those of every repetition do, and stay above from there
+    on. One repetition alone determines nothing.
     """
-    found = [at for _, column in ratios.items() if (at := _crossing(column)) is not None]
-    n, repetitions = len(found), ratios.shape[1]
-    if not found:
-        ahead = float(ratios.iloc[-1].mean()) > 1
-        return Crossover(None, None, 0, repetitions, "at every size measured" if ahead else "at no size measured")
-    logs = [math.log(at) for at in found]
-    middle = statistics.fmean(logs)
-    interval = None
-    if n > 1:
-        from scipy.stats import t as student_t  # half a second that the other figures need not wait
+    ratios = (ours / theirs).dropna(axis="columns")
+    means = ours[ratios.columns].mean(axis="columns") / theirs[ratios.columns].mean(axis="columns")
+    n = ratios.shape[1]
+    if n < 2:
+        return Crossover(None, None, n, f"not determined: {n or 'no'} repetition{'' if n else 's'}")
+    turns = [_turn(column) for _, column in (("means", means), *ratios.items())]
+    inside = len(ratios) - 1
+    if all(turn == 0 for turn in turns):
+        return Crossover(None, None, n, "not in this range: ahead at every size")
+    if all(turn > inside for turn in turns):
+        return Crossover(None, None, n, "not in this range: behind at the largest size")
+    if not all(0 < turn <= inside for turn in turns):
+        return Crossover(None, None, n, f"not determined: the {n} repetitions disagree")
+    sizes = [float(size) for size in ratios.index]
+    return Crossover((sizes[min(turns) - 1], sizes[max(turns)]), _crossing(means, turns[0]), n)
 
-        half = float(student_t.ppf(0.975, n - 1)) * statistics.stdev(logs) / math.sqrt(n)
-        interval = (math.exp(middle - half), math.exp(middle + half))
-    return Crossover(math.exp(middle), interval, n, repetitions, "")
+
+def _turn(ratios: pd.Series) -> int:
+    """Return the first place from which on `ratios` exceed 1: 0 when all do, their number when the last does not."""
+    behind = [place for place, ratio in enumerate(ratios) if ratio <= 1]
+    return behind[-1] + 1 if behind else 0
 
 
-def _crossing(ratios: pd.Series) -> float | None:
-    """Return where `ratios` exceed 1 from then on; None when that is nowhere between the first and the last."""
-    logs = [(math.log(at), math.log(ratio)) for at, ratio in ratios.items()]
-    behind = [index for index, (_, ratio) in enumerate(logs) if ratio <= 0]
-    if not behind or behind[-1] == len(logs) - 1:
-        return None
-    (x0, y0), (x1, y1) = logs[behind[-1] : behind[-1] + 2]
+def _crossing(ratios: pd.Series, turn: int) -> float:
+    """Return where the straight line, on logarithmic axes, between the places `turn` - 1 and `turn` comes to 1."""
+    (x0, y0), (x1, y1) = ((math.log(ratios.index[place]), math.log(ratios.iloc[place])) for place in (turn - 1, turn))
     return math.exp(x0 - y0 * (x1 - x0) / (y1 - y0))
+
+
+def _short(number: float) -> str:
+    """Return a number with two digits or all of a whole one's, never with an exponent."""
+    digits = 0 if number >= 10 or number == int(number) else 1
+    return f"{number:,.{digits}f}"

@@ -6,11 +6,14 @@ have solid lines and ours dashed ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 
 COLUMN_WIDTH_IN = 3.5
 """Width of one column of a two-column paper."""
@@ -78,6 +81,14 @@ def look(stack: str) -> Look:
         return LOOKS[stack]
     color, marker = _OTHERS[sum(stack.encode()) % len(_OTHERS)]
     return Look(stack, color, marker, ":")
+
+
+def aside(axes: Axes, drawn: Iterable[Artist], place: int, of: int, step_pt: float = 3.0) -> None:
+    """Move what was drawn of series `place` of `of` some points aside, so that none hides another."""
+    shift_in = (place - (of - 1) / 2) * step_pt / 72
+    moved = axes.transData + ScaledTranslation(shift_in, 0, axes.figure.dpi_scale_trans)
+    for artist in drawn:
+        artist.set_transform(moved)
 
 
 def apply() -> None:

@@ -49,7 +49,7 @@ class AppLatency(Experiment[AppLatencyParameters]):
     figure = "app_latency"
     limits = "Links are emulated: a constant 8 and 2 Mbit/s in place of a real WiFi and a real 3G network."
     scales: ClassVar[Mapping[str, AppLatencyParameters]] = {
-        "quick": AppLatencyParameters(repetitions=1, seconds=6),
+        "quick": AppLatencyParameters(repetitions=3, seconds=6),
         "paper": AppLatencyParameters(repetitions=5, buffers_kb=(50, 100, 200, 400, 1000), seconds=60),
     }
 

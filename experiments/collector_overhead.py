@@ -51,12 +51,12 @@ class CollectorOverhead(Experiment[OverheadParameters]):
     stacks = ("kernel-mptcp", "python-mptcp")
     figure = "collector_overhead"
     limits = (
-        "Measured at quick scale with one repetition and a second of load: costs below the distance of the two "
+        "At quick scale three repetitions of some two seconds of load: costs below the distance of the two "
         "measurements without a collector are noise. Hardware counters are missing on virtual machines; such "
         "collectors are listed as unsupported."
     )
     scales: ClassVar[Mapping[str, OverheadParameters]] = {
-        "quick": OverheadParameters(repetitions=1, requests=400, bulk=12_000_000),
+        "quick": OverheadParameters(repetitions=3, requests=800, bulk=24_000_000),
         "paper": OverheadParameters(repetitions=10, requests=4000, bulk=120_000_000),
     }
 

@@ -59,7 +59,7 @@ class DssChecksum(Experiment[ChecksumParameters]):
     )
     collectors = ("cpu+interval=50ms",)
     scales: ClassVar[Mapping[str, ChecksumParameters]] = {
-        "quick": ChecksumParameters(repetitions=2, seconds=1.5),
+        "quick": ChecksumParameters(repetitions=3, seconds=1.5),
         "paper": ChecksumParameters(repetitions=10, seconds=10),
     }
 

@@ -54,11 +54,11 @@ class Fairness(Experiment[FairnessParameters]):
     figure = "fairness"
     limits = (
         "The literature's testbeds and simulations run for minutes over many flows and path mixes. Here two "
-        "subflows meet one TCP connection at one emulated bottleneck of 20 Mbit/s, at quick scale for 10 s and "
-        "once; the Linux kernel has no coupled congestion control, so that its stack appears uncoupled alone."
+        "subflows meet one TCP connection at one emulated bottleneck of 20 Mbit/s, at quick scale for 10 s, "
+        "three times; the Linux kernel has no coupled congestion control, so that its stack appears uncoupled alone."
     )
     scales: ClassVar[Mapping[str, FairnessParameters]] = {
-        "quick": FairnessParameters(repetitions=1, seconds=13),
+        "quick": FairnessParameters(repetitions=3, seconds=13),
         "paper": FairnessParameters(repetitions=5, seconds=60, settle_seconds=10),
     }
 

@@ -47,11 +47,11 @@ class LossyLink(Experiment[LossyParameters]):
     figure = "lossy_link"
     limits = (
         "One emulated link of 50 Mbit/s and 20 ms round trip; losses are independent of each other, as the "
-        "formula assumes and real links are not. At quick scale one transfer of some seconds a point, so that "
-        "single losses at the start matter."
+        "formula assumes and real links are not. At quick scale a transfer takes some seconds, so that single "
+        "losses at the start matter."
     )
     scales: ClassVar[Mapping[str, LossyParameters]] = {
-        "quick": LossyParameters(repetitions=1, losses=(0.0, 0.01), seconds=5),
+        "quick": LossyParameters(repetitions=3, losses=(0.0, 0.001, 0.01, 0.03), seconds=5),
         "paper": LossyParameters(repetitions=5, losses=(0.0, 0.001, 0.003, 0.01, 0.03), seconds=30),
     }
 

@@ -79,7 +79,7 @@ class Mobility(Experiment[MobilityParameters]):
         " how a path dies is shown by the experiment handover."
     )
     scales: ClassVar[Mapping[str, MobilityParameters]] = {
-        "quick": MobilityParameters(repetitions=1, step_s=2),
+        "quick": MobilityParameters(repetitions=3, step_s=2),
         "paper": MobilityParameters(repetitions=5, step_s=10),
     }
 

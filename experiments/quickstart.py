@@ -19,11 +19,11 @@ class Quickstart(AbMicroflows):
     short_of = AbMicroflows.name
     scales: ClassVar[Mapping[str, MicroflowParameters]] = {
         "quick": MicroflowParameters(
-            repetitions=2,
+            repetitions=3,
             sizes_bytes=(1_000, 30_000, 300_000),
             ab_sizes_bytes=(1_000, 30_000),
             requests=2_000,
-            seconds=4,
+            seconds=3,
             concurrency=100,
             rate=50_000_000,
             queue=500_000,

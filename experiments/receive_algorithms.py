@@ -69,7 +69,7 @@ class ReceiveAlgorithms(Experiment[ReceiveParameters]):
         "75 ms at 48 Mbit/s."
     )
     scales: ClassVar[Mapping[str, ReceiveParameters]] = {
-        "quick": ReceiveParameters(repetitions=2, size=12_000_000, replays=9),
+        "quick": ReceiveParameters(repetitions=3, size=12_000_000, replays=9),
         "paper": ReceiveParameters(repetitions=10, size=100_000_000, replays=21),
     }
 

@@ -58,7 +58,7 @@ class ReceiveBuffer(Experiment[ReceiveBufferParameters]):
         "that counts. So quick results with 1000 kB can be off by 2 Mbit/s, and above the 9.56 that both links carry."
     )
     scales: ClassVar[Mapping[str, ReceiveBufferParameters]] = {
-        "quick": ReceiveBufferParameters(repetitions=1, buffers_kb=(50, 200, 1000), seconds=6, settle_seconds=2),
+        "quick": ReceiveBufferParameters(repetitions=3, buffers_kb=(50, 100, 200, 1000), seconds=6, settle_seconds=2),
         "paper": ReceiveBufferParameters(repetitions=5, seconds=30, settle_seconds=5),
     }
 

@@ -72,11 +72,11 @@ class Schedulers(Experiment[SchedulersParameters]):
     figure = "schedulers"
     limits = (
         "Two emulated paths without other traffic, and no backups: without one backup-aware is lowest-rtt. At quick"
-        " scale only the unequal pair of paths and a few answers; equal paths, and thirty seconds of answers, at paper"
-        " scale."
+        " scale only the unequal pair of paths, and five seconds of answers three times; equal paths, and thirty"
+        " seconds five times, at paper scale."
     )
     scales: ClassVar[Mapping[str, SchedulersParameters]] = {
-        "quick": SchedulersParameters(repetitions=1, cases=("10/4:10/100",)),
+        "quick": SchedulersParameters(repetitions=3, cases=("10/4:10/100",), seconds=5),
         "paper": SchedulersParameters(
             repetitions=5, cases=("10/4:10/100", "10/10:10/10"), size=20_000_000, answers=(30_000, 100_000, 200_000),
             seconds=30,

@@ -53,7 +53,7 @@ class SetupLatency(Experiment[SetupParameters]):
         "The client's times are those of Python's asyncio for every stack, which hides what the kernel itself needs."
     )
     scales: ClassVar[Mapping[str, SetupParameters]] = {
-        "quick": SetupParameters(repetitions=1, samples=200),
+        "quick": SetupParameters(repetitions=3, samples=200),
         "paper": SetupParameters(repetitions=5, samples=4000),
     }
 

@@ -51,7 +51,7 @@ class SimultaneousFlows(Experiment[SimultaneousParameters]):
         "than a millisecond, which the test's allowance covers. At quick scale two of its seven cases."
     )
     scales: ClassVar[Mapping[str, SimultaneousParameters]] = {
-        "quick": SimultaneousParameters(repetitions=1, cases=("10/10:1/1", "10/25:1/25")),
+        "quick": SimultaneousParameters(repetitions=3, cases=("10/10:1/1", "10/25:1/25")),
         "paper": SimultaneousParameters(
             repetitions=5,
             cases=("10/10:1/1", "10/10:1/25", "10/25:1/1", "10/25:1/25", "10/25:25/1", "10/3:1/25", "10/3:25/1"),

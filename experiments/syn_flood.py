@@ -85,7 +85,7 @@ class SynFlood(Experiment[SynFloodParameters]):
     )
     collectors = ("socket-states",)
     scales: ClassVar[Mapping[str, SynFloodParameters]] = {
-        "quick": SynFloodParameters(repetitions=1, floods=(0, 1000, 10_000), syns=("mp-capable",), seconds=2),
+        "quick": SynFloodParameters(repetitions=3, floods=(0, 1000, 10_000), syns=("mp-capable",), seconds=2),
         "paper": SynFloodParameters(
             repetitions=3, floods=(0, 1000, 5000, 10_000, 20_000, 50_000, 100_000), seconds=10, timeout_s=5
         ),

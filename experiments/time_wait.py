@@ -48,7 +48,7 @@ class TimeWait(Experiment[TimeWaitParameters]):
     )
     collectors = ("socket-states",)
     scales: ClassVar[Mapping[str, TimeWaitParameters]] = {
-        "quick": TimeWaitParameters(repetitions=1),
+        "quick": TimeWaitParameters(repetitions=3),
         "paper": TimeWaitParameters(repetitions=5),
     }
 

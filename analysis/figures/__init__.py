@@ -1,5 +1,8 @@
 """One module a kind of figure: `draw(run)` returns it, `table(run)` has the same numbers for terminals.
 
+A module may have `draw_latencies(run)` as well, which returns the distributions of latencies (`analysis.distributions`)
+as a figure of its own, or None where the raw files are missing.
+
 Factors that an experiment has got since its first runs stand in the module's `FACTORS`: a run without them is refused
 with UnreadableRun.
 """
@@ -10,7 +13,7 @@ import importlib
 import io
 import pkgutil
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -52,14 +55,29 @@ def draw(run: Run) -> Figure:
     """Return the figure of `run`, in the style that was applied last. Raises UnreadableRun."""
     with _on(run):
         figure: Figure = _module(run).draw(run)
-        for text in _of_every_run(run):
-            _add_to_caption(figure, textwrap.fill(text, _CAPTION_LETTERS))
-    return figure
+        return _with_origin(figure, run)
+
+
+def draw_latencies(run: Run) -> Figure | None:
+    """Return the distributions of latencies of `run`; None where its figure has none, or no raw file is there.
+
+    Raises UnreadableRun.
+    """
+    with _on(run):
+        drawing: Callable[[Run], Figure | None] | None = getattr(_module(run), "draw_latencies", None)
+        figure = drawing(run) if drawing else None
+        return figure if figure is None else _with_origin(figure, run)
 
 
 def _of_every_run(run: Run) -> list[str]:
     """What must stand below every figure and table: the networks that ran, and whether it is stale."""
     return [text for text in (networks.caption(run), run.stale) if text]
+
+
+def _with_origin(figure: Figure, run: Run) -> Figure:
+    for text in _of_every_run(run):
+        _add_to_caption(figure, textwrap.fill(text, _CAPTION_LETTERS))
+    return figure
 
 
 def _add_to_caption(figure: Figure, line: str) -> None:
@@ -87,15 +105,23 @@ def rendered(figure: Figure, kind: str, **options: Any) -> bytes:
 
 
 def save(run: Run, directory: Path) -> list[Path]:
-    """Draw `run` to PNG and PDF in `directory`; return the paths. Raises UnreadableRun, ForeignPlace, OSError."""
+    """Draw `run` to PNG and PDF in `directory`; return the paths, those of its latencies last.
+
+    Raises UnreadableRun, ForeignPlace, OSError.
+    """
     style.apply()
-    paths = [files.within(directory, f"{run.name}.{kind}") for kind in ("png", "pdf")]
-    figure = draw(run)
-    directory.mkdir(parents=True, exist_ok=True)
-    for path in paths:
-        with _on(run):
-            content = rendered(figure, path.suffix.removeprefix("."))
-        files.replace(path, content)
+    drawn = {run.name: draw(run)}
+    if latencies := draw_latencies(run):
+        drawn[f"{run.name}-latencies"] = latencies
+    paths = []
+    for name, figure in drawn.items():
+        for kind in ("png", "pdf"):
+            path = files.within(directory, f"{name}.{kind}")
+            directory.mkdir(parents=True, exist_ok=True)
+            with _on(run):
+                content = rendered(figure, kind)
+            files.replace(path, content)
+            paths.append(path)
     return paths
 
 

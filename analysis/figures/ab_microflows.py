@@ -1,8 +1,12 @@
-"""Requests per second against the size of the response, one line a stack; where MPTCP overtakes TCP."""
+"""Requests per second against the size of the response, one line a stack; where MPTCP overtakes TCP.
+
+Where it does is a bracket at the bottom, between two of the sizes measured.
+"""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,9 +16,10 @@ from matplotlib.ticker import LogLocator
 from rich import box
 from rich.table import Table
 
+from analysis import distributions
 from analysis.load import Run
-from analysis.metrics import Crossover, crossover, ratio_to, summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import Crossover, bars, counted, crossover, ratio_to, summarise
+from analysis.style import COLUMN_WIDTH_IN, aside, look
 
 METRICS = ("requests_per_s",)
 """What it shows of the results, by name (see analysis.compare)."""
@@ -25,27 +30,30 @@ EQUAL, UNEQUAL = "equal", "unequal"
 PAIRS = {"kernel": ("kernel-mptcp", "kernel-tcp"), "Python": ("python-mptcp", "python-tcp")}
 """MPTCP and the TCP that it is compared with, each of one making."""
 
+BOUND = 0.9
+"""Share of the time for which a program's busiest thread ran or waited for a core: from here on it was the limit."""
+
 _GREY = "#555555"
-_FURTHER = ["requests", "cores_busy_share", "cpu_bound"]
+_FURTHER = ["requests", "busiest_thread_share"]
 _KEY = ["links", "size_bytes", "generator"]
 
 
 def summary(run: Run) -> pd.DataFrame:
     """Return n, mean and spread of requests/s for every kind of links, stack, size and generator.
 
-    Also the means of the `requests` made and of the share of all cores that was busy (`cores_busy_share`), and whether
-    that was the limit in most repetitions (`cpu_bound`).
+    Also the means of the `requests` made and of `busiest_thread_share`, and whether a thread of server or client was
+    the limit (`cpu_bound`: its share is BOUND at least). Runs of before 2026-11-30 do not tell: the share is NaN.
     """
     points, by = _with_links(run.passed), ["stack", *_KEY]
     rates = summarise(points, by, "requests_per_s")
     further = points.reindex(columns=[*by, *_FURTHER]).astype(dict.fromkeys(_FURTHER, float))
     means = further.groupby(by)[_FURTHER].mean().reset_index()
-    means["cpu_bound"] = means["cpu_bound"] > 0.5
+    means["cpu_bound"] = means["busiest_thread_share"] >= BOUND
     return rates.merge(means, on=by)
 
 
 def crossovers(run: Run, links: str) -> dict[str, Crossover]:
-    """Return by making the size from which on MPTCP makes more requests/s than TCP, repetition by repetition."""
+    """Return by making where MPTCP comes to make more requests/s than TCP, for figure, table and notebook alike."""
     points = _with_links(run.passed)
     points = points[(points["links"] == links) & (points["generator"] == OURS)]
     rates = points.pivot_table("requests_per_s", "size_bytes", ["stack", "repetition"]).sort_index()
@@ -53,9 +61,9 @@ def crossovers(run: Run, links: str) -> dict[str, Crossover]:
     found = {}
     for making, (mptcp, tcp) in PAIRS.items():
         if {mptcp, tcp} <= stacks:
-            ratios = (rates[mptcp] / rates[tcp]).dropna(axis="columns")
-            if len(ratios) > 1 and not ratios.empty:
-                found[making] = crossover(ratios)
+            both = rates[[mptcp, tcp]].dropna(axis="index", how="all")
+            if len(both) > 1:
+                found[making] = crossover(both[mptcp], both[tcp])
     return found
 
 
@@ -79,25 +87,32 @@ def draw(run: Run) -> Figure:
     panels[-1].set_xticks(sizes, [f"{size / 1000:g}" for size in sizes])
     panels[-1].set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
     panels[-1].set_xlabel("response size (kB)")
-    handles, _ = panels[0].get_legend_handles_labels()
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
-        handles=[*handles, *_signs(rates)], loc="outside upper left", ncols=2, handlelength=2.6, columnspacing=1.2
-    )
+        [*handles, *_signs(run, rates)], [*labels, *_signs(run, rates).values()], loc="outside upper left", ncols=2,
+        handlelength=2.6, columnspacing=1.2,
+    )  # fmt: skip
     figure.supxlabel(_caption(run, rates), fontsize=6, color=_GREY, x=0.02, ha="left")
     return figure
+
+
+def draw_latencies(run: Run) -> Figure | None:
+    """Return the distributions of the requests' latencies: a panel a size and kind of links; our generator's alone."""
+
+    def title(key: Mapping[str, Any]) -> str:
+        return f"{_size(key['size_bytes'])}, {_links(run, key['links'])}"
+
+    found = _with_links(distributions.latencies(run))
+    return distributions.draw(run, panels=["links", "size_bytes"], title=title, found=found)
 
 
 def _draw_panel(run: Run, axes: Axes, rates: pd.DataFrame, kind: str) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for stack in run.stacks:
-        _draw_stack(axes, rates[rates["stack"] == stack], stack)
-    for making, found in crossovers(run, kind).items():
-        if found.at is not None:
-            axes.axvline(found.at, color=look(PAIRS[making][0]).color, linewidth=0.7, linestyle=":")
-        low, high = found.interval or (0.0, math.inf)
-        if low > rates["size_bytes"].min() or high < rates["size_bytes"].max():  # else it says nothing
-            axes.axvspan(low, high, color=look(PAIRS[making][0]).color, alpha=0.12, linewidth=0)
+    for place, stack in enumerate(run.stacks):
+        _draw_stack(axes, rates[rates["stack"] == stack], stack, place, len(run.stacks))
+    for place, (making, found) in enumerate(_overtakings(run, kind).items()):
+        _draw_overtaking(axes, making, found, 0.05 + 0.05 * place)
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.minorticks_off()
@@ -105,43 +120,71 @@ def _draw_panel(run: Run, axes: Axes, rates: pd.DataFrame, kind: str) -> None:
     axes.set_title(_links(run, kind), fontsize=7, loc="left")
 
 
-def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str) -> None:
+def _overtakings(run: Run, kind: str) -> dict[str, Crossover]:
+    """Return by making where MPTCP overtakes TCP, if it does."""
+    return {making: found for making, found in crossovers(run, kind).items() if found.between is not None}
+
+
+def _draw_overtaking(axes: Axes, making: str, found: Crossover, height: float) -> None:
+    """Draw a bracket, over nothing else, between the two sizes, and a tick near where it is."""
+    for places, sign in ((found.between, _BRACKET), ((found.at,), _TICK)):
+        axes.plot(
+            places, [height] * len(places or ()), color=look(PAIRS[making][0]).color,
+            transform=axes.get_xaxis_transform(), **sign,
+        )  # fmt: skip
+
+
+_BRACKET: Mapping[str, Any] = {"linewidth": 1.5, "marker": "|", "markersize": 5}
+_TICK: Mapping[str, Any] = {"linestyle": "", "marker": "d", "markersize": 3.5}
+
+
+def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str, place: int, of: int) -> None:
     style = look(stack)
     ours = rates[rates["generator"] == OURS].sort_values("size_bytes")
-    axes.errorbar(
-        ours["size_bytes"], ours["mean"], yerr=ours["sd"], label=style.label, color=style.color,
-        marker=style.marker, linestyle=style.linestyle, capsize=2, elinewidth=0.8,
+    drawn = axes.errorbar(
+        ours["size_bytes"], ours["mean"], yerr=bars(ours), label=style.label, color=style.color,
+        marker=style.marker, linestyle=style.linestyle, markersize=3, linewidth=0.9, **_BARS,
     )  # fmt: skip
     check = rates[rates["generator"] == AB].sort_values("size_bytes")
-    axes.errorbar(
-        check["size_bytes"], check["mean"], yerr=check["sd"], color=style.color, marker=style.marker,
-        linestyle="", markerfacecolor="white", markersize=6.5, markeredgewidth=0.8, elinewidth=0.5, zorder=1,
+    checked = axes.errorbar(
+        check["size_bytes"], check["mean"], yerr=bars(check), color=style.color, marker=style.marker,
+        linestyle="", markerfacecolor="white", markersize=5, markeredgewidth=0.6, zorder=1, **_BARS,
     )  # fmt: skip
     busy = ours[ours["cpu_bound"]]
-    axes.plot(busy["size_bytes"], busy["mean"], **_RING)
+    rings = axes.plot(busy["size_bytes"], busy["mean"], **_RING)
+    aside(axes, [*drawn.get_children(), *checked.get_children(), *rings], place, of)
 
 
-_RING = {"linestyle": "", "marker": "o", "markersize": 9, "markerfacecolor": "none", "markeredgecolor": "#888888"}
+_BARS: Mapping[str, Any] = {"capsize": 3, "elinewidth": 0.8, "capthick": 0.8}
+"""Caps are wider than markers, or a small spread could not be seen."""
+_RING: Mapping[str, Any] = {
+    "linestyle": "", "marker": "o", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": "#888888",
+    "markeredgewidth": 0.7,
+}  # fmt: skip
 
 
-def _signs(rates: pd.DataFrame) -> list[Line2D]:
-    """Return legend entries for the markers that there are."""
-    signs = []
+def _signs(run: Run, rates: pd.DataFrame) -> dict[Any, str]:
+    """Return legend entries for the markers that there are, and for where MPTCP overtakes TCP."""
+    signs: dict[Any, str] = {}
     if (rates["generator"] == AB).any():
         hollow = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": _GREY}
-        signs.append(Line2D([], [], label="ab and Apache", **hollow))
+        signs[Line2D([], [], **hollow)] = "ab and Apache"
     if rates["cpu_bound"].any():
-        signs.append(Line2D([], [], label="processor-bound", **_RING))
+        signs[Line2D([], [], **_RING)] = "processor-bound"
+    overtaking = {making for kind in (EQUAL, UNEQUAL) for making in _overtakings(run, kind)}
+    for making in (making for making in PAIRS if making in overtaking):
+        color = look(PAIRS[making][0]).color
+        sign = Line2D([], [], color=color, **_BRACKET), Line2D([], [], color=color, **_TICK)
+        signs[sign] = f"{making}: MPTCP overtakes"
     return signs
 
 
 def _caption(run: Run, rates: pd.DataFrame) -> str:
-    parameters, checked = run.parameters, _repetitions(rates, AB)
+    parameters = run.parameters
     limit = f", at most {parameters['seconds']:g} s a point" if "seconds" in parameters else ""
-    return (
-        f"{parameters['concurrency']} at once{limit};"
-        f" mean ± sd, n = {_repetitions(rates, OURS)}{f' (ab: {checked})' if checked else ''}"
-    )
+    ours, checked = rates[rates["generator"] == OURS], rates[rates["generator"] == AB]
+    also = f" (ab: {counted(checked, '')})" if not checked.empty else ""
+    return f"{parameters['concurrency']} at once{limit}; {counted(ours)}{also}"
 
 
 def _links(run: Run, kind: str) -> str:
@@ -159,10 +202,8 @@ def _rate(bits_per_s: int) -> str:
     return f"{bits_per_s / unit:g} {name}"
 
 
-def _repetitions(rates: pd.DataFrame, generator: str) -> str:
-    """Return the number of repetitions behind each mean: "3", "2 to 3" or, without any, nothing."""
-    counts = sorted({int(count) for count in rates[rates["generator"] == generator]["n"]})
-    return " to ".join(dict.fromkeys(str(count) for count in (*counts[:1], *counts[-1:])))
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:g} MB" if size_bytes >= 1e6 else f"{size_bytes / 1000:g} kB"
 
 
 def table(run: Run) -> Table:
@@ -178,7 +219,7 @@ def table(run: Run) -> Table:
         collapse_padding=True,
     )
     rates = rates.set_index(["links", "size_bytes", "stack", "generator"])
-    for heading in ("size", "stack", "requests/s", "x TCP", "made", "cores", "ab, Apache"):
+    for heading in ("size", "stack", "requests/s", "x TCP", "made", "thread", "ab, Apache"):
         result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
     for kind in kinds:
         of_kind = points[points["links"] == kind]
@@ -198,10 +239,10 @@ def _notes(run: Run, kinds: list[str]) -> list[str]:
         for kind in kinds
         for making, found in crossovers(run, kind).items()
     ]
-    if "cores_busy_share" in run.points:
+    if "requests" in run.points:
         lines.append(
-            f"made: requests in the time there was, of {run.parameters['requests']:,}; cores: busy share of all cores,"
-            " * when they were the limit"
+            f"made: requests in the time there was, of {run.parameters['requests']:,}; thread: share of the time for"
+            " which the busiest one ran or waited for a core, * when it was the limit"
         )
     return lines
 
@@ -216,12 +257,12 @@ def _row(points: pd.DataFrame, rates: pd.DataFrame, at: tuple[str, int, str]) ->
         return text.format(value) if pd.notna(value) else ""
 
     return [
-        f"{size / 1e6:g} MB" if size >= 1e6 else f"{size / 1000:g} kB",
+        _size(size),
         look(stack).label,
         _mean(rates, ours) or _outcome(points),
         cell("ratio", "{:.2f}"),
         ", ".join(filter(None, (cell("requests", "{:,.0f}"), _failed(points)))),
-        cell("cores_busy_share", "{:.0%}") + ("*" if measured and rates.at[ours, "cpu_bound"] else ""),
+        cell("busiest_thread_share", "{:.0%}") + ("*" if measured and rates.at[ours, "cpu_bound"] else ""),
         _mean(rates, check),
     ]
 

@@ -1,4 +1,7 @@
-"""Delays of blocks from write to delivery, by size of the buffers: median, two percentiles and the largest."""
+"""Delays of blocks from write to delivery, by size of the buffers: median, two percentiles and the largest.
+
+Their distributions are a figure of its own, as in the paper.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,16 @@ from matplotlib.lines import Line2D
 from rich import box
 from rich.table import Table
 
+from analysis import distributions
 from analysis.figures.receive_buffer import MECHANISMS, line
 from analysis.load import Run
+from analysis.metrics import counted
 from analysis.style import COLUMN_WIDTH_IN
 
 METRICS = tuple(f"download_delay_ms_p{percentile}" for percentile in (50, 95, 99, 100))
 """What it shows of the results, by name (see analysis.compare)."""
 
-_MARKS = dict(zip(METRICS, (("median", "o"), ("p95", "|"), ("p99", ">"), ("largest", "x")), strict=True))
+_MARKS = dict(zip(METRICS, (("median", "o"), ("p95", "d"), ("p99", "|"), ("largest", "")), strict=True))
 _KEYS = ["buffer_kb", "stack", "path"]
 
 
@@ -44,20 +49,31 @@ def draw(run: Run) -> Figure:
             labels.append(style.label)
             axes.plot([row[METRICS[0]], row[METRICS[-1]]], [place, place], color=style.color, linewidth=0.8)
             for name, (_, marker) in _MARKS.items():
-                axes.plot(row[name], place, marker, color=style.color)
+                if name != METRICS[-1]:  # that is where the line ends
+                    axes.plot(row[name], place, marker, color=style.color, markersize=3.5)
         axes.set_yticks(range(len(labels)), labels, fontsize=6)
         axes.invert_yaxis()
         axes.set_title(f"buffers of {size:g} kB")
     panels[-1].set_xscale("log")
     panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     panels[-1].xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
-    panels[-1].set_xlabel(f"delay of a block (ms); n = {delays['n'].min()}")
+    panels[-1].set_xlabel(f"delay of a block (ms); {counted(delays, 'means')}")
     handles = [
-        Line2D([], [], marker=marker, linestyle="", color="#222222", label=name) for name, marker in _MARKS.values()
+        Line2D([], [], marker=marker, linestyle="", color="#222222", label=name)
+        for name, marker in list(_MARKS.values())[:-1]
     ]
-    figure.supxlabel(MECHANISMS, fontsize=6, color="#444444")
+    handles.append(Line2D([], [], color="#222222", linewidth=0.8, label="to the largest"))
+    figure.supxlabel(f"of Python MPTCP: {MECHANISMS}", fontsize=6, color="#444444")
     figure.legend(handles=handles, loc="outside upper left", ncols=4, columnspacing=1.0, handletextpad=0.2)
     return figure
+
+
+def draw_latencies(run: Run) -> Figure | None:
+    """Return the distributions of the blocks' delays: a panel a size of the buffers, a curve a stack and path."""
+    return distributions.draw(
+        run, panels=["buffer_kb"], title=lambda key: f"buffers of {key['buffer_kb']:g} kB", lines=["stack", "path"],
+        line=lambda key: line(key["stack"], key["path"]),
+    )  # fmt: skip
 
 
 def table(run: Run) -> Table:

@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 
 from analysis.load import Run
-from analysis.metrics import summarise
+from analysis.metrics import bars, counted, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
 METRICS = ("rate", "programs_cpu_s")
@@ -54,27 +54,37 @@ def _summary(run: Run, value: str) -> pd.DataFrame:
 
 
 def draw(run: Run) -> Figure:
-    """Return the figure: a bar a stack and load for each collector."""
+    """Return the figure: a marker a stack and load for each collector, over what two measurements without differ by."""
     summary = _summary(run, "cores")
-    collectors = list(dict.fromkeys(summary["collector"]))
+    collectors = [name for name in dict.fromkeys(summary["collector"]) if name != "none"]
     groups = list(summary.groupby(["stack", "load"], sort=False))
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.7 + 0.32 * len(collectors)))
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + 0.3 * len(collectors)))
     axes = figure.subplots()
     for number, ((stack, load), rows) in enumerate(groups):
+        rows = rows[rows["collector"] != "none"]
         shift = (number - (len(groups) - 1) / 2) * _HEIGHT
-        places = [collectors.index(name) + shift for name in rows["collector"]]
         style = look(stack)
-        axes.barh(
-            places, 100 * rows["mean"], _HEIGHT * 0.9, xerr=100 * rows["sd"], color=style.color,
-            alpha=1.0 if load == "http" else 0.5, label=f"{style.label}, {_LOADS[load]}", error_kw={"linewidth": 0.6},
+        axes.errorbar(
+            100 * rows["mean"], [collectors.index(name) + shift for name in rows["collector"]],
+            xerr=bars(rows, 0.01), color=style.color, marker=style.marker, linestyle="",
+            markersize=3.5, markerfacecolor=style.color if load == "http" else "white",
+            label=f"{style.label}, {_LOADS[load]}", elinewidth=0.8, capsize=2, capthick=0.8,
         )  # fmt: skip
+    axes.axvspan(-100 * noise(run), 100 * noise(run), color="#000000", alpha=0.08, linewidth=0, label="noise")
     axes.axvline(0, color="black", linewidth=0.6)
-    axes.set_yticks(range(len(collectors)), [f"({name})" if name == "none" else name for name in collectors])
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
-    axes.set_xlabel("cost (% of one core), mean and sd")
+    axes.set_yticks(range(len(collectors)), collectors)
+    axes.set_ylim(len(collectors) - 0.5, -0.5)
+    axes.set_xlabel(f"cost (% of one core); {counted(summary)}")
     figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+    figure.supxlabel(f"noise: most by which two without any differed ({100 * noise(run):.0f} %)", fontsize=6, x=0.02,
+                     ha="left", color="#555555")  # fmt: skip
     return figure
+
+
+def noise(run: Run) -> float:
+    """Return the most that the two measurements without a collector differed by, in cores: no less can be told."""
+    found = costs(run)
+    return float(found.loc[found["collector"] == "none", "cores"].abs().max())
 
 
 def table(run: Run) -> Table:
@@ -99,4 +109,5 @@ def table(run: Run) -> Table:
 
 
 def _percent(cell: pd.Series) -> str:
-    return f"{100 * cell['mean']:.1f} ± {100 * cell['sd']:.1f}"
+    spread = f" ± {100 * cell['sd']:.1f}" if cell["n"] > 1 else ""
+    return f"{100 * cell['mean']:.1f}{spread}"

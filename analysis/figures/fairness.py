@@ -8,11 +8,14 @@ from rich import box
 from rich.table import Table
 
 from analysis.load import Run
-from analysis.metrics import summarise
+from analysis.metrics import bars, counted, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
 METRICS = ("mptcp_bps", "tcp_bps", "jain_index")
 """What it shows of the results, by name (see analysis.compare)."""
+
+PAYLOAD_SHARE = 1448 / 1514
+"""Of a full packet with timestamps, on the wire."""
 
 _HEIGHT = 0.36
 
@@ -28,24 +31,30 @@ def summary(run: Run) -> pd.DataFrame:
 
 
 def draw(run: Run) -> Figure:
-    """Return the figure: two bars a stack, and the index beside them."""
+    """Return the figure: two bars a stack, and the index at the right of the axes."""
     rates = summary(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.9 + 0.35 * len(rates)))
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + 0.35 * len(rates)))
     axes = figure.subplots()
     for shift, name, label, color in ((-0.5, "mptcp", "two subflows", "#0072b2"), (0.5, "tcp", "one TCP", "#999999")):
         places = [place + shift * _HEIGHT for place in range(len(rates))]
-        axes.barh(places, rates[name], _HEIGHT * 0.9, xerr=rates[f"{name}_sd"], color=color, label=label,
-                  error_kw={"elinewidth": 0.8})  # fmt: skip
-    edge = 1.05 * float(max(rates[name].max() + rates[f"{name}_sd"].max() for name in ("mptcp", "tcp")))
-    for place, index in enumerate(rates["mean"]):
-        axes.text(edge, place, f"J = {index:.2f}", va="center", fontsize=6.5)
-    axes.axvline(run.parameters["rate"] * 1448 / 1514 / 2e6, color="#222222", linewidth=0.8, linestyle=":")
-    axes.set_xlim(0, 1.25 * edge)
+        axes.barh(places, rates[name], _HEIGHT * 0.9, color=color, label=label,
+                  xerr=bars(pd.DataFrame({"sd": rates[f"{name}_sd"], "n": rates["n"]})),
+                  error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8})  # fmt: skip
+    for place, row in enumerate(rates.itertuples()):
+        spread = f" ± {row.sd:.2f}" if row.n > 1 else ""
+        axes.text(
+            1.02, place, f"{row.mean:.2f}{spread}", va="center", fontsize=6.5, transform=axes.get_yaxis_transform()
+        )
+    axes.text(1.02, -0.75, "Jain's index", fontsize=6.5, transform=axes.get_yaxis_transform())
+    axes.axvline(
+        run.parameters["rate"] * PAYLOAD_SHARE / 2e6, color="#222222", linewidth=0.8, linestyle=":",
+        label="an equal share",
+    )  # fmt: skip
     axes.set_yticks(range(len(rates)), [look(stack).label for stack in rates["stack"]])
-    axes.invert_yaxis()
+    axes.set_ylim(len(rates) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("rate (Mbit/s); dotted: an equal share")
-    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+    axes.set_xlabel(f"goodput at the bottleneck (Mbit/s); {counted(rates)}")
+    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
     return figure
 
 
@@ -57,6 +66,11 @@ def table(run: Run) -> Table:
     for row in summary(run).itertuples():
         spread = f" ± {row.sd:.3f}" if row.n > 1 else ""
         result.add_row(
-            look(row.stack).label, f"{row.mptcp:.2f}", f"{row.tcp:.2f}", f"{row.mean:.3f}{spread}", f"{row.n}"
-        )
+            look(row.stack).label, _rate(row.mptcp, row.mptcp_sd, row.n), _rate(row.tcp, row.tcp_sd, row.n),
+            f"{row.mean:.3f}{spread}", f"{row.n}",
+        )  # fmt: skip
     return result
+
+
+def _rate(mean: float, sd: float, n: int) -> str:
+    return f"{mean:.2f}" + (f" ± {sd:.2f}" if n > 1 else "")

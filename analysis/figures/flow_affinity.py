@@ -42,7 +42,7 @@ def summary(run: Run, value: str) -> pd.DataFrame:
 
 
 def draw(run: Run) -> Figure:
-    """Return the figure: a bar a stack and kind of steering, a dot a repetition (of each path, where packets are)."""
+    """Return the figure: a dot a repetition (of each path, where packets are) by stack and steering, and their mean."""
     rows = [(stack, steering) for stack in run.stacks for steering in STEERING]
     figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + _ROW_IN * (len(rows) + len(run.stacks))))
     panels = figure.subplots(1, len(PANELS), sharey=True)
@@ -51,13 +51,13 @@ def draw(run: Run) -> Figure:
         _draw_panel(axes, run, value, places)
         axes.set_xlabel(label, fontsize=7)
         axes.grid(visible=False, axis="y")
-        axes.margins(y=0.01)
+        axes.margins(y=0.03)
     panels[0].set_xlim(0, 104)
     panels[0].set_xticks((0, 50, 100))
     panels[0].set_yticks(list(places.values()), [STEERING[steering] for _, steering in places], fontsize=6.5)
     panels[0].invert_yaxis()
     n = int(summary(run, "home_percent")["n"].min())
-    caption = f"bars: mean, dots: n = {n} (left: of each path); "
+    caption = f"lines: mean, dots: n = {n} (left: of each path); "
     caption += f"{run.parameters['seconds']:g} s, {networks.link_count(run, run.parameters['paths'])} links"
     figure.supxlabel(caption, fontsize=6.5, color="#444444")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -69,12 +69,15 @@ def _draw_panel(axes: Axes, run: Run, value: str, places: dict[tuple[str, str], 
     measured = points(run)
     for stack in run.stacks:
         means = summary(run, value).query("stack == @stack")
-        bars = [places[stack, steering] for steering in means["steering"]]
-        axes.barh(bars, means["mean"], 0.8, color=look(stack).color, alpha=0.7, label=look(stack).label)
+        rows = [places[stack, steering] for steering in means["steering"]]
+        axes.plot(means["mean"], rows, "|", color="#222222", markersize=7, markeredgewidth=1)
+        axes.plot([], [], linestyle="", marker=look(stack).marker, color=look(stack).color, label=look(stack).label)
     for (stack, steering), place in places.items():
         same = measured[(measured["stack"] == stack) & (measured["steering"] == steering)]
         values = _dots(same, value)
-        axes.plot(values, [place] * len(values), ".", color="#222222", markersize=2.5)
+        axes.plot(values, [place] * len(values), linestyle="", marker=look(stack).marker, color=look(stack).color,
+                  markersize=3, alpha=0.6, markeredgewidth=0)  # fmt: skip
+    axes.set_xlim(left=0)
 
 
 def _dots(measured: pd.DataFrame, value: str) -> list[float]:

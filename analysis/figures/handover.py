@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -11,6 +12,7 @@ from matplotlib.lines import Line2D
 from rich import box
 from rich.table import Table
 
+from analysis import distributions
 from analysis.collected import Collected
 from analysis.collected import load as load_collected
 from analysis.emodel import PLAYOUT_MS, score
@@ -28,6 +30,8 @@ _PATHS = {WIFI: ("WiFi", "#56b4e9"), MOBILE: ("3G", "#e69f00")}
 _MOMENTS = {"degrade_at": "worse", "down_at": "gone", "up_at": "back"}
 """What happens to WiFi when, by parameter of the experiment."""
 _BIN_S = 0.5
+_MODES = "full: both paths at once; backup: 3G when WiFi is gone;\nsingle-path: one path at a time"
+_TOO_LATE: Final[Mapping[str, Any]] = {"color": "#999999", "linewidth": 0.8, "linestyle": ":"}
 
 
 def calls(run: Run) -> pd.DataFrame:
@@ -82,8 +86,24 @@ def draw(run: Run) -> Figure:
         )
     handles = [Line2D([], [], marker=".", linestyle="", color="#222222", label="a frame")]
     handles += [Line2D([], [], color=color, linewidth=3, label=f"bytes over {name}") for name, color in _PATHS.values()]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.0, handlelength=1.4)
+    handles.append(Line2D([], [], **_TOO_LATE, label=f"too late to play ({PLAYOUT_MS:g} ms)"))
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.0, handlelength=1.4)
+    figure.supxlabel(_MODES, fontsize=6, x=0.02, ha="left", color="#555555")
     return figure
+
+
+def draw_latencies(run: Run) -> Figure | None:
+    """Return the distributions of the frames' delays: a panel a codec and mode, a curve a stack; both directions."""
+    found = distributions.latencies(run)
+    if found.empty:
+        return None
+    calls = found[found["load"].str.startswith("call-") & (found["proxy"] == "forward")]
+    return distributions.draw(
+        run,
+        panels=["load", "mode"],
+        title=lambda key: f"{key['load'].removeprefix('call-')}, {key['mode']}",
+        found=calls,
+    )
 
 
 def _draw_call(axes: Axes, run: Run, row: Any) -> None:
@@ -93,7 +113,7 @@ def _draw_call(axes: Axes, run: Run, row: Any) -> None:
     axes.set_ylim(6, 20_000)
     axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
     axes.minorticks_off()
-    axes.axhline(PLAYOUT_MS, color="#999999", linewidth=0.6, linestyle=":")
+    axes.axhline(PLAYOUT_MS, **_TOO_LATE)
     shares = rates(run, row)
     shares = shares.div(shares.sum(axis=1), axis=0).fillna(0.0)
     # The band above the delays: its height is shared as the bytes are.

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from rich import box
 from rich.table import Table
 
 from analysis.load import Run
-from analysis.metrics import ratio_to, summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import bars, counted, ratio_to, summarise
+from analysis.style import COLUMN_WIDTH_IN, aside, look
 
 METRICS = ("throughput_bps",)
 """What it shows of the results, by name (see analysis.compare)."""
 
 KERNEL = "kernel-tcp"
+_ROOM = 1.6
+"""From the outermost losses to the edges, a factor."""
 
 
 def summary(run: Run) -> pd.DataFrame:
@@ -33,36 +37,63 @@ def summary(run: Run) -> pd.DataFrame:
 
 
 def draw(run: Run) -> Figure:
-    """Return the figure: goodput over loss, both logarithmic; no loss at the left edge."""
+    """Return the figure: goodput over loss, both logarithmic; no loss, which has no place there, in a panel beside."""
     rates = summary(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 2.8))
-    axes = figure.subplots()
-    losses = sorted(rates["loss"].unique())
-    places = {loss: index for index, loss in enumerate(losses)}
-    controls = list(dict.fromkeys(rates["congestion"]))
-    for stack in run.stacks:
-        _draw_stack(axes, rates[rates["stack"] == stack], stack, places, controls)
-    bounds = rates.groupby("loss")["bound"].first()
-    axes.plot([places[loss] for loss in losses], bounds[losses], ":", color="#555555", label="bound (Mathis)")
-    axes.set_xticks(range(len(losses)), [f"{loss * 100:g}" for loss in losses])
-    axes.set_xlabel("lost packets (%)")
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
-    axes.set_ylabel("goodput (Mbit/s)")
-    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+    losses = sorted(loss for loss in rates["loss"].unique() if loss)
+    without = bool((rates["loss"] == 0).any())
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 2.9))
+    widths = [1.0] * without + [0.9 + len(losses)] * bool(losses)
+    panels = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
+    for axes, lossy in zip(panels, [False] * without + [True] * bool(losses), strict=True):
+        for place, stack in enumerate(run.stacks):
+            rows = rates[(rates["stack"] == stack) & ((rates["loss"] > 0) == lossy)]
+            _draw_stack(axes, rows, run, stack, place)
+        _draw_bound(axes, rates, losses if lossy else [])
+    panels[0].set_ylabel("goodput (Mbit/s)")
+    panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panels[0].yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+    if without:
+        panels[0].set_xticks([0], ["0"])
+        panels[0].set_xlim(-1, 1)
+    if losses:
+        panels[-1].set_xscale("log")
+        panels[-1].set_xticks(losses, [f"{loss * 100:g}" for loss in losses])
+        panels[-1].xaxis.set_minor_locator(NullLocator())
+        panels[-1].set_xlim(losses[0] / _ROOM, losses[-1] * _ROOM)
+    figure.supxlabel(f"lost packets (%); {counted(rates)}", fontsize=8)
+    handles, labels = panels[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper left", ncols=2, columnspacing=1.2)
     return figure
 
 
-def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str, places: dict[float, int], controls: list[str]) -> None:
-    rates = rates.sort_values("loss")
+def bound_mbit_per_s(rates: pd.DataFrame, losses: np.ndarray) -> np.ndarray:
+    """Return the bound at other losses than were measured: it goes with 1 / sqrt(loss), up to what the link carries."""
+    lossy = rates[rates["loss"] > 0]
+    constant = (lossy["bound"] * np.sqrt(lossy["loss"])).max()
+    return np.minimum(rates["bound"].max(), constant / np.sqrt(losses))
+
+
+def _draw_bound(axes: Axes, rates: pd.DataFrame, losses: list[float]) -> None:
+    look_of_it = {"linestyle": ":", "color": "#555555", "linewidth": 1.0, "label": "bound (Mathis; the link)"}
+    if losses:
+        places = np.geomspace(losses[0] / _ROOM, losses[-1] * _ROOM, 200)
+        axes.plot(places, bound_mbit_per_s(rates, places), **look_of_it)
+    else:
+        axes.axhline(rates["bound"].max(), **look_of_it)
+
+
+def _draw_stack(axes: Axes, rates: pd.DataFrame, run: Run, stack: str, place: int) -> None:
+    """Draw a stack's rates. They are not joined: nothing was measured in between."""
+    controls = list(dict.fromkeys(one.partition("@")[2] for one in run.stacks))
     style = look(stack)
     first = stack.partition("@")[2] == controls[0]
-    axes.errorbar(
-        [places[loss] for loss in rates["loss"]], rates["mean"], yerr=rates["sd"], label=style.label,
-        color=style.color, marker=style.marker, linestyle="-" if first else "--",
-        markerfacecolor=style.color if first else "white", capsize=2, elinewidth=0.8,
+    drawn = axes.errorbar(
+        rates["loss"], rates["mean"], yerr=bars(rates), label=style.label, color=style.color,
+        marker=style.marker, linestyle="", markerfacecolor=style.color if first else "white", markersize=3.5,
+        capsize=3, elinewidth=0.8, capthick=0.8,
     )  # fmt: skip
+    aside(axes, drawn.get_children(), place, len(run.stacks), 4)
 
 
 def table(run: Run) -> Table:

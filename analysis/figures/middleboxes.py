@@ -99,7 +99,10 @@ def draw(run: Run) -> Figure:
         for name, verdict in VERDICTS.items()
         if name in present
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=6)
+    if found.isna().to_numpy().any():
+        handles.append(Patch(facecolor="white", edgecolor="#999999", label="    not played"))
+    title = "second, both: the box is on the second path alone, on both paths"
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=6, title=title, title_fontsize=6)
     return figure
 
 

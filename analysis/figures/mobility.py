@@ -116,7 +116,7 @@ def draw(run: Run) -> Figure:
         place = number * run.parameters["step_s"], 1.3
         panels[0].annotate(what, place, xycoords=("data", "axes fraction"), ha="center", fontsize=6)
     panels[-1].set_xlim(-0.3, (len(MOMENTS) + 1) * run.parameters["step_s"])
-    panels[-1].set_xlabel("time since the transfer began (s)")
+    panels[-1].set_xlabel(f"time since the transfer began (s); steps of {_BIN_S:g} s")
     handles: list[Any] = [Patch(color=color, label=name) for name, color in PATHS.values()]
     handles += [
         Line2D([], [], linestyle="", marker=marker, color=color, markersize=3.5, label=name)
@@ -131,7 +131,8 @@ def _draw_point(axes: Axes, run: Run, row: Any) -> None:
     zero_s = next(iter(changes.values())) - run.parameters["step_s"]
     carried, seen = rates(directory), signals(directory)
     bands = [carried[interface] for interface in PATHS]
-    axes.stackplot(carried.index - zero_s, *bands, colors=[color for _, color in PATHS.values()], linewidth=0)
+    axes.stackplot(carried.index - zero_s, *bands, colors=[color for _, color in PATHS.values()], linewidth=0,
+                   step="mid")  # fmt: skip
     top = 2 * run.parameters["rate"] / 1e6
     for name, (marker, color, height) in OPTIONS.items():
         times = seen.loc[seen["option"] == name, "time_s"] - zero_s
@@ -139,7 +140,7 @@ def _draw_point(axes: Axes, run: Run, row: Any) -> None:
     for when_s in changes.values():
         axes.axvline(when_s - zero_s, color="#cc79a7", linewidth=0.8)
     axes.set_ylim(0, top * 1.45)
-    axes.set_ylabel("Mbit/s")
+    axes.set_ylabel("received (Mbit/s)", fontsize=7)
     axes.set_title(f"{look(row.stack).label}, the {row.moves}'s addresses", fontsize=7)
     axes.grid(visible=False, axis="x")
 

@@ -10,8 +10,8 @@ from rich import box
 from rich.table import Table
 
 from analysis.load import Run
-from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN, Look, look
+from analysis.metrics import bars, counted, summarise
+from analysis.style import COLUMN_WIDTH_IN, Look, aside, look
 
 METRICS = ("goodput_bps",)
 """What it shows of the results, by name (see analysis.compare)."""
@@ -53,21 +53,23 @@ def draw(run: Run) -> Figure:
     rates = summary(run)
     figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.4))
     axes = figure.subplots()
-    for (stack, path), rows in rates.groupby(["stack", "path"], sort=False):
+    lines = list(rates.groupby(["stack", "path"], sort=False))
+    for place, ((stack, path), rows) in enumerate(lines):
         style, rows = line(stack, path), rows.sort_values("buffer_kb")
-        axes.errorbar(
-            rows["buffer_kb"], rows["mean"], yerr=rows["sd"], label=style.label, color=style.color,
-            marker=style.marker, linestyle=style.linestyle, capsize=2, elinewidth=0.8,
-            markerfacecolor="none",
+        drawn = axes.errorbar(
+            rows["buffer_kb"], rows["mean"], yerr=bars(rows), label=style.label, color=style.color,
+            marker=style.marker, linestyle=style.linestyle, linewidth=0.9, capsize=2.5, elinewidth=0.8, capthick=0.8,
+            markersize=3,
         )  # fmt: skip
+        aside(axes, drawn.get_children(), place, len(lines), 1.5)
     axes.set_xscale("log")
     sizes = sorted(rates["buffer_kb"].unique())
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(f"send and receive buffer (kB); n = {rates['n'].min()}")
+    axes.set_xlabel(f"send and receive buffer (kB); {counted(rates)}")
     axes.set_ylabel("goodput (Mbit/s)")
-    figure.supxlabel(MECHANISMS, fontsize=6, color="#444444")
+    figure.supxlabel(f"of Python MPTCP: {MECHANISMS}", fontsize=6, color="#444444")
     figure.legend(loc="outside upper left", ncols=2, columnspacing=1.0, fontsize=6)
     return figure
 

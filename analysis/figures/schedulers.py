@@ -1,16 +1,25 @@
-"""What each scheduler makes of two paths: rate of a download, time until an answer is there, share of the paths."""
+"""What each scheduler makes of two paths: rate of a download, time until an answer is there, share of the paths.
+
+Of a repetition's answers the median and the 90th percentile count: there are too few of them for more.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from rich import box
 from rich.table import Table
 
+from analysis import distributions
 from analysis.load import Run
-from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import bars, counted, summarise
+from analysis.style import COLUMN_WIDTH_IN, Look, look
 
 METRICS = ("throughput_bps", "dialogue_delay_ms_p50")
 """What it shows of the results, by name (see analysis.compare)."""
@@ -19,11 +28,15 @@ BULK = "bulk"
 VALUES = {
     "rate": "throughput_bps",
     "p50": "dialogue_delay_ms_p50",
+    "p90": "dialogue_delay_ms_p90",
     "worst": "dialogue_delay_ms_p100",
     "share": "first_path_share",
     "sent": "sent_per_byte",
 }
-_KERNEL, _OURS, _EXAMPLE = "#0072b2", "#d55e00", "#cc79a7"
+_KINDS = {"kernel MPTCP": "#0072b2", "Python MPTCP": "#d55e00", "example of one's own": "#cc79a7"}
+_GREY = "#555555"
+_CURVES = ("#d55e00", "#e69f00", "#009e73", "#56b4e9", "#000000", "#999999", "#cc79a7", "#7a5c00")
+_LINES = ("-", "--", "-.", ":")
 
 
 def label(stack: str) -> str:
@@ -49,31 +62,72 @@ def draw(run: Run) -> Figure:
     found = summary(run)
     cases, loads = (list(dict.fromkeys(found[name])) for name in ("case", "load"))
     stacks = list(dict.fromkeys(found["stack"]))
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, len(cases) * (0.9 + 0.17 * len(stacks))))
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.8 + len(cases) * (0.75 + 0.17 * len(stacks))))
     rows = figure.subplots(len(cases), len(loads), sharey=True, squeeze=False)
     for panels, case in zip(rows, cases, strict=True):
         for axes, load in zip(panels, loads, strict=True):
             part = found[(found["case"] == case) & (found["load"] == load)].set_index("stack").reindex(stacks)
             _draw_bars(axes, part, load)
+            if load == BULK and (capacity := capacity_mbit_per_s(case)):
+                axes.axvline(capacity, color=_GREY, linewidth=0.8, linestyle="--")
+            axes.set_xlim(left=0)
         panels[0].set_yticks(range(len(stacks)), [label(stack) for stack in stacks], fontsize=6)
         panels[0].invert_yaxis()
         panels[0].set_title(words(case), fontsize=6.5, loc="left")
-    figure.supxlabel(f"a download, and answers (bar: median; |: worst); n = {found['n'].max()}", fontsize=6.5)
+    kinds = [kind for kind in _KINDS if kind in {_kind(stack) for stack in stacks}]
+    handles: list[Any] = [Patch(color=_KINDS[kind], label=kind) for kind in kinds]
+    handles += [
+        Line2D([], [], color=_GREY, linewidth=0.8, linestyle="--", label="rate of both links"),
+        Line2D([], [], color="#222222", linestyle="", marker="|", markersize=5, label="90th percentile"),
+    ]
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.2, fontsize=6)
+    figure.supxlabel(f"rates, and medians of answers; {counted(found)}", fontsize=6.5)
     return figure
 
 
 def _draw_bars(axes: Axes, part: pd.DataFrame, load: str) -> None:
     value, unit = ("rate", 1e6) if load == BULK else ("p50", 1)
-    colors = [_KERNEL if "kernel" in stack else _EXAMPLE if ":" in stack else _OURS for stack in part.index]
+    spread = bars(pd.DataFrame({"sd": part[f"{value}_sd"], "n": part["n"]}), unit)
     axes.barh(
-        range(len(part)), part[value] / unit, 0.7, xerr=part[f"{value}_sd"] / unit, color=colors,
-        error_kw={"elinewidth": 0.8},
+        range(len(part)), part[value] / unit, 0.7, xerr=spread, color=[_KINDS[_kind(stack)] for stack in part.index],
+        error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8},
     )  # fmt: skip
-    if load != BULK:
-        axes.plot(part["worst"], range(len(part)), "|", color="#222222", markersize=5)
+    if load != BULK and "p90" in part:
+        axes.plot(part["p90"], range(len(part)), "|", color="#222222", markersize=5)
     axes.grid(visible=False, axis="y")
-    axes.locator_params(axis="x", nbins=4)
-    axes.set_xlabel("Mbit/s" if load == BULK else f"{int(load) // 1000} kB (ms)", fontsize=6.5)
+    axes.locator_params(axis="x", nbins=3)
+    axes.set_xlabel("download\n(Mbit/s)" if load == BULK else f"{int(load) // 1000} kB answer\n(ms)", fontsize=6.5)
+
+
+def draw_latencies(run: Run) -> Figure | None:
+    """Return the distributions of the times to an answer: a panel a pair of paths and size, a curve a scheduler."""
+    found = distributions.latencies(run)
+    if found.empty:
+        return None
+    places = {stack: place for place, stack in enumerate(run.stacks)}
+
+    def line(key: Mapping[str, Any]) -> Look:
+        place = places[key["stack"]]
+        color = _KINDS["kernel MPTCP"] if _kind(key["stack"]) == "kernel MPTCP" else _CURVES[place % len(_CURVES)]
+        return Look(label(key["stack"]), color, "", _LINES[place % len(_LINES)])
+
+    def title(key: Mapping[str, Any]) -> str:
+        return f"{words(key['case'])}, answers of {int(key['load']) // 1000} kB"
+
+    answers = found[found["kind"] == "dialogue"].astype({"load": str})
+    return distributions.draw(run, panels=["case", "load"], title=title, line=line, found=answers)
+
+
+def _kind(stack: str) -> str:
+    return "kernel MPTCP" if "kernel" in stack else "example of one's own" if ":" in stack else "Python MPTCP"
+
+
+def capacity_mbit_per_s(case: str) -> float:
+    """Return the sum of the links' rates of a pair of paths, headers included; 0 where they are not numbers."""
+    try:
+        return sum(map(float, case.partition(":")[0].split("/")))
+    except ValueError:
+        return 0.0
 
 
 def words(case: str) -> str:
@@ -86,15 +140,20 @@ def table(run: Run) -> Table:
     """Return rate or times, share of the first path, and what was sent for each useful byte."""
     result = Table(
         title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption="paths: Mbit/s and one-way ms; p50, worst: ms to an answer; first: share of the bytes that the first"
-        " path carried; sent: bytes on both paths for each byte of use",
+        caption="paths: Mbit/s and one-way ms; p50, p90, worst: ms to an answer; first: share of the bytes that the"
+        " first path carried; sent: bytes on both paths for each byte of use",
     )  # fmt: skip
-    for heading in ("paths", "scheduler", "load", "Mbit/s", "p50", "worst", "first", "sent", "n"):
+    for heading in ("paths", "scheduler", "load", "Mbit/s", "p50", "p90", "worst", "first", "sent", "n"):
         left = heading in ("paths", "scheduler", "load")
         result.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in summary(run).to_dict("records"):
         load = str(row["load"])
-        cells = [_cell(row, "rate", 1e6, 2), _cell(row, "p50", 1, 0), _cell(row, "worst", 1, 0)]
+        cells = [
+            _cell(row, "rate", 1e6, 2),
+            _cell(row, "p50", 1, 0),
+            _cell(row, "p90", 1, 0),
+            _cell(row, "worst", 1, 0),
+        ]
         cells += [_cell(row, "share", 0.01, 0, "%"), _cell(row, "sent", 1, 2), str(row["n"])]
         what = load if load == BULK else f"{int(load) // 1000} kB"
         result.add_row(row["case"], label(row["stack"]), what, *cells)

@@ -35,7 +35,7 @@ def draw(run: Run) -> Figure:
         axes.grid(visible=False, axis="x")
     panels[-1].set_xticks(range(len(counts)), [f"{count:,}" for count in counts])
     panels[-1].set_xlabel("connections open")
-    n = run.parameters["samples"] * run.parameters["repetitions"]
+    n = run.parameters["samples"] * int(run.passed.groupby(_KEYS).size().max())
     caption = f"median, quartiles (thick), 5th and 95th percentile (thin) of n = {n:,}"
     figure.supxlabel(caption, fontsize=6.5, color="#444444")
     handles, labels = panels[0].get_legend_handles_labels()
@@ -51,9 +51,9 @@ def _draw_stack(axes: Axes, run: Run, name: str, stack: str, shift: float, count
     places = [counts.index(count) + shift for count in here.index]
     style = look(stack)
     axes.vlines(places, here["p5"], here["p95"], color=style.color, linewidth=0.8)
-    axes.vlines(places, here["p25"], here["p75"], color=style.color, linewidth=3)
+    axes.vlines(places, here["p25"], here["p75"], color=style.color, linewidth=6, alpha=0.45)
     axes.plot(places, here["median"], linestyle="none", marker=style.marker, color=style.color,
-              markeredgecolor="white", markeredgewidth=0.4, markersize=5, label=style.label)  # fmt: skip
+              markeredgecolor="white", markeredgewidth=0.3, markersize=3.5, label=style.label)  # fmt: skip
 
 
 def table(run: Run) -> Table:

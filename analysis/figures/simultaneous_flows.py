@@ -9,7 +9,7 @@ from rich.table import Table
 
 from analysis import networks
 from analysis.load import Run
-from analysis.metrics import summarise
+from analysis.metrics import bars, counted, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
 METRICS = ("elapsed_s",)
@@ -40,8 +40,8 @@ def draw(run: Run) -> Figure:
         ]
         style = look(stack)
         axes.barh(
-            places, rows["mean"], height * 0.9, xerr=rows["sd"], label=style.label, color=style.color, alpha=0.85,
-            error_kw={"elinewidth": 0.8},
+            places, rows["mean"], height * 0.9, xerr=bars(rows), label=style.label, color=style.color, alpha=0.85,
+            error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8},
         )  # fmt: skip
         axes.vlines(
             rows["limit_s"], [place - height / 2 for place in places], [place + height / 2 for place in places],
@@ -50,7 +50,7 @@ def draw(run: Run) -> Figure:
     axes.set_yticks(range(len(groups)), [f"{_words(run, case)}\n{direction}" for case, direction in groups], fontsize=6)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"time for {run.parameters['size'] / 1e6:g} MB (s)")
+    axes.set_xlabel(f"time for {run.parameters['size'] / 1e6:g} MB (s); {counted(times)}")
     figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
     return figure
 

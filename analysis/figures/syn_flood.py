@@ -11,8 +11,8 @@ from rich import box
 from rich.table import Table
 
 from analysis.load import Run
-from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import counted, summarise
+from analysis.style import COLUMN_WIDTH_IN, aside, look
 
 _REACHED, _HEARD, _SHARE = "flood_rate_per_s", "heard_share", "served_share"
 _MEDIAN, _MPTCP, _SERVED = "latency_ms_total_p50", "mptcp_connections", "succeeded"
@@ -34,8 +34,10 @@ def summary(run: Run) -> pd.DataFrame:
     """
     points = run.passed
     shares = summarise(points, _BY, _SHARE)
-    means = points.groupby(_BY, sort=False, as_index=False)[[_REACHED, _HEARD, _MEDIAN, _MPTCP, _SERVED]].mean()
-    return shares.merge(means, on=_BY)
+    groups = points.groupby(_BY, sort=False, as_index=False)
+    means = groups[[_REACHED, _HEARD, _MEDIAN, _MPTCP, _SERVED]].mean()
+    bounds = groups.agg(**{f"{_MEDIAN}_{bound}": (_MEDIAN, bound) for bound in ("min", "max")})
+    return shares.merge(means, on=_BY).merge(bounds, on=_BY)
 
 
 def draw(run: Run) -> Figure:
@@ -45,21 +47,25 @@ def draw(run: Run) -> Figure:
     figure = Figure(figsize=(COLUMN_WIDTH_IN * max(1, len(syns)), 3.6))
     panels = figure.subplots(2, max(1, len(syns)), sharex=True, sharey="row", squeeze=False)
     for (shares, times), syn in zip(panels.T, syns, strict=True):
-        for stack in run.stacks:
-            # What there was without a flood is where the lines of all kinds begin.
-            rows = found[(found["stack"] == stack) & found["syn"].isin([syn, "none"])].sort_values(_REACHED)
-            _line(shares, rows, stack, 100 * rows["mean"], 100 * rows["min"], 100 * rows["max"])
-            _line(times, rows, stack, rows[_MEDIAN], rows[_MEDIAN], rows[_MEDIAN])
-        shares.set_ylim(-4, 104)
         times.set_yscale("log")
         times.set_xscale("symlog", linthresh=_RATES[1], linscale=0.4)
-        times.set_xlim(left=-60)
+        for place, stack in enumerate(run.stacks):
+            # What there was without a flood is where the lines of all kinds begin.
+            rows = found[(found["stack"] == stack) & found["syn"].isin([syn, "none"])].sort_values(_REACHED)
+            places = place, len(run.stacks)
+            _line(shares, rows, stack, places, 100 * rows["mean"], 100 * rows["min"], 100 * rows["max"])
+            _line(times, rows, stack, places, rows[_MEDIAN], rows[f"{_MEDIAN}_min"], rows[f"{_MEDIAN}_max"])
+        shares.set_ylim(-4, 104)
+        times.set_xlim(left=-250)
         times.set_xticks(_RATES, [f"{rate:,}" for rate in _RATES])
-        times.set_xlim(right=1.3 * max(_RATES[1], found[_REACHED].max()))
+        times.set_xlim(right=2 * max(_RATES[1], found[_REACHED].max()))
         times.xaxis.set_minor_locator(NullLocator())
-        times.set_xlabel(f"{_SYNS[syn]} SYNs a second of the flood (n = {found['n'].max()})")
-    panels[0][0].set_ylabel("requests served [%]")
-    panels[1][0].set_ylabel("median time [ms]")
+        times.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        times.set_xlabel(
+            f"{_SYNS[syn]} SYNs a second of the flood\n{counted(found, 'mean, least to most')}", fontsize=7
+        )
+    panels[0][0].set_ylabel("requests served (%)")
+    panels[1][0].set_ylabel("median time (ms)")
     handles = [
         Line2D([], [], color=one.color, marker=one.marker, linestyle=one.linestyle, label=one.label)
         for one in (look(stack) for stack in run.stacks if _WITHOUT not in stack)
@@ -71,13 +77,23 @@ def draw(run: Run) -> Figure:
     return figure
 
 
-def _line(axes: Axes, rows: pd.DataFrame, stack: str, mean: pd.Series, low: pd.Series, high: pd.Series) -> None:
-    """Draw one stack, hollow and dotted where it has no cookies; bars from the least to the most of all times."""
+def _line(
+    axes: Axes,
+    rows: pd.DataFrame,
+    stack: str,
+    places: tuple[int, int],
+    mean: pd.Series,
+    low: pd.Series,
+    high: pd.Series,
+) -> None:
+    """Draw one stack, hollow where it has no cookies; bars from the least to the most; lines lead the eye alone."""
     one, without = look(stack.removesuffix(_WITHOUT)), _WITHOUT in stack
-    axes.errorbar(
-        rows[_REACHED], mean, yerr=[mean - low, high - mean], color=one.color, marker=one.marker,
-        linestyle=":" if without else one.linestyle, fillstyle="none" if without else "full", capsize=2, linewidth=1,
+    drawn = axes.errorbar(
+        rows[_REACHED], mean, yerr=[mean - low, high - mean] if (rows["n"] > 1).any() else None, color=one.color,
+        marker=one.marker, markersize=3.5, linestyle=":" if without else one.linestyle,
+        fillstyle="none" if without else "full", capsize=2.5, capthick=0.8, elinewidth=0.8, linewidth=0.5,
     )  # fmt: skip
+    aside(axes, drawn.get_children(), *places, 1.5)
 
 
 def table(run: Run) -> Table:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from rich import box
 from rich.table import Table
 
 from analysis.collected import load as load_collected
 from analysis.load import Run
+from analysis.metrics import counted
 from analysis.style import COLUMN_WIDTH_IN, look
 
 METRICS = ("subflows", "client_time_wait", "server_time_wait")
@@ -20,14 +23,17 @@ METRICS = ("subflows", "client_time_wait", "server_time_wait")
 FACTORS = ("closes_first",)
 
 _HEIGHT = 0.36
-_ENDS = {"client": "#d55e00", "server": "#999999"}
+_ENDS = ("client", "server")
 PASSIVE: Mapping[str, str] = {"server": "client", "client": "server"}
 """The end that closes second, by the one that closes first: which should be left with none."""
 
 
 def summary(run: Run) -> pd.DataFrame:
-    """Return means of subflows made and of those in TIME-WAIT at either end, and n, by who closes first and stack."""
-    columns = {name: (name, "mean") for name in METRICS}
+    """Return means of subflows made and of those in TIME-WAIT at either end, and n, by who closes first and stack.
+
+    With `_sd`, the spread of each.
+    """
+    columns = {name: (name, "mean") for name in METRICS} | {f"{name}_sd": (name, "std") for name in METRICS}
     groups = run.passed.groupby(["closes_first", "stack"], sort=False)
     return groups.agg(n=("repetition", "count"), **columns).reset_index()
 
@@ -53,30 +59,47 @@ def draw(run: Run) -> Figure:
         bars.set_title(f"{first} closes first", fontsize=7)
         lines.set_title(f"at the {PASSIVE[first]}", fontsize=7)
         points = run.passed[(run.passed["closes_first"] == first) & (run.passed["repetition"] == 1)]
-        for _, row in points.iterrows():
+        for place, (_, row) in enumerate(points.iterrows()):
             waiting, style = over_time(run, row), look(row["stack"])
             dashed = "--" if "+" in row["stack"] else "-"
-            lines.plot(waiting.index, waiting, dashed, color=style.color, linewidth=1, label=_label(row["stack"]))
+            width = 0.8 + 0.8 * (len(points) - 1 - place)  # of lines that coincide each is to be seen
+            lines.plot(waiting.index, waiting, dashed, color=style.color, linewidth=width, label=_label(row["stack"]),
+                       clip_on=False, solid_capstyle="butt")  # fmt: skip
         lines.set_xlabel("time (s)")
     names = [_label(stack).replace(", ", ",\n") for stack in run.stacks]
     panels[0, 0].set_yticks(range(len(run.stacks)), names)
     panels[0, 0].invert_yaxis()
     panels[1, 0].set_ylabel("in TIME-WAIT")
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2, columnspacing=1.2)
-    lines_by_label: dict[str, object] = {}
+    panels[1, 0].set_ylim(bottom=0)
+    by_label: dict[str, Any] = {f"at the {end}": Patch(**_filling(end, "#555555")) for end in _ENDS}
     for lines in panels[1]:
-        lines_by_label |= dict(zip(*reversed(lines.get_legend_handles_labels()), strict=True))
-    figure.legend(lines_by_label.values(), lines_by_label, loc="outside lower left", ncols=2, columnspacing=1.2)
+        by_label |= dict(zip(*reversed(lines.get_legend_handles_labels()), strict=True))
+    figure.legend(by_label.values(), by_label.keys(), loc="outside upper left", ncols=2, columnspacing=1.2)
+    figure.supxlabel(f"above: {counted(counts)}; below: the first repetition", fontsize=6.5)
     return figure
+
+
+def _filling(end: str, color: str) -> dict[str, Any]:
+    """Return how a bar is filled: a colour is a stack here as below, full is the server's end."""
+    return {
+        "facecolor": color if end == "server" else "white",
+        "edgecolor": color,
+        "hatch": "" if end == "server" else "////",
+    }
 
 
 def _draw_bars(axes: Axes, counts: pd.DataFrame, stacks: list[str]) -> None:
     places = [stacks.index(stack) for stack in counts["stack"]]
-    for shift, (end, color) in zip((-0.5, 0.5), _ENDS.items(), strict=True):
+    for shift, end in zip((-0.5, 0.5), _ENDS, strict=True):
+        means, spread = counts[f"{end}_time_wait"], counts[f"{end}_time_wait_sd"].where(counts["n"] > 1)
         shifted = [place + shift * _HEIGHT for place in places]
-        bars = axes.barh(shifted, counts[f"{end}_time_wait"], _HEIGHT * 0.9, color=color, label=f"at the {end}")
-        axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=6)
+        drawn = axes.barh(
+            shifted, means, _HEIGHT * 0.9, linewidth=0.6, xerr=spread if spread.notna().any() else None,
+            error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8},
+        )  # fmt: skip
+        for bar, stack in zip(drawn, counts["stack"], strict=True):
+            bar.set(**_filling(end, look(stack).color))
+        axes.bar_label(drawn, labels=[f"{mean:.0f}" for mean in means], padding=2, fontsize=6)
     axes.margins(x=0.3)
     axes.grid(visible=False, axis="y")
 

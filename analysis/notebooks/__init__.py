@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from IPython.display import Image, Markdown
+from matplotlib.figure import Figure
 
 from analysis import figures, origin, style
 from analysis.load import Run, UnreadableRun, find_runs, load_run
@@ -101,7 +102,16 @@ def about(run: Run) -> Markdown:
 
 def figure(run: Run) -> Image:
     """Return the figure of `run` as a notebook shows it."""
-    drawn = figures.draw(run)
+    return _shown(figures.draw(run))
+
+
+def latencies(run: Run) -> Image | Markdown:
+    """Return the distributions of a run's latencies as a notebook shows them, or a word where its raw files are not."""
+    drawn = figures.draw_latencies(run)
+    return _shown(drawn) if drawn else Markdown("(The times of single requests are not kept with these results.)")
+
+
+def _shown(drawn: Figure) -> Image:
     png = figures.rendered(drawn, "png", dpi=_SHOWN_DPI)
     return Image(png, format="png", width=round(drawn.get_figwidth() * _SHOWN_DPI))
 

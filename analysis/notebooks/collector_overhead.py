@@ -31,10 +31,10 @@ notebooks.figure(run)
 # %%
 costs = collector_overhead.costs(run)
 percent = (100 * costs.groupby(["collector", "stack"], sort=False)["cores"].mean()).unstack("stack")
-noise = 100 * costs.loc[costs["collector"] == "none", "cores"].abs().mean()
+noise = 100 * collector_overhead.noise(run)
 unseen = percent.abs().le(noise).drop(index="none")
 notebooks.say(
-    f"Two measurements without a collector lie {noise:.1f} % of a core apart on average: the noise.",
+    f"Two measurements without a collector lie up to {noise:.1f} % of a core apart: the noise.",
     *(
         f"`{stack}`: the dearest collector is `{percent[stack].idxmax()}` with {percent[stack].max():.1f} % of a core;"
         f" within the noise: {', '.join(unseen.index[unseen[stack]]) or 'none'}."

@@ -70,9 +70,12 @@ def compare(
     second: Annotated[
         Path, typer.Argument(metavar="RUN_B", help="Another one, or the --out of another 'run' with the same options.")
     ],
+    within: Annotated[
+        str, typer.Option(metavar="SHARE", help="What counts as the same: a share of the first run's mean.")
+    ] = "5%",
     as_json: Json = False,
 ) -> None:
-    """Say of two runs of one experiment, point by point, whether the second repeats the first (exit code 1: no).
+    """Say of two runs of one experiment whether the second repeats the first (0), differs (1), or none can tell (3).
 
     Run it again into another place with `./lab run EXPERIMENT --out DIR`.
     """
@@ -80,21 +83,33 @@ def compare(
     from analysis.errors import foreseen
     from analysis.load import load_run
 
+    margin = _share(within)
     a = load_run(first)
     same = second / a.manifest["experiment"] / a.manifest["hash"]
     b = load_run(same if same.is_dir() else second)
     with foreseen(f"{a.path}, {b.path}: cannot be compared"):
-        frame = comparison.compare(a, b)
+        frame = comparison.compare(a, b, margin)
     counts = {str(name): int(count) for name, count in frame["verdict"].value_counts().items()}
-    repeated = set(counts) <= set(comparison.REPEATED)
+    outcome = comparison.outcome(frame)
     if as_json:
         rows = json.loads(frame.to_json(orient="records", double_precision=15))
-        print_json({"repeated": repeated, "counts": counts, "rows": rows})
+        print_json({"outcome": outcome, "within": margin, "counts": counts, "rows": rows})
     else:
         plain_console().print(comparison.table(frame, a.manifest["title"]))
         for name, found in (("A", a), ("B", b)):
             print(f"{name}: {comparison.origin(found)}")
         for verdict, count in counts.items():
             print(f"{count} {verdict}: {comparison.MEANINGS[verdict]}")
-        print(f"outcome: {'repeated' if repeated else 'not repeated'}")
-    raise typer.Exit(0 if repeated else 1)
+        print(f"outcome: {outcome} (within {100 * margin:g}%)")
+    raise typer.Exit({comparison.REPEATED: 0, comparison.DIFFERS: 1, comparison.CANNOT_TELL: 3}[outcome])
+
+
+def _share(text: str) -> float:
+    """Return "5%" or "0.05" as a number. LabError for what is no share above 0."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise LabError(f"--within: {text!r} is no share; allowed: above 0 and below 100%, as in 5% or 0.05")
+    return share

@@ -297,8 +297,8 @@ class Run:
     def result(self) -> dict[str, Any]:
         """Return the run's numbers; times of failed requests are not among the latencies.
 
-        ``requests`` are those of ``asked_requests`` that there was time for; ``cores_busy_share`` is that of all cores
-        and whatever ran on them meanwhile.
+        ``requests`` are those of ``asked_requests`` that there was time for; ``first_due_ns`` is when the first one
+        was due, on CLOCK_MONOTONIC; ``cores_busy_share`` is that of all cores and whatever ran on them meanwhile.
         """
         requests = self.load.requests if self.load.seconds is None else self.started
         good = [timing for timing in self.timings if timing.outcome == OK]
@@ -315,6 +315,7 @@ class Run:
             "failed": self.failures.total(),
             "not_started": requests - len(self.timings),
             "failures": dict(self.failures),
+            "first_due_ns": self._zero_ns,
             "duration_s": round(duration_s, 6),
             "cores_busy_share": round(self.cores_busy_share, 3),
             "requests_per_s": round(len(good) * rate, 3),

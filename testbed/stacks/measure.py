@@ -29,6 +29,7 @@ from testbed.placement import ANYWHERE, Placement
 from testbed.placement.processes import await_pin, pinned
 from testbed.stacks import counters, iperf
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest
+from testbed.stacks.busy import Threads
 from testbed.stacks.process import Program, announced_ready, running, tail
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class Measurement:
     """What a load gave. ``problems`` in the user's words; the run is valid when there are none.
 
     ``result`` has what the generator says, and ``programs_cpu_s``: the processor time of server and client together,
-    with what the kernel did on their account.
+    with what the kernel did on their account. Of requests of ours also `busiest_program` and `busiest_thread_share`
+    (:mod:`testbed.stacks.busy`).
 
     ``counters`` by host and kernel MIB name and ``paths`` by host and interface: what was counted during the
     run. ``stacks`` by host: what our own stack reported, ``None`` when the kernel's was used. ``links`` by link
@@ -168,17 +170,23 @@ class _Watch:
 def _run(
     lab: Lab, trial: Trial, commands: Mapping[str, list[str]], placement: Placement, directory: Path, watch: _Watch
 ) -> tuple[dict[str, Any], Reports]:
+    threads = Threads()
     with running(lab.hosts[SERVER], commands[SERVER], directory, "server") as server:
         server.await_start(trial.ready)
         await_pin(SERVER, server.process, placement.cpus(SERVER))
         began_ns = lab.start_schedules()
         with trial.beside(), running(lab.hosts[CLIENT], commands[CLIENT], directory, "client") as client:
             await_pin(CLIENT, client.process, placement.cpus(CLIENT))
-            client.wait(
-                trial.limit_s + EXTRA_LIMIT_S,
-                lambda elapsed_s: watch(trial.share(client, elapsed_s), elapsed_s),
-            )
+            programs = {SERVER: server.process.pid, CLIENT: client.process.pid}
+
+            def look(elapsed_s: float) -> None:
+                threads.look(programs)
+                watch(trial.share(client, elapsed_s), elapsed_s)
+
+            client.wait(trial.limit_s + EXTRA_LIMIT_S, look)
     result, reports = trial.read(server, client)
+    if first_ns := result.get("first_due_ns"):
+        result |= threads.busiest(first_ns, first_ns + round(result["duration_s"] * 1e9))
     # On CLOCK_MONOTONIC: when the links began to change, for whoever compares times of the load with that.
     return {**result, "began_ns": began_ns}, reports
 

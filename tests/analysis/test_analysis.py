@@ -8,10 +8,12 @@ from matplotlib import rc_context
 from matplotlib.image import imread
 
 from analysis import figures
+from analysis.figures import ab_microflows
 from analysis.load import UnreadableRun, find_runs, load_run
-from analysis.metrics import crossover, ratio_to, summarise
+from analysis.metrics import Crossover, crossover, ratio_to, summarise
 from analysis.style import LOOKS, look
 
+KEPT = Path(figures.__file__).parents[1] / "notebooks" / "results"
 STACKS = ["kernel-tcp", "kernel-mptcp", "python-mptcp"]
 
 
@@ -126,7 +128,7 @@ def test_microflow_figure_has_a_line_a_stack_and_says_what_it_shows(microflows: 
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels == ["kernel TCP", "kernel MPTCP", "Python MPTCP", "ab and Apache"]
     assert axes.get_title(loc="left") == "2 x 50 Mbit/s"
-    assert "n = 1 to 2 (ab: 2)" in figure.get_supxlabel(), "a failed point is not in the mean"
+    assert "n = 1 to 2 (ab: n = 2)" in figure.get_supxlabel(), "a failed point is not in the mean"
 
 
 def test_microflow_table_has_means_ratios_and_failures(microflows: Path) -> None:
@@ -155,7 +157,7 @@ def test_points_without_a_number_are_shown_by_their_outcome(tmp_path: Path) -> N
     assert "unsupported" in text_of(path)
 
 
-def test_unequal_links_get_a_panel_of_their_own_and_busy_cores_a_mark(tmp_path: Path) -> None:
+def test_unequal_links_get_a_panel_of_their_own_and_a_busy_thread_a_mark(tmp_path: Path) -> None:
     from analysis.figures.ab_microflows import crossovers, draw
 
     rates = {
@@ -175,8 +177,8 @@ def test_unequal_links_get_a_panel_of_their_own_and_busy_cores_a_mark(tmp_path: 
             "why": "",
             "requests_per_s": rate * repetition,
             "requests": 1234,
-            "cores_busy_share": 0.97,
-            "cpu_bound": links == "equal",
+            "cores_busy_share": 0.7,
+            "busiest_thread_share": 0.97 if links == "equal" else 0.6,
             "failed": 0,
         }
         for (links, stack), each in rates.items()
@@ -192,25 +194,82 @@ def test_unequal_links_get_a_panel_of_their_own_and_busy_cores_a_mark(tmp_path: 
     assert crossovers(run, "equal")["kernel"].at == pytest.approx(10_000)
     assert crossovers(run, "unequal")["kernel"].at is None
     text = " ".join(text_of(path).split())
-    assert "MPTCP overtakes TCP (kernel, equal links): at 10 kB, 95 % CI 10 to 10 kB (n = 2 of 2)" in text
-    assert "at no size measured" in text
+    assert "MPTCP overtakes TCP (kernel, equal links): between 1 and 100 kB, near 10 kB (all 2 repetitions)" in text
+    assert "(kernel, unequal links): not in this range: behind at the largest size" in text
     assert text.count("97%*") == 4
     assert "1,234" in text
 
 
-def test_crossover_is_where_a_ratio_stays_above_one() -> None:
-    sizes = [1.0, 10.0, 100.0, 1000.0]
-    ratios = pd.DataFrame({1: [0.5, 1.5, 0.5, 2.0], 2: [0.5, 0.5, 0.25, 4.0], 3: [0.1, 0.2, 0.3, 0.4]}, index=sizes)
-    found = crossover(ratios)
-    assert (found.n, found.repetitions) == (2, 3)
+SIZES = [1.0, 10.0, 100.0, 1000.0]
+
+
+def crossing(*repetitions: list[float]) -> Crossover:
+    """Where rates that are these multiples of 100 overtake 100."""
+    ours = pd.DataFrame(dict(enumerate(repetitions, 1)), index=SIZES)
+    return crossover(100 * ours, 0 * ours + 100)
+
+
+def test_crossover_is_between_the_sizes_that_every_repetition_needs() -> None:
+    found = crossing([0.5, 1.5, 0.5, 2.0], [0.5, 0.5, 0.5, 2.0])
+    assert found.between == (100, 1000)
     assert found.at == pytest.approx(10**2.5)
-    assert found.interval == pytest.approx((10**2.5, 10**2.5))
-    assert crossover(ratios[[1]]).interval is None
-    assert crossover(ratios[[3]]).text("kB", 1) == "at no size measured"
-    assert crossover(1 / ratios[[3]]).text("kB", 1) == "at every size measured"
-    spread = crossover(pd.DataFrame({1: [0.5, 2.0], 2: [0.1, 2.0]}, index=[1.0, 100.0]))
-    assert spread.interval is not None
-    assert spread.interval[0] < 10 < spread.interval[1]
+    assert found.text("kB", 1) == "between 100 and 1,000 kB, near 316 kB (all 2 repetitions)"
+    wider = crossing([0.5, 0.9, 1.5, 2.0], [0.5, 1.2, 1.5, 2.0])
+    assert wider.between == (1, 100)
+
+
+def test_no_crossover_unless_the_means_and_every_repetition_cross() -> None:
+    never, always = [0.5, 0.6, 0.9, 0.95], [1.5, 1.6, 1.9, 1.95]
+    assert crossing(never, never).text("kB", 1) == "not in this range: behind at the largest size"
+    assert crossing(always, always).text("kB", 1) == "not in this range: ahead at every size"
+    once = crossing([0.5, 0.6, 0.9, 1.4], [0.5, 0.6, 0.9, 0.95])  # the means cross, one repetition does not
+    assert (once.at, once.text("kB", 1)) == (None, "not determined: the 2 repetitions disagree")
+    below = crossing([0.5, 0.6, 0.9, 1.01], [0.5, 0.6, 0.9, 0.95])  # as the kept results had it: n = 1 of 2
+    assert (below.at, below.text("kB", 1)) == (None, "not determined: the 2 repetitions disagree")
+    assert crossing([0.5, 2.0, 2.0, 2.0]).text("kB", 1) == "not determined: 1 repetition"
+
+
+@pytest.mark.parametrize("path", [KEPT / "ab-microflows", KEPT / "quickstart"], ids=lambda path: path.name)
+def test_no_crossover_of_kept_results_is_where_the_means_do_not_cross(path: Path) -> None:
+    """Nor outside what was measured, nor with an exponent."""
+    run = load_run(path)
+    means = ab_microflows.summary(run)
+    means = means[means["generator"] == "loadgen"].set_index(["links", "size_bytes", "stack"])["mean"]
+    for links in means.index.unique("links"):
+        sizes = sorted(means[links].index.unique("size_bytes"))
+        for making, found in ab_microflows.crossovers(run, links).items():
+            assert "e+" not in found.text("kB", 1000)
+            if found.between is not None:
+                low, high = found.between
+                assert sizes[0] <= low < found.at < high <= sizes[-1]
+                for size in sizes:
+                    mptcp, tcp = (means[links, size, stack] for stack in ab_microflows.PAIRS[making])
+                    assert (size > low) or mptcp <= tcp
+                    assert (size < high) or mptcp > tcp
+
+
+def test_where_mptcp_overtakes_is_in_the_legend_and_covers_no_panel(tmp_path: Path) -> None:
+    def drawn(sizes: dict[int, float]) -> tuple[list[str], list[list[float]]]:
+        rows = [
+            {"stack": stack, "repetition": repetition, "links": "equal", "size_bytes": size, "generator": "loadgen"}
+            | {"outcome": "passed", "why": "", "requests_per_s": rate}
+            for size, ratio in sizes.items()
+            for stack, rate in (("kernel-tcp", 100.0), ("kernel-mptcp", 100 * ratio))
+            for repetition in (1, 2)
+        ]
+        parameters = {"paths": 2, "rate": 50_000_000, "concurrency": 100, "requests": 1}
+        run = load_run(write_run(tmp_path / str(sum(sizes.values())), "quickstart", "ab_microflows", parameters, rows))
+        figure = figures.draw(run)
+        return [text.get_text() for text in figure.legends[0].get_texts()], [
+            list(line.get_xdata())
+            for line in figure.axes[0].lines
+            if line.get_transform() == figure.axes[0].get_xaxis_transform()
+        ]
+
+    labels, (bracket, (at,)) = drawn({1000: 0.5, 10_000: 0.9, 100_000: 2.0})
+    assert labels == ["kernel TCP", "kernel MPTCP", "kernel: MPTCP overtakes"]
+    assert (bracket, at) == ([10_000, 100_000], pytest.approx(13_550, abs=1))
+    assert drawn({1000: 0.5, 10_000: 0.8, 100_000: 0.9}) == (["kernel TCP", "kernel MPTCP"], [])
 
 
 def test_summary_of_repetitions() -> None:

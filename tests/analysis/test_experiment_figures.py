@@ -4,12 +4,15 @@ import io
 from pathlib import Path
 
 import pytest
+from matplotlib.container import ErrorbarContainer
+from matplotlib.text import Text
 from rich.console import Console
 
-from analysis import figures
+from analysis import figures, notebooks
 from analysis.figures.middleboxes import worse_rows
 from analysis.figures.receive_algorithms import ALGORITHMS
 from analysis.load import load_run
+from testbed.experiment import experiment_class, experiment_names
 from tests.analysis.test_analysis import write_run
 
 PASSED = {"outcome": "passed", "why": ""}
@@ -48,7 +51,7 @@ RUNS = {
             {"stack": "python-mptcp@lia", "mptcp_bps": 9e6, "tcp_bps": 10e6, "jain_index": 0.997},
             {"stack": "python-mptcp@reno", "mptcp_bps": 12.6e6, "tcp_bps": 6.3e6, "jain_index": 0.9},
         ),
-        "Python MPTCP, reno          12.60         6.30  0.900 ± 0.000  2",
+        "Python MPTCP, reno   12.60 ± 0.00   6.30 ± 0.00  0.900 ± 0.000  2",
     ),
     "flow_affinity": (
         {"seconds": 2, "paths": 2},
@@ -244,6 +247,7 @@ RUNS = {
                     "load": load,
                     "throughput_bps": 11.2e6 if load == "bulk" else None,
                     "dialogue_delay_ms_p50": None if load == "bulk" else 47.4,
+                    "dialogue_delay_ms_p90": None if load == "bulk" else 51.3,
                     "dialogue_delay_ms_p100": None if load == "bulk" else 59.2,
                     "first_path_share": 0.574,
                     "sent_per_byte": 1.87,
@@ -252,7 +256,7 @@ RUNS = {
                 for load in ("bulk", "30000")
             )
         ),
-        "10/4:10/100  example: LargestWindow  30 kB                47 ± 0  59 ± 0  57 ± 0%  1.87 ± 0.00  2",
+        "10/4:10/100  example: LargestWindow  30 kB                47 ± 0  51 ± 0  59 ± 0  57 ± 0%  1.87 ± 0.00  2",
     ),
 }
 
@@ -284,3 +288,26 @@ def test_where_ours_is_worse_than_the_kernels_is_told(tmp_path: Path) -> None:
     ]
     path = write_run(tmp_path, "middleboxes", "middleboxes", {}, points, stacks=["kernel-mptcp", "python-mptcp"])
     assert worse_rows(load_run(path)) == ["nat, on both paths"]
+
+
+SINGLE = {"handover", "interop", "middleboxes"}
+"""Experiments whose figures draw no spread: one call each, and verdicts."""
+
+
+@pytest.mark.parametrize("name", sorted(set(experiment_names()) - SINGLE))
+def test_at_quick_scale_there_are_repetitions_for_a_spread(name: str) -> None:
+    assert experiment_class(name).scales["quick"].repetitions >= 3
+
+
+@pytest.mark.parametrize("path", sorted(notebooks.KEPT.glob("*/manifest.json")), ids=lambda path: path.parent.name)
+def test_a_figure_has_no_spread_of_one_repetition_and_its_units_in_brackets(path: Path) -> None:
+    """Of the results that are kept."""
+    run = notebooks.open_run(path.parent.name)
+    drawn = figures.draw(run)
+    texts = [text.get_text() for text in drawn.findobj(Text)]
+    assert not any("[" in text for text in texts)
+    repeated = run.passed["repetition"].max() > 1
+    bars = [one for axes in drawn.axes for one in axes.containers if isinstance(one, ErrorbarContainer)]
+    assert repeated or not any("±" in text for text in texts)
+    assert repeated or not any(one.has_xerr or one.has_yerr for one in bars)
+    assert repeated or not any(getattr(one, "errorbar", None) for axes in drawn.axes for one in axes.containers)

@@ -11,13 +11,14 @@ import json
 import re
 import shutil
 import sys
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from analysis import notebooks, origin
+from analysis import distributions, figures, notebooks, origin
 from analysis.errors import AnalysisError
 from analysis.load import Run
 from analysis.notebooks import MANIFEST, PROJECT, RAW, TABLE
@@ -35,6 +36,8 @@ _COPIED = (
 )  # fmt: skip
 _COPIED_OF_SESSION = ("began", "ended", "version", "git", "python", "packages")
 _COPIED_OF_CALIBRATION = ("link", "direction", "asked_bps", "measured_bps", "delivery", "depth")
+_DIGITS = 4
+"""Of a latency that is kept: a curve's line is wider than that."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every file in an archive: the same results give the same archive."""
 
@@ -55,18 +58,21 @@ def keep(experiment: str, results: Path) -> Run:
     if (outcome := run.manifest.get("outcome")) != "passed":
         why = "was not finished" if outcome == "incomplete" else f"has the outcome {outcome!r}; 'run' it again"
         raise NotKept(f"{experiment}: {run.path} {why}")
-    raw = _raw_files_read(experiment, run)
+    latencies = _latencies(run)
+    raw = _raw_files_read(experiment, run, latencies)
     directory, fresh = notebooks.KEPT / experiment, notebooks.KEPT / f"{experiment}.new"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
     try:
         (fresh / MANIFEST).write_text(_without_places(json.dumps(reduced(run.manifest), indent=1), run) + "\n")
         (fresh / TABLE).write_text(_without_places((run.path / TABLE).read_text(), run))
-        if raw:
+        if raw or latencies:
             with zipfile.ZipFile(fresh / RAW, "w") as archive:
-                for path in raw:
-                    entry = zipfile.ZipInfo(str(path.relative_to(run.path.resolve())), _EPOCH)
-                    archive.writestr(entry, _content(path, run), zipfile.ZIP_LZMA)
+                contents = {str(path.relative_to(run.path.resolve())): _content(path, run) for path in raw}
+                if latencies:
+                    contents[distributions.KEPT] = latencies
+                for name, content in contents.items():
+                    archive.writestr(zipfile.ZipInfo(name, _EPOCH), content, zipfile.ZIP_LZMA)
         check(fresh)
         shutil.rmtree(directory, ignore_errors=True)
         fresh.rename(directory)
@@ -149,12 +155,26 @@ def _content(path: Path, run: Run) -> bytes:
         return content
 
 
-def _raw_files_read(experiment: str, run: Run) -> list[Path]:
-    """Run the notebook on the run itself, and return which of its raw files it opened."""
+def _latencies(run: Run) -> bytes:
+    """The run's latencies as they are kept in place of the raw files that they are in: a few hundred a repetition."""
+    found = distributions.latencies(run)
+    if found.empty or figures.draw_latencies(run) is None:
+        return b""
+    few = distributions.thinned(found)
+    few["latency_ms"] = few["latency_ms"].map(lambda value: float(f"{value:.{_DIGITS}g}"))
+    return few.to_csv(index=False).encode()
+
+
+def _raw_files_read(experiment: str, run: Run, latencies: bytes) -> list[Path]:
+    """Run the notebook on the run, but with `latencies` as they are kept; return which of its raw files it opened."""
     root = run.path.resolve()
-    with _opened() as paths:
-        evaluate(read(experiment, root))
-    inside = {Path(path).resolve() for path in paths}
+    with tempfile.TemporaryDirectory(prefix="mptcp-lab-") as place, _opened() as paths:
+        for path in root.iterdir():
+            (Path(place) / path.name).symlink_to(path)
+        if latencies and not (root / distributions.KEPT).exists():
+            (Path(place) / distributions.KEPT).write_bytes(latencies)
+        evaluate(read(experiment, Path(place)))
+        inside = {Path(path).resolve() for path in paths}  # as long as the links are there
     return sorted(path for path in inside if path.is_relative_to(root) and path.name not in (MANIFEST, TABLE))
 
 
