@@ -1,4 +1,4 @@
-"""Topologies made real by Mininet; the only module that imports it.
+"""Topologies made real by Mininet; with its prompt (`mininet_prompt`) all that imports it.
 
 Mininet supplies hosts (a shell in a network namespace each), veth links and its prompt. Everything else (addresses,
 shaping, checks) is done here and in `testbed.links`, because Mininet goes on silently when the kernel refuses.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import resource
+from pathlib import Path
 from typing import Any
 
-from mininet.cli import CLI
 from mininet.link import Link as MininetLink
 from mininet.net import Mininet
 
@@ -19,6 +19,8 @@ from testbed.errors import LabError
 from testbed.hosts import Host
 from testbed.limits import time_limit
 from testbed.links import wire_ends
+from testbed.links.plugs import Plugs
+from testbed.mininet_prompt import Prompt
 from testbed.routing import routes
 from testbed.spec import Host as HostSpec
 from testbed.spec import Topology
@@ -99,7 +101,10 @@ class MininetBackend:
             first, second = link.ends
             names = {"intfName1": first.interface, "intfName2": second.interface}
             kind = {"cls": WiredLink, "wire_ends": wire_ends(link)} if link.kind != "direct" else {}
-            self._net.addLink(first.host, second.host, **names, **kind)
+            made = self._net.addLink(first.host, second.host, **names, **kind)
+            for end, interface in zip(link.ends, (made.intf1, made.intf2), strict=True):
+                # Mininet does not set them, its commands speak of them.
+                interface.ip, interface.prefixLen = str(end.address.ip), str(end.address.network.prefixlen)
         self._net.build()
 
     def stop(self) -> None:
@@ -114,9 +119,9 @@ class MininetBackend:
         self._net.hosts.clear()
         run(["ip", "-force", "-batch", "-"], input="".join(f"link delete {name}\n" for name in wires), check=False)
 
-    def prompt(self) -> None:
-        """Mininet's prompt, until the user leaves it."""
-        CLI(self._net)
+    def prompt(self, scratch: Path) -> None:
+        """Mininet's prompt, until the user leaves it; `scratch` is a directory of the run's own."""
+        Prompt(self._net, self._topology.links, Plugs(self.hosts, scratch))
 
 
 class WiredLink(MininetLink):  # type: ignore[misc]  # Mininet has no types

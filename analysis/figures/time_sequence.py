@@ -73,6 +73,16 @@ def table(connections: Sequence[Connection]) -> Table:
     return result
 
 
+def row(one: Connection) -> dict[str, object]:
+    """Return what the table says of a connection, as JSON has it."""
+    return {
+        "number": one.number,
+        "tokens": {side: sequences.token_text(token) for side, token in one.tokens.items()},
+        "subflows": one.subflows,
+        "sent_bytes": one.sent_bytes,
+    }
+
+
 def save(marks: pd.DataFrame, subflows: Sequence[str], directory: Path, name: str) -> list[Path]:
     """Draw marks to PNG and PDF in `directory`; return the paths."""
     style.apply()

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from testbed.calibrate.results import Calibration
+from testbed.console import table_console
 from testbed.units import format_rate
-
-_WIDTH = 160
 
 
 def print_table(results: Sequence[Calibration]) -> None:
     """Print what was asked and what was measured, a line for each direction of each link, and the round trips."""
-    # A table that is cut to fit a pipe's 80 columns would be of no use.
-    console = Console(width=None if sys.stdout.isatty() else _WIDTH)
+    console = table_console()
     console.print(_table(results))
     for link, (asked, measured) in round_trips(results).items():
-        console.print(f"{link}: round trip of {asked:.1f} ms asked, {measured:.2f} ms measured", highlight=False)
+        console.print(f"{link}: round trip of {asked:.1f} ms asked, {measured:.2f} ms measured")
 
 
 def _table(results: Sequence[Calibration]) -> Table:

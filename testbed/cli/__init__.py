@@ -10,6 +10,7 @@ import typer
 
 from testbed.cli import analyses, checks, experiments, labs
 from testbed.cli.mistakes import tell
+from testbed.cli.ownership import hand_over
 
 HELP = """A Multipath TCP laboratory: real packets, the kernel's stacks beside a Python one, one figure.
 
@@ -21,7 +22,6 @@ stopped).
 app = typer.Typer(
     help=HELP,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -31,7 +31,10 @@ for group in (experiments, analyses, labs, checks):  # in the order of the help
 
 
 def main() -> None:
-    """Run the command line; whatever ends it early becomes one line and an exit code."""
+    """Run the command line; whatever ends it early becomes one line and an exit code.
+
+    However it ends, what it made under sudo is handed over to whom it was made for.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names out of data may be in no character set
@@ -39,6 +42,8 @@ def main() -> None:
         app(prog_name="lab")
     except Exception as error:
         sys.exit(tell(error))
+    finally:
+        hand_over()
 
 
 def _version(wanted: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli.options import RESULTS, Json, Out, note, plain_console, print_json
+from testbed.cli.options import RESULTS, Json, Out, note, print_json, print_paths
 from testbed.errors import LabError
 
 commands = typer.Typer()
@@ -34,12 +34,17 @@ def timesequence(
     begin: Annotated[float, typer.Option("--from", metavar="S", help="Show from this second of the connection.")] = 0,
     end: Annotated[float | None, typer.Option("--until", metavar="S", help="Show until this second.")] = None,
     out: Out = RESULTS,
+    as_json: Json = False,
 ) -> None:
-    """Draw a connection's data and subflow sequence numbers over time, from packets of any MPTCP stack."""
+    """Draw a connection's sequence numbers over time.
+
+    Those of data and of each subflow, from packets of any MPTCP stack.
+    """
     from analysis.errors import foreseen
     from analysis.figures import time_sequence
     from analysis.files import within
     from analysis.sequences import SENDERS, SENT, sources
+    from testbed.console import table_console
     from testbed.validation import unknown
 
     for option, value, allowed in (("sender", sender, SENDERS), ("collector", collector, sources.COLLECTORS)):
@@ -55,13 +60,24 @@ def timesequence(
         raise LabError(f"connection {chosen.number}: the {sender} sent no data that are in the source and time")
     for text in chosen.notes:
         note(text)
+    name = f"timesequence-{loaded.name}-{chosen.number}-{sender}"
+    paths = time_sequence.save(marks, chosen.subflows, within(out, "figures"), name)
+    if as_json:
+        document = {
+            "connections": [time_sequence.row(one) for one in neighbours],
+            "connection": chosen.number,
+            "sender": sender,
+            "sent": {kind: {"segments": int(row["count"]), "bytes": int(row["sum"])} for kind, row in sent.iterrows()},
+            "notes": chosen.notes,
+            "figures": [str(path) for path in paths],
+        }
+        print_json(document)
+        return
     if len(neighbours) > 1:
-        plain_console().print(time_sequence.table(neighbours))
+        table_console().print(time_sequence.table(neighbours))
     print(f"connection {chosen.number}, sent by the {sender}:", end=" ")
     print(", ".join(f"{kind} {row['sum']} bytes in {row['count']}" for kind, row in sent.iterrows()))
-    name = f"timesequence-{loaded.name}-{chosen.number}-{sender}"
-    for path in time_sequence.save(marks, chosen.subflows, within(out, "figures"), name):
-        print(f"figure: {path}")
+    print_paths("figure", paths, as_json)
 
 
 @commands.command()
@@ -75,13 +91,15 @@ def compare(
     ] = "5%",
     as_json: Json = False,
 ) -> None:
-    """Say of two runs of one experiment whether the second repeats the first (0), differs (1), or none can tell (3).
+    """Say whether a run repeats another: 0 it does, 1 no, 3 none can tell.
 
+    The two are of one experiment, and compared point by point.
     Run it again into another place with `./lab run EXPERIMENT --out DIR`.
     """
     from analysis import compare as comparison
     from analysis.errors import foreseen
     from analysis.load import load_run
+    from testbed.console import table_console
 
     margin = _share(within)
     a = load_run(first)
@@ -95,7 +113,7 @@ def compare(
         rows = json.loads(frame.to_json(orient="records", double_precision=15))
         print_json({"outcome": outcome, "within": margin, "counts": counts, "rows": rows})
     else:
-        plain_console().print(comparison.table(frame, a.manifest["title"]))
+        table_console().print(comparison.table(frame, a.manifest["title"]))
         for name, found in (("A", a), ("B", b)):
             print(f"{name}: {comparison.origin(found)}")
         for verdict, count in counts.items():

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from testbed.cli.options import RESULTS, Json, Out, names, print_json
+from testbed.cli.ownership import watch, watch_checkout
 
 commands = typer.Typer()
 
@@ -19,11 +20,16 @@ def interop(
     family: Annotated[str, typer.Option(metavar="A,B", help="Of v4, v6, v4+v6, v6+v4.")] = "",
     role: Annotated[str, typer.Option(help="Where our stack is: client, server; both when left out.")] = "",
     at_once: Annotated[int, typer.Option(min=0, help="Cells at a time; 0: one for each core.")] = 0,
-    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table to a file, too.")] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the table to a file, too.", callback=watch)
+    ] = None,
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
-    """Run our stack against this kernel's MPTCP, feature by feature, in both roles: a table and its evidence."""
+    """Run our stack against this kernel's, feature by feature.
+
+    In both roles: a table and its evidence.
+    """
     from testbed.interop import run as interop_run
     from testbed.interop import table
     from testbed.namespace import enter
@@ -38,12 +44,12 @@ def interop(
     if as_json:
         print_json(document)
     else:
-        from rich.console import Console
+        from testbed.console import table_console
 
-        console = Console()
+        console = table_console()
         console.print(table.console_table(document))
         for line in table.reasons(document):
-            console.print(line, markup=False, highlight=False)
+            print(line)
         print(f"evidence: {directory}")
     raise typer.Exit(interop_run.exit_code(document))
 
@@ -53,4 +59,5 @@ def test(context: typer.Context) -> None:
     """Run the project's own checks: lint, types, contracts, tests. More arguments go to pytest."""
     from testbed.checks import run_checks
 
+    watch_checkout()
     raise typer.Exit(run_checks(context.args))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -12,6 +15,7 @@ import typer
 from testbed.cli.mistakes import tell
 from testbed.cli.options import (
     RESULTS,
+    AnyName,
     Collect,
     Json,
     Kept,
@@ -23,10 +27,11 @@ from testbed.cli.options import (
     duration,
     names,
     note,
-    plain_console,
     print_json,
+    print_paths,
     source,
 )
+from testbed.cli.ownership import watch_kept
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
@@ -57,17 +62,23 @@ def run(
     reuse: Reuse = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment, or `all` of them: measure what is missing or stale, print the table and draw the figure."""
+    """Run an experiment, or `all` of them.
+
+    Measures what is missing or stale, then prints the table and draws the figure.
+    """
     if fresh and reuse:
         raise LabError("--fresh and --reuse: measure all anew, or keep what is of other code; not both")
     if experiment == "all":
-        _run_all(scale, settings, stacks, collect, out, fresh, reuse)
+        _run_all(scale, settings, stacks, collect, out, fresh, reuse, as_json)
     _run(_plan(experiment, scale, settings, stacks, collect, out, reuse), as_json, fresh)
 
 
 @commands.command()
 def bench(scale: Scale = None, settings: Settings = None, out: Out = RESULTS, as_json: Json = False) -> None:
-    """Benchmark the Python stack against the kernel's: bulk transfer over unshaped links."""
+    """Benchmark the Python stack against the kernel's.
+
+    A bulk transfer over unshaped links.
+    """
     _run(_plan("bulk-veth", scale, settings, "", "", out), as_json)
 
 
@@ -96,7 +107,10 @@ def plan(
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
-    """Show what 'run' would measure, the parameters that --set may change, and the expected time."""
+    """Show what 'run' would measure, and for how long.
+
+    And the parameters that --set may change.
+    """
     planned = _plan(experiment, scale, settings, stacks, collect, out)
     pending, standing = planned.pending(), planned.standing()
     document = {
@@ -140,46 +154,54 @@ def _reasons(standing: Standing) -> list[str]:
 
 @commands.command()
 def figures(
-    experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All when left out.")] = None,
+    experiment: AnyName = None,
     kept: Kept = False,
     out: Out = RESULTS,
+    as_json: Json = False,
 ) -> None:
-    """Draw the figures of all runs, or of one experiment's, from their result files; print the paths."""
+    """Draw the figures of all runs, or of one experiment's.
+
+    From their result files; prints the paths.
+    """
     from testbed.experiment import experiment_class
 
     if experiment is not None:
         experiment_class(experiment)
     runs, place = source(out, kept, experiment)
-    for found in runs:
-        _print_paths(_draw(found, place))
+    print_paths("figure", (path for found in runs for path in _draw(found, place)), as_json)
 
 
 @commands.command(name="notebooks")
 def run_notebooks(
-    experiment: Annotated[str | None, typer.Argument(metavar="[EXPERIMENT]", help="All when left out.")] = None,
+    experiment: AnyName = None,
     kept: Kept = False,
     out: Out = RESULTS,
+    as_json: Json = False,
 ) -> None:
-    """Run the notebooks on the latest results of all experiments, or of one; write them as .ipynb, print the paths."""
+    """Run the notebooks on the latest results, as .ipynb.
+
+    Of all experiments, or of one; prints the paths.
+    """
     from testbed.experiment import experiment_class
 
     if experiment is not None:
         experiment_class(experiment)
     from analysis.notebooks.tools.run import run_on
 
-    for path in run_on(out, experiment, kept=kept):
-        print(f"notebook: {path}", flush=True)
+    print_paths("notebook", run_on(out, experiment, kept=kept), as_json)
 
 
 @commands.command(name="report")
-def write_report(kept: Kept = False, out: Out = RESULTS) -> None:
-    """Write one document of all results, report.html and report.pdf, from the latest run of each experiment."""
+def write_report(kept: Kept = False, out: Out = RESULTS, as_json: Json = False) -> None:
+    """Write one document of all results, as HTML and PDF.
+
+    From the latest run of each experiment.
+    """
     from analysis.files import within
     from analysis.report import build
 
     runs, place = source(out, kept)
-    for path in build(runs, within(place, "report")):
-        print(f"report: {path}")
+    print_paths("report", build(runs, within(place, "report")), as_json)
 
 
 @commands.command()
@@ -195,14 +217,16 @@ def keep(
     out: Out = RESULTS,
     fresh: Fresh = False,
 ) -> None:
-    """Measure an experiment, or `all`, and keep the results with the project, in place of those that were.
+    """Measure an experiment, or `all`, and keep the results.
 
+    They come with the project, in place of those that were.
     Figures and tables of the documents are then written from them. What has passed already, of the same code, is not
     measured again: the same command goes on where it stopped.
     """
     from analysis import notebooks
     from testbed.experiment import experiment_class
 
+    watch_kept()
     if experiment != "all":
         experiment_class(experiment)
         _keep(experiment, scale, settings, stacks, finished, out, fresh)
@@ -242,9 +266,10 @@ def _keep(
 def write_documents(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; say what differs (exit code 1).")] = False,
 ) -> None:
-    """Write the tables and figures in the documents from the results that are kept with the project."""
+    """Write tables and figures of documents from kept results."""
     from analysis import documents
 
+    watch_kept()
     if stale := documents.stale():
         note(f"kept results of other code, which 'keep' measures anew: {', '.join(stale)}")
     if not check:
@@ -307,7 +332,14 @@ def _run(planned: Plan, as_json: bool, fresh: bool = False) -> None:
 
 
 def _run_all(
-    scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path, fresh: bool, reuse: bool
+    scale: str | None,
+    settings: Sequence[str] | None,
+    stacks: str,
+    collect: str,
+    out: Path,
+    fresh: bool,
+    reuse: bool,
+    as_json: bool,
 ) -> NoReturn:
     """Run one experiment after the other, whatever becomes of each; exit with the code of the worst.
 
@@ -318,21 +350,33 @@ def _run_all(
     if settings or stacks:
         raise LabError("run all: --set and --stacks are for one experiment")
     chosen = [name for name in experiment_names() if not experiment_class(name).short_of]
-    _each(chosen, lambda name: _run(_plan(name, scale, None, "", collect, out, reuse), as_json=False, fresh=fresh))
+    _each(chosen, lambda name: _run(_plan(name, scale, None, "", collect, out, reuse), as_json, fresh), as_json)
 
 
-def _each(chosen: Sequence[str], do: Callable[[str], None]) -> NoReturn:
-    """Do something with one experiment after the other, whatever becomes of each; exit with the code of the worst."""
+def _each(chosen: Sequence[str], do: Callable[[str], None], as_json: bool = False) -> NoReturn:
+    """Do something with one experiment after the other, whatever becomes of each; exit with the code of the worst.
+
+    `as_json`: what `do` prints is JSON, and becomes part of one document.
+    """
     codes: dict[str, int] = {}
+    documents = []
     for name in chosen:
-        print(f"\n=== {name}", flush=True)
+        if not as_json:
+            print(f"\n=== {name}", flush=True)
+        text = io.StringIO()
         # A mistake in one experiment must not cost the others their results.
-        codes[name] = _ended(do, name)
+        with redirect_stdout(text) if as_json else nullcontext():
+            codes[name] = _ended(do, name)
+        documents += [json.loads(text.getvalue())] if text.getvalue() else []
         if codes[name] == INTERRUPTED:
             break
-    print()
-    for name, code in codes.items():
-        print(f"{name:<20} {_MEANINGS.get(code, f'exit code {code}')}")
+    ends = {name: _MEANINGS.get(code, f"exit code {code}") for name, code in codes.items()}
+    if as_json:
+        print_json({"ends": ends, "runs": documents})
+    else:
+        print()
+        for name, end in ends.items():
+            print(f"{name:<20} {end}")
     raise typer.Exit(next((code for code in _WORST_FIRST if code in codes.values()), 0))
 
 
@@ -362,6 +406,7 @@ def _measure(planned: Plan) -> None:
 
 def report(planned: Plan, as_json: bool) -> None:
     """Print the results and exit with the code of the outcome."""
+    from testbed.console import table_console
     from testbed.results import EXIT_CODES, table_row
 
     records, outcome = planned.records(), planned.outcome()
@@ -383,13 +428,12 @@ def report(planned: Plan, as_json: bool) -> None:
         }
         print_json(document)
     else:
-        console = plain_console()
         if drawn:
-            console.print(figures.table(found))
+            table_console().print(figures.table(found))
         for why in whys:
-            console.print(why, highlight=False)
+            print(why)
         print(f"results: {planned.directory.path}")
-        _print_paths(drawn)
+        print_paths("figure", drawn, as_json)
         print(f"outcome: {outcome}")
     raise typer.Exit(EXIT_CODES[outcome])
 
@@ -400,8 +444,3 @@ def _draw(found: Any, root: Path) -> list[Path]:
     from analysis.files import within
 
     return figures.save(found, within(root, "figures"))
-
-
-def _print_paths(paths: Sequence[Path]) -> None:
-    for path in paths:
-        print(f"figure: {path}")

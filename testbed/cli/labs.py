@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from testbed.cli import completion
 from testbed.cli.options import Json, Settings, TopologyName, note, print_json
+from testbed.cli.ownership import watch
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
@@ -17,19 +19,33 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
+Plain = Annotated[
+    bool, typer.Option("--plain", help="Leave the kernels' MPTCP and congestion control as this machine has them.")
+]
+
 
 @commands.command()
 def show(
     topology: Annotated[
-        str | None, typer.Argument(metavar="[TOPOLOGY]", help="Name or file of a template; list all when left out.")
+        str | None,
+        typer.Argument(
+            metavar="[TOPOLOGY]",
+            help="Name or file of a template; list all when left out.",
+            autocompletion=completion.topologies,
+        ),
     ] = None,
     settings: Settings = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to draw it: a file that ends in .svg, .png or .pdf.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to draw it: a file that ends in .svg, .png or .pdf.", callback=watch),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a topology as text and draw it; without a name, list the topologies with their parameters."""
+    """Show a topology, or list them all with their parameters.
+
+    A named one is printed with hosts, links and paths, and drawn with --out.
+    """
+    from testbed.console import table_console
     from testbed.show import text
     from testbed.topologies import template_header, topology_names
 
@@ -39,13 +55,13 @@ def show(
             print_json([{"name": name, **header.model_dump(mode="json")} for name, header in headers.items()])
             return
         for name, header in headers.items():
-            text.console().print(text.describe_template(name, header))
+            table_console().print(text.describe_template(name, header))
         return
     rendered = topology_named(topology, settings)
     if as_json:
         print_json(rendered.model_dump(mode="json"))
     else:
-        text.console().print(text.describe(rendered))
+        table_console().print(text.describe(rendered))
     if out is not None:
         from testbed.show.drawing import draw
 
@@ -60,7 +76,10 @@ def calibrate(
     quick: Annotated[bool, typer.Option("--quick", help="As before a run: a second or two, less exact.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Build a topology, measure every link both ways and compare with what was asked for."""
+    """Build a topology and measure its links, both ways.
+
+    What is measured is compared with what was asked for.
+    """
     rendered = topology_named(topology, settings)
     from testbed.calibrate import Effort, require
     from testbed.calibrate import as_json as documents
@@ -82,19 +101,52 @@ def calibrate(
 
 
 @commands.command()
-def shell(topology: TopologyName, settings: Settings = None) -> None:
-    """Build a topology and open Mininet's prompt on it."""
+def shell(topology: TopologyName, settings: Settings = None, plain: Plain = False) -> None:
+    """Build a topology and open Mininet's prompt on it.
+
+    The kernels' MPTCP is ready on every path.
+    """
     rendered = topology_named(topology, settings)
     from testbed.namespace import enter
     from testbed.shell import open_shell
 
+    watch(Path("~/.mininet_history").expanduser())
     enter()
-    open_shell(rendered)
+    open_shell(rendered, plain)
+
+
+@commands.command(name="exec", context_settings={"ignore_unknown_options": True})
+def execute(
+    topology: TopologyName,
+    command: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="-- HOST COMMAND...",
+            help="A host and its program; more follow another --. A last word '&' leaves one running beside them.",
+        ),
+    ],
+    settings: Settings = None,
+    plain: Plain = False,
+) -> None:
+    """Build a topology and run programs in its hosts.
+
+    They run in turn; the exit code is that of the first to fail.
+    """
+    rendered = topology_named(topology, settings)
+    from testbed.namespace import enter
+    from testbed.shell import execute, orders
+
+    wanted = orders(command, rendered)
+    enter()
+    raise typer.Exit(execute(rendered, wanted, plain))
 
 
 @commands.command()
 def doctor(as_json: Json = False) -> None:
-    """Show what this machine has of what the lab can use, what a missing thing costs, and the remedy."""
+    """Show what this machine has of what the lab can use.
+
+    And what a missing thing costs, and the remedy.
+    """
     from testbed.doctor import examine
 
     findings = examine()
@@ -110,8 +162,9 @@ def doctor(as_json: Json = False) -> None:
 def _print_findings(findings: Sequence[Finding]) -> None:
     """Print a table; of what is there only what it is for."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
+
+    from testbed.console import table_console
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in ("what", "state", "for", "without it", "remedy"):
@@ -119,7 +172,7 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     for one in findings:
         lost = ("", "") if one.state == "have" else (one.without, one.remedy)
         table.add_row(one.name, one.state, f"{one.use} ({one.detail})" if one.detail else one.use, *lost)
-    Console().print(table, markup=False)
+    table_console().print(table)
 
 
 def topology_named(name: str, settings: Sequence[str] | None) -> Topology:

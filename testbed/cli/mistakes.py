@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 from analysis.errors import AnalysisError, Unforeseen
+from testbed.cli.ownership import receiver
 from testbed.errors import LabError
 
 INTERNAL, WRONG_INPUT = 1, 2
@@ -46,7 +50,20 @@ def tell(error: Exception) -> int:
 def _of_the_system(error: OSError) -> str:
     places = " -> ".join(os.fsdecode(place) for place in (error.filename, error.filename2) if place is not None)
     what = error.strerror or str(error)
-    return f"{places}: {what}" if places else what
+    return f"{places}: {what}{_whose(error)}" if places else what
+
+
+def _whose(error: OSError) -> str:
+    """Whose the place is that refuses, where it is somebody else's: what an earlier run as root left."""
+    if error.errno not in (errno.EACCES, errno.EPERM) or not isinstance(error.filename, (str, bytes)):
+        return ""
+    place = Path(os.fsdecode(error.filename)).absolute()
+    with suppress(OSError, KeyError):
+        while not os.path.lexists(place):
+            place = place.parent
+        if (owner := place.stat().st_uid) != os.geteuid():
+            return f" ({place} belongs to {pwd.getpwuid(owner).pw_name})"
+    return ""
 
 
 def _keep(error: Exception) -> str:
@@ -57,6 +74,8 @@ def _keep(error: Exception) -> str:
     try:
         descriptor, path = tempfile.mkstemp(prefix="mptcp-lab-", suffix=".log", text=True)
         with os.fdopen(descriptor, "w", errors="backslashreplace") as file:
+            if owner := receiver():
+                os.fchown(descriptor, *owner)
             traceback.print_exception(error, file=file)
     except OSError as failure:
         return f"not kept, {failure.strerror}"

@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from testbed.cli import completion
+from testbed.cli.ownership import watch
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from analysis.load import Run
 
-Name = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="Name of an experiment, see 'list'.")]
-TopologyName = Annotated[str, typer.Argument(metavar="TOPOLOGY", help="Name or file of a topology template.")]
-Scale = Annotated[str | None, typer.Option(help="Table of parameters: quick (default) or paper.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT", help="Name of an experiment, see 'list'.", autocompletion=completion.experiments
+    ),
+]
+AnyName = Annotated[
+    str | None,
+    typer.Argument(metavar="[EXPERIMENT]", help="All when left out.", autocompletion=completion.experiments),
+]
+TopologyName = Annotated[
+    str,
+    typer.Argument(
+        metavar="TOPOLOGY", help="Name or file of a topology template.", autocompletion=completion.topologies
+    ),
+]
+Scale = Annotated[
+    str | None,
+    typer.Option(help="Table of parameters: quick (default) or paper.", autocompletion=completion.scales),
+]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a parameter; may be repeated."),
 ]
 Stacks = Annotated[
     str,
-    typer.Option(metavar="A,B", help="Stacks under test, joined by commas, in place of the experiment's."),
+    typer.Option(
+        metavar="A,B",
+        help="Stacks under test, joined by commas, in place of the experiment's.",
+        autocompletion=completion.stacks,
+    ),
 ]
 Collect = Annotated[
     str,
     typer.Option(
-        metavar="A,B", help="Collectors that watch the load, joined by commas, or 'all'; a wrong name lists them."
+        metavar="A,B",
+        help="Collectors that watch the load, joined by commas, or 'all'; a wrong name lists them.",
+        autocompletion=completion.collectors,
     ),
 ]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="Where results are.")]
+Out = Annotated[Path, typer.Option(metavar="DIR", help="Where results are.", callback=watch)]
 Kept = Annotated[bool, typer.Option("--kept", help="Of the results that ship with the project, to DIR/kept.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
 
@@ -60,11 +84,15 @@ def print_json(document: Any) -> None:
     print(json.dumps(document, indent=2))
 
 
-def plain_console() -> Console:
-    """A terminal for tables with names out of data: these are shown as they are, whatever they look like."""
-    from rich.console import Console
-
-    return Console(markup=False, emoji=False)
+def print_paths(kind: str, paths: Iterable[Path], as_json: bool) -> None:
+    """Print where files of one kind were written, each when it is; as JSON when all are."""
+    written = []
+    for path in paths:
+        written.append(str(path))
+        if not as_json:
+            print(f"{kind}: {path}", flush=True)
+    if as_json:
+        print_json({f"{kind}s": written})
 
 
 def note(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import chain
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.tree import Tree
 
@@ -33,12 +33,6 @@ def describe_template(name: str, header: TemplateHeader) -> RenderableType:
         choices = f" ({', '.join(map(str, about.choices))})" if about.choices else ""
         table.add_row(f"  {parameter} = {about.default}", about.help + choices)
     return Group(f"{name}: {header.summary}", table)
-
-
-def console() -> Console:
-    """Plain text: no colours or guesses about what a word might mean; wide when it is not a terminal."""
-    found = Console(highlight=False, markup=False)
-    return found if found.is_terminal else Console(highlight=False, markup=False, width=160)
 
 
 def _hosts(topology: Topology) -> Tree:

@@ -1,13 +1,18 @@
 """The launcher: a clean checkout, later starts, and systems on which something is missing."""
 
+import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from .conftest import Checkout, MakePrograms
+
+NOBODY = 65534
 
 
 def one_line(result: subprocess.CompletedProcess[str]) -> str:
@@ -24,6 +29,7 @@ def test_clean_checkout_starts_and_the_second_start_takes_under_a_second(clean_c
     assert first.returncode == 0, first.stderr
     assert re.search(r"\d+\.\d+", first.stdout)
     assert "making .venv" in first.stderr
+    assert re.search(r"lab: 100 of \d+ packages are here\n", first.stderr)  # it is not silent meanwhile
 
     lock = (clean_checkout.path / "requirements.lock").read_text()
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
@@ -60,6 +66,8 @@ def test_two_first_starts_at_once_make_one_environment(
 def test_changed_lock_is_installed_or_refused_whole(started_checkout: Checkout) -> None:
     lock = started_checkout.path / "requirements.lock"
     right = lock.read_text()
+    if os.geteuid() == 0:
+        shutil.chown(started_checkout.path, NOBODY, NOBODY)
     lock.write_text(re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", right))
     refused = started_checkout.start()
     assert (refused.returncode, refused.stdout) == (2, "")
@@ -69,6 +77,20 @@ def test_changed_lock_is_installed_or_refused_whole(started_checkout: Checkout) 
     assert again.returncode == 0
     assert "making .venv" in again.stderr
     assert started_checkout.start().stderr == ""
+    owners = {path.lstat().st_uid for path in (started_checkout.path / ".venv").rglob("*")}
+    assert owners == {started_checkout.path.stat().st_uid}
+
+
+@pytest.mark.root
+def test_an_environment_of_roots_that_is_out_of_date_is_one_line_for_others(small_checkout: Checkout) -> None:
+    with TemporaryDirectory() as place:  # pytest's own are root's alone
+        os.chmod(place, 0o755)
+        checkout = Checkout(shutil.copytree(small_checkout.path, Path(place, "checkout")))
+        (checkout.path / ".venv").mkdir()
+        as_nobody = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+        said = one_line(checkout.start(under=as_nobody))
+    assert ".venv belongs to root" in said
+    assert "'sudo ./lab --version'" in said
 
 
 def test_another_system_is_refused(small_checkout: Checkout, make_programs: MakePrograms) -> None:

@@ -16,7 +16,7 @@ from analysis import files
 from analysis.errors import ForeignPlace, Unforeseen, UnreadableFile
 from testbed.cli.mistakes import INTERNAL, tell
 from testbed.errors import LabError, Unsupported
-from tests.testbed.test_cli import PROJECT, Done, Lab, lab
+from tests.testbed.test_cli import KERNEL, PROJECT, Done, Lab, lab
 from tests.testbed.test_runner import run, toy
 
 __all__ = ["lab"]
@@ -360,3 +360,26 @@ def test_a_full_disk_and_one_that_is_read_only(tmp_path: Path, options: str, sai
     assert last.startswith(f"lab: {tmp_path}")
     assert said in last
     assert "Traceback" not in done.stderr
+
+
+PLACES = ("/proc/x", "README.md", "/dev/full")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("command", ["figures", "notebooks", "report", "interop", f"timesequence {KERNEL}"])
+def test_a_place_where_nothing_can_be_written_is_one_line(lab: Lab, command: str, place: str) -> None:
+    done = lab(*command.split(), "--out", place)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("lab: ")
+    assert place in line
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("place", PLACES)
+def test_a_run_into_a_place_where_nothing_can_be_written_is_one_line(place: str) -> None:
+    command = [sys.executable, "-m", "testbed", "bench", "--out", place]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"lab: {place}")

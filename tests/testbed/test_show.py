@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from matplotlib import rc_context
 
+from testbed.console import table_console
 from testbed.errors import LabError
 from testbed.show import labels, text
 from testbed.show.drawing import draw
@@ -15,7 +16,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "topologies.md"
 
 
 def shown(renderable):
-    console = text.console()
+    console = table_console()
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()
