@@ -19,7 +19,10 @@ import pandas as pd
 
 from analysis import capture, sequences
 from analysis.capture import ACK, FIN, SYN, Address, Segment
+from analysis.capture_file import Unread
+from analysis.sequences import joins
 from analysis.sequences.numbers import Mappings, Ranges, unwrap
+from analysis.sequences.twins import Twins
 
 _DATA_FIN, _DSN_64, _DSN, _DATA_ACK_64, _DATA_ACK = 0x10, 0x08, 0x04, 0x02, 0x01
 """Flags of a DSS (RFC 8684 section 3.3)."""
@@ -65,7 +68,10 @@ class CapturedConnection(sequences.Connection):
     """By sender, where its key is known."""
 
     def add(self, subflow: Subflow) -> None:
-        """Take a subflow whose roles are known."""
+        """Take a subflow whose roles are known; a join that came to nothing is none, and said."""
+        if subflow.joins is not None and (failure := joins.failure(subflow)) is not None:
+            self.notes.append(f"no subflow, {subflow}: {failure}")
+            return
         self.members.append(subflow)
         self.subflows.append(str(subflow))
         if not subflow.answered:
@@ -88,14 +94,20 @@ def connections(paths: Sequence[Path]) -> list[CapturedConnection]:
 
     Raises UnreadableFile for a file that is none, NoConnection when there is no MPTCP connection in any.
     """
-    streams = [sorted(capture.segments(path), key=lambda segment: segment.time_ns) for path in paths]
-    reader = _Reader()
+    unread = Unread()
+    streams = [sorted(capture.segments(path, unread), key=lambda segment: segment.time_ns) for path in paths]
+    reader, twins = _Reader(), Twins()
     for segment in heapq.merge(*streams, key=lambda segment: segment.time_ns):
         reader.take(segment)
+        twins.take(segment)
     found = reader.connections()
+    notes = [*unread.notes(), *twins.notes()]
     if not found:
         counts = f"{reader.plain} TCP connections without MPTCP, {len(reader.headless)} whose beginning is not in it"
-        raise sequences.NoConnection(f"{', '.join(map(str, paths))}: no MPTCP connection; there are {counts}")
+        what = "; ".join([f"no MPTCP connection; there are {counts}", *notes])
+        raise sequences.NoConnection(f"{', '.join(map(str, paths))}: {what}")
+    for connection in found:
+        connection.notes += notes
     return found
 
 
@@ -140,6 +152,8 @@ class _Reader:
             if subflow.joins is None and subflow.other not in subflow.keys:
                 self.plain += 1
                 continue
+            if subflow.joins is not None and subflow.joins not in by_token and joins.failure(subflow) is not None:
+                continue  # of a connection that is not in the capture
             if subflow.joins is None or subflow.joins not in by_token:
                 subflow.assign("client")
                 connection = CapturedConnection(len(found) + 1, subflow.segments[0].time_ns / 1e9)

@@ -78,11 +78,15 @@ class JoinStep(NamedTuple):
 
 JOIN_STEPS = (
     JoinStep("client", "MPJoinSynTx", "the client never tried"),
-    JoinStep("server", "MPJoinSynRx", "SYN lost: the client sent MP_JOIN, the server saw none"),
+    JoinStep("server", "MPJoinSynRx", "SYN lost, or its MP_JOIN stripped: the client sent it, the server saw none"),
     JoinStep("client", "MPJoinSynAckRx", "join reset: no SYN/ACK with MP_JOIN came back to the client"),
     JoinStep("server", "MPJoinAckRx", "third ACK lost: the client answered, the server saw no valid ACK"),
 )
 """In the order in which they happen; the first one that is missing names the trouble."""
+
+_SYN_ARRIVES = JOIN_STEPS[1]
+_RESET_BEFORE_ACCEPTED = "TcpExtEmbryonicRsts"
+"""Of the kernel: a handshake that its opener reset, as a client does that asked to join and was answered without."""
 
 JOIN_REFUSALS = {
     ("server", "MPJoinNoTokenFound"): "join reset: the server knew no connection with the token (closed already?)",
@@ -105,7 +109,10 @@ def _never_tried(client: Numbers, server: Numbers) -> str:
         return "the client knew the address and did not join: limit 0, or no route to it"
     if _count(server, "AddAddrTx"):
         return "the announcement (ADD_ADDR) was lost"
-    return "address never announced: the server has no endpoint for it, or no address there"
+    return (
+        "address never announced, and no join ordered: the server has no endpoint for it, or no address there, "
+        "or the path managers are in user space and had no orders"
+    )
 
 
 def join_problems(client: Numbers, server: Numbers, expected: int) -> list[str]:
@@ -129,4 +136,6 @@ def _missing_step(client: Numbers, server: Numbers) -> str:
     step = next((step for step in JOIN_STEPS if not _count(ends[step.end], step.counter)), None)
     if step is None:
         return "some were lost or came too late"
+    if step is _SYN_ARRIVES and server.get(_RESET_BEFORE_ACCEPTED):
+        return "MP_JOIN stripped: the client sent it, its SYN came to the server without it"
     return _never_tried(client, server) if step is JOIN_STEPS[0] else step.missing

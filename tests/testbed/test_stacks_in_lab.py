@@ -114,6 +114,11 @@ SABOTAGE = {
     ),
     "not announced": ("kernel-mptcp", "server.run(['ip', 'mptcp', 'endpoint', 'flush'])", ["address never announced"]),
     "join lost": ("kernel-mptcp", "filter(server, 'tcp option mptcp subtype 1 drop')", ["SYN lost"]),
+    "join stripped": (
+        "kernel-mptcp",
+        "filter(server, 'tcp option mptcp subtype 1 reset tcp option mptcp')",
+        ["no second subflow: MP_JOIN stripped"],
+    ),
     "options removed": (
         "kernel-mptcp",
         "filter(server, 'tcp option mptcp exists reset tcp option mptcp')",
