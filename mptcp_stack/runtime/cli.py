@@ -14,17 +14,20 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 
 from .config import ConfigError, IpNetwork, NetworkConfig
 from .driver import Driver
 from .errors import NetworkDownError
 from .event_loop import EventLoop, run
+from .network import socket_address
 from .path_control import CommandError, PathControl, ask, watch
 from .proxy import MODES, Proxy, Target
 from .settings import parse_settings
 
 CHUNK_BYTES = 1 << 16
+_DELIVERY_POLL_S = 0.01
 
 app = typer.Typer(
     help="Multipath TCP in Python: connect to a port, or serve one, over a stack of our own on this host's interfaces.",
@@ -332,18 +335,25 @@ async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, summ
         sys.stdout.buffer.flush()
     if not sys.stdin.isatty():
         await input_ended
-    if summary:
-        _print_summary(writer.get_extra_info("mptcp"))
+    connection: Connection = writer.get_extra_info("connection")
     writer.close()
+    if summary:
+        await _print_summary(connection)
     await writer.wait_closed()
 
 
-def _print_summary(info: dict[str, Any]) -> None:
-    print("MPTCP" if info["is_mptcp"] else "TCP", file=sys.stderr)
-    for subflow in info["subflows"]:
-        (local, local_port), (remote, remote_port) = subflow["local"][:2], subflow["remote"][:2]
+async def _print_summary(connection: Connection) -> None:
+    """Tell what went over each subflow, when the peer has all of it or the connection is over."""
+    # Subflows leave the connection as they close, which may be before we look again.
+    subflows = dict.fromkeys(connection.subflows)
+    while not (connection.sending.finished or connection.closing.closed):
+        await asyncio.sleep(_DELIVERY_POLL_S)
+        subflows |= dict.fromkeys(connection.subflows)
+    print("MPTCP" if connection.is_mptcp else "TCP", file=sys.stderr)
+    for subflow in (one for one in subflows if one.was_up):
+        local, remote = ("{}:{}".format(*socket_address(end)) for end in (subflow.local, subflow.remote))
         print(
-            f"{local}:{local_port} - {remote}:{remote_port}: {subflow['bytes_sent']} bytes sent,"
-            f" {subflow['bytes_received']} received, round trip {subflow['srtt_ns'] / 1e6:.3f} ms",
+            f"{local} - {remote}: {subflow.bytes_sent} bytes sent,"
+            f" {subflow.bytes_received} received, round trip {subflow.srtt_ns / 1e6:.3f} ms",
             file=sys.stderr,
         )

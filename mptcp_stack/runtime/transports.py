@@ -29,7 +29,8 @@ class StreamTransport(transports._FlowControlMixin):
     into a bytes object, or into the buffer of a `BufferedProtocol`. While reading is paused nothing is taken from the
     connection, so that the receive window closes.
 
-    `get_extra_info` knows "peername", "sockname", "socket" (a `TransportSocket`) and "mptcp" (see `mptcp_info`).
+    `get_extra_info` knows "peername", "sockname", "socket" (a `TransportSocket`), "mptcp" (see `mptcp_info`) and
+    "connection" (the stack's own).
     """
 
     # What asyncio asks of a transport for `loop.start_tls` and `loop.sendfile`.
@@ -88,6 +89,8 @@ class StreamTransport(transports._FlowControlMixin):
         """See the class."""
         if name == "mptcp":
             return mptcp_info(self._connection)
+        if name == "connection":
+            return self._connection
         return super().get_extra_info(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:

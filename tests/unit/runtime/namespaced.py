@@ -378,6 +378,8 @@ def talk(first: int) -> None:
     lines = report.decode().splitlines()
     assert lines[0] == "MPTCP"
     assert sorted(line.partition(" - ")[0].rpartition(":")[0] for line in lines[1:]) == [ADDRESS, ADDRESS_6]
+    sent = [int(line.split(": ")[1].split()[0]) for line in lines[1:]]
+    assert sum(sent) >= len(data)  # not what was sent when the input had ended
     assert b"MpJoinSynAck(" in trace
 
 
