@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT
+from .conftest import ROOT, Checkout
 
 
 def test_lock_pins_everything_by_hash_and_holds_no_addresses() -> None:
@@ -24,6 +24,22 @@ def test_lock_holds_every_package_of_the_project() -> None:
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
     locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     assert {re.split("[=<>]", name)[0].lower() for name in wanted} <= set(locked)
+
+
+def test_a_checkout_with_line_ends_of_windows_is_the_same(clean_checkout: Checkout, tmp_path: Path) -> None:
+    def git(*words: str, cwd: Path) -> None:
+        identity = ("-c", "user.name=test", "-c", "user.email=test@example.org", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", *identity, *words], cwd=cwd, check=True, capture_output=True)
+
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    shutil.copytree(clean_checkout.path, origin, ignore=shutil.ignore_patterns(".venv"))
+    git("init", "-q", ".", cwd=origin)
+    git("-c", "core.autocrlf=false", "add", "--all", "--force", cwd=origin)
+    git("commit", "-q", "-m", "all", cwd=origin)
+    git("clone", "-q", "-c", "core.autocrlf=true", str(origin), str(clone), cwd=tmp_path)
+    files = [path.relative_to(origin) for path in origin.rglob("*") if path.is_file() and ".git" not in path.parts]
+    assert len(files) > 100
+    assert [str(file) for file in files if (clone / file).read_bytes() != (origin / file).read_bytes()] == []
 
 
 @pytest.mark.skipif(shutil.which("vagrant") is None, reason="needs vagrant")

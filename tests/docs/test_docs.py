@@ -1,0 +1,72 @@
+"""Every command and program of the documentation can be typed; `python -m tests.docs` runs them."""
+
+import ast
+import importlib
+import importlib.util
+
+import pytest
+
+from tests.docs.checking import KEPT, problems
+from tests.docs.commands import Command, blocks, commands, documents
+
+COMMANDS = [command for document in documents() for command in commands(document)]
+
+
+def named(command: Command) -> str:
+    return f"{command.document}:{command.line}"
+
+
+def test_the_documents_have_commands() -> None:
+    assert len([command for command in COMMANDS if command.fenced]) > 25
+    assert {command.document for command in COMMANDS} > {"README.md", "docs/shell.md", "docs/api.md"}
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=named)
+def test_every_name_option_and_file_of_a_command_exists(command: Command) -> None:
+    assert problems(command) == [], command.text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("./lab rum quickstart", "no command rum"),
+        ("./lab run quickstrat", "unknown experiment 'quickstrat'"),
+        ("./lab run quickstart --sett a=b", "--sett"),
+        ("sudo ./lab run quickstart --set colour=red", "unknown parameter 'colour'"),
+        ("sudo ./lab run quickstart --stacks kernel-udp", "unknown stack 'kernel-udp'"),
+        ("./lab show three-paths", "unknown topology 'three-paths'"),
+        ("sudo ./lab exec two-paths -- router true", "two-paths has no host router"),
+        (".venv/bin/python -m tests.nothing", "no module tests.nothing"),
+        ("python -m mptcp_stack serve 80 --pathmanager x", "--pathmanager"),
+        ("./lab timesequence eth3.pcap", "no file eth3.pcap"),
+    ],
+)
+def test_what_cannot_be_typed_is_found(text: str, said: str) -> None:
+    (found,) = problems(Command("x.md", 1, text))
+    assert said in found
+
+
+def test_what_is_left_out_is_there() -> None:
+    fenced = [command.text for command in COMMANDS if command.fenced]
+    stale = [one["command"] for one in KEPT["left_out"] if not any(text.startswith(one["command"]) for text in fenced)]
+    assert stale == []
+    assert all(one["reason"] and one["seconds"] for one in KEPT["left_out"])
+
+
+PYTHON = [
+    (f"{document.name}:{line}", text)
+    for document in documents()
+    for kind, line, text in blocks(document)
+    if kind == "python"
+]
+
+
+def there_is(module: str, name: str) -> bool:
+    return hasattr(importlib.import_module(module), name) or importlib.util.find_spec(f"{module}.{name}") is not None
+
+
+@pytest.mark.parametrize("text", [text for _, text in PYTHON], ids=[place for place, _ in PYTHON])
+def test_python_of_the_documents_is_python_and_imports_what_there_is(text: str) -> None:
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert [one.name for one in node.names if not there_is(node.module, one.name)] == [], node.module
