@@ -93,6 +93,7 @@ def main(wanted: list[str]) -> int:
             (place / "bin/sudo").chmod(0o755)
             path = f"{place}/bin:{path}"
         os.environ.pop("PYTHONPATH", None)
+        os.environ["HOME"] = str(place)
         for document in documents():
             for program, text in programs(document).items():
                 (copy / program).write_text(text)

@@ -7,8 +7,9 @@ import io
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -115,7 +116,7 @@ def _planned(given: dict[str, Any]) -> list[str]:
     words += [word for setting in given.get("settings") or () for word in ("--set", setting)]
     for option in ("scale", "stacks", "collect"):
         words += [f"--{option}", given[option]] if given.get(option) else []
-    return _said(words)
+    return _said(*words)
 
 
 def _rendered(given: dict[str, Any]) -> list[str]:
@@ -123,7 +124,7 @@ def _rendered(given: dict[str, Any]) -> list[str]:
     topology = given["topology"]
     if topology in KEPT["names"]["topologies"] or PLACEHOLDER.search(topology):
         return []
-    said = _said(["show", topology, *(word for one in given.get("settings") or () for word in ("--set", one))])
+    said = _said("show", topology, *(word for one in given.get("settings") or () for word in ("--set", one)))
     if said:
         return said
     hosts = {host.name for host in load_topology(topology, {}).hosts}
@@ -131,12 +132,13 @@ def _rendered(given: dict[str, Any]) -> list[str]:
     return [f"{topology} has no host {host}" for host in wanted if host not in hosts]
 
 
-def _said(words: list[str], run: Callable[[], None] = main) -> list[str]:
+@cache
+def _said(*words: str) -> list[str]:
     """The line with which a command refuses, if it does."""
     errors = io.StringIO()
     with mock.patch.object(sys, "argv", ["lab", *words]), redirect_stdout(io.StringIO()), redirect_stderr(errors):
         try:
-            run()
+            main()
         except SystemExit as end:
             return [errors.getvalue().strip()] if end.code and _OWN_CLASS not in errors.getvalue() else []
     return []
