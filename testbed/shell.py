@@ -29,7 +29,7 @@ _SHOWN_HOSTS = 20
 SEPARATOR = "--"
 
 
-def open_shell(topology: Topology, plain: bool) -> None:
+def open_shell(topology: Topology, plain: bool = False) -> None:
     """Start a lab and give its user Mininet's prompt until they leave it. After `namespace.enter()`."""
     with _ready(topology, plain) as (lab, mptcp):
         print(greeting(topology, mptcp), flush=True)
