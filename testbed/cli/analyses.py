@@ -91,7 +91,7 @@ def compare(
     ] = "5%",
     as_json: Json = False,
 ) -> None:
-    """Say whether a run repeats another: 0 it does, 1 no, 3 none can tell.
+    """Say whether a run repeats another (1: no, 3: none can tell).
 
     The two are of one experiment, and compared point by point.
     Run it again into another place with `./lab run EXPERIMENT --out DIR`.
