@@ -17,7 +17,7 @@
 results = None  # a directory of runs, such as "results"; None: the results kept with the project
 
 # %%
-from analysis import figures, notebooks
+from analysis import distributions, figures, notebooks
 from analysis.figures import ab_microflows
 
 run = notebooks.open_run("ab-microflows", results)
@@ -44,6 +44,32 @@ notebooks.say(
         if stack != ab_microflows.REFERENCE
     )
 )
+
+# %% [markdown]
+# Where MPTCP overtakes TCP is between two of the sizes measured, or not told: the means must cross there, and every
+# repetition agree.
+
+# %%
+notebooks.say(
+    *(
+        f"MPTCP overtakes TCP ({making}, {links} links): {found.text('kB', 1000)}."
+        for links in (ab_microflows.EQUAL, ab_microflows.UNEQUAL)
+        for making, found in ab_microflows.crossovers(run, links).items()
+    )
+)
+
+# %% [markdown]
+# ## Latencies
+#
+# Requests per second say how much was served, not how long one user waited. `distributions.latencies` has a row a
+# request (from when it was due to the end of its answer; a failed one is longer than any other), `quantiles` sums them
+# up, and `draw` makes curves of them: a panel for each value of a column, a curve a stack.
+
+# %%
+notebooks.latencies(run)
+
+# %%
+distributions.quantiles(distributions.latencies(run), ["links", "size_bytes", "stack"]).round(1)
 
 # %% [markdown]
 # ## Why they differ

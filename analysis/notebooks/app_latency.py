@@ -30,6 +30,9 @@ figures.table(run)
 notebooks.figure(run)
 
 # %%
+notebooks.latencies(run)
+
+# %%
 delays = app_latency.summary(run)
 median, largest = app_latency.METRICS[0], app_latency.METRICS[-1]
 notebooks.say(

@@ -31,6 +31,9 @@ figures.table(run)
 notebooks.figure(run)
 
 # %%
+notebooks.latencies(run)
+
+# %%
 calls = handover.calls(run)
 late = {row.Index: (handover.delays(run, row)["delay_ms"] > handover.PLAYOUT_MS).mean() for row in calls.itertuples()}
 notebooks.say(

@@ -29,6 +29,9 @@ figures.table(run)
 notebooks.figure(run)
 
 # %%
+notebooks.latencies(run)
+
+# %%
 over_tcp = ab_microflows.over_reference(run)
 small, large = over_tcp.index.min(), over_tcp.index.max()
 notebooks.say(

@@ -30,6 +30,9 @@ figures.table(run)
 # %%
 notebooks.figure(run)
 
+# %%
+notebooks.latencies(run)
+
 
 # %%
 def told(row):
