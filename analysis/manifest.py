@@ -68,6 +68,8 @@ class _Network(Document):
     network: str
     rates_and_delays: str
     link_names: list[str]
+    between_ends_bps: list[int]
+    slowest_bps: int
     factors: dict[str, list[Any]]
 
 

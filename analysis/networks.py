@@ -26,6 +26,21 @@ def rates_and_delays(run: Run, factor: str, value: Any, otherwise: str) -> str:
     return found.pop() if len(found) == 1 else otherwise
 
 
+def capacity_bps(run: Run, factor: str, value: Any) -> float:
+    """What the links between client and server carry together, of the points with a factor's value.
+
+    0 where the run did not record it, where links have no rate, or where others stand between.
+    """
+    rates = [one["between_ends_bps"] for one in _of(run) if value in one["factors"].get(factor, ())]
+    return float(sum(rates[0])) if len(rates) == 1 and all(rates[0]) else 0.0
+
+
+def slowest_bps(run: Run, otherwise: float) -> float:
+    """The rate of the slowest link with a rate: the bottleneck; `otherwise` where the run did not record it."""
+    rates = [one["slowest_bps"] for one in _of(run) if one["slowest_bps"]]
+    return float(min(rates, default=otherwise))
+
+
 def link_count(run: Run, otherwise: int) -> int:
     """How many links each network has; `otherwise` where that is not recorded, or differs."""
     found = {len(one["link_names"]) for one in _of(run)}

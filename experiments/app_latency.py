@@ -37,7 +37,7 @@ class AppLatency(Experiment[AppLatencyParameters]):
     """Delays of blocks over WiFi and 3G by size of the buffers."""
 
     name = "app-latency"
-    title = "Delay of 8 kB blocks from write to delivery, over WiFi and 3G"
+    title = "Delay of blocks from write to delivery, over WiFi and 3G"
     topology = "wifi-3g"
     stacks = (
         "kernel-tcp",

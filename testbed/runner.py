@@ -30,6 +30,7 @@ from testbed.provenance import provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.show import labels
 from testbed.stacks import StackUnderTest, create
+from testbed.stacks.base import CLIENT, SERVER
 from testbed.topologies import load_topology
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ NOT_AS_ASKED = 1
 def open_lab(topology: str, parameters: Mapping[str, Any]) -> Iterator[Lab]:
     """Build the lab of a topology template; the private namespace must have been entered."""
     from testbed.lab import Lab
-    from testbed.topologies import load_topology
 
     with Lab(load_topology(topology, dict(parameters))) as lab:
         yield lab
@@ -107,6 +107,14 @@ class Plan:
     def parts(self, point: Point) -> dict[str, str]:
         """Return the code that `point` is measured with (see `testbed.code`)."""
         return self._parts[point.stack]
+
+    def title(self) -> str:
+        """Return what figures and tables are called; of another topology than the experiment's own they say so."""
+        experiment = self.experiment
+        if experiment.template == experiment.topology:
+            return experiment.title
+        name = Path(experiment.template).name.removesuffix(".yaml.j2")
+        return f"{experiment.title} (on {name} in place of {experiment.topology})"
 
     def method(self) -> str:
         """Return how it is measured, for the report: the experiment's own text, and what was not as that has it."""
@@ -203,7 +211,7 @@ class Runner:
         self._manifest = {
             "format": FORMAT,
             "experiment": plan.experiment.name,
-            "title": plan.experiment.title,
+            "title": plan.title(),
             "method": plan.method(),
             "limits": plan.experiment.limits,
             "figure": plan.experiment.figure,
@@ -398,12 +406,22 @@ def _codes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
+_DESCRIBED = ("network", "rates_and_delays", "link_names", "between_ends_bps", "slowest_bps")
+
+
 def _network(topology: Topology) -> dict[str, Any]:
-    """Return what figures say of a lab's network, all of it and in a few letters, and the names of its links."""
+    """Return what figures say of a lab's network: all of it, in a few letters, its links by name, and their rates.
+
+    Rates of 0 are of links without one; those between client and server are listed only when there are no others.
+    """
+    rates = [link.directions[0].capacity_bps or 0 for link in topology.links]
+    ends = all({end.host for end in link.ends} == {CLIENT, SERVER} for link in topology.links)
     return {
         "network": labels.network(topology),
         "rates_and_delays": labels.rates_and_delays(topology),
         "link_names": [link.name for link in topology.links],
+        "between_ends_bps": rates if ends else [],
+        "slowest_bps": min(filter(None, rates), default=0),
     }
 
 
@@ -414,7 +432,7 @@ def _networks(records: Sequence[Mapping[str, Any]], labs: Sequence[Mapping[str, 
         lab = labs[record["lab"]] if record["lab"] < len(labs) else {}
         if "network" not in lab:  # of before labs were described
             continue
-        words = {name: lab[name] for name in ("network", "rates_and_delays", "link_names")}
+        words = {name: lab[name] for name in _DESCRIBED}
         factors = found.setdefault(lab["network"], {**words, "factors": {}})["factors"]
         for name, value in record["factors"].items():
             if value not in factors.setdefault(name, []):

@@ -117,6 +117,18 @@ def _names_in(text: str) -> frozenset[str | None]:
     return frozenset(jinja2.meta.find_referenced_templates(jinja2.Environment().parse(text)))
 
 
+@cache
+def _names_in_use(text: str) -> frozenset[str] | None:
+    """What a template looks at of what it is given; None when its text does not tell."""
+    try:
+        parsed = jinja2.Environment().parse(text)
+    except jinja2.TemplateSyntaxError:
+        return None
+    if None in jinja2.meta.find_referenced_templates(parsed):
+        return None
+    return frozenset(jinja2.meta.find_undeclared_variables(parsed))
+
+
 @contextmanager
 def _bounded(label: str) -> Iterator[None]:
     """Answer in one line what a template, which is a program, does without an end."""
@@ -209,6 +221,7 @@ class _Template:
     def render(self, parameters: Mapping[str, object]) -> Any:
         """The template's YAML as data."""
         values = _resolve(self.header.parameters, parameters, self.label)
+        self._require_use(parameters)
         given = {"topology": self.path.name.removesuffix(_SUFFIX), **values}
         try:
             text = self._text(given)
@@ -222,6 +235,19 @@ class _Template:
         except (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise LabError(f"{self._where(error)}: {error}") from None
         return _parse_yaml(text, f"{self.label}: when rendered")
+
+    def _require_use(self, parameters: Mapping[str, object]) -> None:
+        """Raise LabError for one of `parameters` that is declared, and that no text looks at."""
+        used: set[str] = set()
+        for path in template_files(str(self.path)).values():
+            names = _names_in_use(path.read_text())
+            if names is None:  # a template with a mistake, told with its line; or one that takes others by name
+                return
+            used |= names
+        for name in parameters:
+            if name not in used:
+                uses = ", ".join(one for one in self.header.parameters if one in used) or "none"
+                raise LabError(f"{self.label}: parameter '{name}' is declared and not used; those in use: {uses}")
 
     def _text(self, given: Mapping[str, object]) -> str:
         """The template's text, as long as one of a topology may be. LabError."""

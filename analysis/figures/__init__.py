@@ -34,10 +34,9 @@ _METADATA: Final[Mapping[str, dict[str, Any] | None]] = {
 }
 """Without the date the same results give the same file."""
 
-_CAPTION: Final[Mapping[str, Any]] = {"fontsize": 6.5, "color": "#444444"}
-
-_CAPTION_LETTERS: Final = 84
-"""Of this size, in a line of a column's width."""
+_CAPTION_POINTS: Final = 6.5
+_LETTER_WIDTH, _LINE_HEIGHT = 0.58, 1.25
+"""Of the letters' size: a mean one's width, on the safe side, and the way from line to line."""
 
 _OF_NO_RUN: Final = ("time_sequence",)
 """Modules here that draw something else than a run."""
@@ -76,18 +75,21 @@ def _of_every_run(run: Run) -> list[str]:
 
 def _with_origin(figure: Figure, run: Run) -> Figure:
     for text in _of_every_run(run):
-        _add_to_caption(figure, textwrap.fill(text, _CAPTION_LETTERS))
+        _add_to_caption(figure, text)
     return figure
 
 
-def _add_to_caption(figure: Figure, line: str) -> None:
-    """Put a line below what a figure says at its foot, in the same letters."""
+def _add_to_caption(figure: Figure, text: str) -> None:
+    """Put a text below what a figure says at its foot, in the same letters, and make the figure taller by it."""
     caption = figure.get_supxlabel()
-    foot = next((text for text in figure.texts if caption and text.get_text() == caption), None)
+    foot = next((one for one in figure.texts if caption and one.get_text() == caption), None)
+    points = _CAPTION_POINTS if foot is None else float(foot.get_fontsize())
+    lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / (_LETTER_WIDTH * points)))
     if foot is None:
-        figure.supxlabel(line, **_CAPTION)
+        figure.supxlabel("\n".join(lines), fontsize=points, color="#444444")
     else:
-        foot.set_text(f"{caption}\n{line}")
+        foot.set_text("\n".join([caption, *lines]))
+    figure.set_figheight(figure.get_figheight() + len(lines) * _LINE_HEIGHT * points / 72)
 
 
 def picture(run: Run, kind: str, **options: Any) -> bytes:

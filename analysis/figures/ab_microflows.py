@@ -16,7 +16,7 @@ from matplotlib.ticker import LogLocator
 from rich import box
 from rich.table import Table
 
-from analysis import distributions
+from analysis import distributions, networks
 from analysis.load import Run
 from analysis.metrics import Crossover, bars, counted, crossover, ratio_to, summarise
 from analysis.style import COLUMN_WIDTH_IN, aside, look
@@ -191,10 +191,11 @@ def _links(run: Run, kind: str) -> str:
     """Return what the links are: "2 x 1 Gbit/s"."""
     parameters, paths = run.parameters, int(run.parameters["paths"])
     if kind == EQUAL:
-        return f"{paths} x {_rate(parameters['rate'])}"
+        return networks.rates_and_delays(run, "links", kind, f"{paths} x {_rate(parameters['rate'])}")
     delay_ms = parameters.get("slow_delay", 0) / 1e6
     slow = f"{_rate(parameters['slow_rate'])}{f' later by {delay_ms:g} ms' if delay_ms else ''}"
-    return f"{f'{paths - 1} x ' if paths > 2 else ''}{_rate(parameters['rate'])} and {slow}"
+    asked = f"{f'{paths - 1} x ' if paths > 2 else ''}{_rate(parameters['rate'])} and {slow}"
+    return networks.rates_and_delays(run, "links", kind, asked)
 
 
 def _rate(bits_per_s: int) -> str:

@@ -45,7 +45,7 @@ def draw(run: Run) -> Figure:
         of_size = delays[delays["buffer_kb"] == size]
         labels = []
         for place, row in enumerate(of_size.to_dict("records")):
-            style = line(row["stack"], row["path"])
+            style = line(run, row["stack"], row["path"])
             labels.append(style.label)
             axes.plot([row[METRICS[0]], row[METRICS[-1]]], [place, place], color=style.color, linewidth=0.8)
             for name, (_, marker) in _MARKS.items():
@@ -72,7 +72,7 @@ def draw_latencies(run: Run) -> Figure | None:
     """Return the distributions of the blocks' delays: a panel a size of the buffers, a curve a stack and path."""
     return distributions.draw(
         run, panels=["buffer_kb"], title=lambda key: f"buffers of {key['buffer_kb']:g} kB", lines=["stack", "path"],
-        line=lambda key: line(key["stack"], key["path"]),
+        line=lambda key: line(run, key["stack"], key["path"]),
     )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def table(run: Run) -> Table:
     for heading in ("kB", "stack", *(name for name, _ in _MARKS.values()), "blocks", "n"):
         result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
     for row in summary(run).sort_values("buffer_kb", kind="stable").to_dict("records"):
-        label = line(row["stack"], row["path"]).label
+        label = line(run, row["stack"], row["path"]).label
         result.add_row(
             f"{row['buffer_kb']:g}",
             label,

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from analysis import networks
 from analysis.load import Run
 from analysis.metrics import bars, counted, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
@@ -46,10 +47,10 @@ def draw(run: Run) -> Figure:
             1.02, place, f"{row.mean:.2f}{spread}", va="center", fontsize=6.5, transform=axes.get_yaxis_transform()
         )
     axes.text(1.02, -0.75, "Jain's index", fontsize=6.5, transform=axes.get_yaxis_transform())
+    bottleneck_bps = networks.slowest_bps(run, run.parameters["rate"])
     axes.axvline(
-        run.parameters["rate"] * PAYLOAD_SHARE / 2e6, color="#222222", linewidth=0.8, linestyle=":",
-        label="an equal share",
-    )  # fmt: skip
+        bottleneck_bps * PAYLOAD_SHARE / 2e6, color="#222222", linewidth=0.8, linestyle=":", label="an equal share"
+    )
     axes.set_yticks(range(len(rates)), [look(stack).label for stack in rates["stack"]])
     axes.set_ylim(len(rates) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from rich import box
 from rich.table import Table
 
+from analysis import networks
 from analysis.load import Run
 from analysis.metrics import bars, counted, summarise
 from analysis.style import COLUMN_WIDTH_IN, Look, aside, look
@@ -31,15 +32,20 @@ MECHANISMS = "1 retransmission, 2 penalisation, 3 autotuning, 4 capping"
 _ALONE = {"WiFi": "-", "3G": ":"}
 
 
-def line(stack: str, path: str) -> Look:
+def line(run: Run, stack: str, path: str) -> Look:
     """Return how a stack over a path is drawn and what it is called."""
     name, *settings = stack.split("+")
     own = _OWN.get(" ".join(settings)) if name == "python-mptcp" else None
     if own is not None:
         return replace(look(name), label=f"{look(name).label}, {own[0]}", color=own[1], marker=own[2])
     style = look(name)
-    label = ", ".join([style.label, *settings, *([path] if path in _ALONE else [])])
+    label = ", ".join([style.label, *settings, *([_called(run, path)] if path in _ALONE else [])])
     return replace(style, label=label, linestyle=_ALONE.get(path, style.linestyle))
+
+
+def _called(run: Run, path: str) -> str:
+    """A path by itself; of another network than that of the experiment, as its link is called there."""
+    return networks.link_name(run, list(_ALONE).index(path), path, "wifi-3g")
 
 
 def summary(run: Run) -> pd.DataFrame:
@@ -55,7 +61,7 @@ def draw(run: Run) -> Figure:
     axes = figure.subplots()
     lines = list(rates.groupby(["stack", "path"], sort=False))
     for place, ((stack, path), rows) in enumerate(lines):
-        style, rows = line(stack, path), rows.sort_values("buffer_kb")
+        style, rows = line(run, stack, path), rows.sort_values("buffer_kb")
         drawn = axes.errorbar(
             rows["buffer_kb"], rows["mean"], yerr=bars(rows), label=style.label, color=style.color,
             marker=style.marker, linestyle=style.linestyle, linewidth=0.9, capsize=2.5, elinewidth=0.8, capthick=0.8,
@@ -88,7 +94,7 @@ def table(run: Run) -> Table:
     for (stack, path), rows in rates.groupby(["stack", "path"], sort=False):
         by_size = {row.buffer_kb: row for row in rows.itertuples()}
         cells = [_cell(by_size[size]) if size in by_size else "" for size in sizes]
-        result.add_row(line(stack, path).label, *cells, f"{rows['n'].min()}")
+        result.add_row(line(run, stack, path).label, *cells, f"{rows['n'].min()}")
     return result
 
 

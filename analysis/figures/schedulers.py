@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 from rich import box
 from rich.table import Table
 
-from analysis import distributions
+from analysis import distributions, networks
 from analysis.load import Run
 from analysis.metrics import bars, counted, summarise
 from analysis.style import COLUMN_WIDTH_IN, Look, look
@@ -68,12 +68,12 @@ def draw(run: Run) -> Figure:
         for axes, load in zip(panels, loads, strict=True):
             part = found[(found["case"] == case) & (found["load"] == load)].set_index("stack").reindex(stacks)
             _draw_bars(axes, part, load)
-            if load == BULK and (capacity := capacity_mbit_per_s(case)):
+            if load == BULK and (capacity := networks.capacity_bps(run, "case", case) / 1e6):
                 axes.axvline(capacity, color=_GREY, linewidth=0.8, linestyle="--")
             axes.set_xlim(left=0)
         panels[0].set_yticks(range(len(stacks)), [label(stack) for stack in stacks], fontsize=6)
         panels[0].invert_yaxis()
-        panels[0].set_title(words(case), fontsize=6.5, loc="left")
+        panels[0].set_title(words(run, case), fontsize=6.5, loc="left")
     kinds = [kind for kind in _KINDS if kind in {_kind(stack) for stack in stacks}]
     handles: list[Any] = [Patch(color=_KINDS[kind], label=kind) for kind in kinds]
     handles += [
@@ -112,7 +112,7 @@ def draw_latencies(run: Run) -> Figure | None:
         return Look(label(key["stack"]), color, "", _LINES[place % len(_LINES)])
 
     def title(key: Mapping[str, Any]) -> str:
-        return f"{words(key['case'])}, answers of {int(key['load']) // 1000} kB"
+        return f"{words(run, key['case'])}, answers of {int(key['load']) // 1000} kB"
 
     answers = found[found["kind"] == "dialogue"].astype({"load": str})
     return distributions.draw(run, panels=["case", "load"], title=title, line=line, found=answers)
@@ -122,18 +122,10 @@ def _kind(stack: str) -> str:
     return "kernel MPTCP" if "kernel" in stack else "example of one's own" if ":" in stack else "Python MPTCP"
 
 
-def capacity_mbit_per_s(case: str) -> float:
-    """Return the sum of the links' rates of a pair of paths, headers included; 0 where they are not numbers."""
-    try:
-        return sum(map(float, case.partition(":")[0].split("/")))
-    except ValueError:
-        return 0.0
-
-
-def words(case: str) -> str:
-    """Return a pair of paths in words, as in "10/4 Mbit/s, 10/100 ms"."""
+def words(run: Run, case: str) -> str:
+    """Return the paths of a case in words, as in "10/4 Mbit/s, 10/100 ms"."""
     rates, _, delays = case.partition(":")
-    return f"{rates} Mbit/s, {delays} ms"
+    return networks.rates_and_delays(run, "case", case, f"{rates} Mbit/s, {delays} ms")
 
 
 def table(run: Run) -> Table:

@@ -37,7 +37,7 @@ delays = app_latency.summary(run)
 median, largest = app_latency.METRICS[0], app_latency.METRICS[-1]
 notebooks.say(
     *(
-        f"{row['buffer_kb']:g} kB, {line(row['stack'], row['path']).label}: half of the blocks within "
+        f"{row['buffer_kb']:g} kB, {line(run, row['stack'], row['path']).label}: half of the blocks within "
         f"{row[median]:.0f} ms, all within {row[largest]:.0f} ms."
         for row in delays.to_dict("records")
     )

@@ -35,7 +35,7 @@ alone = rates[rates["path"] == "WiFi"].groupby("buffer_kb")["mean"].max()
 together = rates[rates["path"] == "both"]
 notebooks.say(
     *(
-        f"{receive_buffer.line(row.stack, row.path).label}, {row.buffer_kb:g} kB: {row.mean:.2f} Mbit/s, "
+        f"{receive_buffer.line(run, row.stack, row.path).label}, {row.buffer_kb:g} kB: {row.mean:.2f} Mbit/s, "
         f"{row.mean / alone[row.buffer_kb]:.2f} of TCP over WiFi (n = {row.n})."
         for row in together.itertuples()
         if row.buffer_kb in alone

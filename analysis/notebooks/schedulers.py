@@ -46,7 +46,7 @@ for (case, load), found in schedulers.summary(run).groupby(["case", "load"], sor
     download = load == schedulers.BULK
     rows = found.sort_values("rate" if download else "p50", ascending=not download).to_dict("records")
     what = "a download" if download else f"answers of {int(load) // 1000} kB, median"
-    texts.append(f"{schedulers.words(case)}, {what}: from {told(rows[0])} to {told(rows[-1])}.")
+    texts.append(f"{schedulers.words(run, case)}, {what}: from {told(rows[0])} to {told(rows[-1])}.")
 sent = schedulers.summary(run).groupby("stack", sort=False)["sent"].mean().sort_values()
 most = schedulers.label(sent.index[-1])
 texts.append(f"Sent for each byte of use, all loads: from {sent.iloc[0]:.2f} to {sent.iloc[-1]:.2f} ({most}).")
