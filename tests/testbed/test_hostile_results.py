@@ -376,10 +376,9 @@ def test_a_place_where_nothing_can_be_written_is_one_line(lab: Lab, command: str
 
 
 @pytest.mark.root
-@pytest.mark.parametrize("place", PLACES)
-def test_a_run_into_a_place_where_nothing_can_be_written_is_one_line(place: str) -> None:
-    command = [sys.executable, "-m", "testbed", "bench", "--out", place]
+def test_a_run_into_a_place_where_nothing_can_be_written_is_one_line() -> None:
+    command = [sys.executable, "-m", "testbed", "bench", "--out", "README.md"]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"lab: {place}")
+    assert line.startswith("lab: README.md")
