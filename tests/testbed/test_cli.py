@@ -152,14 +152,14 @@ def test_run_that_is_finished_needs_no_lab_and_shows_everything(
     capsys.readouterr()
     done = lab("run", "quickstart", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert "reusing 42 of 42 points" in done.stderr
+    assert "reusing 63 of 63 points" in done.stderr
     for text in ("kernel TCP", "Python MPTCP", "101.5 ± 0.7", "300 kB", "outcome: passed"):
         assert text in done.stdout
     assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".png"]
 
     document = json.loads(lab("run", "quickstart", "--out", str(tmp_path), "--json").stdout)
     assert document["outcome"] == "passed"
-    assert len(document["points"]) == 42
+    assert len(document["points"]) == 63
     assert all(Path(path).exists() for path in document["figures"])
 
     drawn = lab("figures", "quickstart", "--out", str(tmp_path))
