@@ -44,7 +44,7 @@ def timesequence(
     from analysis.figures import time_sequence
     from analysis.files import within
     from analysis.sequences import SENDERS, SENT, sources
-    from testbed.console import table_console
+    from testbed.console import print_table
     from testbed.validation import unknown
 
     for option, value, allowed in (("sender", sender, SENDERS), ("collector", collector, sources.COLLECTORS)):
@@ -74,7 +74,7 @@ def timesequence(
         print_json(document)
         return
     if len(neighbours) > 1:
-        table_console().print(time_sequence.table(neighbours))
+        print_table(time_sequence.table(neighbours))
     print(f"connection {chosen.number}, sent by the {sender}:", end=" ")
     print(", ".join(f"{kind} {row['sum']} bytes in {row['count']}" for kind, row in sent.iterrows()))
     print_paths("figure", paths, as_json)
@@ -99,7 +99,7 @@ def compare(
     from analysis import compare as comparison
     from analysis.errors import foreseen
     from analysis.load import load_run
-    from testbed.console import table_console
+    from testbed.console import print_table
 
     margin = _share(within)
     a = load_run(first)
@@ -113,7 +113,7 @@ def compare(
         rows = json.loads(frame.to_json(orient="records", double_precision=15))
         print_json({"outcome": outcome, "within": margin, "counts": counts, "rows": rows})
     else:
-        table_console().print(comparison.table(frame, a.manifest["title"]))
+        print_table(comparison.table(frame, a.manifest["title"]))
         for name, found in (("A", a), ("B", b)):
             print(f"{name}: {comparison.origin(found)}")
         for verdict, count in counts.items():

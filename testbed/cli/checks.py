@@ -44,10 +44,9 @@ def interop(
     if as_json:
         print_json(document)
     else:
-        from testbed.console import table_console
+        from testbed.console import print_table
 
-        console = table_console()
-        console.print(table.console_table(document))
+        print_table(table.console_table(document))
         for line in table.reasons(document):
             print(line)
         print(f"evidence: {directory}")

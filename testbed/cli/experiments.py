@@ -406,7 +406,7 @@ def _measure(planned: Plan) -> None:
 
 def report(planned: Plan, as_json: bool) -> None:
     """Print the results and exit with the code of the outcome."""
-    from testbed.console import table_console
+    from testbed.console import print_table
     from testbed.results import EXIT_CODES, table_row
 
     records, outcome = planned.records(), planned.outcome()
@@ -429,7 +429,7 @@ def report(planned: Plan, as_json: bool) -> None:
         print_json(document)
     else:
         if drawn:
-            table_console().print(figures.table(found))
+            print_table(figures.table(found))
         for why in whys:
             print(why)
         print(f"results: {planned.directory.path}")

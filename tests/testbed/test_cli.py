@@ -153,7 +153,7 @@ def test_run_that_is_finished_needs_no_lab_and_shows_everything(
     done = lab("run", "quickstart", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert "reusing 63 of 63 points" in done.stderr
-    for text in ("kernel TCP", "Python MPTCP", "101.5 ± 0.7", "300 kB", "outcome: passed"):
+    for text in ("kernel TCP", "Python MPTCP", "102.0 ± 1.0", "300 kB", "outcome: passed"):
         assert text in done.stdout
     assert sorted(path.suffix for path in (tmp_path / "figures").iterdir()) == [".pdf", ".png"]
 

@@ -8,7 +8,7 @@ from rich.table import Table
 from typer.main import get_command
 
 from testbed.cli import app
-from testbed.console import table_console
+from testbed.console import print_table
 from tests.testbed.test_cli import KERNEL, Lab, lab  # noqa: F401
 
 WIDE = "a text of more than eighty columns, " * 5
@@ -17,10 +17,17 @@ WIDE = "a text of more than eighty columns, " * 5
 def test_tables_are_as_wide_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table("first", "second", WIDE)
     table.add_row(WIDE, WIDE, "[end]")
-    table_console().print(table)
+    print_table(table)
     said = capsys.readouterr().out
     assert [line.count(WIDE.strip()) for line in said.splitlines() if WIDE[:20] in line] == [1, 2]
     assert "[end]" in said
+
+
+def test_what_stands_below_a_narrow_table_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("a", title=WIDE, caption=WIDE)
+    table.add_row("b")
+    print_table(table)
+    assert sum(WIDE.strip() in line for line in capsys.readouterr().out.splitlines()) == 2
 
 
 def test_no_table_of_a_command_is_folded(lab: Lab) -> None:  # noqa: F811
