@@ -26,7 +26,7 @@ from pydantic import Field
 from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
 from testbed.stacks import create
 from testbed.stacks.measure import LONG_LIVED_BYTES, HttpLoad, Measurement, apache, http
-from testbed.units import DelayNs, RateBps, SizeBytes
+from testbed.units import DELAY, RATE, DelayNs, RateBps, SizeBytes
 
 LOADGEN, AB = "loadgen", "ab"
 AB_PER_S = 3000
@@ -40,24 +40,21 @@ LASTING = 4
 
 
 class MicroflowParameters(Parameters):
-    """What can be set.
+    """What can be set."""
 
-    A point makes `requests` requests, or as many as begin within `seconds`. All links have `rate`;
-    `unequal_sizes_bytes` are measured again with the last one at `slow_rate`, and later by `slow_delay`,
-    `ab_sizes_bytes` with ApacheBench as well.
-    """
-
-    sizes_bytes: PositiveInts = Field(min_length=1)
-    unequal_sizes_bytes: PositiveInts = ()
-    ab_sizes_bytes: PositiveInts
-    requests: int = Field(ge=1, le=10**7)
-    seconds: float = Field(gt=0, le=3600)
-    concurrency: int = Field(ge=1, le=10_000)
-    paths: int = Field(default=2, ge=1, le=8)
-    rate: RateBps
-    queue: SizeBytes
-    slow_rate: RateBps = 10_000_000
-    slow_delay: DelayNs = 0
+    sizes_bytes: PositiveInts = Field(min_length=1, description="sizes of a response, in bytes")
+    unequal_sizes_bytes: PositiveInts = Field(
+        default=(), description="those measured again with the last link at slow_rate; empty: none"
+    )
+    ab_sizes_bytes: PositiveInts = Field(description="those measured with ApacheBench as well; empty: none")
+    requests: int = Field(ge=1, le=10**7, description="requests of a point, at the most")
+    seconds: float = Field(gt=0, le=3600, description="seconds in which requests of a point are begun")
+    concurrency: int = Field(ge=1, le=10_000, description="requests under way at a time")
+    paths: int = Field(default=2, ge=1, le=8, description="number of links")
+    rate: RateBps = Field(description="rate of each link")
+    queue: SizeBytes = Field(description="drop-tail queue before each link")
+    slow_rate: RateBps = Field(default=10_000_000, description="rate of the last link where links are unequal")
+    slow_delay: DelayNs = Field(default=0, description="its one-way delay, beyond that of the others")
 
 
 class AbMicroflows(Experiment[MicroflowParameters]):
@@ -68,6 +65,8 @@ class AbMicroflows(Experiment[MicroflowParameters]):
     topology = "two-paths"
     stacks = ("kernel-tcp", "kernel-bond", "kernel-mptcp", "python-tcp", "python-mptcp")
     figure = "ab_microflows"
+    repeats = 'requests per second by response size of the talk and of NSDI 2012 ("How Hard Can It Be?")'
+    needs = ("apache2", "ab")
     limits = (
         "Shown before between two servers with two network cards of 1 Gbit/s each and 100,000 requests a point. Here"
         " client, server and both links share two cores, so that a connection costs more against what the links carry,"
@@ -105,8 +104,7 @@ class AbMicroflows(Experiment[MicroflowParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the links' number, rate and queue."""
-        parameters = self.parameters
-        return {"paths": parameters.paths, "rate": parameters.rate, "queue": parameters.queue}
+        return self.written("paths", "rate", "queue")
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return the links, equal and unequal, and for each the stacks, with all repetitions in one lab."""
@@ -178,8 +176,8 @@ class AbMicroflows(Experiment[MicroflowParameters]):
         parameters = self.parameters
         others = parameters.paths - 1
         return {
-            "rate": ",".join([*[str(parameters.rate)] * others, str(parameters.slow_rate)]),
-            "delay": ",".join([*["0 ms"] * others, f"{parameters.slow_delay} ns"]),
+            "rate": ",".join([*[RATE.write(parameters.rate)] * others, RATE.write(parameters.slow_rate)]),
+            "delay": ",".join([*["0 ms"] * others, DELAY.write(parameters.slow_delay)]),
         }
 
     def _generators(self, stack: str, links: str, size_bytes: int) -> tuple[str, ...]:

@@ -26,11 +26,11 @@ from testbed.units import SizeBytes
 
 
 class AppLatencyParameters(Parameters):
-    """What can be set: sizes of the buffers in kB, that of a block, and the time in which blocks are written."""
+    """What can be set."""
 
-    buffers_kb: PositiveInts = (200, 1000)
-    block: SizeBytes = 8192
-    seconds: float = Field(gt=0, le=3600)
+    buffers_kb: PositiveInts = Field(default=(200, 1000), description="sizes of send and receive buffer, in kB")
+    block: SizeBytes = Field(default=8192, description="what the server writes at a time")
+    seconds: float = Field(gt=0, le=3600, description="seconds in which blocks are written")
 
 
 class AppLatency(Experiment[AppLatencyParameters]):
@@ -47,6 +47,7 @@ class AppLatency(Experiment[AppLatencyParameters]):
         "python-mptcp+send_buffer_autotuning=on+receive_buffer_autotuning=on+cwnd_capping=on",
     )
     figure = "app_latency"
+    repeats = 'application-level delay, NSDI 2012 ("How Hard Can It Be?"), section 4.2'
     limits = "Links are emulated: a constant 8 and 2 Mbit/s in place of a real WiFi and a real 3G network."
     scales: ClassVar[Mapping[str, AppLatencyParameters]] = {
         "quick": AppLatencyParameters(repetitions=3, seconds=6),
@@ -65,7 +66,8 @@ class AppLatency(Experiment[AppLatencyParameters]):
     def run_point(self, bench: Bench, point: Point) -> Measurement:
         """Let the server write blocks."""
         stack = over_path(bench.stack, str(point.factors["path"]))
-        load = FramesLoad(f"blocks:size={self.parameters.block}", "download", self.parameters.seconds, seed=bench.seed)
+        traffic = f"blocks:size={self.parameters.block} B"
+        load = FramesLoad(traffic, "download", self.parameters.seconds, seed=bench.seed)
         with with_buffer(bench.lab, stack, 1000 * int(point.factors["buffer_kb"])):
             return replace(bench, stack=stack).measure(frames, load)
 

@@ -22,10 +22,10 @@ WIRES = ("super-segments", "mtu")
 
 
 class BulkParameters(Parameters):
-    """What can be set; `seconds` is the length of one transfer."""
+    """What can be set."""
 
-    seconds: float = Field(gt=0, le=3600)
-    paths: int = Field(default=2, ge=1, le=8)
+    seconds: float = Field(gt=0, le=3600, description="seconds of one transfer")
+    paths: int = Field(default=2, ge=1, le=8, description="number of links")
 
 
 class BulkVeth(Experiment[BulkParameters]):
@@ -36,6 +36,7 @@ class BulkVeth(Experiment[BulkParameters]):
     topology = "two-paths"
     stacks = ("kernel-mptcp", "python-mptcp")
     figure = "bulk_veth"
+    needs = ("iperf3",)
     limits = (
         "There is no network card: packets pass between two virtual interfaces of one machine, and sender, "
         "receiver and the kernel's forwarding share its cores, two where this was made. The rates are what these "

@@ -31,15 +31,15 @@ Names = Annotated[tuple[str, ...], BeforeValidator(lambda value: value.split(","
 
 
 class OverheadParameters(Parameters):
-    """What can be set: `collectors`, with settings if wanted; the loads; `rate` of the links ("none": unshaped)."""
+    """What can be set."""
 
-    collectors: Names = tuple(COLLECTORS)
-    size: SizeBytes = 30_000
-    requests: int = Field(ge=1, le=10**7)
-    concurrency: int = Field(default=100, ge=1, le=10_000)
-    bulk: SizeBytes
-    rate: str = "50 Mbit/s"
-    queue: SizeBytes = 500_000
+    collectors: Names = Field(default=tuple(COLLECTORS), description="those measured, with settings if wanted")
+    size: SizeBytes = Field(default=30_000, description="size of a response")
+    requests: int = Field(ge=1, le=10**7, description="requests of a point")
+    concurrency: int = Field(default=100, ge=1, le=10_000, description="requests under way at a time")
+    bulk: SizeBytes = Field(description="size of the bulk transfer")
+    rate: str = Field(default="50 Mbit/s", description="rate of each link, or none: the machine's own speed")
+    queue: SizeBytes = Field(default=500_000, description="drop-tail queue before each link")
 
 
 class CollectorOverhead(Experiment[OverheadParameters]):
@@ -50,6 +50,7 @@ class CollectorOverhead(Experiment[OverheadParameters]):
     topology = "two-paths"
     stacks = ("kernel-mptcp", "python-mptcp")
     figure = "collector_overhead"
+    needs = ("tcpdump",)
     limits = (
         "At quick scale three repetitions of some two seconds of load: costs below the distance of the two "
         "measurements without a collector are noise. Hardware counters are missing on virtual machines; such "
@@ -62,7 +63,7 @@ class CollectorOverhead(Experiment[OverheadParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the links' rate and queue."""
-        return {"rate": self.parameters.rate, "queue": self.parameters.queue}
+        return self.written("rate", "queue")
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return for each stack and repetition every load with every collector in turn."""

@@ -39,10 +39,10 @@ SETTLE_NS = 300_000_000
 
 
 class ChecksumParameters(Parameters):
-    """What can be set; `seconds` is the length of one transfer."""
+    """What can be set."""
 
-    seconds: float = Field(gt=0.5, le=3600)
-    paths: int = Field(default=2, ge=1, le=8)
+    seconds: float = Field(gt=0.5, le=3600, description="seconds of one transfer")
+    paths: int = Field(default=2, ge=1, le=8, description="number of links")
 
 
 class DssChecksum(Experiment[ChecksumParameters]):
@@ -53,6 +53,7 @@ class DssChecksum(Experiment[ChecksumParameters]):
     topology = "two-paths"
     stacks = ("kernel-mptcp", f"kernel-mptcp+{CHECKSUM}", "python-mptcp", f"python-mptcp+{CHECKSUM}")
     figure = "dss_checksum"
+    repeats = 'cost of DSS checksums, NSDI 2012 ("How Hard Can It Be?")'
     limits = (
         "Virtual links in place of 10 Gbit/s cards: sender and receiver share one machine. Segments are of "
         "one MSS (1448 B) or of up to 64 KB; the sizes in between, jumbo frames among them, are left out."

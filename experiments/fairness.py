@@ -29,13 +29,13 @@ UNCOUPLED = ("reno", "cubic")
 
 
 class FairnessParameters(Parameters):
-    """What can be set: the bottleneck, the length of a transfer and of the part of it that does not count."""
+    """What can be set."""
 
-    seconds: float = Field(gt=0, le=3600)
-    settle_seconds: float = Field(default=3.0, ge=0, le=3600)
-    rate: RateBps = 20_000_000
-    delay: DelayNs = 20_000_000
-    queue: SizeBytes = 100_000
+    seconds: float = Field(gt=0, le=3600, description="seconds of one transfer")
+    settle_seconds: float = Field(default=3.0, ge=0, le=3600, description="seconds at its begin that do not count")
+    rate: RateBps = Field(default=20_000_000, description="rate of the bottleneck")
+    delay: DelayNs = Field(default=20_000_000, description="its one-way delay")
+    queue: SizeBytes = Field(default=100_000, description="its drop-tail queue")
 
 
 class Fairness(Experiment[FairnessParameters]):
@@ -52,6 +52,7 @@ class Fairness(Experiment[FairnessParameters]):
         "kernel-mptcp@reno",
     )
     figure = "fairness"
+    repeats = "the rule of RFC 6356; OLIA (CoNEXT 2012) and BALIA (ToN 2016) at a shared bottleneck"
     limits = (
         "The literature's testbeds and simulations run for minutes over many flows and path mixes. Here two "
         "subflows meet one TCP connection at one emulated bottleneck of 20 Mbit/s, at quick scale for 10 s, "
@@ -64,8 +65,7 @@ class Fairness(Experiment[FairnessParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the bottleneck."""
-        parameters = self.parameters
-        return {"rate": parameters.rate, "queue": parameters.queue, "delay": f"{parameters.delay} ns"}
+        return self.written("rate", "queue", "delay")
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return every stack, its repetitions in one lab."""

@@ -35,13 +35,13 @@ AT_HOME = 0.9
 
 
 class FlowAffinityParameters(Parameters):
-    """What can be set; `seconds` is the length of one transfer, `wire` what crosses the links."""
+    """What can be set."""
 
-    seconds: float = Field(gt=0, le=3600)
-    paths: int = Field(default=2, ge=1, le=8)
-    wire: Literal["mtu", "super-segments"] = "mtu"
-    process_cpus: str = "client:0,server:1"
-    rfs_entries: TableSize = 4096
+    seconds: float = Field(gt=0, le=3600, description="seconds of one transfer")
+    paths: int = Field(default=2, ge=1, le=8, description="number of links")
+    wire: Literal["mtu", "super-segments"] = Field(default="mtu", description="what crosses the links")
+    process_cpus: str = Field(default="client:0,server:1", description="cores of the programs, by host")
+    rfs_entries: TableSize = Field(default=4096, description="size of the tables of receive flow steering")
 
     @model_validator(mode="after")
     def _pinned(self) -> FlowAffinityParameters:
@@ -58,6 +58,8 @@ class FlowAffinity(Experiment[FlowAffinityParameters]):
     topology = "two-paths"
     stacks = ("kernel-tcp", "kernel-mptcp", "python-mptcp")
     figure = "flow_affinity"
+    repeats = "flow steering that knows MPTCP, as in the talk"
+    needs = ("RPS and RFS", "tracepoints")
     collectors = ("tracepoints+events=net:netif_receive_skb", "softnet", "cpu+interval=200ms")
     limits = (
         "The talk steered flows between the cores of servers with cards of 10 Gbit/s and several queues, and "
@@ -72,7 +74,7 @@ class FlowAffinity(Experiment[FlowAffinityParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the number of links, unshaped."""
-        return {"paths": self.parameters.paths, "rate": "none", "wire": self.parameters.wire}
+        return {**self.written("paths", "wire"), "rate": "none"}
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return all kinds of steering in turn, for each stack and repetition."""

@@ -27,7 +27,7 @@ from testbed.stacks import StackUnderTest
 from testbed.stacks.frames import FRAMES_PORT, FramesLoad, frames
 from testbed.stacks.measure import BULK_PORT, HTTP_PORT, BulkLoad, HttpLoad, Measurement, bulk, http
 from testbed.stacks.proxied import CONVERT, FORWARD, MODES, TRANSPARENT, proxied, relaying
-from testbed.units import TimeNs
+from testbed.units import TIME, TimeNs
 
 SECOND = 1_000_000_000
 WEB_BYTES, WEB_PER_S = 30_000, 2.0
@@ -40,13 +40,15 @@ def _split(value: Any) -> Any:
 
 
 class HandoverParameters(Parameters):
-    """What can be set: the length of a run, when WiFi changes, what is carried."""
+    """What can be set."""
 
-    seconds: float = Field(gt=0, le=3600)
-    degrade_at: TimeNs
-    down_at: TimeNs
-    up_at: TimeNs
-    codecs: Annotated[tuple[Codec, ...], BeforeValidator(_split)] = ("g711",)
+    seconds: float = Field(gt=0, le=3600, description="seconds of a run")
+    degrade_at: TimeNs = Field(description="when WiFi begins to lose packets")
+    down_at: TimeNs = Field(description="when WiFi is gone")
+    up_at: TimeNs = Field(description="when WiFi is back")
+    codecs: Annotated[tuple[Codec, ...], BeforeValidator(_split)] = Field(
+        default=("g711",), description="codecs of the call beside the transfer"
+    )
 
 
 class Handover(Experiment[HandoverParameters]):
@@ -57,6 +59,7 @@ class Handover(Experiment[HandoverParameters]):
     topology = "handover"
     stacks = ("python-mptcp", "kernel-mptcp")
     figure = "handover"
+    repeats = "the talk's call that goes on through a proxy when WiFi dies"
     collectors = ("interfaces",)
     limits = (
         "The talk showed a Skype call over a real WiFi and a real 3G network. Here both are emulated links, and the"
@@ -82,7 +85,7 @@ class Handover(Experiment[HandoverParameters]):
         parameters = self.parameters
         times = {"degrade_at": parameters.degrade_at, "down_at": parameters.down_at, "up_at": parameters.up_at}
         over_ns = parameters.down_at - parameters.degrade_at
-        return {name: f"{time_ns} ns" for name, time_ns in {**times, "degrade_over": over_ns}.items()}
+        return {name: TIME.write(time_ns) for name, time_ns in {**times, "degrade_over": over_ns}.items()}
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return calls in every mode and by every way of the proxy, and the other loads over both paths at once."""

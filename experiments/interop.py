@@ -30,14 +30,15 @@ STACK = "python-mptcp"
 
 
 class InteropParameters(Parameters):
-    """What can be set: what is played over which IP versions, and how many cells at a time (0: one for each core).
+    """What can be set."""
 
-    `families` are those of every group of features; `mixed` groups are played begun over IPv4 and joined over IPv6 too.
-    """
-
-    families: Annotated[tuple[str, ...], names_of("family", FAMILIES)] = tuple(FAMILIES)
-    mixed: Annotated[tuple[str, ...], names_of("group", GROUPS)] = ()
-    at_once: int = Field(default=0, ge=0, le=1024)
+    families: Annotated[tuple[str, ...], names_of("family", FAMILIES)] = Field(
+        default=tuple(FAMILIES), description="IP versions over which every group of features is played"
+    )
+    mixed: Annotated[tuple[str, ...], names_of("group", GROUPS)] = Field(
+        default=(), description="groups played begun over IPv4 and joined over IPv6 too"
+    )
+    at_once: int = Field(default=0, ge=0, le=1024, description="cells at a time; 0: one for each core")
 
 
 class Interop(Experiment[InteropParameters]):
@@ -48,6 +49,8 @@ class Interop(Experiment[InteropParameters]):
     topology = "dual-stack"
     stacks = (STACK,)
     figure = "interop"
+    repeats = "what the talk lists as implemented, against the kernel of today"
+    needs = ("kernel MPTCP", "tshark")
     limits = (
         "One kernel, the one that runs, is the peer. Its keys cannot be chosen, so its data sequence numbers do not "
         "cross 2**32 here (ours do); tests in the simulator cover that, and 2**64. Links have the machine's own speed."

@@ -28,13 +28,13 @@ Losses = Annotated[
 
 
 class LossyParameters(Parameters):
-    """What can be set: shares of lost packets, the link, and the length of a transfer."""
+    """What can be set."""
 
-    losses: Losses = Field(min_length=1)
-    seconds: float = Field(gt=0, le=3600)
-    rate: RateBps = 50_000_000
-    delay: DelayNs = 10_000_000
-    queue: SizeBytes = 125_000
+    losses: Losses = Field(min_length=1, description="shares of packets lost, e.g. 1 % or 0.01")
+    seconds: float = Field(gt=0, le=3600, description="seconds of one transfer")
+    rate: RateBps = Field(default=50_000_000, description="rate of the link")
+    delay: DelayNs = Field(default=10_000_000, description="its one-way delay")
+    queue: SizeBytes = Field(default=125_000, description="its drop-tail queue")
 
 
 class LossyLink(Experiment[LossyParameters]):
@@ -45,6 +45,7 @@ class LossyLink(Experiment[LossyParameters]):
     topology = "two-paths"
     stacks = ("kernel-tcp@reno", "python-tcp@reno", "kernel-tcp@cubic", "python-tcp@cubic")
     figure = "lossy_link"
+    repeats = "the bound of Mathis and others (CCR 1997)"
     limits = (
         "One emulated link of 50 Mbit/s and 20 ms round trip; losses are independent of each other, as the "
         "formula assumes and real links are not. At quick scale a transfer takes some seconds, so that single "
@@ -57,8 +58,7 @@ class LossyLink(Experiment[LossyParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the one link, but for its loss."""
-        parameters = self.parameters
-        return {"paths": 1, "rate": parameters.rate, "queue": parameters.queue, "delay": f"{parameters.delay} ns"}
+        return {"paths": 1, **self.written("rate", "queue", "delay")}
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return every loss and stack, the repetitions in one lab."""

@@ -114,16 +114,20 @@ ROWS: Mapping[str, Row] = {
 
 
 class MiddleboxParameters(Parameters):
-    """What can be set: rows and places of the matrix, the load, both paths."""
+    """What can be set."""
 
-    rows: Annotated[tuple[str, ...], names_of("row", ROWS)] = tuple(ROWS)
-    places: Annotated[tuple[str, ...], names_of("place", PLACES)] = tuple(PLACES)
-    round_bytes: SizeBytes = 400_000
-    pause: TimeNs = 700_000_000
-    rate: RateBps = 20_000_000
-    delay: DelayNs = 5_000_000
-    queue: SizeBytes = 100_000
-    time_limit_s: float = Field(default=10, gt=0, le=600)
+    rows: Annotated[tuple[str, ...], names_of("row", ROWS)] = Field(
+        default=tuple(ROWS), description="middleboxes, the rows of the matrix"
+    )
+    places: Annotated[tuple[str, ...], names_of("place", PLACES)] = Field(
+        default=tuple(PLACES), description="paths on which they stand"
+    )
+    round_bytes: SizeBytes = Field(default=400_000, description="size of what is sent each way in a round")
+    pause: TimeNs = Field(default=700_000_000, description="time between the two rounds")
+    rate: RateBps = Field(default=20_000_000, description="rate of each path")
+    delay: DelayNs = Field(default=5_000_000, description="its one-way delay")
+    queue: SizeBytes = Field(default=100_000, description="its drop-tail queue")
+    time_limit_s: float = Field(default=10, gt=0, le=600, description="seconds after which a cell has failed")
 
 
 class Middleboxes(Experiment[MiddleboxParameters]):
@@ -134,6 +138,7 @@ class Middleboxes(Experiment[MiddleboxParameters]):
     topology = "two-paths"
     stacks = (PLAIN, "kernel-mptcp", f"kernel-mptcp+{CHECKSUM}", "python-mptcp", f"python-mptcp+{CHECKSUM}")
     figure = "middleboxes"
+    repeats = "the talk's list of middleboxes; NSDI 2012 and RFC 8684 on fallback"
     limits = (
         "Middleboxes are models of what studies found in the Internet, one or two behaviours at a time, on "
         "emulated links of 20 Mbit/s; real ones combine them and keep state for longer. A connection counts as "
@@ -147,8 +152,7 @@ class Middleboxes(Experiment[MiddleboxParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the two paths, alike."""
-        parameters = self.parameters
-        return {"rate": parameters.rate, "queue": parameters.queue, "delay": f"{parameters.delay} ns"}
+        return self.written("rate", "queue", "delay")
 
     def specification(self) -> dict[str, Any]:
         """Return what was asked, with the middleboxes of each row."""

@@ -57,12 +57,12 @@ MOMENTS = (
 
 
 class MobilityParameters(Parameters):
-    """What can be set: the time from one change to the next, and the paths."""
+    """What can be set."""
 
-    step_s: float = Field(ge=1.5, le=600)
-    rate: RateBps = 8_000_000
-    delay: DelayNs = 20_000_000
-    queue: SizeBytes = 60_000
+    step_s: float = Field(ge=1.5, le=600, description="seconds from one change to the next")
+    rate: RateBps = Field(default=8_000_000, description="rate of each path")
+    delay: DelayNs = Field(default=20_000_000, description="its one-way delay")
+    queue: SizeBytes = Field(default=60_000, description="its drop-tail queue")
 
 
 class Mobility(Experiment[MobilityParameters]):
@@ -73,6 +73,8 @@ class Mobility(Experiment[MobilityParameters]):
     topology = "two-paths"
     stacks = ("python-mptcp", "kernel-mptcp")
     figure = "mobility"
+    repeats = "the talk's mobility with REMOVE_ADDR"
+    needs = ("tcpdump",)
     collectors = ("interfaces", "pcap")
     limits = (
         "Addresses are taken from interfaces of hosts on emulated links; nobody walks. The links stay as they are:"
@@ -85,8 +87,7 @@ class Mobility(Experiment[MobilityParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the two equal paths."""
-        parameters = self.parameters
-        return {"rate": parameters.rate, "queue": parameters.queue, "delay": f"{parameters.delay} ns"}
+        return self.written("rate", "queue", "delay")
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return the changes at either end, for every stack in one lab."""

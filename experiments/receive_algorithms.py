@@ -36,22 +36,22 @@ from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInt
 from testbed.receive_queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
-from testbed.units import DelayNs, RateBps, SizeBytes
+from testbed.units import RATE, DelayNs, RateBps, SizeBytes
 
 ARRIVALS = "arrivals.csv"
 """The order of arrival, among a point's raw files: subflow, data sequence number of the first byte, length."""
 
 
 class ReceiveParameters(Parameters):
-    """What can be set: the transfer; `rate` of all paths together, `delays` from the first path to the last."""
+    """What can be set."""
 
-    subflows: PositiveInts = (2, 8)
-    size: SizeBytes
-    replays: int = Field(ge=1, le=1000)
-    rate: RateBps = 48_000_000
-    first_delay: DelayNs = 5_000_000
-    last_delay: DelayNs = 75_000_000
-    queue: SizeBytes = 100_000
+    subflows: PositiveInts = Field(default=(2, 8), description="numbers of paths, a subflow on each")
+    size: SizeBytes = Field(description="size of the transfer that is recorded")
+    replays: int = Field(ge=1, le=1000, description="how often its segments are given to each algorithm")
+    rate: RateBps = Field(default=48_000_000, description="rate of all paths together")
+    first_delay: DelayNs = Field(default=5_000_000, description="one-way delay of the first path")
+    last_delay: DelayNs = Field(default=75_000_000, description="that of the last; those between are evenly spaced")
+    queue: SizeBytes = Field(default=100_000, description="drop-tail queue before each path")
 
 
 class ReceiveAlgorithms(Experiment[ReceiveParameters]):
@@ -62,6 +62,7 @@ class ReceiveAlgorithms(Experiment[ReceiveParameters]):
     topology = "n-paths"
     stacks = ("python-mptcp+gso_max_bytes=1400",)
     figure = "receive_algorithms"
+    repeats = 'out-of-order receive algorithms, NSDI 2012 ("How Hard Can It Be?")'
     collectors = ("events",)
     limits = (
         "A replay of recorded arrivals in CPython in place of the processor load of a kernel at 1 Gbit/s and more: two "
@@ -87,7 +88,8 @@ class ReceiveAlgorithms(Experiment[ReceiveParameters]):
         parameters = self.parameters
         step_ns = (parameters.last_delay - parameters.first_delay) / max(1, number - 1)
         delays = ",".join(f"{round(parameters.first_delay + path * step_ns)} ns" for path in range(number))
-        return {"paths": number, "rate": parameters.rate // number, "delay": delays, "queue": parameters.queue}
+        rate = RATE.write(parameters.rate // number)
+        return {"paths": number, "rate": rate, "delay": delays, **self.written("queue")}
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:
         """Make one transfer, then replay the arrivals of its segments."""

@@ -29,11 +29,13 @@ from testbed.stacks.timeline import rate_bps, read_timeline
 
 
 class ReceiveBufferParameters(Parameters):
-    """What can be set: sizes of the buffers in kB, the length of a transfer and of the part that does not count."""
+    """What can be set."""
 
-    buffers_kb: PositiveInts = (50, 100, 200, 400, 1000)
-    seconds: float = Field(gt=0, le=3600)
-    settle_seconds: float = Field(ge=0, le=3600)
+    buffers_kb: PositiveInts = Field(
+        default=(50, 100, 200, 400, 1000), description="sizes of send and receive buffer, in kB"
+    )
+    seconds: float = Field(gt=0, le=3600, description="seconds of one transfer")
+    settle_seconds: float = Field(ge=0, le=3600, description="seconds at its begin that do not count")
 
 
 class ReceiveBuffer(Experiment[ReceiveBufferParameters]):
@@ -52,6 +54,7 @@ class ReceiveBuffer(Experiment[ReceiveBufferParameters]):
         "python-mptcp+send_buffer_autotuning=on+receive_buffer_autotuning=on+cwnd_capping=on",
     )
     figure = "receive_buffer"
+    repeats = 'goodput by buffer size, NSDI 2012 ("How Hard Can It Be?"), section 4.2'
     limits = (
         "Links are emulated: a constant 8 and 2 Mbit/s in place of a real WiFi and a real 3G network. What waits in "
         "the receiver for older data as the count begins counts when it is delivered: up to a buffer, over the time "

@@ -44,13 +44,13 @@ PAUSES = "constant:rate=16 kbit/s,frame=200"
 
 
 class SchedulersParameters(Parameters):
-    """What can be set: pairs of paths as in simultaneous-flows, bytes of the download, of answers, and their time."""
+    """What can be set."""
 
-    cases: Cases = Field(min_length=1)
-    size: SizeBytes = 4_000_000
-    answers: PositiveInts = (30_000, 200_000)
-    seconds: float = Field(default=2.5, gt=0, le=600)
-    queue: SizeBytes = 100_000
+    cases: Cases = Field(min_length=1, description="pairs of paths: rates in Mbit/s, one-way delays in ms")
+    size: SizeBytes = Field(default=4_000_000, description="size of the download")
+    answers: PositiveInts = Field(default=(30_000, 200_000), description="sizes of the answers, in bytes")
+    seconds: float = Field(default=2.5, gt=0, le=600, description="seconds of answers of each size")
+    queue: SizeBytes = Field(default=100_000, description="drop-tail queue before each path")
 
 
 class Schedulers(Experiment[SchedulersParameters]):
@@ -70,6 +70,7 @@ class Schedulers(Experiment[SchedulersParameters]):
         f"python-mptcp+scheduler={EXAMPLE}",
     )
     figure = "schedulers"
+    repeats = "ECF (CoNEXT 2017) and BLEST (Networking 2016) against lowest round-trip time"
     limits = (
         "Two emulated paths without other traffic, and no backups: without one backup-aware is lowest-rtt. At quick"
         " scale only the unequal pair of paths, and five seconds of answers three times; equal paths, and thirty"
@@ -85,7 +86,7 @@ class Schedulers(Experiment[SchedulersParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the queue before each path."""
-        return {"queue": self.parameters.queue}
+        return self.written("queue")
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return every load on every pair of paths, the loads of one pair in one lab."""

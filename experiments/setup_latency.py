@@ -33,10 +33,10 @@ Counts = Annotated[
 
 
 class SetupParameters(Parameters):
-    """What can be set: numbers of connections that are `open`, and how many are timed beside them."""
+    """What can be set."""
 
-    open: Counts = (0, 10, 100, 1000)
-    samples: int = Field(ge=20, le=10**6)
+    open: Counts = Field(default=(0, 10, 100, 1000), description="numbers of connections that are open meanwhile")
+    samples: int = Field(ge=20, le=10**6, description="connections that are timed in a point")
 
 
 class SetupLatency(Experiment[SetupParameters]):
@@ -47,6 +47,8 @@ class SetupLatency(Experiment[SetupParameters]):
     topology = "two-paths"
     stacks = ("kernel-tcp", "kernel-mptcp", "python-tcp", "python-mptcp")
     figure = "setup_latency"
+    repeats = 'time to answer a SYN, NSDI 2012 ("How Hard Can It Be?")'
+    needs = ("tcpdump",)
     collectors = (HANDSHAKES,)
     limits = (
         "A virtual link in place of a cable: the kernel handles a SYN in the sender's context, without an interrupt. "

@@ -33,9 +33,9 @@ Cases = Annotated[
 class SimultaneousParameters(Parameters):
     """What can be set."""
 
-    cases: Cases = Field(min_length=1)
-    size: SizeBytes = 16_000_000
-    queue: SizeBytes = 1_500_000
+    cases: Cases = Field(min_length=1, description="pairs of paths: rates in Mbit/s, one-way delays in ms")
+    size: SizeBytes = Field(default=16_000_000, description="size of the transfer")
+    queue: SizeBytes = Field(default=1_500_000, description="drop-tail queue before each path")
 
 
 class SimultaneousFlows(Experiment[SimultaneousParameters]):
@@ -46,6 +46,7 @@ class SimultaneousFlows(Experiment[SimultaneousParameters]):
     topology = "two-paths"
     stacks = ("kernel-mptcp", "python-mptcp")
     figure = "simultaneous_flows"
+    repeats = "the Linux kernel's self-test simult_flows.sh"
     limits = (
         "As the kernel's own self-test, but on emulated links in user space: at the rates used these add less "
         "than a millisecond, which the test's allowance covers. At quick scale two of its seven cases."
@@ -60,7 +61,7 @@ class SimultaneousFlows(Experiment[SimultaneousParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the queue before each path."""
-        return {"queue": self.parameters.queue}
+        return self.written("queue")
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return every case and stack, both directions in one lab."""

@@ -56,14 +56,18 @@ def _rates(value: Any) -> Any:
 
 
 class SynFloodParameters(Parameters):
-    """What can be set: the flood, in SYNs a second and their kinds, and the requests beside it."""
+    """What can be set."""
 
-    floods: Annotated[tuple[Annotated[int, Field(ge=0, le=10**7)], ...], BeforeValidator(_rates)]
-    syns: Annotated[tuple[str, ...], names_of("kind of SYN", SYNS)] = tuple(SYNS)
-    seconds: float = Field(gt=0, le=600)
-    timeout_s: float = Field(default=2.0, gt=0, le=60)
-    requests_per_s: float = Field(default=100.0, gt=0, le=10**6)
-    size: SizeBytes = 10_000
+    floods: Annotated[tuple[Annotated[int, Field(ge=0, le=10**7)], ...], BeforeValidator(_rates)] = Field(
+        description="SYNs a second of the flood; 0: none"
+    )
+    syns: Annotated[tuple[str, ...], names_of("kind of SYN", SYNS)] = Field(
+        default=tuple(SYNS), description="kinds of SYN that it is made of"
+    )
+    seconds: float = Field(gt=0, le=600, description="seconds in which requests are made")
+    timeout_s: float = Field(default=2.0, gt=0, le=60, description="seconds after which a request is not served")
+    requests_per_s: float = Field(default=100.0, gt=0, le=10**6, description="requests a second beside the flood")
+    size: SizeBytes = Field(default=10_000, description="size of a response")
 
 
 class SynFlood(Experiment[SynFloodParameters]):
@@ -78,6 +82,7 @@ class SynFlood(Experiment[SynFloodParameters]):
         for more in ("", f"+{WITHOUT}")
     )
     figure = "syn_flood"
+    repeats = "SYN cookies, among the talk's next steps; RFC 4987"
     limits = (
         "Attacker, routers, server and client share the machine's processors: a flood takes time from all of them, and "
         "the kernel answers SYNs on the processor that sends them. With network cards and machines of their own the "

@@ -27,11 +27,11 @@ _JOINS = "MPTcpExtMPJoinAckRx"
 class TimeWaitParameters(Parameters):
     """What can be set."""
 
-    requests: int = Field(default=1000, ge=1, le=10**7)
-    size: SizeBytes = 10_000
-    concurrency: int = Field(default=20, ge=1, le=10_000)
-    rate: RateBps = 50_000_000
-    queue: SizeBytes = 500_000
+    requests: int = Field(default=1000, ge=1, le=10**7, description="requests, a connection each")
+    size: SizeBytes = Field(default=10_000, description="size of a response")
+    concurrency: int = Field(default=20, ge=1, le=10_000, description="requests under way at a time")
+    rate: RateBps = Field(default=50_000_000, description="rate of each link")
+    queue: SizeBytes = Field(default=500_000, description="drop-tail queue before each link")
 
 
 class TimeWait(Experiment[TimeWaitParameters]):
@@ -42,6 +42,7 @@ class TimeWait(Experiment[TimeWaitParameters]):
     topology = "two-paths"
     stacks = ("kernel-tcp", "kernel-mptcp", "python-mptcp", "python-mptcp+passive_close=off")
     figure = "time_wait"
+    repeats = "the talk's rule that avoids TIME-WAIT at the passive closer"
     limits = (
         "A thousand connections, not the tens of thousands of a busy server. The last count is right after the last "
         "request, before the first of them leaves TIME-WAIT."
@@ -54,7 +55,7 @@ class TimeWait(Experiment[TimeWaitParameters]):
 
     def topology_parameters(self) -> dict[str, Scalar]:
         """Return the links' rate and queue."""
-        return {"rate": self.parameters.rate, "queue": self.parameters.queue}
+        return self.written("rate", "queue")
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return every stack with either end closing first; stacks in turn, each time in a new lab."""

@@ -7,12 +7,13 @@ one point when the runner asks it to; labs, stacks, files, resuming and checking
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import importlib
 import inspect
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeVar
@@ -22,11 +23,14 @@ from pydantic import BeforeValidator, Field, model_validator
 from testbed.collectors.collection import NOTHING, Wanted
 from testbed.errors import LabError
 from testbed.placement import Placement
-from testbed.topologies import load_topology
+from testbed.replaced import check_ends, check_parameters, declared
+from testbed.topologies import load_topology, template_header
+from testbed.units import quantity_of
 from testbed.validation import FieldError, Frozen, unknown, validate
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
+    from testbed.spec import Topology
     from testbed.stacks import StackUnderTest
     from testbed.stacks.measure import Measurement
 
@@ -65,17 +69,17 @@ def names_of(kind: str, allowed: Collection[str]) -> BeforeValidator:
 class Repetition(Frozen):
     """How often every point is measured, and where its dice begin."""
 
-    repetitions: int = Field(ge=1, le=1000)
-    seed: int = Field(default=1, ge=0, lt=2**63)
+    repetitions: int = Field(ge=1, le=1000, description="how often every point is measured")
+    seed: int = Field(default=1, ge=0, lt=2**63, description="where the dice begin")
 
 
 class Parameters(Placement, Repetition):
     """The parameters every experiment has; an experiment adds its own in a subclass.
 
-    `topology`: name or file of a template in place of the experiment's, with the parameters that it sets.
+    Each has a `description`, which `./lab plan` shows. A quantity is one of the types of testbed.units.
     """
 
-    topology: str = ""
+    topology: str = Field(default="", description="name or file of another topology; empty: the experiment's own")
 
     @model_validator(mode="after")
     def _lists_have_an_end(self) -> Self:
@@ -144,6 +148,10 @@ class Experiment(ABC, Generic[P]):
     """The stacks under test, in the order in which they are shown."""
     figure: ClassVar[str]
     """Name of the module in analysis.figures that draws the results."""
+    repeats: ClassVar[str] = ""
+    """Which paper, talk or text reported what is measured here, in a few words; empty for none."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What it needs of the machine beside root and what its stacks need."""
     limits: ClassVar[str] = ""
     """What the laboratory cannot reach of the setting that is repeated, and what was scaled; for the report."""
     scales: ClassVar[Mapping[str, Parameters]]
@@ -156,6 +164,10 @@ class Experiment(ABC, Generic[P]):
     def __init__(self, parameters: P) -> None:
         self.parameters = parameters
         self.template = parameters.topology or self.topology
+        self.asked: tuple[str, ...] = ()
+        """Names of parameters that the user set."""
+        self.template_settings: Mapping[str, str] = {}
+        """What the user set of the topology's own parameters."""
 
     @abstractmethod
     def points(self, stacks: Sequence[str]) -> list[Point]:
@@ -169,8 +181,46 @@ class Experiment(ABC, Generic[P]):
         """
 
     def topology_parameters(self) -> dict[str, Scalar]:
-        """Return the parameters that the topology's template is rendered with."""
+        """Return the parameters that the topology's template is rendered with; see also `written`."""
         return {}
+
+    def written(self, *names: str) -> dict[str, Scalar]:
+        """Return parameters by name as a person writes them, with units: as a template takes them."""
+        fields = type(self.parameters).model_fields
+        values = {name: getattr(self.parameters, name) for name in names}
+        kinds = {name: quantity_of(fields[name]) for name in names}
+        return {name: kind.write(values[name]) if (kind := kinds[name]) else values[name] for name in names}
+
+    def rendered_with(self, varied: Mapping[str, Scalar]) -> dict[str, object]:
+        """Return what the template is rendered with for points that differ by `varied`: of a replaced one, what it has.
+
+        The user's own settings of the topology come last.
+        """
+        given: dict[str, object] = {**self.topology_parameters(), **varied}
+        if self.template != self.topology:
+            given = declared(template_header(self.template), given)
+        return given | self.template_settings
+
+    def topology_of(self, varied: Mapping[str, Scalar]) -> Topology:
+        """Return the topology of points that differ by `varied`. Raises LabError when it is not as it must be."""
+        rendered = self.arrange(load_topology(self.template, self.rendered_with(varied)))
+        if self.template != self.topology:
+            check_ends(rendered, self.template)
+        return rendered
+
+    def arrange(self, topology: Topology) -> Topology:
+        """Return `topology` as the lab is to be built; by default as it is."""
+        return topology
+
+    def check_template(self, variants: Iterable[Mapping[str, Scalar]]) -> None:
+        """Raise LabError for what a replaced topology lacks, and for what the user may not set of it."""
+        header, given = template_header(self.template), self.topology_parameters()
+        varied = list(dict.fromkeys(name for variant in variants for name in variant))
+        if self.template != self.topology:
+            check_parameters(self.template, header, varied, list(given), self.asked)
+        for name in self.template_settings:
+            if name in (*varied, *given):
+                raise LabError(f"--set {name}: {self.name} sets this itself, see the parameters of 'plan'")
 
     def placement(self, point: Point) -> Placement:
         """Return which cores do what while `point` is measured; by default what the parameters say."""
@@ -205,19 +255,18 @@ class Experiment(ABC, Generic[P]):
         Topologies are in it as rendered: results never outlive a change of their template.
         Raises LabError when a topology is not valid with these parameters.
         """
-        variants = {tuple(point.topology.items()) for point in self.points(self.stacks)}
+        variants = sorted({tuple(point.topology.items()) for point in self.points(self.stacks)})
+        self.check_template(map(dict, variants))
         return {
             "experiment": self.name,
             "parameters": self.parameters.model_dump(mode="json", exclude={"topology"}),
-            "topologies": [
-                load_topology(self.template, {**self.topology_parameters(), **dict(variant)}).model_dump(mode="json")
-                for variant in sorted(variants)
-            ],
+            "topologies": [self.topology_of(dict(variant)).model_dump(mode="json") for variant in variants],
         }
 
     def check_size(self, stacks: Sequence[str]) -> None:
         """Raise LabError when there are more than MOST_POINTS points on `stacks`, without making them all."""
-        once = type(self)(self.parameters.model_copy(update={"repetitions": 1}))
+        once = copy.copy(self)
+        once.parameters = self.parameters.model_copy(update={"repetitions": 1})
         number = len(once.points(stacks)) * self.parameters.repetitions
         if number > MOST_POINTS:
             raise LabError(f"{self.name}: {number} points; at most {MOST_POINTS}: fewer repetitions, values or stacks")
@@ -255,17 +304,25 @@ def experiment_class(name: str) -> type[Experiment[Any]]:
 def resolve(experiment: type[Experiment[Any]], scale: str | None, settings: Sequence[str]) -> Experiment[Any]:
     """Return `experiment` at `scale` (None: its default), with `settings` ("key=value") put over its table.
 
+    A key may also be a parameter of the topology that the experiment leaves alone.
+
     Raises LabError with the allowed values for an unknown scale or parameter or a refused value.
     """
     scale = scale or next(iter(experiment.scales))
     if scale not in experiment.scales:
         raise LabError(f"--scale: {unknown('scale', scale, experiment.scales)}")
     table = experiment.scales[scale]
-    values, changes = table.model_dump(), parse_settings(settings)
-    for key in changes:
-        if key not in values:
-            raise LabError(f"--set: {unknown('parameter', key, values)}")
-    return experiment(validate(type(table), values | changes, "--set"))
+    values, given = table.model_dump(), parse_settings(settings)
+    changes = {key: value for key, value in given.items() if key in values}
+    resolved = experiment(validate(type(table), values | changes, "--set", written=False))
+    resolved.asked = tuple(changes)
+    resolved.template_settings = {key: value for key, value in given.items() if key not in values}
+    if resolved.template_settings:
+        own = template_header(resolved.template).parameters
+        for key in resolved.template_settings:
+            if key not in own:
+                raise LabError(f"--set: {unknown('parameter', key, dict.fromkeys([*values, *own]))}")
+    return resolved
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, str]:

@@ -44,11 +44,11 @@ NOT_AS_ASKED = 1
 
 
 @contextmanager
-def open_lab(topology: str, parameters: Mapping[str, Any]) -> Iterator[Lab]:
-    """Build the lab of a topology template; the private namespace must have been entered."""
+def open_lab(topology: Topology) -> Iterator[Lab]:
+    """Build the lab of a topology; the private namespace must have been entered."""
     from testbed.lab import Lab
 
-    with Lab(load_topology(topology, dict(parameters))) as lab:
+    with Lab(topology) as lab:
         yield lab
 
 
@@ -56,7 +56,7 @@ def open_lab(topology: str, parameters: Mapping[str, Any]) -> Iterator[Lab]:
 class Environment:
     """Where labs and stacks come from."""
 
-    open_lab: Callable[[str, Mapping[str, Any]], AbstractContextManager[Lab]] = open_lab
+    open_lab: Callable[[Topology], AbstractContextManager[Lab]] = open_lab
     create_stack: Callable[[str], StackUnderTest] = create
 
 
@@ -271,10 +271,10 @@ class Runner:
     def _measure_group(self, points: Sequence[Point]) -> None:
         """Measure points that share a stack and a topology in one lab."""
         experiment, first = self._plan.experiment, points[0]
-        parameters = {**experiment.topology_parameters(), **first.topology}
+        parameters = experiment.rendered_with(first.topology)
         stack = self._environment.create_stack(first.stack)
         self._display.stage(f"building {experiment.template} for {first.stack}")
-        with self._environment.open_lab(experiment.template, parameters) as lab:
+        with self._environment.open_lab(experiment.topology_of(first.topology)) as lab:
             lab.calibrate()
             refusal = self._prepare(stack, lab)
             self._manifest["labs"].append(

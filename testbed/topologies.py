@@ -80,7 +80,7 @@ def load_topology(name_or_path: str, parameters: Mapping[str, object] | None = N
     path = _find(name_or_path)
     with _bounded(_label(path)):
         template = _Template(path)
-        return validate(Topology, template.render(parameters or {}), template.label)
+        return validate(Topology, template.render(parameters or {}), template.label, beside=path.parent)
 
 
 def template_files(name_or_path: str) -> dict[str, Path]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any, TypeVar, get_args
+from pathlib import Path
+from typing import Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from testbed.errors import LabError
+from testbed.units import WRITTEN
 
 
 class Frozen(BaseModel):
@@ -28,10 +30,18 @@ class FieldError(ValueError):
         self.field = field
 
 
-def validate(model: type[Model], data: Any, source: str) -> Model:
-    """`data` as a `model`; LabError `source: field: what is wrong` for the first thing that does not fit."""
+BESIDE: Final = "beside"
+"""In the context of a validation: the folder of the file that the data is from, where files that it names may be."""
+
+
+def validate(model: type[Model], data: Any, source: str, *, written: bool = True, beside: Path | None = None) -> Model:
+    """`data` as a `model`; LabError `source: field: what is wrong` for the first thing that does not fit.
+
+    `written`: a person wrote the data, all of it: a quantity is a text with its unit, not a bare number. `beside`: the
+    folder of the file that the data is from.
+    """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context={WRITTEN: written, BESIDE: beside})
     except ValidationError as error:
         raise LabError(_explain(model, error, source)) from None
 

@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -84,17 +85,15 @@ def bench(scale: Scale = None, settings: Settings = None, out: Out = RESULTS, as
 
 @commands.command(name="list")
 def list_experiments(as_json: Json = False) -> None:
-    """List the experiments."""
+    """List the experiments: what each repeats, how long it takes at each scale, and what it needs."""
+    from testbed.cli.describe import about, print_list
     from testbed.experiment import experiment_class, experiment_names
 
-    classes = [experiment_class(name) for name in experiment_names()]
+    entries = [about(experiment_class(name)) for name in experiment_names()]
     if as_json:
-        columns = ("name", "title", "stacks", "short_of")
-        print_json([{name: getattr(c, name) for name in columns} | {"scales": list(c.scales)} for c in classes])
-        return
-    for found in classes:
-        short = f"; {found.short_of} in short, not part of all" if found.short_of else ""
-        print(f"{found.name:<18} {found.title} (scales: {', '.join(found.scales)}{short})")
+        print_json([asdict(one) for one in entries])
+    else:
+        print_list(entries)
 
 
 @commands.command()
@@ -107,16 +106,50 @@ def plan(
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
-    """Show what 'run' would measure, and for how long.
+    """Show what 'run' would measure, and for how long; or of `all`.
 
-    And the parameters that --set may change.
+    And the parameters that --set may change, with their units and what they are.
     """
+    from testbed.cli.describe import print_parameters, print_plans
+
+    if experiment == "all":
+        plans = _plan_all(scale, settings, stacks, collect, out)
+        if as_json:
+            print_json([_document(one) for one in plans])
+        else:
+            print_plans(plans)
+        return
     planned = _plan(experiment, scale, settings, stacks, collect, out)
+    standing, document = planned.standing(), _document(planned)
+    if as_json:
+        print_json(document)
+        return
+    print(f"{planned.experiment.title}, scale {planned.scale}")
+    print_parameters(planned.experiment)
+    print(f"stacks: {', '.join(planned.stacks)}")
+    if document["collectors"]:
+        print(f"collectors: {', '.join(document['collectors'])}")
+    print(f"results: {planned.directory.path}")
+    counts = (("passed", standing.passed), ("stale", standing.stale), ("new", standing.new))
+    print(f"points: {len(planned.points)}: {', '.join(f'{len(keys)} {name}' for name, keys in counts)};", end=" ")
+    print(f"{len(document['pending'])} are to be measured, in about {duration(document['expected_s'])}")
+    for line in _reasons(standing):
+        print(f"stale: {line}")
+
+
+def _document(planned: Plan) -> dict[str, Any]:
+    """Return a plan as JSON values; parameters in base units, and as a person writes them with a line of help."""
+    from testbed.cli.describe import parameters
+
     pending, standing = planned.pending(), planned.standing()
-    document = {
+    return {
         "experiment": planned.experiment.name,
         "scale": planned.scale,
         "parameters": planned.experiment.parameters.model_dump(mode="json"),
+        "described": {
+            name: {"value": value, "help": text} for name, (value, text) in parameters(planned.experiment).items()
+        },
+        "topology_parameters": dict(planned.experiment.template_settings),
         "stacks": planned.stacks,
         "collectors": [*planned.collect.required, *planned.collect.added],
         "directory": str(planned.directory.path),
@@ -127,21 +160,6 @@ def plan(
         "pending": [point.key for point in pending],
         "expected_s": round(sum(planned.experiment.expected_seconds(point) for point in pending)),
     }
-    if as_json:
-        print_json(document)
-        return
-    print(f"{planned.experiment.title}, scale {planned.scale}")
-    for key, value in document["parameters"].items():
-        print(f"  {key} = {', '.join(map(str, value)) if isinstance(value, list) else value}")
-    print(f"stacks: {', '.join(planned.stacks)}")
-    if document["collectors"]:
-        print(f"collectors: {', '.join(document['collectors'])}")
-    print(f"results: {planned.directory.path}")
-    counts = (("passed", standing.passed), ("stale", standing.stale), ("new", standing.new))
-    print(f"points: {len(planned.points)}: {', '.join(f'{len(keys)} {name}' for name, keys in counts)};", end=" ")
-    print(f"{len(pending)} are to be measured, in about {duration(document['expected_s'])}")
-    for line in _reasons(standing):
-        print(f"stale: {line}")
 
 
 def _reasons(standing: Standing) -> list[str]:
@@ -150,6 +168,20 @@ def _reasons(standing: Standing) -> list[str]:
     for key, parts in standing.stale.items():
         found.setdefault(", ".join(parts), []).append(key)
     return [f"{parts}: {keys[0]}{f' and {len(keys) - 1} more' if keys[1:] else ''}" for parts, keys in found.items()]
+
+
+def _plan_all(scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path) -> list[Plan]:
+    """Return the plans of what `run all` would measure."""
+    return [_plan(name, scale, None, "", collect, out) for name in _all_of("plan", settings, stacks)]
+
+
+def _all_of(command: str, settings: Sequence[str] | None, stacks: str) -> list[str]:
+    """Return the names that `all` stands for: not short forms of others. Raises LabError for options for one alone."""
+    from testbed.experiment import experiment_class, experiment_names
+
+    if settings or stacks:
+        raise LabError(f"{command} all: --set and --stacks are for one experiment")
+    return [name for name in experiment_names() if not experiment_class(name).short_of]
 
 
 @commands.command()
@@ -345,11 +377,7 @@ def _run_all(
 
     Left out are short forms of others.
     """
-    from testbed.experiment import experiment_class, experiment_names
-
-    if settings or stacks:
-        raise LabError("run all: --set and --stacks are for one experiment")
-    chosen = [name for name in experiment_names() if not experiment_class(name).short_of]
+    chosen = _all_of("run", settings, stacks)
     _each(chosen, lambda name: _run(_plan(name, scale, None, "", collect, out, reuse), as_json, fresh), as_json)
 
 

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, ValidationError, ValidationInfo
 
 from testbed.middleboxes import boxes
 from testbed.middleboxes.base import Middlebox
 from testbed.middleboxes.chain import Chain
+from testbed.units import WRITTEN
 from testbed.validation import FieldError, first_error, unknown
 
 KIND = "kind"
@@ -47,19 +48,27 @@ def middlebox_class(name: str) -> type[Middlebox[Any]]:
     return found
 
 
-def validated(data: Any) -> dict[str, Any]:
-    """Return a middlebox's specification with all its parameters, as JSON values. Raises FieldError."""
+def validated(data: Any, *, written: bool = False) -> dict[str, Any]:
+    """Return a middlebox's specification with all its parameters, as JSON values. Raises FieldError.
+
+    `written`: by a person, who must give units.
+    """
     if not isinstance(data, Mapping) or not isinstance(data.get(KIND), str):
         raise FieldError(KIND, f"is required: a name and parameters, e.g. {{kind: nat, timeout: 30 s}} (got {data!r})")
     model = middlebox_class(data[KIND]).parameters_model
     try:
-        parameters = model.model_validate({name: value for name, value in data.items() if name != KIND})
+        values = {name: value for name, value in data.items() if name != KIND}
+        parameters = model.model_validate(values, context={WRITTEN: written})
     except ValidationError as error:
         raise FieldError(*first_error(model, error)) from None
     return {KIND: data[KIND], **parameters.model_dump(mode="json", by_alias=True)}
 
 
-Specification = Annotated[dict[str, Any], BeforeValidator(validated)]
+def _specification(data: Any, info: ValidationInfo) -> dict[str, Any]:
+    return validated(data, written=bool((info.context or {}).get(WRITTEN)))
+
+
+Specification = Annotated[dict[str, Any], BeforeValidator(_specification)]
 """A middlebox in a specification: `{kind: NAME, PARAMETER: VALUE, ...}`."""
 
 

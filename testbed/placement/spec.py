@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from testbed.errors import LabError
 from testbed.placement.cpus import parse_cpus
@@ -77,11 +77,11 @@ class Placement(Frozen):
     interrupts of real devices are handled. See the kernel's Documentation/networking/scaling.rst.
     """
 
-    process_cpus: ProcessCpus = ""
-    rps_cpus: CpusByHost = ""
-    rfs_entries: TableSize = 0
-    xps_cpus: CpusByHost = ""
-    irq_cpus: CpusByHost = ""
+    process_cpus: ProcessCpus = Field(default="", description="cores of the programs, by host; empty: any")
+    rps_cpus: CpusByHost = Field(default="", description="cores that process what comes in, by host; empty: as it was")
+    rfs_entries: TableSize = Field(default=0, description="size of the tables of receive flow steering; 0: none")
+    xps_cpus: CpusByHost = Field(default="", description="cores that may use the transmit queues, by host")
+    irq_cpus: CpusByHost = Field(default="", description="cores that handle interrupts of real devices, by host")
 
     def cpus(self, process: str) -> tuple[int, ...]:
         """The CPUs of the programs in a host (or of `EMULATOR`); empty for any."""

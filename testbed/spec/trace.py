@@ -13,14 +13,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from analysis.errors import UnreadableFile
 from analysis.files import open_regular
-from testbed.validation import Frozen
+from testbed.validation import BESIDE, Frozen
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "topologies" / "traces"
-"""Where a trace is looked for whose name is no file from where the user is."""
+"""Where a trace is looked for that is neither beside its topology nor where the user is."""
 
 _TIME = re.compile(rb"[0-9]{1,12}")
 MOST_BYTES = 1 << 24
@@ -48,11 +48,15 @@ class Trace(Frozen):
         return len(self.opportunities_ms) * PACKET_BYTES * 8 * 1000 // self.period_ms
 
 
-def read_trace(name: str) -> Trace:
-    """The trace in the file `name`, from here or from the lab's own. ValueError (for pydantic) when it is not one."""
-    path = next((place for place in (Path(name), DIRECTORY / name) if place.is_file()), None)
+def read_trace(name: str, beside: Path | None = None) -> Trace:
+    """The trace in the file `name`: in the folder `beside`, else from here, else one of the lab's own.
+
+    ValueError (for pydantic) when it is not one.
+    """
+    folders = ([beside] if beside else []) + [Path(), DIRECTORY]
+    path = next((place for folder in folders if (place := folder / name).is_file()), None)
     if path is None:
-        raise ValueError(f"there is no file {name}, neither here nor in topologies/traces")
+        raise ValueError(f"there is no file {name}, neither beside the topology, nor here, nor in topologies/traces")
     try:
         with open_regular(path) as file:
             data = file.read(MOST_BYTES + 1)
@@ -73,12 +77,12 @@ def read_trace(name: str) -> Trace:
     return Trace(file=name, sha256=hashlib.sha256(data).hexdigest(), opportunities_ms=tuple(times))
 
 
-def _trace(value: Any) -> Any:
+def _trace(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, Trace):
         return value
     if not isinstance(value, str):
         raise ValueError("must be the name of a file with one time in ms a line (a delivery trace as of mahimahi)")
-    return read_trace(value)
+    return read_trace(value, (info.context or {}).get(BESIDE))
 
 
 TraceFile = Annotated[Trace, BeforeValidator(_trace)]

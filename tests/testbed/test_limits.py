@@ -13,7 +13,7 @@ from testbed.limits import time_limit
 from testbed.placement.cpus import parse_cpus
 from testbed.runner import Plan
 from testbed.topologies import load_topology, template_header, topology_names
-from testbed.units import parse_delay_ns, parse_queue, parse_rate_bps, parse_size_bytes, parse_time_ns
+from testbed.units import DELAY, RATE, SIZE, TIME, parse_queue
 
 HUGE = ("99999999999999999999", "1e300", "9" * 400, "9" * 5000)
 
@@ -62,10 +62,10 @@ def test_points_are_counted_before_they_are_made(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("parse", "most", "beyond"),
     [
-        (parse_rate_bps, "1000 Gbit/s", "1001 Gbit/s"),
-        (parse_size_bytes, "100000 MB", "100001 MB"),
-        (parse_time_ns, "86400 s", "86401 s"),
-        (parse_delay_ns, "60 s", "61 s"),
+        (RATE.parse, "1000 Gbit/s", "1001 Gbit/s"),
+        (SIZE.parse, "100000 MB", "100001 MB"),
+        (TIME.parse, "86400 s", "86401 s"),
+        (DELAY.parse, "60 s", "61 s"),
         (parse_queue, "1000 MB", "1001 MB"),
         (parse_queue, "1000000 packets", "1000001 packets"),
         (parse_queue, "1000 bdp", "1001 bdp"),

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from testbed.placement import ANYWHERE
 from testbed.progress import Lines
 from testbed.results import RunDirectory, table_row, write_json
 from testbed.runner import Plan, Runner
+from testbed.spec import Topology
 from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended, Toy, toy
 
@@ -121,6 +121,7 @@ import sys, time
 from pathlib import Path
 from testbed.progress import Lines
 from testbed.runner import Plan, Runner
+from testbed.spec import Topology
 from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended, toy
 experiment = toy()
@@ -204,7 +205,7 @@ def test_stack_that_cannot_be_prepared_is_unsupported(tmp_path: Path) -> None:
 def test_lab_that_is_not_as_asked_stops_the_run(tmp_path: Path) -> None:
     pretended = Pretended()
 
-    def broken(topology: str, parameters: object) -> None:
+    def broken(topology: object) -> None:
         raise LabError("path1: asked 50 Mbit/s, measured 40")
 
     pretended._open_lab = broken  # type: ignore[assignment, method-assign]
@@ -218,10 +219,10 @@ def test_lab_that_is_not_as_asked_is_built_again_after_the_others(tmp_path: Path
     built = pretended._open_lab
     refusals = iter([LabError("path1: asked 50 Mbit/s, measured 40", 1)])
 
-    def busy(topology: str, parameters: Mapping[str, object]) -> AbstractContextManager:
+    def busy(topology: Topology) -> AbstractContextManager:
         if error := next(refusals, None):
             raise error
-        return built(topology, parameters)
+        return built(topology)
 
     pretended._open_lab = busy  # type: ignore[method-assign]
     assert run(experiment, tmp_path, pretended) == "passed"
@@ -234,10 +235,10 @@ def test_lab_that_is_never_as_asked_costs_its_own_points_alone(tmp_path: Path) -
     built = pretended._open_lab
     refusals = iter([LabError("path1: measured 40", 1), None, LabError("path1: measured 41", 1)])
 
-    def busy(topology: str, parameters: Mapping[str, object]) -> AbstractContextManager:
+    def busy(topology: Topology) -> AbstractContextManager:
         if error := next(refusals, None):
             raise error
-        return built(topology, parameters)
+        return built(topology)
 
     pretended._open_lab = busy  # type: ignore[method-assign]
     with pytest.raises(LabError, match="measured 41"):

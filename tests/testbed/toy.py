@@ -11,6 +11,7 @@ from testbed.calibrate import Calibration
 from testbed.experiment import Bench, Experiment, Parameters, Point
 from testbed.placement import Placement
 from testbed.runner import Environment
+from testbed.spec import Topology
 from testbed.stacks import create
 from testbed.stacks.base import StackUnderTest
 from testbed.stacks.measure import Measurement
@@ -75,7 +76,7 @@ class Pretended:
     """Labs and stacks that cost nothing; `opened` lists the labs that were built."""
 
     def __init__(self) -> None:
-        self.opened: list[Mapping[str, Any]] = []
+        self.opened: list[Topology] = []
         self.closed = 0
         self.prepare: Callable[[], None] = lambda: None
 
@@ -84,8 +85,8 @@ class Pretended:
         return Environment(self._open_lab, self._create_stack)
 
     @contextmanager
-    def _open_lab(self, topology: str, parameters: Mapping[str, Any]) -> Iterator[Any]:
-        self.opened.append(parameters)
+    def _open_lab(self, topology: Topology) -> Iterator[Any]:
+        self.opened.append(topology)
         try:
             yield PretendedLab()
         finally:

@@ -4,7 +4,7 @@ from pydantic import Field
 
 from testbed.middleboxes.base import Directed, Middlebox, Passage
 from testbed.middleboxes.packet import ICMP, ICMPV6, Packet, Segment, Traffic
-from testbed.units import SizeBytes
+from testbed.units import Octets
 
 # Without neighbour discovery (RFC 4861) there is no IPv6 on a link at all.
 _NEIGHBOUR_DISCOVERY = range(133, 138)
@@ -13,7 +13,7 @@ _NEIGHBOUR_DISCOVERY = range(133, 138)
 class Parameters(Directed):
     """`mtu`: IP packets beyond it are dropped. `icmp`: whether ICMP passes."""
 
-    mtu_bytes: SizeBytes = Field(default=1400, alias="mtu")
+    mtu_bytes: Octets = Field(default=1400, alias="mtu")
     icmp: bool = False
 
 

@@ -4,13 +4,13 @@ from pydantic import Field
 
 from testbed.middleboxes.base import Directed, Middlebox, Passage
 from testbed.middleboxes.packet import MSS, SYN, Option, Segment
-from testbed.units import SizeBytes
+from testbed.units import Octets
 
 
 class Parameters(Directed):
     """`mss`: the most that a SYN may ask for."""
 
-    mss_bytes: SizeBytes = Field(default=536, alias="mss")
+    mss_bytes: Octets = Field(default=536, alias="mss")
 
 
 class MssClamp(Middlebox[Parameters]):
