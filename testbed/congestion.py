@@ -11,7 +11,7 @@ from testbed.hosts import Host
 from testbed.sysctls import Machine
 from testbed.validation import unknown
 
-_AVAILABLE = "net.ipv4.tcp_available_congestion_control"
+AVAILABLE = "net.ipv4.tcp_available_congestion_control"
 _ALLOWED = "net.ipv4.tcp_allowed_congestion_control"
 _DEFAULT = "net.ipv4.tcp_congestion_control"
 
@@ -27,7 +27,7 @@ sys.stdin.read()
 
 def set_congestion_control(machine: Machine, hosts: Iterable[Host], name: str) -> None:
     """Make `name` the default of all `hosts` and see that it is used; LabError with those available."""
-    available = machine.sysctl(_AVAILABLE).split()
+    available = machine.sysctl(AVAILABLE).split()
     if name not in available:
         raise LabError(unknown("congestion control", name, available))
     # Only what the machine allows may become a host's default, whoever asks.

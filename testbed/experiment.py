@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeV
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from testbed import own
 from testbed.collectors.collection import NOTHING, Wanted
 from testbed.errors import LabError
+from testbed.own import is_own
 from testbed.placement import Placement
 from testbed.replaced import check_ends, check_parameters, declared
 from testbed.topologies import load_topology, template_header
@@ -146,8 +148,10 @@ class Experiment(ABC, Generic[P]):
     """Name of a template in topologies/."""
     stacks: ClassVar[tuple[str, ...]]
     """The stacks under test, in the order in which they are shown."""
-    figure: ClassVar[str]
-    """Name of the module in analysis.figures that draws the results."""
+    figure: ClassVar[str] = "general"
+    """Name of the module in analysis.figures that draws the results; beside a `draw(run)` in an own file, "general"."""
+    shows: ClassVar[tuple[str, ...]] = ()
+    """Results that the general figure and table show, by name; all numbers, as far as there is room, when empty."""
     repeats: ClassVar[str] = ""
     """Which paper, talk or text reported what is measured here, in a few words; empty for none."""
     needs: ClassVar[tuple[str, ...]] = ()
@@ -199,7 +203,7 @@ class Experiment(ABC, Generic[P]):
         given: dict[str, object] = {**self.topology_parameters(), **varied}
         if self.template != self.topology:
             given = declared(template_header(self.template), given)
-        return given | self.template_settings
+        return {**given, **self.template_settings}
 
     def topology_of(self, varied: Mapping[str, Scalar]) -> Topology:
         """Return the topology of points that differ by `varied`. Raises LabError when it is not as it must be."""
@@ -286,10 +290,15 @@ def experiment_names() -> list[str]:
 
 
 def experiment_class(name: str) -> type[Experiment[Any]]:
-    """Return the class of the experiment `name`. Raises LabError with the allowed names."""
+    """Return the class of the experiment `name`: one of the lab's, or a user's by file (`./mine.py`) or `module:Class`.
+
+    Raises LabError with what is allowed, and for what is wrong in a user's, with file and line.
+    """
     names = experiment_names()
+    if is_own(name):
+        return own.experiment_class(name, Experiment, names)
     if name not in names:
-        raise LabError(unknown("experiment", name, names))
+        raise LabError(f"{unknown('experiment', name, names)}; or one of your own: ./FILE.py or module:Class")
     module = importlib.import_module(f"experiments.{name.replace('-', '_')}")
     found = [
         member

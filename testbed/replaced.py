@@ -43,8 +43,8 @@ def declared(header: TemplateHeader, parameters: Mapping[str, object]) -> dict[s
     return {name: value for name, value in parameters.items() if name in header.parameters}
 
 
-def check_ends(topology: Topology, label: str) -> None:
-    """Raise LabError when there is no client, no server, or no way between them."""
+def check_ends(topology: Topology, label: str, called: tuple[str, str] = ENDS) -> None:
+    """Raise LabError when there is no client, no server, or no way between them; `called`: by the user."""
     names = [host.name for host in topology.hosts]
     missing = [name for name in ENDS if name not in names]
     if missing:
@@ -53,4 +53,4 @@ def check_ends(topology: Topology, label: str) -> None:
             f"{', '.join(names)} (the experiment 'transfer' takes any two: --set client=NAME --set server=NAME)"
         )
     if not any(paths(topology, version=version) for version in (4, 6)):
-        raise LabError(f"{label}: no way between {' and '.join(ENDS)}: no common subnet, no gateways that are joined")
+        raise LabError(f"{label}: no way between {' and '.join(called)}: no common subnet, no gateways that are joined")

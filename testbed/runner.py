@@ -21,17 +21,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from testbed import own
 from testbed.code import Code, differing
 from testbed.collectors.collection import Wanted
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Experiment, Point
 from testbed.placement.apply import check_cpus
+from testbed.plugins import blamed
 from testbed.provenance import provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.show import labels
 from testbed.stacks import StackUnderTest, create
 from testbed.stacks.base import CLIENT, SERVER
-from testbed.topologies import load_topology
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -97,6 +98,7 @@ class Plan:
         self.collect = Wanted(experiment.collectors, tuple(collect))
         watched = {"collectors": list(collect)} if collect else {}
         self.directory = RunDirectory(root, experiment.name, experiment.specification() | watched)
+        own.check_place(experiment, self.directory.manifest().get("file"), self.directory.path)
         self.reuse = reuse
         self.code = code or Code()
         self._parts = {
@@ -121,6 +123,7 @@ class Plan:
         experiment = self.experiment
         usual, asked = (one.model_dump(mode="json") for one in (experiment.scales[self.scale], experiment.parameters))
         others = [f"{name} = {asked[name]}" for name in asked if asked[name] != usual[name] and name != "topology"]
+        others += [f"{name} = {value} of the topology" for name, value in experiment.template_settings.items()]
         if experiment.template != experiment.topology:
             others.insert(0, f"the topology {Path(experiment.template).name} in place of {experiment.topology}")
         if not others:
@@ -215,6 +218,8 @@ class Runner:
             "method": plan.method(),
             "limits": plan.experiment.limits,
             "figure": plan.experiment.figure,
+            "shows": list(plan.experiment.shows),
+            "file": own.file_of(plan.experiment),
             "scale": plan.scale,
             "hash": plan.directory.hash,
             "specification": plan.directory.specification,
@@ -271,10 +276,10 @@ class Runner:
     def _measure_group(self, points: Sequence[Point]) -> None:
         """Measure points that share a stack and a topology in one lab."""
         experiment, first = self._plan.experiment, points[0]
-        parameters = experiment.rendered_with(first.topology)
+        parameters, topology = experiment.rendered_with(first.topology), experiment.topology_of(first.topology)
         stack = self._environment.create_stack(first.stack)
         self._display.stage(f"building {experiment.template} for {first.stack}")
-        with self._environment.open_lab(experiment.topology_of(first.topology)) as lab:
+        with self._environment.open_lab(topology) as lab:
             lab.calibrate()
             refusal = self._prepare(stack, lab)
             self._manifest["labs"].append(
@@ -283,7 +288,7 @@ class Runner:
                     "stack": stack.name,
                     "congestion": stack.congestion,
                     "parameters": parameters,
-                    **_network(load_topology(experiment.template, parameters)),
+                    **_network(topology),
                     **lab.describe(),
                 }
             )
@@ -354,7 +359,7 @@ class Runner:
         except Exception as error:
             # A mistake in an experiment must not cost the other points their night.
             (bench.directory / "error.txt").write_text(traceback.format_exc())
-            return _Verdict(FAILED, [f"{type(error).__name__}: {error} (see error.txt)"])
+            return _Verdict(FAILED, [f"{blamed(error)} (see error.txt)"])
         outcome = FAILED if problems else PASSED
         return _Verdict(
             outcome,

@@ -13,6 +13,7 @@ import importlib
 import io
 import pkgutil
 import textwrap
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,12 @@ _CAPTION_POINTS: Final = 6.5
 _LETTER_WIDTH, _LINE_HEIGHT = 0.58, 1.25
 """Of the letters' size: a mean one's width, on the safe side, and the way from line to line."""
 
+GENERAL: Final = "general"
+"""The figure of experiments that have none of their own."""
+
+_own: dict[str, ModuleType] = {}
+"""By name of an experiment the module of a user's that draws it: what the user named, never what a manifest does."""
+
 _OF_NO_RUN: Final = ("time_sequence",)
 """Modules here that draw something else than a run."""
 
@@ -45,7 +52,8 @@ _OF_NO_RUN: Final = ("time_sequence",)
 def table(run: Run) -> Table:
     """Return the table of `run`, by the figure module that its manifest names. Raises UnreadableRun."""
     with _on(run):
-        result: Table = _module(run).table(run)
+        module = _module(run)
+        result: Table = (module if hasattr(module, "table") else _general()).table(run)
         result.caption = "\n".join(filter(None, [str(result.caption or ""), *_of_every_run(run)])) or None
     return result
 
@@ -127,14 +135,28 @@ def save(run: Run, directory: Path) -> list[Path]:
     return paths
 
 
+def use(experiment: str, module: ModuleType) -> None:
+    """Have the user's `module` draw the runs of `experiment`: by its `draw(run)`, and by its `table(run)` if any."""
+    _own[experiment] = module
+
+
 def named(run: Run) -> ModuleType:
-    """Return the figure module that a run's manifest names. Raises UnreadableRun for one that is not here."""
+    """Return the figure module that a run's manifest names, or the user's own that was given to `use`.
+
+    Raises UnreadableRun for one that is not here.
+    """
     name = run.manifest["figure"]
+    if name == GENERAL and run.manifest["experiment"] in _own:
+        return _own[run.manifest["experiment"]]
     known = [module.name for module in pkgutil.iter_modules(__path__) if module.name not in _OF_NO_RUN]
     if name not in known:
         where = f"{run.path / 'manifest.json'}: figure"
         raise UnreadableRun(f"{where}: unknown figure '{name}'; allowed: {', '.join(known)}")
     return importlib.import_module(f"analysis.figures.{name}")
+
+
+def _general() -> ModuleType:
+    return importlib.import_module(f"analysis.figures.{GENERAL}")
 
 
 def _module(run: Run) -> ModuleType:
@@ -154,8 +176,15 @@ def _on(run: Run) -> Iterator[None]:
         raise
     except Exception as error:  # whatever text may do in place of a number
         odd = "; ".join(_odd_words(run.points))
-        why = odd or f"{type(error).__name__}: {' '.join(str(error).split())}"
+        why = odd or f"{type(error).__name__}: {' '.join(str(error).split())}{_place(run, error)}"
         raise Unforeseen(f"{run.path / 'results.csv'}: cannot be drawn as {run.manifest['figure']}: {why}") from error
+
+
+def _place(run: Run, error: Exception) -> str:
+    """Return file and line of an error in the user's own figure."""
+    file = getattr(_own.get(run.manifest["experiment"]), "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({file}:{lines[-1]})" if lines else ""
 
 
 def _odd_words(points: pd.DataFrame) -> Iterator[str]:

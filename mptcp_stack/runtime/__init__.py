@@ -1,5 +1,6 @@
 """The stack for applications: an asyncio event loop, blocking sockets, and the host's side of the network."""
 
+from .blame import blamed, check_class, is_users, place_of
 from .config import ConfigError, HostAddress, NetworkConfig
 from .event_loop import EventLoop, run
 from .host_network import HostNetwork
@@ -18,7 +19,7 @@ from .options import (
 )
 from .proxy import MODES as PROXY_MODES
 from .proxy import Proxy, Target
-from .settings import parse_settings
+from .settings import check_plugin, parse_settings
 from .sockets import Socket, SocketNetwork
 from .tls_sockets import TlsSocket
 
@@ -44,7 +45,12 @@ __all__ = [
     "SocketNetwork",
     "Target",
     "TlsSocket",
+    "blamed",
+    "check_class",
+    "check_plugin",
     "connection_settings",
+    "is_users",
     "parse_settings",
+    "place_of",
     "run",
 ]

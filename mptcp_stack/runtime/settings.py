@@ -6,6 +6,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from mptcp_stack import congestion
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.mptcp.path_manager import PathManager
+from mptcp_stack.mptcp.scheduler import SCHEDULERS, Scheduler
+from mptcp_stack.stack import plug, plug_path_manager
+
+from .blame import blamed, check_class, place_of
 from .config import ConfigError, NetworkConfig
 
 _SWITCH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
@@ -20,7 +27,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     """Read `name=value` texts as arguments of `NetworkConfig`; the last of several with one name counts.
 
     Switches are `on` or `off`; times and sizes may carry a unit: `40ms`, `4MiB`. Raises ConfigError: no such
-    setting, or a value that is not of its type.
+    setting, a value that is not of its type, or a plug-in that cannot be used (see `check_plugin`).
     """
     types = _types()
     settings = {}
@@ -31,7 +38,45 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         if name not in types:
             raise ConfigError(f"setting {name!r}: no such setting; there are {', '.join(sorted(types))}")
         settings[name] = _read(name, types[name], value)
+        if name in _PLUGINS:
+            check_plugin(name, value)
     return settings
+
+
+def check_plugin(kind: str, name: str) -> None:
+    """See that the `scheduler`, `congestion` or `path_manager` of that name, or `module:Class`, can be used.
+
+    Raises ConfigError, one line, with the allowed names, or the file and line of what is wrong in a user's.
+    """
+    base, arguments, load = _PLUGINS[kind]
+    try:
+        found = load(name)
+    except ValueError as error:
+        cause = _cause(error.__cause__)
+        raise ConfigError(f"{error} ({cause})" if cause else str(error)) from error
+    except Exception as error:
+        raise ConfigError(f"{kind} {name!r}: {blamed(error)}") from error
+    if wrong := check_class(found, base, *arguments) if isinstance(found, type) else "":
+        raise ConfigError(f"{kind} {name!r}: {wrong}")
+
+
+def _cause(error: BaseException | None) -> str:
+    """What is to be said of a module that could not be imported beside the error's own words."""
+    if isinstance(error, ModuleNotFoundError):
+        return "is its directory in PYTHONPATH?"
+    return blamed(error) if error is not None and (isinstance(error, ImportError) or place_of(error)) else ""
+
+
+_PLUGINS: Mapping[str, tuple[type[Any], tuple[str, ...], Callable[[str], Any]]] = {
+    "scheduler": (Scheduler, ("traffic",), lambda name: plug("scheduler", name, SCHEDULERS)),
+    "congestion": (
+        CongestionControl,
+        ("mss", "group"),
+        lambda name: plug("congestion control", name, congestion.ALGORITHMS),
+    ),
+    "path_manager": (PathManager, ("connection",), plug_path_manager),
+}
+"""By setting what its plug-ins are, what they are made with, and how one is found by name."""
 
 
 def _types() -> dict[str, Any]:

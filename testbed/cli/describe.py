@@ -96,17 +96,19 @@ def parameters(experiment: Experiment[Any]) -> dict[str, tuple[str, str]]:
 
 def print_plans(plans: Sequence[Plan]) -> None:
     """Print a line for each plan: its points, those to be measured, and the time; and the sum of all."""
-    rows = [
-        (
-            plan.experiment.name, plan.scale, len(plan.points), len(pending := plan.pending()),
-            sum(plan.experiment.expected_seconds(point) for point in pending),
-        )
-        for plan in plans
-    ]  # fmt: skip
-    rows.append(("all", "", *(sum(column) for column in list(zip(*rows, strict=True))[2:])))  # type: ignore[arg-type]
     print(f"{'':<20}  {'scale':<6} {'points':>7} {'to measure':>11} {'in about':>9}")
-    for name, scale, points, pending, seconds in rows:
-        print(f"{name:<20}  {scale:<6} {points:>7} {pending:>11} {duration(seconds):>9}")
+    totals = [0, 0, 0.0]
+    for plan in plans:
+        pending = plan.pending()
+        seconds = sum(plan.experiment.expected_seconds(point) for point in pending)
+        numbers = (len(plan.points), len(pending), seconds)
+        totals = [total + number for total, number in zip(totals, numbers, strict=True)]
+        print(_planned(plan.experiment.name, plan.scale, *numbers))
+    print(_planned("all", "", *totals))
+
+
+def _planned(name: str, scale: str, points: float, pending: float, seconds: float) -> str:
+    return f"{name:<20}  {scale:<6} {points:>7} {pending:>11} {duration(seconds):>9}"
 
 
 def filled(text: str, first: str, following: str) -> str:

@@ -37,6 +37,7 @@ from testbed.errors import LabError
 
 if TYPE_CHECKING:
     from testbed.code import Code
+    from testbed.experiment import Experiment
     from testbed.runner import Plan, Standing
 
 commands = typer.Typer()
@@ -195,10 +196,8 @@ def figures(
 
     From their result files; prints the paths.
     """
-    from testbed.experiment import experiment_class
-
     if experiment is not None:
-        experiment_class(experiment)
+        experiment = _class(experiment).name
     runs, place = source(out, kept, experiment)
     print_paths("figure", (path for found in runs for path in _draw(found, place)), as_json)
 
@@ -214,21 +213,29 @@ def run_notebooks(
 
     Of all experiments, or of one; prints the paths.
     """
-    from testbed.experiment import experiment_class
-
     if experiment is not None:
-        experiment_class(experiment)
+        experiment = _class(experiment).name
     from analysis.notebooks.tools.run import run_on
 
     print_paths("notebook", run_on(out, experiment, kept=kept), as_json)
 
 
 @commands.command(name="report")
-def write_report(kept: Kept = False, out: Out = RESULTS, as_json: Json = False) -> None:
+def write_report(
+    own: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[EXPERIMENT]...", help="Your own experiments, whose files have figures of their own."),
+    ] = None,
+    kept: Kept = False,
+    out: Out = RESULTS,
+    as_json: Json = False,
+) -> None:
     """Write one document of all results, as HTML and PDF.
 
     From the latest run of each experiment.
     """
+    for name in own or ():
+        _class(name)
     from analysis.files import within
     from analysis.report import build
 
@@ -322,6 +329,20 @@ def _code() -> Code:
     return Code()
 
 
+def _class(name: str) -> type[Experiment[Any]]:
+    """Return the class of an experiment; the figure in a user's own file is known from then on. Raises LabError."""
+    from testbed.experiment import experiment_class
+    from testbed.own import module_of
+
+    found = experiment_class(name)
+    module = module_of(found)
+    if module is not None and hasattr(module, "draw"):
+        from analysis import figures
+
+        figures.use(found.name, module)
+    return found
+
+
 def _plan(
     experiment: str,
     scale: str | None,
@@ -333,11 +354,11 @@ def _plan(
 ) -> Plan:
     """Return the plan that the options ask for. Raises LabError for whatever is wrong with them."""
     from testbed.collectors import expand
-    from testbed.experiment import experiment_class, resolve
+    from testbed.experiment import resolve
     from testbed.runner import Plan
     from testbed.stacks import create
 
-    found = experiment_class(experiment)
+    found = _class(experiment)
     chosen = names(stacks)
     for name in chosen:
         create(name)

@@ -19,6 +19,7 @@ from testbed.errors import LabError
 
 INTERNAL, WRONG_INPUT = 1, 2
 """Exit codes."""
+_PROJECT: Final = Path(__file__).resolve().parents[2]
 
 _OF_THE_MACHINE: Final = {
     errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EFBIG, errno.EIO, errno.EISDIR, errno.ELOOP, errno.EMFILE,
@@ -40,11 +41,19 @@ def tell(error: Exception) -> int:
     elif isinstance(error, OSError) and error.errno in _OF_THE_MACHINE:
         line = _of_the_system(error)
     else:
-        code = INTERNAL
-        what = f"{type(error).__name__}: {error}".rstrip(": ")
-        line = f"a mistake of the lab, or of a class of yours: {what} (traceback: {_keep(error)})"
+        what, yours = _blamed(error)
+        code = WRONG_INPUT if yours else INTERNAL
+        line = f"{'' if yours else 'a mistake of the lab, or of a class of yours: '}{what} (traceback: {_keep(error)})"
     print(f"lab: {' '.join(line.split())}", file=sys.stderr)
     return code
+
+
+def _blamed(error: Exception) -> tuple[str, bool]:
+    """Return what is wrong, with the place in a user's code if it is there, and whether it is outside the project."""
+    from mptcp_stack.runtime import blamed, place_of  # help must not wait for it
+
+    place = place_of(error)
+    return blamed(error), place is not None and not place.startswith(f"{_PROJECT}/")
 
 
 def _of_the_system(error: OSError) -> str:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 Name = Annotated[
     str,
     typer.Argument(
-        metavar="EXPERIMENT", help="Name of an experiment, see 'list'.", autocompletion=completion.experiments
+        metavar="EXPERIMENT",
+        help="Name, see 'list'; or your own: ./FILE.py, module:Class.",
+        autocompletion=completion.experiments,
     ),
 ]
 AnyName = Annotated[

@@ -7,7 +7,6 @@ Settings follow behind ``+``: ``interfaces+interval=20ms``.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from testbed.errors import LabError
@@ -37,29 +36,26 @@ ALL = "all"
 def create(text: str) -> Collector:
     """Return the collector ``name[+key=value...]``. Raises :class:`LabError` with the allowed values."""
     from testbed.collectors.base import Collector
+    from testbed.plugins import blamed, class_named
+    from testbed.validation import unknown
 
     name, *pairs = text.split("+")
     place = COLLECTORS.get(name, name)
-    module_name, separator, class_name = place.partition(":")
-    if not separator:
-        from testbed.validation import unknown
-
+    if ":" not in place:
         raise LabError(unknown("collector", name, [*COLLECTORS, ALL, "module:Class"]))
-    try:
-        found = getattr(import_module(module_name), class_name)
-    except ModuleNotFoundError as error:
-        raise LabError(f"collector '{name}': {error} (is its directory in PYTHONPATH?)") from error
-    except (ImportError, AttributeError, ValueError) as error:
-        raise LabError(f"collector '{name}': {error}") from error
-    if not (isinstance(found, type) and issubclass(found, Collector)):
-        raise LabError(f"collector '{name}': {class_name} is not a Collector")
+    found = class_named(place, f"collector '{name}'", Collector, "settings")
     settings = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
             raise LabError(f"collector '{name}': {pair}: must be key=value")
         settings[key] = value
-    return found(settings)
+    try:
+        return found(settings)
+    except LabError:
+        raise
+    except Exception as error:
+        raise LabError(f"collector '{name}': {blamed(error)}") from error
 
 
 def expand(texts: Iterable[str]) -> list[str]:

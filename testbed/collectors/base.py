@@ -83,7 +83,7 @@ class Collector(ABC):
     settings_type: ClassVar[type[Settings]] = Settings
 
     def __init__(self, settings: Mapping[str, Any] | None = None) -> None:
-        self.settings: Any = validate(self.settings_type, dict(settings or {}), f"collector {self.name}")
+        self.settings: Any = validate(self.settings_type, dict(settings or {}), f"collector {self.name}", written=False)
 
     def require(self, site: Site) -> None:  # noqa: B027  # most can run everywhere
         """Raise :class:`Unsupported` with the reason when it cannot run here, or :class:`NotApplicable`."""

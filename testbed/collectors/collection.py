@@ -16,6 +16,7 @@ from testbed.collectors import create
 from testbed.collectors.base import Collector, NotApplicable, Report, RunningCollector, SampledCollector, Site
 from testbed.collectors.sampling import Sampler
 from testbed.errors import LabError, Unsupported
+from testbed.plugins import blamed
 
 FORMAT = 1
 """Version of collectors.json and of the files that it names."""
@@ -217,7 +218,7 @@ def _reason(error: Exception) -> str:
     """Return what went wrong in one line; for a mistake in a collector also of which kind it was."""
     if isinstance(error, LabError):
         return error.message
-    return str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, OSError) else blamed(error)
 
 
 def _clock() -> dict[str, int]:

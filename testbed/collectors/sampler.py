@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 from testbed.collectors.base import Place, SampledCollector, Source
 from testbed.errors import LabError
+from testbed.plugins import blamed
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Sampled:
                 if value is not None:
                     self.file.write(_line(now_ns, host, name, value))
         except Exception as error:  # a mistake in a user's own collector, too
-            self.failure = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+            self.failure = str(error) if isinstance(error, OSError) else blamed(error)
         self.samples += 1
         self.cpu_ns += time.thread_time_ns() - began
 
@@ -110,6 +111,8 @@ def _open(order: Order, directory: Path, resources: ExitStack) -> Sampled | str:
         return error.message
     except OSError as error:
         return str(error)
+    except Exception as error:  # a mistake in a user's own collector
+        return blamed(error)
     file = resources.enter_context((directory / order.file).open("w"))
     return Sampled(collector.settings.interval, file, sources)
 

@@ -11,9 +11,11 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationError, ValidationInfo
 
+from testbed.errors import LabError
 from testbed.middleboxes import boxes
 from testbed.middleboxes.base import Middlebox
 from testbed.middleboxes.chain import Chain
+from testbed.plugins import class_named
 from testbed.units import WRITTEN
 from testbed.validation import FieldError, first_error, unknown
 
@@ -28,8 +30,7 @@ def names() -> list[str]:
 
 def middlebox_class(name: str) -> type[Middlebox[Any]]:
     """Return the class called `name`. Raises FieldError with what is allowed."""
-    module_name, separator, class_name = name.partition(":")
-    if not separator:
+    if ":" not in name:
         if name not in names():
             raise FieldError(KIND, unknown("middlebox", name, [*names(), "module:Class"]))
         module = importlib.import_module(f"{boxes.__name__}.{name.replace('-', '_')}")
@@ -40,12 +41,9 @@ def middlebox_class(name: str) -> type[Middlebox[Any]]:
         )
         return found
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise FieldError(KIND, f"middlebox '{name}': {error} (is its directory in PYTHONPATH?)") from error
-    if not (isinstance(found, type) and issubclass(found, Middlebox)):
-        raise FieldError(KIND, f"middlebox '{name}': is not a Middlebox")
-    return found
+        return class_named(name, f"middlebox '{name}'", Middlebox, "parameters", "random", "mtu_bytes")
+    except LabError as error:
+        raise FieldError(KIND, error.message) from error
 
 
 def validated(data: Any, *, written: bool = False) -> dict[str, Any]:

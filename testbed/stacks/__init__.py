@@ -7,10 +7,10 @@ congestion control than its own choice follows behind ``@``: ``kernel-tcp@reno``
 
 from __future__ import annotations
 
-import importlib
-
 from testbed.errors import LabError
+from testbed.plugins import blamed, class_named
 from testbed.stacks.base import Evidence, StackUnderTest
+from testbed.validation import unknown
 
 __all__ = ["STACKS", "Evidence", "StackUnderTest", "create", "names"]
 
@@ -39,20 +39,16 @@ def create(name: str, congestion: str | None = None) -> StackUnderTest:
     name, _, wanted = name.partition("@")
     congestion = congestion or wanted or None
     place = STACKS.get(name, name)
-    module_name, separator, class_name = place.partition(":")
-    if not separator:
-        from testbed.validation import unknown
-
+    if ":" not in place:
         raise LabError(unknown("stack", name, [*STACKS, "module:Class"]))
+    found = class_named(place, f"stack '{name}'", StackUnderTest, "congestion")
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
-    except ModuleNotFoundError as error:
-        raise LabError(f"stack '{name}': {error} (is its directory in PYTHONPATH?)") from error
-    except (ImportError, AttributeError, ValueError) as error:
-        raise LabError(f"stack '{name}': {error}") from error
-    if not (isinstance(found, type) and issubclass(found, StackUnderTest)):
-        raise LabError(f"stack '{name}': {class_name} is not a StackUnderTest")
-    stack = found(congestion)
-    if settings:
-        stack.configure(settings)
+        stack = found(congestion)
+        if settings:
+            stack.configure(settings)
+        stack.check()
+    except LabError:
+        raise
+    except Exception as error:
+        raise LabError(f"stack '{name}': {blamed(error)}") from error
     return stack

@@ -56,6 +56,9 @@ class StackUnderTest(ABC):
         """Take settings of the form ``name=value``. Raises :class:`LabError` when one is wrong."""
         raise LabError(f"stack {self.name} takes no settings, but got {', '.join(settings)}")
 
+    def check(self) -> None:  # noqa: B027  # most have nothing to check
+        """See early, without a lab, that what was asked of the stack exists. Raises :class:`LabError`."""
+
     def supports(self, feature: str) -> bool:
         """Tell whether the stack can carry a kind of load (one of :data:`FEATURES`)."""
         return feature in self.features

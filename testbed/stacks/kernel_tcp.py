@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from testbed.congestion import AVAILABLE
 from testbed.errors import LabError
 from testbed.stacks.base import CLIENT, FEATURES, SERVER, Evidence, StackUnderTest
 from testbed.stacks.counters import Counters
+from testbed.sysctls import sysctl_path
+from testbed.validation import unknown
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -65,6 +70,13 @@ class KernelTcp(StackUnderTest):
                 raise LabError(f"stack {self.name}: unknown setting '{setting}'; allowed: {', '.join(allowed)}")
             sysctl, number = allowed[setting]
             self.sysctls[sysctl] = number
+
+    def check(self) -> None:
+        """See that this kernel has the congestion control."""
+        with suppress(OSError):  # a machine that only plans
+            available = Path(sysctl_path(AVAILABLE)).read_text().split()
+            if self.congestion not in available:
+                raise LabError(f"stack {self.name}: {unknown('congestion control', self.congestion, available)}")
 
     def prepare(self, lab: Lab) -> None:
         """Set congestion control and limits in both hosts."""

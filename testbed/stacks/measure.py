@@ -169,7 +169,8 @@ class _Watch:
 
 def _run(
     lab: Lab, trial: Trial, commands: Mapping[str, list[str]], placement: Placement, directory: Path, watch: _Watch
-) -> tuple[dict[str, Any], Reports]:
+) -> tuple[dict[str, Any], Reports, list[str]]:
+    """Return the result, what the programs reported of their stacks, and exceptions that they told of."""
     threads = Threads()
     with running(lab.hosts[SERVER], commands[SERVER], directory, "server") as server:
         server.await_start(trial.ready)
@@ -187,8 +188,9 @@ def _run(
     result, reports = trial.read(server, client)
     if first_ns := result.get("first_due_ns"):
         result |= threads.busiest(first_ns, first_ns + round(result["duration_s"] * 1e9))
+    raised = [f"{program.name}: {found}" for program in (client, server) if (found := program.exception())]
     # On CLOCK_MONOTONIC: when the links began to change, for whoever compares times of the load with that.
-    return {**result, "began_ns": began_ns}, reports
+    return {**result, "began_ns": began_ns}, reports, raised
 
 
 def measure_trial(
@@ -206,7 +208,7 @@ def measure_trial(
         commands = _commands(trial, placement, collection)
         before, links_before = counters.read(lab), lab.link_counters()
         with collection.workload():
-            result, reports = _run(lab, trial, commands, placement, directory, watch)
+            result, reports, raised = _run(lab, trial, commands, placement, directory, watch)
         counted = counters.difference(before, counters.read(lab))
         links = counters.link_difference(links_before, lab.link_counters())
     result["programs_cpu_s"] = round(collection.programs_cpu_s, 3)
@@ -215,7 +217,8 @@ def measure_trial(
     evidence = Evidence(connections, trial.long_lived, watch.congestion_seen, reports)
     measurement = Measurement(
         result,
-        failure_problems(result)
+        raised
+        + failure_problems(result)
         + stack.verify(lab, counted, evidence)
         + counters.link_problems(links)
         + collection.problems,

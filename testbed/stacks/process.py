@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import LabError
+from testbed.plugins import exception_in
 
 if TYPE_CHECKING:
     from testbed.hosts import Host
@@ -21,6 +22,8 @@ POLL_INTERVAL_S = 0.1
 START_LIMIT_S = 15.0
 STOP_LIMIT_S = 10.0
 TAIL_BYTES = 4096
+HEAD_BYTES = 1 << 20
+"""Of an error output: where a first exception is looked for."""
 
 
 @dataclass
@@ -32,8 +35,15 @@ class Program:
     stdout: Path
     stderr: Path
 
+    def exception(self) -> str | None:
+        """Return the first exception that it printed, with the place in a user's code if it came from there."""
+        with self.stderr.open("rb") as file:
+            return exception_in(file.read(HEAD_BYTES).decode(errors="replace"))
+
     def last_words(self) -> str:
-        """Return the last line of its error output, for messages."""
+        """Return the exception that it printed, else the last line of its error output, for messages."""
+        if exception := self.exception():
+            return exception
         lines = tail(self.stderr).splitlines() or tail(self.stdout).splitlines()
         return lines[-1] if lines else "it said nothing"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mptcp_stack.runtime import ConfigError, parse_settings
+from mptcp_stack.runtime import ConfigError, check_plugin, parse_settings
 from testbed.errors import LabError, Unsupported
 from testbed.stacks import mptcp_diagnosis
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest, path_count
@@ -37,11 +37,22 @@ class PythonMptcp(StackUnderTest):
         self.settings = (*self.settings, *settings)
         self.congestion = parsed.get("congestion", self.congestion)
 
+    def check(self) -> None:
+        """See that congestion control, scheduler and path manager can be used, also those that a subclass names."""
+        try:
+            check_plugin("congestion", self.congestion)
+            parse_settings(self.settings)
+        except ConfigError as error:
+            raise LabError(f"stack {self.name}: {error}") from None
+
     def prepare(self, lab: Lab) -> None:
         """Nothing: the programs bring their addresses and routes, and take them away."""
 
     def server_address(self, lab: Lab) -> str:
-        """Return our stack's address in the server on the first path."""
+        """Return our stack's address in the server on the first path. Unsupported when the topology gives it none."""
+        for host in (CLIENT, SERVER):
+            if not lab.hosts[host].stack_ips:
+                raise Unsupported(f"host {host} has no stack_address in the topology: our stack needs one on each path")
         return lab.hosts[SERVER].stack_ips[0]
 
     def program(self, argv: Sequence[str]) -> list[str]:

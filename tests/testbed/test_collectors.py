@@ -58,6 +58,8 @@ class Mistaken(Toy):
     def stop(self):
         raise ZeroDivisionError("oops")
 
+    line = stop.__code__.co_firstlineno + 1
+
 
 class NotStarting(Toy):
     name = "not-starting"
@@ -158,12 +160,12 @@ def test_what_cannot_run_is_reported_and_the_others_run(site: Site) -> None:
     with Collection(Wanted(added=tuple(map(toy, kinds))), site) as collection, collection.workload():
         pass
     came = {name: (record["outcome"], record["why"]) for name, record in collection.records.items()}
+    assert came.pop("mistaken") == ("failed", f"ZeroDivisionError: oops ({__file__}:{Mistaken.line})")
     assert came == {
         "toy": ("ran", None),
         "lacking": ("unsupported", "this machine has none"),
         "elsewhere": ("not applicable", "this stack has none"),
         "breaking": ("failed", "it broke"),
-        "mistaken": ("failed", "ZeroDivisionError: oops"),
         "not-starting": ("failed", "no such program"),
         "unreadable": ("failed", "[Errno 2] No such file or directory: '/proc/none'"),
         "refusing": ("unsupported", "no such device"),

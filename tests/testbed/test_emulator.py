@@ -44,7 +44,7 @@ def test_a_saturated_link_passes_its_rate(rate):
 
 
 def test_the_queue_holds_so_many_bytes_and_no_more():
-    one = direction(rate="1 Mbit/s", queue=10 * FRAME)
+    one = direction(rate="1 Mbit/s", queue=f"{10 * FRAME} B")
     assert [bool(one.offer(FRAME, 0)) for _ in range(12)] == [True] * 10 + [False] * 2
     assert one.offer(60, 0) == ()
     assert one.counters.queue_dropped == 3

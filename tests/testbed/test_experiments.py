@@ -45,8 +45,8 @@ def test_an_experiment_on_a_topology_of_the_users_own(tmp_path):
     (topology,) = mine.specification()["topologies"]
     assert topology["name"] == "mine"
     assert mine.specification()["parameters"] == own.specification()["parameters"]
-    with pytest.raises(LabError, match="unknown parameter 'paths'; allowed: wifi_rate,"):
-        experiment("quickstart", "topology=wifi-3g").specification()
+    (phone,) = experiment("quickstart", "topology=wifi-3g").specification()["topologies"]
+    assert [link["name"] for link in phone["links"]] == ["wifi", "mobile"]
 
 
 # --- micro-flows ---------------------------------------------------------------------------------------------

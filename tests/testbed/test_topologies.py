@@ -86,7 +86,7 @@ def test_a_template_of_the_users_own(tmp_path):
     path = tmp_path / "mine.yaml.j2"
     path.write_text(HEADER + yaml.safe_dump(two_hosts(rate="RATE")).replace("RATE", "{{ rate }}"))
     assert load_topology(str(path)).links[0].rate_bps == 5_000_000
-    assert load_topology(str(path), {"rate": 7_000_000}).links[0].rate_bps == 7_000_000
+    assert load_topology(str(path), {"rate": "7 Mbit/s"}).links[0].rate_bps == 7_000_000
 
 
 def test_a_template_elsewhere_builds_on_the_labs_own(tmp_path):

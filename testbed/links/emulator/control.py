@@ -14,6 +14,7 @@ from typing import Any
 
 from testbed.errors import LabError
 from testbed.links import wire_ends
+from testbed.plugins import exception_in
 from testbed.spec import Link
 from testbed.spec.trace import PACKET_BYTES as TRACE_PACKET_BYTES
 
@@ -143,5 +144,8 @@ class Emulation:
     def _last_words(self) -> str:
         code = self._process.wait()
         assert self._process.stderr is not None
-        lines = self._process.stderr.read().strip().splitlines()
+        words = self._process.stderr.read()
+        if exception := exception_in(words):
+            return exception
+        lines = words.strip().splitlines()
         return lines[-1] if lines else f"exit code {code}"

@@ -4,7 +4,7 @@ import pytest
 
 from testbed.errors import LabError
 from testbed.middleboxes.base import Middlebox
-from testbed.middleboxes.registry import middlebox_class, names
+from testbed.middleboxes.registry import middlebox_class, names, validated
 from testbed.spec import Topology
 from testbed.topologies import load_topology
 from testbed.validation import validate
@@ -33,7 +33,7 @@ def test_each_works_with_its_defaults(name):
     link = topology({"kind": name}).links[0]
     assert link.kind == "emulator"
     assert link.middleboxes[0]["kind"] == name
-    assert topology(*link.middleboxes).links[0].middleboxes == link.middleboxes  # as in a manifest
+    assert validated(link.middleboxes[0]) == link.middleboxes[0]  # as the emulator gets it
     assert middlebox_class(name).__doc__
 
 
@@ -65,7 +65,11 @@ def test_the_documented_one_works(tmp_path, monkeypatch):
         ([{"kind": "strip-option", "subtypes": ["x"]}], {}, "middleboxes[0].subtypes: unknown subtype 'x'"),
         ([{"kind": "strip-option", "option": "sack", "subtypes": ["dss"]}], {}, "middleboxes[0].subtypes: are those"),
         ([{"kind": "no.such:Thing"}], {}, "middleboxes[0].kind: middlebox 'no.such:Thing': No module named 'no'"),
-        ([{"kind": "nat"}], {"backend": "tc", "rate": "1 Mbit/s", "queue": 9999}, "backend: tc cannot do middleboxes"),
+        (
+            [{"kind": "nat"}],
+            {"backend": "tc", "rate": "1 Mbit/s", "queue": "9999 B"},
+            "backend: tc cannot do middleboxes",
+        ),
         ([{"kind": "nat"}], {"wire": "super-segments"}, "wire: a shaped link carries single packets"),
     ],
 )
