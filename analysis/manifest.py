@@ -85,6 +85,7 @@ class Manifest(Document):
     scale: str = ""
     outcome: str = ""
     stacks: list[str]
+    labels: dict[str, str] = Field(default_factory=dict)
     why: Sequence[str] = ()
     specification: _Specification
     sessions: list[_Session] = Field(min_length=1)

@@ -31,7 +31,7 @@ from testbed.plugins import blamed
 from testbed.provenance import provenance
 from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.show import labels
-from testbed.stacks import StackUnderTest, create
+from testbed.stacks import StackUnderTest, create, own_labels
 from testbed.stacks.base import CLIENT, SERVER
 
 if TYPE_CHECKING:
@@ -224,6 +224,7 @@ class Runner:
             "hash": plan.directory.hash,
             "specification": plan.directory.specification,
             "stacks": list(dict.fromkeys((*earlier.get("stacks", ()), *plan.stacks))),
+            "labels": {**earlier.get("labels", {}), **own_labels(plan.stacks)},
             "collectors": asdict(plan.collect),
             "sessions": [*earlier.get("sessions", ()), self._session],
             "labs": list(earlier.get("labs", ())),

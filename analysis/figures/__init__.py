@@ -170,6 +170,7 @@ def _module(run: Run) -> ModuleType:
 @contextmanager
 def _on(run: Run) -> Iterator[None]:
     """Turn what a figure's module cannot do with the points of `run` into Unforeseen, which names the run."""
+    token = style.use(run.manifest)
     try:
         yield
     except AnalysisError:
@@ -178,6 +179,8 @@ def _on(run: Run) -> Iterator[None]:
         odd = "; ".join(_odd_words(run.points))
         why = odd or f"{type(error).__name__}: {' '.join(str(error).split())}{_place(run, error)}"
         raise Unforeseen(f"{run.path / 'results.csv'}: cannot be drawn as {run.manifest['figure']}: {why}") from error
+    finally:
+        style.forget(token)
 
 
 def _place(run: Run, error: Exception) -> str:

@@ -74,6 +74,7 @@ def open_run(experiment: str, results: str | Path | None = None) -> Run:
     run = runs[-1]
     if run.manifest["experiment"] != experiment or run.passed.empty:
         raise UnreadableRun(f"{run.path}: no point of {experiment} that passed")
+    style.use(run.manifest)
     return run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from functools import cache
@@ -464,7 +464,8 @@ def report(planned: Plan, as_json: bool) -> None:
     from analysis.load import load_run
 
     found = load_run(planned.directory.path)
-    drawn = [] if found.passed.empty else _draw(found, planned.directory.root)
+    without = [] if found.passed.empty else _failed_stacks(planned, records)
+    drawn = [] if found.passed.empty or without else _draw(found, planned.directory.root)
     if as_json:
         document = {
             "experiment": planned.experiment.name,
@@ -477,14 +478,22 @@ def report(planned: Plan, as_json: bool) -> None:
         }
         print_json(document)
     else:
-        if drawn:
+        if not found.passed.empty:
             print_table(figures.table(found))
         for why in whys:
             print(why)
         print(f"results: {planned.directory.path}")
         print_paths("figure", drawn, as_json)
+        if without:
+            print(f"no figure: every point of {', '.join(without)} failed ('figures' draws the others)")
         print(f"outcome: {outcome}")
     raise typer.Exit(EXIT_CODES[outcome])
+
+
+def _failed_stacks(planned: Plan, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the stacks that were asked for and of which every point failed: what is left compares less than that."""
+    outcomes = {stack: {one["outcome"] for one in records if one["stack"] == stack} for stack in planned.stacks}
+    return [stack for stack, found in outcomes.items() if found == {"failed"}]
 
 
 def _draw(found: Any, root: Path) -> list[Path]:

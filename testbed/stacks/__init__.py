@@ -7,12 +7,14 @@ congestion control than its own choice follows behind ``@``: ``kernel-tcp@reno``
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from testbed.errors import LabError
 from testbed.plugins import blamed, class_named
 from testbed.stacks.base import Evidence, StackUnderTest
 from testbed.validation import unknown
 
-__all__ = ["STACKS", "Evidence", "StackUnderTest", "create", "names"]
+__all__ = ["STACKS", "Evidence", "StackUnderTest", "create", "names", "own_labels"]
 
 STACKS = {
     "kernel-tcp": "testbed.stacks.kernel_tcp:KernelTcp",
@@ -27,6 +29,21 @@ STACKS = {
 def names() -> list[str]:
     """Return the names of the stacks that come with the project."""
     return list(STACKS)
+
+
+def own_labels(names: Iterable[str]) -> dict[str, str]:
+    """Return what the user's own among these stacks are called, by name: the label of the class, and what was asked.
+
+    Raises :class:`LabError` as `create` does.
+    """
+    found = {}
+    for name in names:
+        plain, *settings = name.split("+")
+        plain, _, congestion = plain.partition("@")
+        if ":" in plain:
+            words = [str(create(name).label), congestion, *settings]
+            found[name] = ", ".join(filter(None, words))
+    return found
 
 
 def create(name: str, congestion: str | None = None) -> StackUnderTest:

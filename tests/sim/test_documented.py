@@ -72,6 +72,22 @@ def test_scheduler(example: Callable[[str], str], monkeypatch: pytest.MonkeyPatc
     assert choices == {1, 2}, "both had room, and different windows"
 
 
+def test_scheduler_that_keeps_something(example: Callable[[str], str]) -> None:
+    """It evens out what both subflows are given, as far as the slow one has room."""
+    paths = [replace(PATH, rate_bps=8_000_000), replace(PATH, rate_bps=2_000_000)]
+    scene = make_scene(1, paths, scheduler=example("InTurns"), opportunistic_retransmission=False)
+    client = upload(scene, 600_000)
+    first, second = (subflow.bytes_sent for subflow in client.connection.subflows[:2])
+    assert min(first, second) > 100_000
+
+
+def test_every_field_of_a_subflow_that_is_told_of_is_there() -> None:
+    rows = re.findall(r"^\| `subflow\.(.*?) \|", DOCUMENT.read_text(), flags=re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"[a-z_]+(?=`)", row)]
+    assert len(names) >= 11
+    assert all(hasattr(Subflow, name) for name in names), names
+
+
 def test_congestion_control(example: Callable[[str], str]) -> None:
     """Losses that have nothing to do with the rate hurt it less than reno."""
     path = replace(PATH, rate_bps=50_000_000, delay_ns=25 * MILLISECOND, loss=0.002, queue_bytes=400_000)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
 from analysis import figures, style
 from analysis.load import load_run
 from testbed import stacks
 from testbed.cli import main
+from testbed.cli.experiments import report
 from testbed.errors import LabError
 from testbed.experiment import experiment_class, resolve
 from testbed.plugins import exception_in
@@ -36,15 +38,14 @@ def draw(run):
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _nothing_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """What a test imports from its folder is not there for the next one."""
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(figures, "_own", {})
     monkeypatch.setenv("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
-    known = set(sys.modules)
     yield
-    for name in set(sys.modules) - known:
-        if not name.startswith(("testbed", "mptcp_stack", "analysis", "experiments")):
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(f"{tmp_path}/"):
             del sys.modules[name]
 
 
@@ -257,3 +258,19 @@ def test_the_exception_in_a_programs_output_is_found() -> None:
     assert exception_in(f"noise\n{group}") == "mine.Broken: no such thing (/home/me/mine.py:12)"
     assert exception_in("Traceback (most recent call last):\nValueError: x\n") == "ValueError: x"
     assert exception_in("all is well\nError: no\n") is None
+
+
+def test_a_comparison_of_which_a_stack_failed_is_not_drawn(downloads: Path, tmp_path: Path) -> None:
+    experiment = resolve(experiment_class(str(downloads)), None, [])
+
+    def run_point(bench: object, point: object) -> Measurement:
+        wrong = ["by mistake"] if point.stack == "python-mptcp" else []  # type: ignore[attr-defined]
+        return Measurement({"elapsed_s": 1.0}, wrong, {}, {}, {})
+
+    experiment.run_point = run_point  # type: ignore[method-assign]
+    plan = Plan(experiment, tmp_path / "r")
+    Runner(plan, Lines(), Pretended().environment).run()
+    with pytest.raises(typer.Exit) as ended:
+        report(plan, as_json=True)
+    assert ended.value.exit_code == 1
+    assert not (tmp_path / "r" / "figures").exists()
