@@ -5,6 +5,7 @@ Of a repetition's answers the median and the 90th percentile count: there are to
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,11 +39,24 @@ _GREY = "#555555"
 _CURVES = ("#d55e00", "#e69f00", "#009e73", "#56b4e9", "#000000", "#999999", "#cc79a7", "#7a5c00")
 _LINES = ("-", "--", "-.", ":")
 
+_SCHEDULER = "scheduler="
+
+_LABEL_LETTERS = 26
+"""In a line of a label beside the axes: longer ones would take the width of the bars."""
+
 
 def label(stack: str) -> str:
-    """Return how a stack is called here: by its scheduler; one that is named module:Class is an example."""
-    name, _, scheduler = stack.partition("+scheduler=")
-    return scheduler.replace("mine:", "example: ") if scheduler else f"{look(name).label}, default"
+    """Return how a stack is called here: one of ours by its scheduler, a user's own by its label.
+
+    A scheduler that is named module:Class is an example.
+    """
+    name, *settings = stack.split("+")
+    if ":" in name:
+        return look(stack).label
+    chosen = [one.removeprefix(_SCHEDULER) for one in settings if one.startswith(_SCHEDULER)]
+    others = [one for one in settings if not one.startswith(_SCHEDULER)]
+    scheduler = chosen[-1].replace("mine:", "example: ") if chosen else f"{look(name).label}, default"
+    return ", ".join([scheduler, *others])
 
 
 def summary(run: Run) -> pd.DataFrame:
@@ -71,7 +85,9 @@ def draw(run: Run) -> Figure:
             if load == BULK and (capacity := networks.capacity_bps(run, "case", case) / 1e6):
                 axes.axvline(capacity, color=_GREY, linewidth=0.8, linestyle="--")
             axes.set_xlim(left=0)
-        panels[0].set_yticks(range(len(stacks)), [label(stack) for stack in stacks], fontsize=6)
+        panels[0].set_yticks(
+            range(len(stacks)), [textwrap.fill(label(stack), _LABEL_LETTERS) for stack in stacks], fontsize=6
+        )
         panels[0].invert_yaxis()
         panels[0].set_title(words(run, case), fontsize=6.5, loc="left")
     kinds = [kind for kind in _KINDS if kind in {_kind(stack) for stack in stacks}]

@@ -27,7 +27,7 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     """Read `name=value` texts as arguments of `NetworkConfig`; the last of several with one name counts.
 
     Switches are `on` or `off`; times and sizes may carry a unit: `40ms`, `4MiB`. Raises ConfigError: no such
-    setting, a value that is not of its type, or a plug-in that cannot be used (see `check_plugin`).
+    setting, or a value that is not of its type. That plug-ins can be used `check_plugin` sees.
     """
     types = _types()
     settings = {}
@@ -38,8 +38,6 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
         if name not in types:
             raise ConfigError(f"setting {name!r}: no such setting; there are {', '.join(sorted(types))}")
         settings[name] = _read(name, types[name], value)
-        if name in _PLUGINS:
-            check_plugin(name, value)
     return settings
 
 

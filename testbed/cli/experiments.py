@@ -356,12 +356,13 @@ def _plan(
     from testbed.collectors import expand
     from testbed.experiment import resolve
     from testbed.runner import Plan
-    from testbed.stacks import create
+    from testbed.stacks import check
 
     found = _class(experiment)
     chosen = names(stacks)
     for name in chosen:
-        create(name)
+        if name not in found.stacks:  # what an experiment names itself it may also bring along
+            check(name)
     collectors = expand(names(collect))
     resolved = resolve(found, scale, settings or ())
     return Plan(resolved, out, scale, list(dict.fromkeys(chosen)), collectors, reuse, _code())

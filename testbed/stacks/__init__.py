@@ -14,7 +14,7 @@ from testbed.plugins import blamed, class_named
 from testbed.stacks.base import Evidence, StackUnderTest
 from testbed.validation import unknown
 
-__all__ = ["STACKS", "Evidence", "StackUnderTest", "create", "names", "own_labels"]
+__all__ = ["STACKS", "Evidence", "StackUnderTest", "check", "create", "names", "own_labels"]
 
 STACKS = {
     "kernel-tcp": "testbed.stacks.kernel_tcp:KernelTcp",
@@ -46,6 +46,19 @@ def own_labels(names: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def check(name: str) -> None:
+    """See without a lab that what a user asks of a stack exists, and that plug-ins can be made.
+
+    Raises :class:`LabError`.
+    """
+    try:
+        create(name).check()
+    except LabError:
+        raise
+    except Exception as error:
+        raise LabError(f"stack '{name}': {blamed(error)}") from error
+
+
 def create(name: str, congestion: str | None = None) -> StackUnderTest:
     """Return the stack called ``name``, or of the class ``module:Class``, with what follows ``@`` and each ``+``.
 
@@ -63,7 +76,6 @@ def create(name: str, congestion: str | None = None) -> StackUnderTest:
         stack = found(congestion)
         if settings:
             stack.configure(settings)
-        stack.check()
     except LabError:
         raise
     except Exception as error:

@@ -40,8 +40,10 @@ class PythonMptcp(StackUnderTest):
     def check(self) -> None:
         """See that congestion control, scheduler and path manager can be used, also those that a subclass names."""
         try:
-            check_plugin("congestion", self.congestion)
-            parse_settings(self.settings)
+            chosen = parse_settings(self.settings)
+            for kind in ("congestion", "scheduler", "path_manager"):
+                if name := chosen.get(kind, self.congestion if kind == "congestion" else None):
+                    check_plugin(kind, name)
         except ConfigError as error:
             raise LabError(f"stack {self.name}: {error}") from None
 

@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from analysis import figures, style
+from analysis.figures import schedulers
 from analysis.load import load_run
 from analysis.style import LONGEST_LABEL, LOOKS, look
 from testbed.stacks import own_labels
@@ -93,6 +94,14 @@ def test_settings_are_named_behind_the_stack_that_has_them(run_of: Any) -> None:
     assert look("python-mptcp+scheduler=ecf").label == "Python MPTCP, scheduler=ecf"
     assert look("python-mptcp@olia+gso_max_bytes=1400").label == "Python MPTCP, olia, gso_max_bytes=1400"
     assert look("python-mptcp+scheduler=ecf").color != look("python-mptcp").color
+
+
+def test_a_scheduler_is_not_called_default_where_the_stack_or_a_setting_says_which(run_of: Any) -> None:
+    run_of("kernel-mptcp", "mine:A", labels={"mine:A": "weighted"})
+    assert schedulers.label("mine:A") == "weighted"
+    assert schedulers.label("python-mptcp+scheduler=ecf+congestion=olia") == "ecf, congestion=olia"
+    assert schedulers.label("python-mptcp+congestion=olia") == "Python MPTCP, default, congestion=olia"
+    assert schedulers.label("kernel-mptcp") == "kernel MPTCP, default"
 
 
 def test_figure_and_table_of_a_run_have_them(tmp_path: Path) -> None:

@@ -236,7 +236,7 @@ def mine(tmp_path: Path) -> Path:
 )
 def test_what_is_wrong_with_a_stack_is_said_before_anything_runs(mine: Path, stack: str, message: str) -> None:
     with pytest.raises(LabError) as caught:
-        stacks.create(stack)
+        stacks.check(stack)
     pattern = re.escape(message.replace("FILE", str(mine))).replace(r"\.\*", ".*")
     assert re.search(pattern, caught.value.message), caught.value.message
     assert "\n" not in caught.value.message

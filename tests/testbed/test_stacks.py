@@ -23,8 +23,6 @@ from testbed.stacks.process import Program
 
 DATA = Path(__file__).parent / "data"
 
-OWN = "tests.unit.runtime.broken_plugins:scheduler_select"
-
 
 def data(name: str) -> str:
     return (DATA / name).read_text()
@@ -44,12 +42,12 @@ def test_every_stack_can_be_made(name):
 
 
 def test_settings_follow_the_name():
-    stack = stacks.create(f"python-mptcp+scheduler={OWN}+sack=off+congestion=reno")
+    stack = stacks.create("python-mptcp+scheduler=mine:Own+sack=off+congestion=reno")
     assert stack.congestion == "reno"
     host = SimpleNamespace(stack_addresses=["10.0.1.101/24@eth1"])
     options = stack.module_options(SimpleNamespace(hosts={"client": host}), "client")
     given = [after for option, after in itertools.pairwise(options) if option == "--set"]
-    assert given == [f"scheduler={OWN}", "sack=off", "congestion=reno"]
+    assert given == ["scheduler=mine:Own", "sack=off", "congestion=reno"]
 
 
 class OwnStack(stacks.create("kernel-tcp").__class__):  # type: ignore[misc]
