@@ -3,6 +3,9 @@
 A module may have `draw_latencies(run)` as well, which returns the distributions of latencies (`analysis.distributions`)
 as a figure of its own, or None where the raw files are missing.
 
+At the foot of each stands on which networks the run was measured, and whether it is stale; below the axes where the
+legend is at the foot, as a module's `KEY_AT_FOOT` says.
+
 Factors that an experiment has got since its first runs stand in the module's `FACTORS`: a run without them is refused
 with UnreadableRun.
 """
@@ -38,6 +41,8 @@ _METADATA: Final[Mapping[str, dict[str, Any] | None]] = {
 _CAPTION_POINTS: Final = 6.5
 _LETTER_WIDTH, _LINE_HEIGHT = 0.58, 1.25
 """Of the letters' size: a mean one's width, on the safe side, and the way from line to line."""
+_SHARE_BELOW_AXES: Final = 0.8
+"""Of the width, for what is centred below axes."""
 
 GENERAL: Final = "general"
 """The figure of experiments that have none of their own."""
@@ -83,20 +88,24 @@ def _of_every_run(run: Run) -> list[str]:
 
 def _with_origin(figure: Figure, run: Run) -> Figure:
     for text in _of_every_run(run):
-        _add_to_caption(figure, text)
+        _add_to_caption(figure, text, above_key=getattr(_module(run), "KEY_AT_FOOT", False))
     return figure
 
 
-def _add_to_caption(figure: Figure, text: str) -> None:
+def _add_to_caption(figure: Figure, text: str, above_key: bool) -> None:
     """Put a text below what a figure says at its foot, in the same letters, and make the figure taller by it."""
     caption = figure.get_supxlabel()
     foot = next((one for one in figure.texts if caption and one.get_text() == caption), None)
-    points = _CAPTION_POINTS if foot is None else float(foot.get_fontsize())
-    lines = textwrap.wrap(text, int(figure.get_figwidth() * 72 / (_LETTER_WIDTH * points)))
-    if foot is None:
-        figure.supxlabel("\n".join(lines), fontsize=points, color="#444444")
-    else:
-        foot.set_text("\n".join([caption, *lines]))
+    if foot is None and above_key:
+        foot = figure.axes[-1].xaxis.label
+        caption = foot.get_text()
+        foot.set_fontsize(_CAPTION_POINTS)
+    elif foot is None:
+        foot = figure.supxlabel(" ", fontsize=_CAPTION_POINTS, color="#444444")
+    points = float(foot.get_fontsize())
+    width = figure.get_figwidth() * 72 * (_SHARE_BELOW_AXES if foot not in figure.texts else 1)
+    lines = textwrap.wrap(text, int(width / (_LETTER_WIDTH * points)))
+    foot.set_text("\n".join([*filter(None, [caption]), *lines]))
     figure.set_figheight(figure.get_figheight() + len(lines) * _LINE_HEIGHT * points / 72)
 
 

@@ -21,6 +21,7 @@ from analysis.style import COLUMN_WIDTH_IN
 _CELLS = "cells_"
 METRICS = (f"{_CELLS}*",)
 """What it shows of the results, by name (see analysis.compare)."""
+KEY_AT_FOOT = True
 
 _FONT = 5.5
 

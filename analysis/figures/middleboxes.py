@@ -19,6 +19,7 @@ from analysis.style import COLUMN_WIDTH_IN, look
 
 METRICS = ("verdict",)
 """What it shows of the results, by name (see analysis.compare)."""
+KEY_AT_FOOT = True
 
 CHECKSUM = "+dss_checksum=on"
 OURS, KERNEL = "python-mptcp", "kernel-mptcp"

@@ -100,18 +100,21 @@ def test_three_paths_are_three_in_the_figure_of_schedulers(three: Path) -> None:
     assert "three: way1 6 Mbit/s" in str(figures.table(found).caption)
 
 
-@pytest.mark.parametrize("name", ["fairness", "bulk-veth"])  # one with words at its foot, and one without
+@pytest.mark.parametrize("name", ["fairness", "bulk-veth", "middleboxes"])
 def test_figures_say_on_what_they_were_measured_within_their_width(name: str, three: Path) -> None:
+    """One without words at its foot, one with, and one that has its key there."""
     style.apply()
     found = of_three(name, three)
     figure = figures.draw(found)
-    assert "way3" in figure.get_supxlabel()
     figure.set_dpi(72)
     figure.draw_without_rendering()
-    foot = next(text for text in figure.texts if text.get_text() == figure.get_supxlabel())
+    texts = [*figure.texts, *(axes.xaxis.label for axes in figure.axes)]
+    (foot,) = [text for text in texts if "way3" in text.get_text()]
     box = foot.get_window_extent()
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
+    assert box.y0 >= 0
+    assert not [legend for legend in figure.legends if legend.get_window_extent().overlaps(box)]
     assert "way3" in str(figures.table(found).caption)
 
 
