@@ -109,11 +109,11 @@ def _add_to_caption(figure: Figure, text: str, above_key: bool) -> None:
     figure.set_figheight(figure.get_figheight() + len(lines) * _LINE_HEIGHT * points / 72)
 
 
-def picture(run: Run, kind: str, **options: Any) -> bytes:
-    """Return the figure of `run` as a file of a kind (png, pdf, svg); options as for `savefig`. As `draw`."""
-    figure = draw(run)
+def pictures(run: Run, kind: str) -> list[bytes]:
+    """Return the figure of `run`, and its latencies' if any, as files of a kind (png, pdf, svg). As `draw`."""
+    drawn = draw(run), draw_latencies(run)
     with _on(run):
-        return rendered(figure, kind, **options)
+        return [rendered(figure, kind) for figure in drawn if figure is not None]
 
 
 def rendered(figure: Figure, kind: str, **options: Any) -> bytes:

@@ -35,6 +35,8 @@ _HEADROOM = 1.25
 """How far above the data the picture goes at most; a window edge beyond it would press them flat."""
 _VECTOR_MARKS = 5000
 """More are drawn as pixels, in PDF too."""
+_MANY_MARKS = 30
+"""More of a kind are drawn small: side by side they would be a black band of edges."""
 _TABLE_ROWS = 20
 
 
@@ -110,7 +112,8 @@ def _panel(axes: Axes, marks: pd.DataFrame, column: str, lines: Sequence[str]) -
             own_kind = own_kind.head(1)
         for number, own in _by_subflow(own_kind):
             middles = own[column].astype(float) + own["length_bytes"].fillna(0).astype(float) / 2
-            axes.scatter(own["time_s"], middles, marker=marker, s=14, linewidths=0.5, zorder=2 + (kind != DATA_FIN),
+            size, edge = (14, 0.5) if len(own) <= _MANY_MARKS else (4, 0.2)
+            axes.scatter(own["time_s"], middles, marker=marker, s=size, linewidths=edge, zorder=2 + (kind != DATA_FIN),
                          facecolor=_face(kind, number), edgecolor="black",
                          rasterized=len(own) > _VECTOR_MARKS)  # fmt: skip
     axes.yaxis.set_major_formatter(EngFormatter("B"))

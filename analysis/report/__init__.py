@@ -42,7 +42,7 @@ class Chapter:
     """One experiment in the report."""
 
     run: Run
-    figure: str
+    figures: list[str]
     table: Grid
     calibration: Grid
     environment: Mapping[str, str]
@@ -131,12 +131,12 @@ def _rank(run: Run) -> bool:
 
 
 def _chapter(run: Run) -> Chapter:
-    return Chapter(run, _svg(run), _grid(figures.table(run)), _calibration(run), origin.environment(run))
+    return Chapter(run, _svgs(run), _grid(figures.table(run)), _calibration(run), origin.environment(run))
 
 
-def _svg(run: Run) -> str:
-    """The figure as a data URI: the page stays one file, and what names mean in one figure stays in it."""
-    return f"data:image/svg+xml;base64,{b64encode(figures.picture(run, 'svg')).decode()}"
+def _svgs(run: Run) -> list[str]:
+    """The figures as data URIs: the page stays one file, and what names mean in one figure stays in it."""
+    return [f"data:image/svg+xml;base64,{b64encode(one).decode()}" for one in figures.pictures(run, "svg")]
 
 
 def _grid(table: Table) -> Grid:

@@ -1,13 +1,16 @@
 """Latencies as distributions, from raw files that are made up here."""
 
+import json
 import math
+import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from analysis import distributions, figures
+from analysis import distributions, figures, notebooks
 from analysis.load import Run, UnreadableRun, load_run
+from analysis.notebooks.tools import keep
 from tests.analysis.test_analysis import write_run
 
 PARAMETERS = {"paths": 2, "rate": 50_000_000, "concurrency": 100}
@@ -99,3 +102,18 @@ def test_a_torn_raw_file_is_named(run: Run) -> None:
     path.write_text("due_ns,end_ns\n1,2\n")
     with pytest.raises(UnreadableRun, match=r"requests\.csv: .*outcome"):
         distributions.latencies(run)
+
+
+def test_a_kept_run_has_its_latencies_and_not_the_raw_files(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = {"began": "2026-01-01T00:00:00.000+00:00", "cpu": {"model": "Example", "usable": [0]}}
+    manifest = json.loads((run.path / "manifest.json").read_text()) | {"outcome": "passed", "sessions": [session]}
+    (run.path / "manifest.json").write_text(json.dumps(manifest))
+    monkeypatch.setattr(notebooks, "KEPT", run.path.parents[1] / "kept")
+    keep.keep("quickstart", run.path)
+    with zipfile.ZipFile(notebooks.KEPT / "quickstart" / "raw.zip") as archive:
+        assert archive.namelist() == [distributions.KEPT]
+    kept, by = notebooks.open_run("quickstart"), ["stack", "repetition"]
+    few, all_of_them = (distributions.latencies(one) for one in (kept, run))
+    assert len(few) < len(all_of_them) / 4
+    one, other = (distributions.quantiles(found, by, (0.5, 0.99)) for found in (few, all_of_them))
+    pd.testing.assert_frame_equal(one, other, rtol=0.02)
