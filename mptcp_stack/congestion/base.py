@@ -86,10 +86,18 @@ class CongestionControl(ABC):
         return self.cwnd / 2
 
     def on_congestion(self, now: int) -> None:
-        """A loss was detected and recovery begins: once a window of data."""
+        """A loss was detected and recovery begins: once a window of data.
+
+        It is reduced from the whole segments that may have been in flight to whole segments, as in Linux: where windows
+        are of a few segments, fractions that are kept make a flow a fifth faster than the kernel's (cubic, 3 % lost).
+        """
         self._hystart = None
-        self.ssthresh = max(self.decrease(now), MINIMUM_WINDOW_SEGMENTS * self.mss)
-        self.cwnd = self.ssthresh
+        self.cwnd = max(self._whole(self.cwnd), self.mss)
+        self.cwnd = self.ssthresh = max(self._whole(self.decrease(now)), MINIMUM_WINDOW_SEGMENTS * self.mss)
+
+    def _whole(self, size: float) -> int:
+        """The whole segments in ``size`` bytes, in bytes; what a sum of fractions lacks of one is not missed."""
+        return int(size / self.mss + 1e-6) * self.mss
 
     def memory(self) -> dict[str, Any]:
         """What ``restore`` wants; to be asked before ``on_congestion``."""
