@@ -17,7 +17,7 @@ class WeightedVegas(CongestionControl):
 
     name = "wvegas"
     uses_hystart = False
-    catch_up_segments = 0
+    catch_up_bytes = 0
     """A burst of its own would look like a queue."""
 
     def __init__(self, mss: int, group: list[CongestionControl]) -> None:

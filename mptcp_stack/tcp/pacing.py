@@ -39,7 +39,7 @@ class Pacer:
         byte_ns = srtt_ns / (factor * control.cwnd)
         credit_ns = _CREDIT_NS
         if not control.in_slow_start:
-            credit_ns = max(credit_ns, int(control.catch_up_segments * control.mss * byte_ns))
+            credit_ns = max(credit_ns, int(control.catch_up_bytes * byte_ns))
         self._next_ns = max(self._next_ns, now - credit_ns) + int(size * byte_ns)
 
     def stop(self) -> None:
