@@ -7,6 +7,8 @@ _BETA = 0.7
 _RENO_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)
 """Also above the window before the last reduction, as in Linux. With 1 there (RFC 9438 section 4.3) goodput is
 1.1 times the kernel's where 1 % or 3 % of the packets are lost."""
+_UNKNOWN_SHARE = 0.05
+"""Growth of the window a round trip, at least, while no loss has shown how much the path carries; Linux's figure."""
 
 
 class Cubic(CongestionControl):
@@ -14,12 +16,13 @@ class Cubic(CongestionControl):
 
     name = "cubic"
     remembered = (
-        *CongestionControl.remembered, "_w_max", "_epoch_start_ns", "_increased_ns", "_k", "_w_est",
+        *CongestionControl.remembered, "_w_max", "_origin", "_epoch_start_ns", "_increased_ns", "_k", "_w_est",
     )  # fmt: skip
 
     def __init__(self, mss: int, group: list[CongestionControl]) -> None:
         super().__init__(mss, group)
         self._w_max = 0.0
+        self._origin = 0.0
         self._epoch_start_ns: int | None = None
         self._increased_ns = 0
         self._k = 0.0
@@ -37,16 +40,18 @@ class Cubic(CongestionControl):
         elapsed = (now - self._epoch_start_ns) / 1e9
         self._w_est += _RENO_ALPHA * acked / cwnd
         if self._cubic(elapsed) < self._w_est:
-            return max(0.0, self._w_est - cwnd) * self.mss  # the Reno-friendly region (section 4.3)
-        target = min(max(self._cubic(elapsed + self.srtt_ns / 1e9), cwnd), 1.5 * cwnd)
-        return (target - cwnd) * acked / cwnd * self.mss
+            growth = max(0.0, self._w_est - cwnd) * self.mss  # the Reno-friendly region (section 4.3)
+        else:
+            target = min(max(self._cubic(elapsed + self.srtt_ns / 1e9), cwnd), 1.5 * cwnd)
+            growth = (target - cwnd) * acked / cwnd * self.mss
+        return growth if self._w_max else max(growth, _UNKNOWN_SHARE * acked_bytes)
 
     def _cubic(self, elapsed: float) -> float:
-        return self._w_max + _C * (elapsed - self._k) ** 3
+        return self._origin + _C * (elapsed - self._k) ** 3
 
     def _begin_epoch(self, cwnd: float, now: int) -> int:
-        self._w_max = max(self._w_max, cwnd)
-        self._k = ((self._w_max - cwnd) / _C) ** (1 / 3)
+        self._origin = max(self._w_max, cwnd)
+        self._k = ((self._origin - cwnd) / _C) ** (1 / 3)
         self._w_est = cwnd
         return now
 

@@ -90,15 +90,19 @@ class Recovery:
             self._highest_sacked = max(self._highest_sacked, record.end)
 
     def detect(self, now: int) -> int:
-        """Mark what RACK takes for lost (RFC 8985 section 6.2); returns when to look again (ns), maybe ``NEVER``."""
+        """Mark what RACK takes for lost (RFC 8985 section 6.2); returns when to look again (ns), maybe ``NEVER``.
+
+        Beyond a record that was sent once, and later than the newest that arrived, all was sent later.
+        """
         scoreboard = self._scoreboard
         window_ns = self._reordering_window_ns()
         look_again = NEVER
         newest = (self._rack_sent_ns, self._rack_end)
         for record in scoreboard:
-            if record.seq >= self._highest_sacked:
+            later = (record.sent_ns, record.end) >= newest
+            if later and record.transmissions == 1:
                 break
-            if record.delivery is not Delivery.IN_FLIGHT or (record.sent_ns, record.end) >= newest:
+            if later or record.delivery is not Delivery.IN_FLIGHT:
                 continue
             deadline = record.sent_ns + self._rack_rtt_ns + window_ns
             if deadline <= now:
