@@ -1,7 +1,7 @@
-"""Two hosts with two links in a network namespace of their own; test_documents.py starts this file in one.
+"""Two hosts with two links in a network namespace of their own, as in the lab's `two-paths`.
 
-Its argument is a folder of scripts: `server.py` runs in one host, each of the others after it in the other one. What
-they print is printed, after their names.
+test_documents.py starts this file in one. Its argument is a folder of scripts: `server.py` runs in one host, each of
+the others after it in the other one. What they print is printed, after their names.
 """
 
 import subprocess
@@ -24,9 +24,10 @@ def make_hosts() -> list[str]:
     inside = ["nsenter", "-t", str(other.pid), "-n"]
     for path in PATHS:
         shell(
-            f"ip link add eth{path} type veth peer name eth{path} netns {other.pid};"
-            f"ip addr add 10.0.{path}.1/24 dev eth{path}; ip link set eth{path} up;"
-            f"{' '.join(inside)} sh -c 'ip addr add 10.0.{path}.2/24 dev eth{path}; ip link set eth{path} up'"
+            f"ip link add client-eth{path} type veth peer name server-eth{path} netns {other.pid};"
+            f"ip addr add 10.0.{path}.1/24 dev client-eth{path}; ip link set client-eth{path} up;"
+            f"{' '.join(inside)} sh -c "
+            f"'ip addr add 10.0.{path}.2/24 dev server-eth{path}; ip link set server-eth{path} up'"
         )
     return inside
 

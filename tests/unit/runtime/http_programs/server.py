@@ -36,4 +36,6 @@ async def main():
     await serving
 
 
-run(main(), NetworkConfig(addresses=["10.0.1.102/24@eth1", "10.0.2.102/24@eth2"], scheduler="round-robin"))
+run(
+    main(), NetworkConfig(addresses=["10.0.1.102/24@server-eth1", "10.0.2.102/24@server-eth2"], scheduler="round-robin")
+)

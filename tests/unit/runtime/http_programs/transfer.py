@@ -28,4 +28,6 @@ async def main():
             print(subflow["local"][0], "both ways" if all(used) else subflow)
 
 
-run(main(), NetworkConfig(addresses=["10.0.1.101/24@eth1", "10.0.2.101/24@eth2"], scheduler="round-robin"))
+run(
+    main(), NetworkConfig(addresses=["10.0.1.101/24@client-eth1", "10.0.2.101/24@client-eth2"], scheduler="round-robin")
+)
