@@ -34,8 +34,8 @@ MISSING = "missing"
 MEANINGS = {
     REPEATED: "the same numbers, or the whole 95 % interval of their difference is within the margin",
     DIFFERS: "the interval is not within the margin, and that for all results together excludes zero",
-    CANNOT_TELL: "the interval reaches beyond the margin and does not exclude zero: it takes more repetitions",
-    MISSING: "only one of the runs has it, or it did not pass there",
+    CANNOT_TELL: "the interval is not within the margin, and that for all results includes zero: repeat more often",
+    MISSING: "only one of the runs has it, or one of its repetitions, or it did not pass there",
 }
 MARGIN = 0.05
 """Of the first run's mean: two quiet runs on one machine differ by less, and no result here turns on as little."""
@@ -165,7 +165,7 @@ def _rows(
 def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any], within: float) -> dict[str, Any]:
     """Return what a row says of values by repetition."""
     values = [*a.values(), *b.values()]
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    numbers = all(isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one) for one in values)
     row: dict[str, Any] = {}
     for name, sample in (("a", [*a.values()]), ("b", [*b.values()])):
         shown = " ".join(sorted(map(str, set(sample))))
@@ -174,7 +174,7 @@ def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any], within: float) -> dict[st
         row |= {f"mean_{name}": mean, f"sd_{name}": spread, f"n_{name}": len(sample)}
     row |= dict.fromkeys(("difference", "half_width", "margin", "probability"), math.nan)
     pairs = [(a[repetition], b[repetition]) for repetition in a if repetition in b]
-    if not pairs:
+    if not pairs or a.keys() != b.keys():  # what is left of a run says nothing of what failed in it
         return row | {"verdict": MISSING}
     if all(first == second for first, second in pairs):
         return row | {"verdict": REPEATED}

@@ -71,7 +71,8 @@ def latencies(run: Run) -> pd.DataFrame:
 def thinned(found: pd.DataFrame, most: int = STEPS) -> pd.DataFrame:
     """Return at most `most` of each repetition's latencies, the least and the largest among them, with their `count`.
 
-    Each stands for itself and what lies below it down to the next: up to one that is kept the share is exact.
+    Each stands for itself and what lies below it down to the next: up to one that is kept the share is exact. Those of
+    requests that failed are one row more, as none of the others stands for them.
     """
     by = [name for name in found.columns if name not in ("latency_ms", "count")]
     groups = found.groupby(by, sort=False, dropna=False)
@@ -180,7 +181,10 @@ def _up_to(rising: pd.DataFrame, share: float) -> float:
 def _steps(rising: pd.DataFrame, most: int) -> pd.DataFrame:
     if len(rising) <= most:
         return rising
-    kept = np.unique(np.linspace(0, len(rising) - 1, most).round().astype(int))
+    ended = int((rising["latency_ms"] < math.inf).sum())
+    kept = np.linspace(0, ended - 1, min(most, ended)).round().astype(int)
+    if ended < len(rising):
+        kept = np.append(kept, len(rising) - 1)
     counts = np.diff(rising["count"].cumsum().to_numpy()[kept], prepend=0)
     return rising.iloc[kept].assign(count=counts)
 

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import math
 import statistics
 from importlib import import_module
 from pathlib import Path
@@ -9,7 +10,7 @@ from random import Random
 
 import pytest
 
-from analysis.compare import Incomparable, compare, difference
+from analysis.compare import Incomparable, compare, difference, outcome
 from analysis.load import load_run
 from tests.analysis.test_analysis import write_run
 from tests.testbed.test_cli import PROJECT, Lab, lab
@@ -121,6 +122,25 @@ def test_failed_points_are_not_compared(tmp_path: Path) -> None:
     (other / "results.csv").write_text(text.replace("failed", "unsupported"))
     with pytest.raises(Incomparable, match="no point of either has passed"):
         compare(load_run(other), load_run(other))
+
+
+def test_a_repetition_of_one_run_alone_is_missing(tmp_path: Path) -> None:
+    """Of three repetitions two failed the second time: the one that is left repeats, the run does not."""
+    path, other = (a_run(tmp_path / name, {0.0: BASE}) for name in "ab")
+    rows = (other / "results.csv").read_text().splitlines(keepends=True)
+    (other / "results.csv").write_text("".join([*rows[:2], *(row.replace("passed", "failed") for row in rows[2:])]))
+    frame = compare(load_run(path), load_run(other))
+    assert (list(frame["verdict"]), list(frame["n_a"]), list(frame["n_b"])) == (["missing"], [3], [1])
+    assert outcome(frame) == "differs"
+    assert outcome(compare(load_run(other), load_run(other))) == "repeated"
+
+
+def test_what_has_no_end_is_a_word(tmp_path: Path) -> None:
+    """An infinite value has neither a mean nor a spread."""
+    endless = (math.inf, 5.1e6, math.inf)
+    assert verdicts(tmp_path, {0.0: BASE, 0.1: endless}, {0.0: endless, 0.1: endless}) == {
+        0.0: "differs", 0.1: "repeated",
+    }  # fmt: skip
 
 
 def test_interval_holds_as_often_as_it_says() -> None:
