@@ -187,7 +187,9 @@ def _paragraph(lines: list[str]) -> list[str]:
 
 
 def _said(run: Run) -> str:
-    return "\n".join(f"- {text}" for text in said(run.manifest["experiment"]))
+    if not (texts := said(name := run.manifest["experiment"])):
+        raise WrongDocument(f"the notebook of {name} says nothing: a cell's last expression is a 'notebooks.say(...)'")
+    return "\n".join(f"- {text}" for text in texts)
 
 
 _KINDS: Final[Mapping[str, Callable[[Run], str]]] = {"table": _table, "run": _origin, "said": _said}

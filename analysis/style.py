@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 COLUMN_WIDTH_IN = 3.5
@@ -142,11 +143,26 @@ def _with_settings(stack: str) -> str:
 
 
 def aside(axes: Axes, drawn: Iterable[Artist], place: int, of: int, step_pt: float = 3.0) -> None:
-    """Move what was drawn of series `place` of `of` some points aside, so that none hides another."""
+    """Move markers and bars of series `place` of `of` some points aside, so that none hides another.
+
+    Lines stay where they are: one that falls would look higher than it is when moved to the right, and cross others at
+    other places.
+    """
     shift_in = (place - (of - 1) / 2) * step_pt / 72
     moved = axes.transData + ScaledTranslation(shift_in, 0, axes.figure.dpi_scale_trans)
     for artist in drawn:
+        if isinstance(artist, Line2D) and (linestyle := artist.get_linestyle()) != "None":
+            (line,) = axes.plot(*artist.get_data(), linestyle=linestyle, zorder=artist.get_zorder())
+            line.set(color=artist.get_color(), linewidth=artist.get_linewidth())
+            artist.set_linestyle("None")
         artist.set_transform(moved)
+
+
+def key(one: Look, **other: Any) -> Line2D:
+    """Return the entry of a legend for what is drawn with a look, line and marker."""
+    return Line2D(
+        [], [], **{"color": one.color, "marker": one.marker, "linestyle": one.linestyle, "label": one.label, **other}
+    )
 
 
 def apply() -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 from analysis import distributions, networks
 from analysis.load import Run
 from analysis.metrics import Crossover, bars, counted, crossover, ratio_to, summarise
-from analysis.style import COLUMN_WIDTH_IN, aside, look
+from analysis.style import COLUMN_WIDTH_IN, aside, key, look
 
 METRICS = ("requests_per_s",)
 """What it shows of the results, by name (see analysis.compare)."""
@@ -34,6 +34,8 @@ BOUND = 0.9
 """Share of the time for which a program's busiest thread ran or waited for a core: from here on it was the limit."""
 
 _GREY = "#555555"
+_ROOM = 1.4
+"""From the outermost sizes to the edges, a factor: markers stand aside."""
 _FURTHER = ["requests", "busiest_thread_share"]
 _KEY = ["links", "size_bytes", "generator"]
 
@@ -85,14 +87,16 @@ def draw(run: Run) -> Figure:
         _draw_panel(run, axes, rates[rates["links"] == kind], kind)
     sizes = sorted(rates["size_bytes"].unique())
     panels[-1].set_xticks(sizes, [f"{size / 1000:g}" for size in sizes])
-    panels[-1].set_xlim(sizes[0] / 1.3, sizes[-1] * 1.3)
+    panels[-1].set_xlim(sizes[0] / _ROOM, sizes[-1] * _ROOM)
     panels[-1].set_xlabel("response size (kB)")
-    handles, labels = panels[0].get_legend_handles_labels()
+    handles = [key(look(stack), markersize=3, linewidth=0.9) for stack in run.stacks]
+    labels = [look(stack).label for stack in run.stacks]
     figure.legend(
         [*handles, *_signs(run, rates)], [*labels, *_signs(run, rates).values()], loc="outside upper left", ncols=2,
         handlelength=2.6, columnspacing=1.2,
     )  # fmt: skip
-    figure.supxlabel(_caption(run, rates), fontsize=6, color=_GREY, x=0.02, ha="left")
+    caption = f"{_caption(run, rates)}\nmarkers of one size stand side by side, lines at their sizes"
+    figure.supxlabel(caption, fontsize=6, color=_GREY, x=0.02, ha="left")
     return figure
 
 
@@ -142,7 +146,7 @@ def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str, place: int, of: int
     style = look(stack)
     ours = rates[rates["generator"] == OURS].sort_values("size_bytes")
     drawn = axes.errorbar(
-        ours["size_bytes"], ours["mean"], yerr=bars(ours), label=style.label, color=style.color,
+        ours["size_bytes"], ours["mean"], yerr=bars(ours), color=style.color,
         marker=style.marker, linestyle=style.linestyle, markersize=3, linewidth=0.9, **_BARS,
     )  # fmt: skip
     check = rates[rates["generator"] == AB].sort_values("size_bytes")
@@ -152,7 +156,7 @@ def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str, place: int, of: int
     )  # fmt: skip
     busy = ours[ours["cpu_bound"]]
     rings = axes.plot(busy["size_bytes"], busy["mean"], **_RING)
-    aside(axes, [*drawn.get_children(), *checked.get_children(), *rings], place, of)
+    aside(axes, [*drawn.get_children(), *checked.get_children(), *rings], place, of, 2)
 
 
 _BARS: Mapping[str, Any] = {"capsize": 3, "elinewidth": 0.8, "capthick": 0.8}

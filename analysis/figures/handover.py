@@ -30,7 +30,10 @@ _PATHS = {WIFI: ("WiFi", "#56b4e9"), MOBILE: ("3G", "#e69f00")}
 _MOMENTS = {"degrade_at": "worse", "down_at": "gone", "up_at": "back"}
 """What happens to WiFi when, by parameter of the experiment."""
 _BIN_S = 0.5
-_MODES = "full: both paths at once; backup: 3G when WiFi is gone;\nsingle-path: one path at a time"
+_MODES = (
+    "full: both paths at once; backup: 3G when WiFi is gone;\n"
+    "single-path: one path at a time; the first repetition of each"
+)
 _TOO_LATE: Final[Mapping[str, Any]] = {"color": "#999999", "linewidth": 0.8, "linestyle": ":"}
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from analysis import networks
 from analysis.load import Run
 from analysis.metrics import bars, counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, Look, aside, look
+from analysis.style import COLUMN_WIDTH_IN, Look, aside, key, look
 
 METRICS = ("goodput_bps",)
 """What it shows of the results, by name (see analysis.compare)."""
@@ -60,10 +60,11 @@ def draw(run: Run) -> Figure:
     figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.4))
     axes = figure.subplots()
     lines = list(rates.groupby(["stack", "path"], sort=False))
+    handles = [key(line(run, *which), markersize=3, linewidth=0.9) for which, _ in lines]
     for place, ((stack, path), rows) in enumerate(lines):
         style, rows = line(run, stack, path), rows.sort_values("buffer_kb")
         drawn = axes.errorbar(
-            rows["buffer_kb"], rows["mean"], yerr=bars(rows), label=style.label, color=style.color,
+            rows["buffer_kb"], rows["mean"], yerr=bars(rows), color=style.color,
             marker=style.marker, linestyle=style.linestyle, linewidth=0.9, capsize=2.5, elinewidth=0.8, capthick=0.8,
             markersize=3,
         )  # fmt: skip
@@ -76,7 +77,7 @@ def draw(run: Run) -> Figure:
     axes.set_xlabel(f"send and receive buffer (kB); {counted(rates)}")
     axes.set_ylabel("goodput (Mbit/s)")
     figure.supxlabel(f"of Python MPTCP: {MECHANISMS}", fontsize=6, color="#444444")
-    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.0, fontsize=6)
+    figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.0, fontsize=6)
     return figure
 
 

@@ -92,10 +92,9 @@ def draw(run: Run) -> Figure:
         panels[0].set_title(words(run, case), fontsize=6.5, loc="left")
     kinds = [kind for kind in _KINDS if kind in {_kind(stack) for stack in stacks}]
     handles: list[Any] = [Patch(color=_KINDS[kind], label=kind) for kind in kinds]
-    handles += [
-        Line2D([], [], color=_GREY, linewidth=0.8, linestyle="--", label="rate of both links"),
-        Line2D([], [], color="#222222", linestyle="", marker="|", markersize=5, label="90th percentile"),
-    ]
+    if any(networks.capacity_bps(run, "case", case) for case in cases):
+        handles.append(Line2D([], [], color=_GREY, linewidth=0.8, linestyle="--", label="rate of both links"))
+    handles.append(Line2D([], [], color="#222222", linestyle="", marker="|", markersize=5, label="90th percentile"))
     figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.2, fontsize=6)
     figure.supxlabel(f"rates, and medians of answers; {counted(found)}", fontsize=6.5)
     return figure

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from analysis.load import Run
 from analysis.metrics import counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, aside, look
+from analysis.style import COLUMN_WIDTH_IN, aside, key, look
 
 _REACHED, _HEARD, _SHARE = "flood_rate_per_s", "heard_share", "served_share"
 _MEDIAN, _MPTCP, _SERVED = "latency_ms_total_p50", "mptcp_connections", "succeeded"
@@ -66,10 +66,7 @@ def draw(run: Run) -> Figure:
         )
     panels[0][0].set_ylabel("requests served (%)")
     panels[1][0].set_ylabel("median time (ms)")
-    handles = [
-        Line2D([], [], color=one.color, marker=one.marker, linestyle=one.linestyle, label=one.label)
-        for one in (look(stack) for stack in run.stacks if _WITHOUT not in stack)
-    ]
+    handles = [key(look(stack)) for stack in run.stacks if _WITHOUT not in stack]
     handles.append(
         Line2D([], [], color="#777777", marker="o", fillstyle="none", linestyle=":", label="without cookies")
     )

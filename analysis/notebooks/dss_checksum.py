@@ -31,11 +31,19 @@ notebooks.figure(run)
 
 # %%
 goodput, cpu = (dss_checksum.ratios(run, value) for value in dss_checksum.PANELS)
+
+
+def told(table, key):
+    """A ratio with its spread and the number of pairs."""
+    row = table.loc[key]
+    return f"{row['mean']:.2f}" + (f" ± {row['sd']:.2f}" if row["n"] > 1 else "")
+
+
 notebooks.say(
     *(
-        f"`{stack}`, {dss_checksum.SEGMENTS[segments]}: {goodput.at[(segments, stack), 'mean']:.2f} times the goodput"
-        f" and {cpu.at[(segments, stack), 'mean']:.2f} times the processor time for a byte, with checksums."
-        for segments, stack in goodput.index
+        f"`{key[1]}`, {dss_checksum.SEGMENTS[key[0]]}: {told(goodput, key)} times the goodput and"
+        f" {told(cpu, key)} times the processor time for a byte, with checksums (n = {goodput.at[key, 'n']})."
+        for key in goodput.index
     )
 )
 
@@ -44,9 +52,9 @@ notebooks.say(
 #
 # - Here sender and receiver share one machine, and where they limit each other both pay for the checksum. A real card
 #   has a processor at each end, and at 10 Gbit/s the wire may be the limit, which hides a cost that there is.
-# - The kernel sums in machine code; CPython takes about 1.4 ns a byte, for the remainder of a long integer. With
-#   super-segments that is as much as all else our stack does for a byte; with segments of one MSS the work for each
-#   segment is so much that the checksum adds little to it, as in the paper.
+# - The kernel sums in machine code; CPython takes 1.4 ns a byte or more at either end, for the remainder of a long
+#   integer. With super-segments that is more than all else our stack does for a byte; with segments of one MSS the work
+#   for each segment is so much that the checksum adds little to it, as in the paper.
 # - A checksum covers a whole mapping, so nothing of it goes to the connection before its last byte: with
 #   super-segments that is 64 KB at a time.
 # - Goodput varies more than processor time: the programs, and whatever else the machine does, compete for its cores.

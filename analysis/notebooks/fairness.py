@@ -31,10 +31,12 @@ figures.table(run)
 notebooks.figure(run)
 
 # %%
-rates = fairness.summary(run).set_index("stack")
-ratios = (rates["mptcp"] / rates["tcp"]).round(2)
+rates = fairness.summary(run)
 notebooks.say(
-    *(f"`{stack}` got {ratio} times what the TCP connection beside it got." for stack, ratio in ratios.items()),
+    *(
+        f"`{row.stack}` got {row.mptcp / row.tcp:.2f} times what the TCP connection beside it got (means, n = {row.n})."
+        for row in rates.itertuples()
+    ),
     f"Jain's index is 1 when both get the same, and {9 / 10:.2f} at two to one.",
 )
 

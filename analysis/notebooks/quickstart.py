@@ -50,7 +50,7 @@ notebooks.say(
 #   notebook of `ab-microflows` has more of both, and says what separates links of 50 Mbit/s on two cores from the
 #   paper's machines.
 # - ab with Apache stands beside our own load generator (hollow markers), where the stack can carry real programs.
-#   Where the two differ, at 1 kB, the generator is the limit; where they agree, the links are.
+#   Where the two differ, at 1 kB, generators and servers are part of the limit; where they agree, the links are it.
 #
 # ## What to try next
 #

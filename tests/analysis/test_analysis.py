@@ -131,6 +131,20 @@ def test_microflow_figure_has_a_line_a_stack_and_says_what_it_shows(microflows: 
     assert "n = 1 to 2 (ab: n = 2)" in figure.get_supxlabel(), "a failed point is not in the mean"
 
 
+def test_lines_are_at_the_sizes_and_markers_beside_them(microflows: Path) -> None:
+    """Lines that had been moved aside crossed elsewhere than the table says, and a slower stack looked faster."""
+    from analysis.figures.ab_microflows import draw
+
+    (axes,) = draw(load_run(microflows)).axes
+    lines = [line for line in axes.lines if line.get_linestyle() != "None"]
+    assert {line.get_color() for line in lines} == {look(stack).color for stack in ("kernel-tcp", "python-mptcp")} | {
+        look("kernel-mptcp").color
+    }
+    assert all(line.get_transform() == axes.transData and line.get_marker() == "None" for line in lines)
+    markers = [line for line in axes.lines if line.get_marker() in "osv" and line.get_linestyle() == "None"]
+    assert len({line.get_transform().transform((1, 1))[0] for line in markers}) > 1
+
+
 def test_microflow_table_has_means_ratios_and_failures(microflows: Path) -> None:
     text = text_of(microflows)
     lines = {tuple(line.split()[:4]): line for line in text.splitlines() if "kB" in line}
