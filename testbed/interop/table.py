@@ -38,7 +38,7 @@ def console_table(document: dict[str, Any]) -> Table:
 def markdown(document: dict[str, Any]) -> str:
     """The same with titles and sections, and the reasons of what did not pass."""
     columns = _columns(document)
-    lines = [f"{_title(document)}: {_counts(document)}.", "", _EXPLANATION, ""]
+    lines = [f"{_title(document)}: {_counts(document)}.", "", _origin(document), "", _EXPLANATION, ""]
     lines.append("| feature | source | " + " | ".join(f"ours is {role}, {family}" for role, family in columns) + " |")
     lines.append("|---" * (2 + len(columns)) + "|")
     for name, about in document["features"].items():
@@ -64,6 +64,15 @@ def _reasons(document: dict[str, Any]) -> list[str]:
 
 def _title(document: dict[str, Any]) -> str:
     return f"Interoperability with {' '.join(document['provenance']['kernel'].split()[:2])}"
+
+
+def _origin(document: dict[str, Any]) -> str:
+    """When, of which code and on which machine it was played, and how it is again."""
+    where: dict[str, Any] = document["provenance"]
+    commit = f"{str(where['git']['commit'])[:10]}{' with changes' if where['git']['dirty'] else ''}"
+    machine = f"{len(where['cpu']['usable'])} x {where['cpu']['model']}"
+    again = "`sudo ./lab interop --markdown docs/interop-table.md`"
+    return f"Measured {document['time'][:10]} at {commit} on {machine}: {again}."
 
 
 def _counts(document: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -36,6 +37,7 @@ def test_quick_cells(tmp_path):
     assert {cell["feature"] for cell in document["cells"]} == set(QUICK)
     table = markdown.read_text()
     assert os.uname().release in table
+    assert re.search(r"^Measured \d{4}-\d\d-\d\d at \w+.* on \d+ x .*: `sudo \./lab interop", table, re.MULTILINE)
     assert table.count("| pass ") == len(document["cells"])
     for cell in document["cells"]:
         (directory,) = tmp_path.glob(f"interop/*/{cell['key']}")
