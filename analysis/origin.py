@@ -40,13 +40,10 @@ def machine(run: Run) -> str:
     return f"{facts['processors']}, {' '.join(facts['kernel'].split()[:2])}"
 
 
-def calibrations(manifest: Mapping[str, Any]) -> list[tuple[dict[str, Any], int]]:
-    """Return the last measurement of each link and direction and what was asked of it, and how often it was made."""
-    found: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for lab in manifest.get("labs", ()):
-        for one in lab.get("calibration", ()):
-            found.setdefault(_asked(one), []).append(one)
-    return [(ones[-1], len(ones)) for ones in found.values()]
+def calibrations(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the last measurement of each link and direction, for each that was asked of it."""
+    labs = manifest.get("labs", ())
+    return list({_asked(one): one for lab in labs for one in lab.get("calibration", ())}.values())
 
 
 def _asked(one: Mapping[str, Any]) -> tuple[Any, ...]:

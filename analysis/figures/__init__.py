@@ -25,6 +25,7 @@ from typing import Any, Final
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterMathtext, NullFormatter
 from rich.table import Table
 
 from analysis import files, networks, style
@@ -87,9 +88,19 @@ def _of_every_run(run: Run) -> list[str]:
 
 
 def _with_origin(figure: Figure, run: Run) -> Figure:
+    _write_out_numbers(figure)
     for text in _of_every_run(run):
         _add_to_caption(figure, text, above_key=getattr(_module(run), "KEY_AT_FOOT", False))
     return figure
+
+
+def _write_out_numbers(figure: Figure) -> None:
+    """Write numbers at logarithmic axes as they are: formulas, which these have by default, are switched off."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if isinstance(axis.get_major_formatter(), LogFormatterMathtext):
+            axis.set_major_formatter("{x:g}")
+        if isinstance(axis.get_minor_formatter(), LogFormatterMathtext):
+            axis.set_minor_formatter(NullFormatter())
 
 
 def _add_to_caption(figure: Figure, text: str, above_key: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import documents, notebooks
+from analysis import documents, figures, notebooks
 from testbed.experiment import experiment_names
 from tests.testbed.test_cli import Lab, lab, quickstart_results
 
@@ -199,6 +199,17 @@ def test_the_table_of_interoperability_in_the_readme_adds_up_to_that_of_the_cell
 def _version_0(cells: str) -> int:
     (row,) = (row for row in cells.splitlines() if "(`version-0`)" in row)
     return row.count("| no ")
+
+
+@pytest.mark.parametrize("name", ["syn-flood", "dss-checksum", "ab-microflows"])
+def test_numbers_at_logarithmic_axes_are_no_formulas(name: str) -> None:
+    """Formulas are switched off, as names may have dollar signs: 10^2 would stand there as it is marked up."""
+    (run,) = notebooks.kept_runs(name)
+    figure = figures.draw(run)
+    figure.draw_without_rendering()
+    axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
+    assert "log" in {axis.get_scale() for axis in axes}
+    assert [text.get_text() for axis in axes for text in axis.get_ticklabels("both") if "$" in text.get_text()] == []
 
 
 # --- docs/talk.md ---

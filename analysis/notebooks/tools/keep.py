@@ -123,7 +123,7 @@ def reduced(manifest: dict[str, Any]) -> dict[str, Any]:
 def _calibration(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     """The last measurement of each link and direction."""
     return [
-        {name: one[name] for name in _COPIED_OF_CALIBRATION if name in one} for one, _ in origin.calibrations(manifest)
+        {name: one[name] for name in _COPIED_OF_CALIBRATION if name in one} for one in origin.calibrations(manifest)
     ]
 
 
