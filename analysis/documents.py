@@ -18,7 +18,6 @@ import hashlib
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -103,16 +102,20 @@ def shows(figure: Figure) -> str:
 
 def _differing() -> Iterator[tuple[Path, Callable[[], bytes]]]:
     """Yield what is not as the kept results have it, and how to get its content."""
-    _kept_run.cache_clear()
-    for path in documents():
-        text = files.read_text(path)
-        if (fresh := _written(path, text)) != text:
-            yield path, fresh.encode
-    for path in pictures():
+    for path in (*documents(), *pictures()):
+        if fresh := renewed(path):
+            yield path, fresh
+
+
+def renewed(path: Path) -> Callable[[], bytes] | None:
+    """Return how to get the content of a document or a picture when it is not as the kept results have it."""
+    if path.suffix == ".png":
         figure = _drawn(path.stem)
         what = shows(figure)
-        if _shown(path) != what:
-            yield path, lambda figure=figure, what=what: _png(figure, what)  # type: ignore[misc]
+        return None if _shown(path) == what else lambda: _png(figure, what)
+    text = files.read_text(path)
+    fresh = _written(path, text)
+    return None if fresh == text else fresh.encode
 
 
 def _drawn(name: str) -> Figure:
@@ -153,7 +156,6 @@ class _AsMeasured(Run):
         return ""
 
 
-@cache
 def _kept_run(name: str) -> Run:
     (run,) = notebooks.kept_runs(name)
     return _AsMeasured(run.path, run.manifest, run.points)
