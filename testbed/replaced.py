@@ -48,9 +48,7 @@ def check_ends(topology: Topology, label: str, called: tuple[str, str] = ENDS) -
     names = [host.name for host in topology.hosts]
     missing = [name for name in ENDS if name not in names]
     if missing:
-        raise LabError(
-            f"{label}: no host {' and no host '.join(missing)}, between which experiments measure; it has: "
-            f"{', '.join(names)} (the experiment 'transfer' takes any two: --set client=NAME --set server=NAME)"
-        )
+        lacking = " and no host ".join(missing)
+        raise LabError(f"{label}: no host {lacking}, between which experiments measure; it has: {', '.join(names)}")
     if not any(paths(topology, version=version) for version in (4, 6)):
         raise LabError(f"{label}: no way between {' and '.join(called)}: no common subnet, no gateways that are joined")
