@@ -326,6 +326,20 @@ def test_collectors_middleboxes_and_parameters_count(places: Path, tmp_path: Pat
     assert own_parts("kernel-tcp", asked) == {"collector.py", "box.py", "parameter.py", "my.trace"}
 
 
+def test_an_experiment_of_a_user_s_counts_with_what_stands_beside_it(places: Path) -> None:
+    experiment = """\
+import beside
+from tests.testbed.toy import Toy
+class Own(Toy):
+    name = "own"
+"""
+    write(places / "own_experiment.py", experiment)
+    write(places / "beside.py", "")
+    found = parts("kernel-tcp", resolve(experiment_class(str(places / "own_experiment.py")), None, []))
+    assert {"own_experiment.py", "beside.py", "tests/testbed/toy.py"} <= found
+    assert not [part for part in found if part.startswith("experiments/")]
+
+
 def test_templates_count_with_what_they_import(tmp_path: Path) -> None:
     write(tmp_path / "net.yaml.j2", "{# summary: x #}{% extends 'base.yaml.j2' %}{% import 'macros.j2' as lab %}")
     write(tmp_path / "base.yaml.j2", "{# summary: x #}{% include 'part.j2' %}")
