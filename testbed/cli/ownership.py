@@ -2,7 +2,8 @@
 
 `watch` notes what root has in a place before the command, `hand_over` gives away what came since. The place is
 somebody else's, who may change it meanwhile: it is held by descriptors, no link is followed, and a file with a second
-name elsewhere stays root's.
+name elsewhere stays root's. In a directory that is not theirs, as /tmp, root has more to do than this command: there
+only what has the names of the lab's, and what holds runs, is handed over.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ _PROJECT: Final = Path(__file__).resolve().parents[2]
 _CACHES: Final = (".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 """What `./lab test` leaves in the checkout."""
 _KEPT: Final = ("analysis/notebooks/results", "docs", "README.md")
+_IN_RESULTS: Final = ("figures", "interop", "kept", "notebooks", "report")
+"""What is made of results, beside them."""
 _PACKAGES: Final = ("analysis", "experiments", "mptcp_stack", "testbed", "tests")
 
 
@@ -29,7 +32,8 @@ class _Place(NamedTuple):
 
     directory: int
     name: str
-    known: set[tuple[int, ...]]
+    shared: bool
+    known: frozenset[tuple[int, ...]] = frozenset()
 
 
 _places: list[_Place] = []
@@ -46,7 +50,8 @@ def receiver() -> tuple[int, int] | None:
 
 def watch(path: Place) -> Place:
     """Note what is at `path` before a command writes there; returns `path`: the callback of an option."""
-    if path is None or receiver() is None:
+    owner = receiver()
+    if path is None or owner is None:
         return path
     top = path.absolute()
     with suppress(OSError, RuntimeError, ValueError, RecursionError):
@@ -54,8 +59,9 @@ def watch(path: Place) -> Place:
         while not os.path.lexists(top.parent):
             top = top.parent
         directory = os.open(top.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        known = {_identity(status) for _, status in _entries(directory, top.name or ".") if status.st_uid == 0}
-        _places.append(_Place(directory, top.name or ".", known))
+        place = _Place(directory, top.name or ".", shared=top.is_dir() and top.stat().st_uid != owner[0])
+        known = frozenset(_identity(status) for _, status in _of_place(place) if status.st_uid == 0)
+        _places.append(place._replace(known=known))
     return path
 
 
@@ -77,7 +83,7 @@ def hand_over() -> None:
     while _places:
         place = _places.pop()
         with suppress(OSError, RecursionError):
-            for descriptor, status in _entries(place.directory, place.name):
+            for descriptor, status in _of_place(place):
                 if owner is not None and status.st_uid == 0 and _identity(status) not in place.known:
                     os.fchown(descriptor, *owner)
         os.close(place.directory)
@@ -97,6 +103,36 @@ def _give_caches(owner: tuple[int, int]) -> None:
                             os.fchown(descriptor, *owner)
             finally:
                 os.close(directory)
+
+
+def _of_place(place: _Place) -> Iterator[tuple[int, os.stat_result]]:
+    """What there is in a place that may be the command's, as `_entries` gives it."""
+    if not place.shared:
+        yield from _entries(place.directory, place.name)
+        return
+    with suppress(OSError):
+        directory = os.open(
+            place.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=place.directory
+        )
+        try:
+            for name in os.listdir(directory):
+                if name in _IN_RESULTS or _holds_runs(directory, name):
+                    yield from _entries(directory, name)
+        finally:
+            os.close(directory)
+
+
+def _holds_runs(directory: int, name: str) -> bool:
+    with suppress(OSError):
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            for run in os.listdir(inner):
+                with suppress(OSError):
+                    os.stat(f"{run}/manifest.json", dir_fd=inner, follow_symlinks=False)
+                    return True
+        finally:
+            os.close(inner)
+    return False
 
 
 def _entries(directory: int, name: str) -> Iterator[tuple[int, os.stat_result]]:

@@ -34,6 +34,7 @@ def owners(top: Path) -> dict[str, int]:
 def test_what_came_since_is_handed_over_and_nothing_else(tmp_path: Path) -> None:
     out = tmp_path / "results"
     (out / "old").mkdir(parents=True)
+    os.chown(out, NOBODY, NOBODY)
     for name in ("old/kept", "old/rewritten"):
         (out / name).write_text("before")
     watch(out)
@@ -42,7 +43,7 @@ def test_what_came_since_is_handed_over_and_nothing_else(tmp_path: Path) -> None
     (out / "run/points").mkdir(parents=True)
     (out / "run/points/raw").write_text("")
     hand_over()
-    expected = {".": 0, "old": 0, "old/kept": 0}
+    expected = {".": NOBODY, "old": 0, "old/kept": 0}
     assert owners(out) == expected | dict.fromkeys(
         ("old/rewritten", "old/new", "run", "run/points", "run/points/raw"), NOBODY
     )
@@ -60,6 +61,7 @@ def test_directories_above_are_handed_over_where_they_are_new(tmp_path: Path) ->
 def test_no_link_leads_the_gift_elsewhere(tmp_path: Path) -> None:
     out, elsewhere = tmp_path / "home/results", tmp_path / "elsewhere/results"
     out.mkdir(parents=True)
+    os.chown(out, NOBODY, NOBODY)
     (elsewhere / "below").mkdir(parents=True)
     (elsewhere / "secret").write_text("")
     watch(out)
@@ -73,8 +75,25 @@ def test_no_link_leads_the_gift_elsewhere(tmp_path: Path) -> None:
     hand_over()
     assert set(owners(elsewhere).values()) == {0}
     assert owners(tmp_path / "moved/results") == {
-        ".": 0, "link": 0, "name": 0, "second-name": 0, "pipe": 0, "new": NOBODY,
+        ".": NOBODY, "link": 0, "name": 0, "second-name": 0, "pipe": 0, "new": NOBODY,
     }  # fmt: skip
+
+
+@pytest.mark.usefixtures("for_nobody")
+def test_in_a_directory_of_all_users_only_results_are_handed_over(tmp_path: Path) -> None:
+    shared = tmp_path / "tmp"
+    (shared / "lock").mkdir(parents=True)
+    shared.chmod(0o1777)
+    (shared / "daemon.log").write_text("of another program of root's")
+    watch(shared)
+    (shared / "daemon.log").write_text("written on meanwhile")
+    (shared / "lock/new").write_text("")
+    (shared / "mine/0123").mkdir(parents=True)
+    (shared / "mine/0123/manifest.json").write_text("{}")
+    (shared / "figures").mkdir()
+    hand_over()
+    mine = ("figures", "mine", "mine/0123", "mine/0123/manifest.json")
+    assert owners(shared) == dict.fromkeys((".", "daemon.log", "lock", "lock/new"), 0) | dict.fromkeys(mine, NOBODY)
 
 
 def test_without_sudo_everything_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
