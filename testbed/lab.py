@@ -160,7 +160,7 @@ class Lab:
 
     def prompt(self) -> None:
         """Mininet's prompt on this lab, until the user leaves it."""
-        self._backend.prompt(self._namespace.scratch)
+        self._backend.prompt()
 
     def describe(self) -> dict[str, Any]:
         """The lab as the system says it is, for a run's manifest (JSON)."""

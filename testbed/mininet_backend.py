@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-from pathlib import Path
 from typing import Any
 
 from mininet.link import Link as MininetLink
@@ -119,9 +118,9 @@ class MininetBackend:
         self._net.hosts.clear()
         run(["ip", "-force", "-batch", "-"], input="".join(f"link delete {name}\n" for name in wires), check=False)
 
-    def prompt(self, scratch: Path) -> None:
-        """Mininet's prompt, until the user leaves it; `scratch` is a directory of the run's own."""
-        Prompt(self._net, self._topology.links, Plugs(self.hosts, scratch))
+    def prompt(self) -> None:
+        """Mininet's prompt, until the user leaves it."""
+        Prompt(self._net, self._topology.links, Plugs(self.hosts))
 
 
 class WiredLink(MininetLink):  # type: ignore[misc]  # Mininet has no types

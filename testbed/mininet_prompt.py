@@ -5,8 +5,11 @@ Beside `mininet_backend` the only module that imports Mininet.
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from mininet.cli import CLI
@@ -43,6 +46,12 @@ class Prompt(CLI):  # type: ignore[misc]  # Mininet has no types
         if not sys.stdin.isatty():
             self.prompt = ""
         super().__init__(net)
+
+    @classmethod
+    def initReadline(cls) -> None:
+        """Keep a history in a home of one's own: in a user's, root's file would be in the way, or follow their link."""
+        if Path("~").expanduser().stat().st_uid == os.geteuid():
+            super().initReadline()
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -129,7 +138,7 @@ class Prompt(CLI):  # type: ignore[misc]  # Mininet has no types
         else:
             node = self.mn[name]
             if not self.isatty():  # the lines that follow are the prompt's
-                command = f"{{ {command}{'' if command.endswith('&') else ' ;'} }} </dev/null"
+                command = f"eval {shlex.quote(command)} </dev/null"
             node.sendCmd(command)
             self.waitForNode(node)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -35,6 +36,7 @@ def main() -> None:
 
     However it ends, what it made under sudo is handed over to whom it was made for.
     """
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names out of data may be in no character set
@@ -44,6 +46,17 @@ def main() -> None:
         sys.exit(tell(error))
     finally:
         hand_over()
+
+
+def _open_standard_streams() -> None:
+    """Let those that the caller has closed be empty: the next file to be opened would be taken for one of them."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _version(wanted: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.core import TyperCommand
 
 from testbed.cli import completion
 from testbed.cli.options import Json, Settings, TopologyName, note, print_json
@@ -110,12 +111,24 @@ def shell(topology: TopologyName, settings: Settings = None, plain: Plain = Fals
     from testbed.namespace import enter
     from testbed.shell import open_shell
 
-    watch(Path("~/.mininet_history").expanduser())
     enter()
     open_shell(rendered, plain)
 
 
-@commands.command(name="exec", context_settings={"ignore_unknown_options": True})
+class _AfterSeparator(TyperCommand):
+    """Takes a command for hosts whole: what stood before the first -- would join it, and that -- be lost in it."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """As usual; LabError when the words after -- are not all that the hosts are given."""
+        after = args[args.index("--") + 1 :] if "--" in args else None
+        rest = super().parse_args(ctx, args)
+        command = list(ctx.params.get("command") or ())
+        if after is not None and command != after and not ctx.resilient_parsing:
+            raise LabError(f"exec: {' '.join(command[: -len(after) or None])}: must come after the first --")
+        return rest
+
+
+@commands.command(name="exec", cls=_AfterSeparator, context_settings={"ignore_unknown_options": True})
 def execute(
     topology: TopologyName,
     command: Annotated[

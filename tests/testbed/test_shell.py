@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from testbed.errors import LabError
+from testbed.mininet_prompt import Prompt
 from testbed.shell import greeting, orders, to_try
 from testbed.topologies import load_topology
 from tests.testbed.lab_run import ROOT, run_inside
@@ -103,9 +104,40 @@ def test_exec_passes_input_output_and_exit_code_on() -> None:
 
 
 @pytest.mark.root
+def test_exec_does_without_what_its_caller_has_closed() -> None:
+    asked = '"$0" -m testbed exec two-paths --plain -- client sh -c "cat; exit 7"'
+    done = subprocess.run(
+        ["bash", "-c", f"{asked} <&- >&- 2>&-", sys.executable], cwd=ROOT, input="", capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (7, "", "")
+
+
+@pytest.mark.root
+def test_what_is_piped_into_the_prompt_is_bash_as_it_is_typed() -> None:
+    out = shell(
+        "client echo one # it's a remark\nclient echo two;\nclient echo \"don't  fold\" | cat\nclient sleep 60 &\n"
+    )
+    assert "\none\ntwo\ndon't  fold\n" in out.replace("\r", "")
+
+
+def test_a_prompts_history_is_in_a_home_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(Prompt, "readlineInited", False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    Prompt.initReadline()
+    assert not Prompt.readlineInited
+
+
+@pytest.mark.root
 def test_exec_leaves_a_program_running_beside_the_next() -> None:
     talk = ["server", "iperf3", "-s", "&", "--", "client", "sh", "-c", "until iperf3 -c server -n 1K; do :; done"]
     assert "iperf Done." in execute("--", *talk).stdout
+
+
+def test_exec_does_not_take_commands_before_and_after_the_separator_for_one() -> None:
+    done = execute("client", "echo", "one", "--", "server", "echo", "two")
+    assert (done.returncode, done.stderr) == (2, "lab: exec: client echo one: must come after the first --\n")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +175,7 @@ def settled(lab, before):
 
 for name, parameters in json.loads(sys.argv[1]):
     with Lab(load_topology(name, parameters)) as lab:
-        plugs = Plugs(lab.hosts, inside.scratch)
+        plugs = Plugs(lab.hosts)
         # Routes of the user's own, beside those of the lab.
         for host in lab.hosts.values():
             for command in ("-4 route add 192.0.2.0/24 dev {}", "-4 route add 198.51.100.0/24 dev {} table 77"):
@@ -157,13 +189,22 @@ for name, parameters in json.loads(sys.argv[1]):
             gone.append("state DOWN" in lab.hosts[end.host].run(["ip", "link", "show", end.interface]).stdout)
             plugs.plug(link)
             plugs.plug(link)
-        say([name, gone, settled(lab, before)])
+        lost = settled(lab, before)
+        links = lab.topology.links[:4]
+        for order in (links, links[::-1]):
+            for link in links:
+                plugs.pull(link)
+            for link in order:
+                plugs.plug(link)
+            lost += settled(lab, before)
+        say([name, gone, lost])
 """
 
 
 @pytest.mark.root
 def test_links_give_back_all_that_they_took() -> None:
     labs = [(name, {}) for name in ("dual-stack", "dumbbell")]
+    labs += [("two-paths", {"rate": "none", "paths": 3})]
     labs += [("dual-stack", {"rate": "none"})]  # direct links, with IPv6 and routes in tables of their own
     for name, gone, lost in run_inside(UNPLUG, json.dumps(labs)):
         assert all(gone), name
