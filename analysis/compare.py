@@ -62,16 +62,22 @@ def check_comparable(a: Run, b: Run) -> None:
     ours, theirs = a.manifest, b.manifest
     if ours["experiment"] != theirs["experiment"]:
         raise Incomparable(f"{a.path} is of {ours['experiment']}, {b.path} of {theirs['experiment']}")
-    for what, first, second in (
-        ("parameter", a.parameters, b.parameters),
-        ("specification", ours["specification"], theirs["specification"]),
-    ):
+    for what, first, second in (("parameter", a.parameters, b.parameters), ("specification", *_asked(ours, theirs))):
         names = [name for name in first | second if first.get(name) != second.get(name)]
         if names and what == "parameter":
             pairs = (f"{name} {first.get(name)} and {second.get(name)}" for name in names)
             raise Incomparable(f"{a.path}, {b.path}: parameters differ: {'; '.join(pairs)}")
         if names:
             raise Incomparable(f"{a.path}, {b.path}: what was asked differs in {', '.join(names)}")
+
+
+def _asked(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What two runs were asked; of one that is kept with the project there are the networks instead, if any."""
+    if not (ours.get("kept") or theirs.get("kept")):
+        return ours["specification"], theirs["specification"]
+    if not (ours.get("networks") and theirs.get("networks")):
+        return {}, {}
+    return {"networks": ours["networks"]}, {"networks": theirs["networks"]}
 
 
 def compare(a: Run, b: Run, within: float = MARGIN) -> pd.DataFrame:
@@ -128,9 +134,11 @@ def origin(run: Run) -> str:
     """Return where a run is from: directory, time, commits, kernel and processor."""
     sessions = run.manifest["sessions"]
     commits = dict.fromkeys(str(session.get("git", {}).get("commit"))[:10] for session in sessions)
-    last = sessions[-1]
-    machine = f"{last.get('kernel', '')}, {last.get('cpu', {}).get('model', '')}"
-    return f"{run.path}, {last.get('began', '')[:16]}, commit {', '.join(commits)}, {machine}".rstrip(" ,")
+    machines = dict.fromkeys(
+        f"{session.get('kernel', '')}, {session.get('cpu', {}).get('model', '')}".rstrip(" ,") for session in sessions
+    )
+    began = str(sessions[-1].get("began", ""))[:16]
+    return f"{run.path}, {began}, commit {', '.join(commits)}, {'; '.join(machines)}".rstrip(" ,")
 
 
 def difference(changes: Sequence[float]) -> Difference:

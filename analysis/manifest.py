@@ -59,6 +59,10 @@ class _Specification(Document):
     parameters: dict[str, Any]
 
 
+class _Point(Document):
+    session: int | None = None
+
+
 class _Code(Document):
     parts: dict[str, str]
     points: int = Field(ge=0)
@@ -89,7 +93,7 @@ class Manifest(Document):
     why: Sequence[str] = ()
     specification: _Specification
     sessions: list[_Session] = Field(min_length=1)
+    points: dict[str, _Point] = Field(default_factory=dict)
     labs: Sequence[_Lab] = ()
     code: Sequence[_Code] = ()
     networks: Sequence[_Network] = ()
-    points: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.load import Run
 
 
+def sessions(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the sessions that the points of a run are of, in order; all of them where the points do not say."""
+    every: list[dict[str, Any]] = manifest["sessions"]
+    of_points = {point.get("session") for point in manifest.get("points", {}).values()}
+    return [one for number, one in enumerate(every) if number in of_points] or every
+
+
 def environment(run: Run) -> dict[str, str]:
-    """Return when, of which code, on which machine and at which scale the run was last measured."""
-    session: dict[str, Any] = run.manifest["sessions"][-1]
-    cpu, git = session.get("cpu", {}), session.get("git", {})
-    commit = f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"
+    """Return when, of which code, on which machine and at which scale the points of the run were measured.
+
+    All of them where there are several: the first and the last day, and each commit and machine.
+    """
+    measured = sessions(run.manifest)
+    days = sorted(str(session.get("began", ""))[:10] for session in measured)
+    cpus = [session.get("cpu", {}) for session in measured]
     return {
-        "measured": str(session.get("began", ""))[:10],
-        "commit": commit,
+        "measured": " to ".join(dict.fromkeys((days[0], days[-1]))),
+        "commit": _each(_commit(session.get("git", {})) for session in measured),
         "code": run.stale or "as it is here",
-        "kernel": str(session.get("kernel", "")),
-        "Python": str(session.get("python", "")),
-        "processors": f"{len(cpu.get('usable', ()))} x {cpu.get('model', '')}",
+        "kernel": _each(str(session.get("kernel", "")) for session in measured),
+        "Python": _each(str(session.get("python", "")) for session in measured),
+        "processors": _each(f"{len(cpu.get('usable', ()))} x {cpu.get('model', '')}" for cpu in cpus),
         "scale": str(run.manifest.get("scale", "")),
     }
+
+
+def _commit(git: Mapping[str, Any]) -> str:
+    return f"{str(git.get('commit'))[:10]}{' with changes' if git.get('dirty') else ''}"
+
+
+def _each(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(texts))
 
 
 def command(run: Run) -> str:
@@ -37,7 +55,8 @@ def command(run: Run) -> str:
 def machine(run: Run) -> str:
     """Return on what the run was last measured, in a few words."""
     facts = environment(run)
-    return f"{facts['processors']}, {' '.join(facts['kernel'].split()[:2])}"
+    kernels = _each(" ".join(kernel.split()[:2]) for kernel in facts["kernel"].split("; "))
+    return f"{facts['processors']}, {kernels}"
 
 
 def calibrations(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -186,7 +186,7 @@ def _depth(found: Mapping[str, Any] | None) -> tuple[str, str]:
 
 def _days(runs: Sequence[Run]) -> str:
     """The first and the last day of all sessions of some runs."""
-    days = {str(session.get("began", ""))[:10] for run in runs for session in run.manifest["sessions"]} - {""}
+    days = {str(session.get("began", ""))[:10] for run in runs for session in origin.sessions(run.manifest)} - {""}
     return " to ".join(sorted({min(days), max(days)})) if days else "on a day that was not recorded"
 
 

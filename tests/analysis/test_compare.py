@@ -169,6 +169,19 @@ def test_runs_of_other_things_are_one_line(lab: Lab, tmp_path: Path, manifest: d
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
 
 
+def test_a_run_is_compared_with_the_one_that_is_kept(tmp_path: Path) -> None:
+    """Of that one the parameters alone are kept of what was asked, and the networks that ran."""
+    networks = [{"network": "two-paths: 50 Mbit/s", "rates_and_delays": "50 Mbit/s", "link_names": ["path1"],
+                 "between_ends_bps": [1], "slowest_bps": 1, "factors": {}}]  # fmt: skip
+    asked = {"parameters": {"seed": 1, "rate": 50_000_000}, "topologies": [1]}
+    kept = load_run(a_run(tmp_path / "kept", {0.0: BASE}, kept=True, networks=networks))
+    own = load_run(a_run(tmp_path / "own", {0.0: BASE}, specification=asked, networks=networks))
+    assert outcome(compare(kept, own)) == "repeated"
+    other = [networks[0] | {"network": "three-paths: 50 Mbit/s"}]
+    with pytest.raises(Incomparable, match="what was asked differs in networks"):
+        compare(kept, load_run(a_run(tmp_path / "other", {0.0: BASE}, specification=asked, networks=other)))
+
+
 def test_command_shows_where_runs_are_from_and_says_the_outcome(lab: Lab, tmp_path: Path) -> None:
     elsewhere = {
         "sessions": [{"began": "2026-02-03T04:05:06", "git": {"commit": "0123456789abcdef"}, "kernel": "Other 7"}]

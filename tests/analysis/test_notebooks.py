@@ -128,7 +128,7 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     calibration = [{"link": "a", "direction": "up", "asked_bps": 3, "measured_bps": bps, "ok": True} for bps in (1, 2)]
     path = write_run(
         results, "example", "fairness", {"rate": 1}, [row], scale="quick", outcome="passed", sessions=[{}, session],
-        labs=[{"calibration": calibration[:1]}, {"calibration": calibration[1:]}], points={"a": {}},
+        labs=[{"calibration": calibration[:1]}, {"calibration": calibration[1:]}], points={"a": {"session": 1}},
         why=[f"a: {results}/example/0123456789ab/points/a/error.txt"],
     )  # fmt: skip
     raw = path / "points" / "a"

@@ -1,9 +1,12 @@
 """The one document of all results."""
 
+import json
 import re
 from pathlib import Path
 
-from analysis.load import find_runs
+from analysis import origin
+from analysis.load import find_runs, load_run
+from analysis.notebooks.tools.keep import reduced
 from analysis.report import build, latest
 from tests.analysis.test_analysis import write_run
 from tests.analysis.test_experiment_figures import RUNS
@@ -87,6 +90,24 @@ def test_every_chapter_says_when_and_where_it_was_measured(tmp_path: Path) -> No
     assert "<li>2 x Example, Linux 6.1</li>\n<li>2 x Other, Linux 6.1</li>" in html
     rows = re.findall(r'<td class="day">(.*?)</td><td>(.*?)</td>', html)
     assert rows == [("2026-01-01", "1"), ("2026-03-04", "2")]
+
+
+def test_points_of_two_days_and_machines_name_both(tmp_path: Path) -> None:
+    """A run that was gone on with elsewhere said of all its points that they were of the last day and machine."""
+    parameters, points, _ = RUNS["fairness"]
+    sessions = [
+        SESSION
+        | {"began": f"{day}T00:00:00.000+00:00", "cpu": {"usable": [0, 1], "model": model}, "git": {"commit": model}}
+        for day, model in (("2026-01-01", "One"), ("2026-02-02", "Left"), ("2026-03-03", "Other"))
+    ]
+    made = {"x": {"session": 0}, "y": {"session": 2}}  # what the second one measured was measured anew
+    path = write_run(tmp_path, "fairness", "fairness", parameters, points, sessions=sessions, points=made)
+    facts = origin.environment(load_run(path))
+    assert (facts["measured"], facts["commit"]) == ("2026-01-01 to 2026-03-03", "One; Other")
+    assert facts["processors"] == "2 x One; 2 x Other"
+    kept = reduced(json.loads((path / "manifest.json").read_text()))
+    assert [session["began"][:10] for session in kept["sessions"]] == ["2026-01-01", "2026-03-03"]
+    assert origin.machine(load_run(path)) == "2 x One; 2 x Other, Linux 6.1"
 
 
 def test_links_are_asked_and_measured_each_in_a_column_with_its_unit(tmp_path: Path) -> None:

@@ -105,19 +105,22 @@ def kept_texts(directory: Path) -> Iterator[tuple[str, str]]:
 
 def reduced(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return what is kept of a manifest."""
-    session = manifest["sessions"][-1]
+    return {
+        **{name: manifest[name] for name in _COPIED if name in manifest},
+        "kept": True,
+        "specification": {"parameters": manifest["specification"]["parameters"]},
+        "sessions": [_session(session) for session in origin.sessions(manifest)],
+        "labs": [{"calibration": _calibration(manifest)}],
+    }
+
+
+def _session(session: dict[str, Any]) -> dict[str, Any]:
     kept = {name: session[name] for name in _COPIED_OF_SESSION if name in session}
     kept["command_line"] = ["lab", *_without_output(session.get("command_line", [])[1:])]
     # Release only: what follows may say who built the kernel where.
     kept["kernel"] = " ".join(session.get("kernel", "").split()[:2])
     kept["cpu"] = {name: session.get("cpu", {}).get(name) for name in ("model", "usable")}
-    return {
-        **{name: manifest[name] for name in _COPIED if name in manifest},
-        "kept": True,
-        "specification": {"parameters": manifest["specification"]["parameters"]},
-        "sessions": [kept],
-        "labs": [{"calibration": _calibration(manifest)}],
-    }
+    return kept
 
 
 def _calibration(manifest: dict[str, Any]) -> list[dict[str, Any]]:
