@@ -44,6 +44,8 @@ FILES: Final[Mapping[str, str]] = {
 STEPS: Final = 200
 """Steps of a curve: each is less high than a line is wide, in a panel of 3 cm."""
 
+THICK_AND_THIN: Final = "thick: all repetitions; thin: each one"
+
 _MEASURED: Final = ("kind", "latency_ms", "count")
 
 _PANEL_IN: Final = 1.35
@@ -129,7 +131,7 @@ def draw(
     for axes, (key, part) in zip(rows, parts, strict=True):
         for which, curve in _groups(part, lines):
             style = line(which)
-            handles.setdefault(style.label, _draw_curve(axes, curve, style))
+            handles.setdefault(style.label, draw_curve(axes, curve, style))
         axes.set_title(f"{name(key)}{'; ' if panels else ''}{_numbers(part, lines)}", fontsize=7, loc="left")
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("share")
@@ -138,13 +140,13 @@ def draw(
     rows[-1].set_xlabel("latency (ms)")
     figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=2, columnspacing=1.2)
     several = found["repetition"].nunique() > 1
-    figure.supxlabel("thick: all repetitions; thin: each one" if several else "one repetition", fontsize=6, x=0.02,
+    figure.supxlabel(THICK_AND_THIN if several else "one repetition", fontsize=6, x=0.02,
                      ha="left", color="#555555")  # fmt: skip
     return figure
 
 
-def _draw_curve(axes: Axes, found: pd.DataFrame, style: Look) -> Any:
-    """Draw one curve and return its line."""
+def draw_curve(axes: Axes, found: pd.DataFrame, style: Look) -> Any:
+    """Draw the distribution of some latencies, thinly that of each repetition where there are more; return its line."""
     few = thinned(found)
     if found["repetition"].nunique() > 1:
         for _, one in few.groupby("repetition"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from pydantic import Field, model_validator
@@ -68,6 +68,32 @@ class Topology(Frozen):
     def dual_stack(self) -> bool:
         """Whether any interface has an IPv6 address."""
         return any(end.address6 is not None for _, end in self._ends())
+
+    def renamed(self, names: Mapping[str, str]) -> Topology:
+        """The same with hosts by other names; one that has such a name already gets that of whom it makes room for.
+
+        Interfaces keep their names.
+        """
+        new = dict(names)
+        for old, name in names.items():
+            if name in {host.name for host in self.hosts} and name not in names:
+                new[name] = old
+        hosts = tuple(host.model_copy(update={"name": new.get(host.name, host.name)}) for host in self.hosts)
+        links = tuple(
+            link.model_copy(
+                update={
+                    "ends": tuple(end.model_copy(update={"host": new.get(end.host, end.host)}) for end in link.ends),
+                    "schedule": tuple(
+                        change.model_copy(update={"carrier": new.get(change.carrier, change.carrier)})
+                        if isinstance(change.carrier, str)
+                        else change
+                        for change in link.schedule
+                    ),
+                }
+            )
+            for link in self.links
+        )
+        return self.model_copy(update={"hosts": hosts, "links": links})
 
     def interfaces(self, host: str) -> list[End]:
         """The interfaces of one host, in the order of the links."""
