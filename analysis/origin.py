@@ -48,6 +48,8 @@ def command(run: Run) -> str:
     name = run.manifest["experiment"]
     given: list[str] = run.manifest["sessions"][-1].get("command_line", [])[1:]
     scale = run.manifest.get("scale")
+    if given[:1] == ["keep"]:  # which runs it, and takes the same options
+        given = ["run", *given[1:]]
     words = given if given[:1] in (["run"], ["bench"]) else ["run", name, *(["--scale", scale] if scale else [])]
     return f"sudo ./lab {shlex.join(name if word == 'all' else word for word in words)}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from analysis import documents, figures, notebooks
+from analysis import documents, figures, notebooks, origin
 from testbed.experiment import experiment_names
 from tests.testbed.test_cli import Lab, lab, quickstart_results
 
@@ -211,6 +211,20 @@ def test_numbers_at_logarithmic_axes_are_no_formulas(name: str) -> None:
     axes = [axis for one in figure.axes for axis in (one.xaxis, one.yaxis)]
     assert "log" in {axis.get_scale() for axis in axes}
     assert [text.get_text() for axis in axes for text in axis.get_ticklabels("both") if "$" in text.get_text()] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "again"),
+    [
+        ("keep fairness --set seconds=5", "sudo ./lab run fairness --set seconds=5"),
+        ("keep all --scale paper", "sudo ./lab run fairness --scale paper"),
+        ("run all", "sudo ./lab run fairness"),
+    ],
+)
+def test_what_keep_measured_is_measured_again_by_run(given: str, again: str) -> None:
+    (run,) = notebooks.kept_runs("fairness")
+    run.manifest["sessions"][-1]["command_line"] = ["lab", *given.split()]
+    assert origin.command(run) == again
 
 
 # --- docs/talk.md ---
