@@ -28,5 +28,5 @@ def test_a_figure_of_one_value_is_drawn_without_a_warning(experiment: str, facto
     style.apply()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert figures.picture(run, "png")
+        assert all(figures.pictures(run, "png"))
         assert figures.table(run).row_count

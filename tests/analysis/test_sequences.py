@@ -88,15 +88,15 @@ SCENES = {
 }
 
 
-SEEDS = {"checksums": 19, "super-segments": 13, "version 0": 13}
-"""Where it is not 5: with these, chance brings everything that there is to see."""
+SEEDS = {"checksums": 19, "super-segments": 34}
+"""Where it is not 8: with these, chance brings everything that there is to see."""
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_packets_say_what_the_stack_says(name: str, tmp_path: Path) -> None:
     """Every byte has the place that the sender's stack gave it; sent again means the same to both."""
     settings = SCENES[name]
-    scene = make_scene(SEEDS.get(name, 5), (impaired(loss=0.03), SLOW), **settings)
+    scene = make_scene(SEEDS.get(name, 8), (impaired(loss=0.03), SLOW), **settings)
     lines: list[str] = []
     scene.client.stack.observe(lambda observation: lines.append(observe.as_json(observation)))
     exchange(scene, UPLOAD, b"")
