@@ -8,18 +8,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn
 
+_TIMERS = {
+    "any": (signal.ITIMER_REAL, signal.SIGALRM, time.monotonic),
+    "processor": (signal.ITIMER_PROF, signal.SIGPROF, time.process_time),
+}
 _SOON_S = 1e-3
 """For a limit that has passed meanwhile: zero would switch it off."""
 
 
 @contextmanager
-def time_limit(seconds: float, why: str) -> Iterator[None]:
+def time_limit(seconds: float, why: str, of: Literal["any", "processor"] = "any") -> Iterator[None]:
     """Raise TimeoutError, which says `why`, in a block that takes longer; only a process's main thread has a limit.
 
-    It ends Python code and calls of the system (by SIGALRM), not a long computation in C. A limit around this one, of
-    whatever else uses the signal, goes on afterwards.
+    It ends Python code and calls of the system (by a signal), not a long computation in C. A limit around this one, of
+    whatever else uses the signal, goes on afterwards. `of="processor"`: what computes, however busy the machine is.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -28,13 +32,14 @@ def time_limit(seconds: float, why: str) -> Iterator[None]:
     def end(_number: int, _frame: FrameType | None) -> NoReturn:
         raise TimeoutError(f"not done within {seconds:g} s: {why}")
 
-    began = time.monotonic()
-    handler = signal.signal(signal.SIGALRM, end)
-    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    timer, number, clock = _TIMERS[of]
+    began = clock()
+    handler = signal.signal(number, end)
+    left, interval = signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(timer, 0)
+        signal.signal(number, handler)
         if left:
-            signal.setitimer(signal.ITIMER_REAL, max(left - (time.monotonic() - began), _SOON_S), interval)
+            signal.setitimer(timer, max(left - (clock() - began), _SOON_S), interval)

@@ -133,7 +133,7 @@ def _names_in_use(text: str) -> frozenset[str] | None:
 def _bounded(label: str) -> Iterator[None]:
     """Answer in one line what a template, which is a program, does without an end."""
     try:
-        with time_limit(_LIMIT_S, "has it a loop without an end?"):
+        with time_limit(_LIMIT_S, "has it a loop without an end?", of="processor"):
             yield
     except TimeoutError as error:
         raise LabError(f"{label}: {error}") from None

@@ -86,7 +86,10 @@ def bench(scale: Scale = None, settings: Settings = None, out: Out = RESULTS, as
 
 @commands.command(name="list")
 def list_experiments(as_json: Json = False) -> None:
-    """List the experiments: what each repeats, how long it takes at each scale, and what it needs."""
+    """List the experiments, with what each repeats.
+
+    And how long it takes at each scale, and what it needs.
+    """
     from testbed.cli.describe import about, print_list
     from testbed.experiment import experiment_class, experiment_names
 
@@ -107,9 +110,9 @@ def plan(
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
-    """Show what 'run' would measure, and for how long; or of `all`.
+    """Show what 'run' would measure, or of `all`.
 
-    And the parameters that --set may change, with their units and what they are.
+    And for how long, and the parameters that --set may change, with their units.
     """
     from testbed.cli.describe import print_parameters, print_plans
 
