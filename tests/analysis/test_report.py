@@ -61,7 +61,6 @@ def test_every_experiment_has_its_chapter(tmp_path: Path) -> None:
 
 
 def test_what_gave_no_result_is_named(tmp_path: Path) -> None:
-    write_results(tmp_path)
     row = {"stack": "kernel-mptcp", "repetition": 1, "outcome": "unsupported", "why": "no MPTCP here"}
     write_run(tmp_path, "lost", "fairness", {}, [row], scale="quick", why=["a.r1: no MPTCP here"])
     html = build(find_runs(tmp_path), tmp_path / "report")[0].read_text()

@@ -41,6 +41,7 @@ def test_mptcp_is_whole(measured, client, server):
 def test_a_flood_keeps_nobody_out(tmp_path):
     """The whole of the experiment at one point: flooder, made-up addresses that nobody answers for, checks."""
     chosen = ["--stacks", "python-mptcp", "--set", "floods=1500", "--set", "seconds=1", "--set", "timeout_s=20"]
+    chosen += ["--set", "repetitions=1"]
     argv = [sys.executable, "-m", "testbed", "run", "syn-flood", *chosen, "--out", str(tmp_path), "--json"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=120)
     (point,) = json.loads(done.stdout)["points"]
