@@ -56,7 +56,7 @@ def test_always():
 """
 
 
-@pytest.mark.parametrize(("failures", "again", "code"), [(1, True, 0), (2, True, 1), (1, False, 1)])
+@pytest.mark.parametrize(("failures", "again", "code"), [(2, True, 0), (3, True, 1), (1, False, 1)])
 def test_what_failed_in_a_lab_is_played_once_more(
     failures: int, again: bool, code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
