@@ -5,14 +5,14 @@ from mptcp_stack.congestion.base import CongestionControl
 _C = 0.4
 _BETA = 0.7
 _RENO_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)
-"""Also above the window before the last reduction, as in Linux. With 1 there (RFC 9438 section 4.3) goodput is
-1.1 times the kernel's where 1 % or 3 % of the packets are lost."""
+"""Also above the window before the last reduction, as in Linux. With 1 there (RFC 9438 section 4.3) goodput is 1.1
+times as much in the simulator where 1 % or 3 % of the packets are lost."""
 _UNKNOWN_SHARE = 0.05
 """Growth of the window a round trip, at least, while no loss has shown how much the path carries; Linux's figure."""
 
 
 class Cubic(CongestionControl):
-    """RFC 9438 with fast convergence and the Reno-friendly region; windows in segments inside, as in the RFC."""
+    """RFC 9438 with fast convergence and the Reno-friendly region, as far as Linux has it; segments inside."""
 
     name = "cubic"
     remembered = (
