@@ -105,7 +105,7 @@ class SetupLatency(Experiment[SetupParameters]):
 
     def more_code(self, stack: str) -> Sequence[str]:
         """Return what reads the times out of the captures."""
-        return ("analysis/capture.py",)
+        return ("analysis/capture.py", "analysis/capture_file.py")
 
     def expected_seconds(self, point: Point) -> float:
         """Return the time of the handshakes, and that to start the programs and the capture."""

@@ -28,7 +28,7 @@ from testbed.stacks.measure import BulkLoad, HttpLoad, Measurement, bulk, http
 from testbed.units import SizeBytes
 from testbed.validation import unknown
 
-BULK, WEB, FRAMES = LOADS = ("bulk", "web", "frames")
+LOADS = ("bulk", "web", "frames")
 
 MOST_REQUESTS = 10**6
 """Beyond what any link here carries within the time: what ends the requests is the time."""
@@ -110,22 +110,16 @@ class Transfer(Experiment[TransferParameters]):
                 raise LabError(f"--set {field}: {self.template}: {unknown('host', name, hosts)}")
         if len(hosts) < 2:
             raise LabError(f"{self.template}: a transfer needs two hosts that are no routers; it has {len(hosts)}")
-        taken = {name for name in asked if name}
-        client, server = (
-            name or (default if default in hosts and default not in taken else other)
-            for name, default, other in zip(asked, ENDS, self._outermost(hosts, taken), strict=True)
-        )
+        chosen = [
+            name or (end if end in hosts and end not in asked else "") for name, end in zip(asked, ENDS, strict=True)
+        ]
+        free = [name for name in hosts if name not in chosen]
+        client, server = chosen[0] or free[0], chosen[1] or free[-1]
         if client == server:
             raise LabError(f"--set client, server: both are {client}")
         arranged = topology.renamed({client: ENDS[0], server: ENDS[1]})
         check_ends(arranged, self.template, (client, server))
         return _reachable_first(arranged)
-
-    @staticmethod
-    def _outermost(hosts: Sequence[str], taken: set[str]) -> tuple[str, str]:
-        """Return the first and the last host that nobody has asked for as the other end."""
-        free = [name for name in hosts if name not in taken]
-        return (free[0], free[-1]) if free else (hosts[0], hosts[-1])
 
     def expected_seconds(self, point: Point) -> float:
         """Return the time of the load, and that to start the programs."""

@@ -195,6 +195,11 @@ class Experiment(ABC, Generic[P]):
         kinds = {name: quantity_of(fields[name]) for name in names}
         return {name: kind.write(values[name]) if (kind := kinds[name]) else values[name] for name in names}
 
+    def settings(self, *names: str) -> dict[str, str]:
+        """Return parameters by name as `--set` takes them."""
+        written = self.written(*names).items()
+        return {name: ",".join(map(str, value)) if isinstance(value, tuple) else str(value) for name, value in written}
+
     def rendered_with(self, varied: Mapping[str, Scalar]) -> dict[str, object]:
         """Return what the template is rendered with for points that differ by `varied`: of a replaced one, what it has.
 

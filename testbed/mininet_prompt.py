@@ -9,6 +9,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,8 +51,9 @@ class Prompt(CLI):  # type: ignore[misc]  # Mininet has no types
     @classmethod
     def initReadline(cls) -> None:
         """Keep a history in a home of one's own: in a user's, root's file would be in the way, or follow their link."""
-        if Path("~").expanduser().stat().st_uid == os.geteuid():
-            super().initReadline()
+        with suppress(OSError, RuntimeError):  # without a home there is no history
+            if Path("~").expanduser().stat().st_uid == os.geteuid():
+                super().initReadline()
 
     def say(self, text: str) -> None:
         """Print a line."""

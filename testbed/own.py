@@ -41,7 +41,7 @@ def experiment_class(name: str, base: Callable[..., Class], taken: Collection[st
         raise LabError(f"{what}: {found.__name__} lacks {', '.join(lacking)}")
     if not isinstance(found.name, str) or not _NAME.fullmatch(found.name):
         raise LabError(
-            f"{what}: name {found.name!r} must be of lower-case letters, digits and -, as that of a directory"
+            f"{what}: name {found.name!r} must be of lower-case letters, digits, -, _ and ., as that of a directory"
         )
     if found.name in taken:
         raise LabError(f"{what}: name {found.name!r} is that of an experiment of the lab; choose another")

@@ -29,6 +29,13 @@ def blamed(error: BaseException) -> str:
     return told(error)
 
 
+def reason(error: Exception) -> str:
+    """Return what went wrong in one line; for a mistake in a user's class also of which kind it was."""
+    if isinstance(error, LabError):
+        return error.message
+    return str(error) if isinstance(error, OSError) else blamed(error)
+
+
 def module_named(name: str, what: str) -> ModuleType:
     """Import the user's module `name`. Raises LabError `what: ...` for whatever it does instead."""
     try:
@@ -37,7 +44,7 @@ def module_named(name: str, what: str) -> ModuleType:
         if error.name and (name == error.name or name.startswith(f"{error.name}.")):
             raise LabError(f"{what}: {error} (is its directory in PYTHONPATH?)") from error
         raise LabError(f"{what}: {blamed(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LabError(f"{what}: {blamed(error)}") from error
 
 
@@ -69,7 +76,7 @@ def module_of_file(path: Path, what: str) -> ModuleType:
     sys.modules[resolved.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[resolved.stem]
         raise LabError(f"{what}: {blamed(error)}") from error
     return module

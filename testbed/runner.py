@@ -122,7 +122,8 @@ class Plan:
         """Return how it is measured, for the report: the experiment's own text, and what was not as that has it."""
         experiment = self.experiment
         usual, asked = (one.model_dump(mode="json") for one in (experiment.scales[self.scale], experiment.parameters))
-        others = [f"{name} = {asked[name]}" for name in asked if asked[name] != usual[name] and name != "topology"]
+        changed = [name for name in asked if asked[name] != usual[name] and name != "topology"]
+        others = [f"{name} = {value}" for name, value in experiment.settings(*changed).items()]
         others += [f"{name} = {value} of the topology" for name, value in experiment.template_settings.items()]
         if experiment.template != experiment.topology:
             others.insert(0, f"the topology {Path(experiment.template).name} in place of {experiment.topology}")

@@ -108,7 +108,7 @@ def _referenced(path: Path, folders: Sequence[Path]) -> Iterator[Path]:
     if None in names:
         yield from sorted(path.parent.glob("*.j2"))
     for name in names - {None}:
-        yield from (place for folder in folders if (place := folder / str(name)).is_file())
+        yield from [place for folder in folders if (place := folder / str(name)).is_file()][:1]  # as Jinja looks
 
 
 @cache
@@ -240,7 +240,10 @@ class _Template:
         """Raise LabError for one of `parameters` that is declared, and that no text looks at."""
         used: set[str] = set()
         for path in template_files(str(self.path)).values():
-            names = _names_in_use(path.read_text())
+            try:
+                names = _names_in_use(read_text(path))
+            except UnreadableFile:
+                return  # told when it is rendered
             if names is None:  # a template with a mistake, told with its line; or one that takes others by name
                 return
             used |= names

@@ -25,7 +25,7 @@ __all__ = ["Calibration", "Delivery", "Depth", "Effort", "as_json", "calibrate",
 
 # More than this at once would measure the machine, not its links.
 _MOST_BPS: Mapping[LinkKind, int] = {"tc": 1_000_000_000, "emulator": 200_000_000}
-# A machine shared with others is late in bursts of seconds: each further attempt waits twice as long as the one before.
+# A machine shared with others is late in bursts: each attempt after the first further one waits twice as long.
 _PAUSES_S = (0.0, 0.2, 0.4, 0.8)
 
 _Measure = Callable[[Sequence[Calibration], Sequence[Way], Mapping[str, Host], Effort], list[Calibration]]

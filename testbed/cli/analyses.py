@@ -115,7 +115,7 @@ def compare(
     else:
         print_table(comparison.table(frame, a.manifest["title"]))
         for name, found in (("A", a), ("B", b)):
-            print(f"{name}: {comparison.origin(found)}")
+            print(f"{name}: {comparison.told(found)}")
         for verdict, count in counts.items():
             print(f"{count} {verdict}: {comparison.MEANINGS[verdict]}")
         print(f"outcome: {outcome} (within {100 * margin:g}%)")

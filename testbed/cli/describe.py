@@ -35,17 +35,13 @@ class About:
 def about(found: type[Experiment[Any]]) -> About:
     """Return what the list says of an experiment."""
     seconds = {scale: expected_seconds(found(table)) for scale, table in found.scales.items()}
-    of_stacks = dict.fromkeys(need for stack in found.stacks for need in _NEEDS.get(stack.partition("-")[0], ()))
+    tun = ("TUN",) if any(stack.startswith("python") for stack in found.stacks) else ()
     bond = ("bonding or nft",) if "kernel-bond" in found.stacks else ()
     mptcp = ("kernel MPTCP",) if any(stack.startswith("kernel-mptcp") for stack in found.stacks) else ()
-    needs = tuple(dict.fromkeys(("root", *of_stacks, *mptcp, *bond, *found.needs)))
+    needs = tuple(dict.fromkeys(("root", *tun, *mptcp, *bond, *found.needs)))
     return About(
         found.name, found.title, tuple(found.stacks), found.short_of, tuple(found.scales), found.repeats, needs, seconds
     )
-
-
-_NEEDS = {"python": ("TUN",)}
-"""What stacks need of the machine, by the first word of their names."""
 
 
 def expected_seconds(experiment: Experiment[Any]) -> int:
@@ -84,14 +80,8 @@ def print_parameters(experiment: Experiment[Any]) -> None:
 
 def parameters(experiment: Experiment[Any]) -> dict[str, tuple[str, str]]:
     """Return the parameters by name: the value as a person writes it, and what it is."""
-    from testbed.units import quantity_of
-
-    found = {}
-    for name, field in type(experiment.parameters).model_fields.items():
-        value, kind = getattr(experiment.parameters, name), quantity_of(field)
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        found[name] = (kind.write(value) if kind else text), field.description or ""
-    return found
+    fields = type(experiment.parameters).model_fields
+    return {name: (value, fields[name].description or "") for name, value in experiment.settings(*fields).items()}
 
 
 def print_plans(plans: Sequence[Plan]) -> None:

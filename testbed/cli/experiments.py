@@ -110,7 +110,7 @@ def plan(
     out: Out = RESULTS,
     as_json: Json = False,
 ) -> None:
-    """Show what 'run' would measure, or of `all`.
+    """Show what 'run' would measure, of one or `all`.
 
     And for how long, and the parameters that --set may change, with their units.
     """
@@ -268,6 +268,8 @@ def keep(
     from analysis import notebooks
     from testbed.experiment import experiment_class
 
+    if finished is not None and (scale or settings or stacks or fresh):
+        raise LabError("keep --from: measures nothing; --scale, --set, --stacks and --fresh are for a run")
     watch_kept()
     if experiment != "all":
         experiment_class(experiment)

@@ -77,7 +77,10 @@ def source(out: Path, kept: bool, experiment: str | None = None) -> tuple[list[R
 
     runs = kept_runs(experiment) if kept else find_runs(out, experiment)
     if not runs:
-        raise LabError(f"{out}: no results{f' of {experiment}' if experiment else ''}; 'run' an experiment first")
+        place, remedy = ("kept with the project", "keep") if kept else (out, "run")
+        raise LabError(
+            f"{place}: no results{f' of {experiment}' if experiment else ''}; '{remedy}' an experiment first"
+        )
     return runs, within(out, "kept") if kept else out
 
 

@@ -16,7 +16,7 @@ from testbed.collectors import create
 from testbed.collectors.base import Collector, NotApplicable, Report, RunningCollector, SampledCollector, Site
 from testbed.collectors.sampling import Sampler
 from testbed.errors import LabError, Unsupported
-from testbed.plugins import blamed
+from testbed.plugins import reason
 
 FORMAT = 1
 """Version of collectors.json and of the files that it names."""
@@ -153,7 +153,7 @@ class Collection:
                 try:
                     member.collector.start(self._site)
                 except Exception as error:
-                    self._fail(member, FAILED, _reason(error))
+                    self._fail(member, FAILED, reason(error))
         sampled = [
             collector
             for collector in (member.collector for member in members)
@@ -163,7 +163,7 @@ class Collection:
             refused = self._sampler.start(sampled)
         except (LabError, OSError) as error:
             for collector in sampled:
-                self._fail(self._members[collector.name], FAILED, _reason(error))
+                self._fail(self._members[collector.name], FAILED, reason(error))
         else:
             for name, why in refused.items():
                 self._fail(self._members[name], UNSUPPORTED, why)
@@ -183,7 +183,7 @@ class Collection:
                 reports[member.collector.name] = member.collector.stop()
             except Exception as error:
                 # A mistake in one collector must not cost the load's result, nor leave the others running.
-                reports[member.collector.name] = Report(failure=_reason(error))
+                reports[member.collector.name] = Report(failure=reason(error))
         for name, report in reports.items():
             member = self._members[name]
             member.report = report
@@ -212,13 +212,6 @@ class Collection:
             file = member.collector.program_file(host)
             if file is not None and (self._site.directory / file).exists():
                 member.report.files.append(file)
-
-
-def _reason(error: Exception) -> str:
-    """Return what went wrong in one line; for a mistake in a collector also of which kind it was."""
-    if isinstance(error, LabError):
-        return error.message
-    return str(error) if isinstance(error, OSError) else blamed(error)
 
 
 def _clock() -> dict[str, int]:

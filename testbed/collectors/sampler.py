@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from testbed.collectors.base import Place, SampledCollector, Source
-from testbed.errors import LabError
-from testbed.plugins import blamed
+from testbed.plugins import reason
 
 
 @dataclass
@@ -47,7 +46,7 @@ class Sampled:
                 if value is not None:
                     self.file.write(_line(now_ns, host, name, value))
         except Exception as error:  # a mistake in a user's own collector, too
-            self.failure = str(error) if isinstance(error, OSError) else blamed(error)
+            self.failure = reason(error)
         self.samples += 1
         self.cpu_ns += time.thread_time_ns() - began
 
@@ -107,12 +106,8 @@ def _open(order: Order, directory: Path, resources: ExitStack) -> Sampled | str:
     collector: SampledCollector = getattr(import_module(module), name)(order.settings)
     try:
         sources = list(collector.sources(order.places))
-    except LabError as error:
-        return error.message
-    except OSError as error:
-        return str(error)
-    except Exception as error:  # a mistake in a user's own collector
-        return blamed(error)
+    except Exception as error:  # a mistake in a user's own collector, too
+        return reason(error)
     file = resources.enter_context((directory / order.file).open("w"))
     return Sampled(collector.settings.interval, file, sources)
 

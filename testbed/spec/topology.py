@@ -70,14 +70,13 @@ class Topology(Frozen):
         return any(end.address6 is not None for _, end in self._ends())
 
     def renamed(self, names: Mapping[str, str]) -> Topology:
-        """The same with hosts by other names; one that has such a name already gets that of whom it makes room for.
+        """The same with hosts by other names; one that has such a name already gets one that has become free.
 
         Interfaces keep their names.
         """
-        new = dict(names)
-        for old, name in names.items():
-            if name in {host.name for host in self.hosts} and name not in names:
-                new[name] = old
+        gives_way = [host.name for host in self.hosts if host.name in names.values() and host.name not in names]
+        free = [old for old in names if old not in names.values()]
+        new = {**names, **dict(zip(gives_way, free, strict=False))}
         hosts = tuple(host.model_copy(update={"name": new.get(host.name, host.name)}) for host in self.hosts)
         links = tuple(
             link.model_copy(

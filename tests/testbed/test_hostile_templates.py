@@ -66,3 +66,11 @@ def test_a_trace_has_an_end(tmp_path: Path, make: Callable[[Path], object]) -> N
         load_topology("two-paths", {"rate": "none", "middleboxes": f"[]\n    trace: {tmp_path}/t.trace"})
     assert "t.trace" in caught.value.message
     assert "\n" not in caught.value.message
+
+
+def test_a_text_that_is_included_and_none_is_one_line(tmp_path: Path) -> None:
+    header = "{#- summary: x\nparameters:\n  rate: {default: 1 Mbit/s, help: x}\n-#}\n"
+    (tmp_path / "t.yaml.j2").write_text(header + "{% include 'part.j2' %}{{ rate }}\n" + BODY)
+    (tmp_path / "part.j2").write_bytes(b"\xff\xfe")
+    with pytest.raises(LabError, match="can't decode byte"):
+        load_topology(str(tmp_path / "t.yaml.j2"), {"rate": "2 Mbit/s"})

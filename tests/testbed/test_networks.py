@@ -64,7 +64,7 @@ def test_another_topology_is_named_wherever_the_experiment_s_own_would_be(tmp_pa
     found = run(asked, tmp_path / "results").manifest
     assert found["title"] == "Toy (on three in place of two-paths)"
     assert found["method"].endswith(
-        "Not as the text has it, but as asked for: the topology three.yaml.j2 in place of two-paths, sizes = [10, 30]."
+        "Not as the text has it, but as asked for: the topology three.yaml.j2 in place of two-paths, sizes = 10,30."
     )
     (network,) = found["networks"]
     assert network["network"] == (

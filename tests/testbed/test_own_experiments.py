@@ -131,6 +131,7 @@ def test_two_files_of_one_name_do_not_share_a_directory(downloads: Path, tmp_pat
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere' (FILE:1)"),
         ("x = 1\ny = x.z", "AttributeError: 'int' object has no attribute 'z' (FILE:2)"),
         ("def f(:", "SyntaxError: invalid syntax (FILE:1)"),
+        ("import sys\nsys.exit(0)", "SystemExit: 0 (FILE:2)"),
         ("x = 1", "must define one subclass of Experiment, but has none"),
         (
             "from testbed.experiment import Experiment\nclass Mine(Experiment):\n    pass",
@@ -151,7 +152,7 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path, text: str, messag
     ("change", "message"),
     [
         (('"downloads"', '"fairness"'), "name 'fairness' is that of an experiment of the lab; choose another"),
-        (('"downloads"', '"../up"'), "name '../up' must be of lower-case letters, digits and -"),
+        (('"downloads"', '"../up"'), "name '../up' must be of lower-case letters, digits, -, _ and ."),
         (("scales = ", "scale = "), "Downloads lacks scales"),
     ],
 )

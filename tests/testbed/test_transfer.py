@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,17 @@ def test_hosts_that_are_asked_for_change_names_with_those_that_have_them(routed:
     assert ends(experiment) == {"x": {"client", "server"}, "l1": {"r", "a"}, "l2": {"r", "server"}}
     (link,) = (one for one in experiment.topology_of({}).links if one.name == "l1")
     assert link.schedule[0].carrier == "a"
+
+
+def test_one_name_that_is_there_is_enough(routed: Path) -> None:
+    routed.write_text(re.sub(r"\bz\b", "server", re.sub(r"\bclient\b", "q", ROUTED)))
+    assert ends(planned(f"topology={routed}")) == {"x": {"client", "server"}, "l2": {"r", "server"}, "l1": {"r", "q"}}
+
+
+def test_names_that_move_in_a_row_stay_apart(routed: Path) -> None:
+    """`client` is to be the server, and another one the client: who had a name takes one that is free."""
+    experiment = planned(f"topology={routed}", "client=z", "server=client")
+    assert {host.name for host in experiment.topology_of({}).hosts} == {"r", "a", "z", "client", "server"} - {"z"}
 
 
 @pytest.mark.parametrize(
