@@ -24,9 +24,10 @@ from rich import box
 from rich.table import Table
 from scipy.stats import t as student_t
 
-from analysis import figures
+from analysis import figures, origin
 from analysis.errors import AnalysisError
 from analysis.load import Run
+from analysis.metrics import CLOCKS
 
 REPEATED, DIFFERS, CANNOT_TELL = "repeated", "differs", "cannot tell"
 MISSING = "missing"
@@ -40,8 +41,6 @@ MEANINGS = {
 MARGIN = 0.05
 """Of the first run's mean: two quiet runs on one machine differ by less, and no result here turns on as little."""
 _RISK = 0.05
-_CLOCKS = ("began_ns", "first_due_ns")
-"""When something was, not how long."""
 
 
 class Incomparable(AnalysisError):
@@ -130,15 +129,10 @@ def table(frame: pd.DataFrame, title: str) -> Table:
     return result
 
 
-def origin(run: Run) -> str:
-    """Return where a run is from: directory, time, commits, kernel and processor."""
-    sessions = run.manifest["sessions"]
-    commits = dict.fromkeys(str(session.get("git", {}).get("commit"))[:10] for session in sessions)
-    machines = dict.fromkeys(
-        f"{session.get('kernel', '')}, {session.get('cpu', {}).get('model', '')}".rstrip(" ,") for session in sessions
-    )
-    began = str(sessions[-1].get("began", ""))[:16]
-    return f"{run.path}, {began}, commit {', '.join(commits)}, {'; '.join(machines)}".rstrip(" ,")
+def told(run: Run) -> str:
+    """Return where a run is from: directory, days, commits, processors and kernels."""
+    facts = origin.environment(run)
+    return f"{run.path}, {facts['measured']}, commit {facts['commit']}, {origin.machine(run)}"
 
 
 def difference(changes: Sequence[float]) -> Difference:
@@ -203,7 +197,7 @@ def _metrics(a: Run, b: Run) -> Sequence[str]:
     if named := getattr(figures.named(a), "METRICS", ()):
         either = [*results, *(name for name in b.points.columns if name not in columns)]
         return [name for pattern in named for name in fnmatch.filter(either, pattern)]
-    numbers = [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name not in _CLOCKS]
+    numbers = [name for name in results if pd.api.types.is_numeric_dtype(a.points[name]) and name not in CLOCKS]
     return numbers or results
 
 

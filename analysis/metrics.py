@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+CLOCKS = ("began_ns", "first_due_ns")
+"""Results that say when something was, not how long."""
+
 
 def summarise(points: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
     """Return one row a group of `by` with n, mean, sd, min and max of `value`.

@@ -46,16 +46,18 @@ def _each(texts: Iterable[str]) -> str:
 def command(run: Run) -> str:
     """Return what makes these results again."""
     name = run.manifest["experiment"]
-    given: list[str] = run.manifest["sessions"][-1].get("command_line", [])[1:]
+    given = [list(session.get("command_line", [])[1:]) for session in sessions(run.manifest)]
     scale = run.manifest.get("scale")
-    if given[:1] == ["keep"]:  # which runs it, and takes the same options
-        given = ["run", *given[1:]]
-    words = given if given[:1] in (["run"], ["bench"]) else ["run", name, *(["--scale", scale] if scale else [])]
+    words = ["run", name, *(["--scale", scale] if scale else [])]
+    if given[0][:1] in (["run"], ["bench"], ["keep"]) and all(one == given[0] for one in given):
+        words = ["run" if given[0][0] == "keep" else given[0][0], *given[0][1:]]  # "keep" runs it with the same options
+    elif len(given) > 1:
+        words += ["--stacks", ",".join(run.stacks)]
     return f"sudo ./lab {shlex.join(name if word == 'all' else word for word in words)}"
 
 
 def machine(run: Run) -> str:
-    """Return on what the run was last measured, in a few words."""
+    """Return on what the points of the run were measured, in a few words."""
     facts = environment(run)
     kernels = _each(" ".join(kernel.split()[:2]) for kernel in facts["kernel"].split("; "))
     return f"{facts['processors']}, {kernels}"

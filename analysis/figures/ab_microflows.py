@@ -224,7 +224,8 @@ def table(run: Run) -> Table:
         collapse_padding=True,
     )
     rates = rates.set_index(["links", "size_bytes", "stack", "generator"])
-    for heading in ("size", "stack", "requests/s", "x TCP", "made", "thread", "ab, Apache"):
+    threads = ["thread"] if rates["busiest_thread_share"].notna().any() else []
+    for heading in ("size", "stack", "requests/s", "x TCP", "made", *threads, "ab, Apache"):
         result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
     for kind in kinds:
         of_kind = points[points["links"] == kind]
@@ -232,7 +233,8 @@ def table(run: Run) -> Table:
         for size in sorted(of_kind["size_bytes"].unique()):
             for stack in run.stacks:
                 chosen = of_kind[(of_kind["size_bytes"] == size) & (of_kind["stack"] == stack)]
-                result.add_row(*_row(chosen, rates, (kind, size, stack)), end_section=stack == run.stacks[-1])
+                cells = _row(chosen, rates, (kind, size, stack), bool(threads))
+                result.add_row(*cells, end_section=stack == run.stacks[-1])
     return result
 
 
@@ -245,14 +247,15 @@ def _notes(run: Run, kinds: list[str]) -> list[str]:
         for making, found in crossovers(run, kind).items()
     ]
     if "requests" in run.points:
+        lines.append(f"made: requests in the time there was, of {run.parameters['requests']:,}")
+    if "busiest_thread_share" in run.points:
         lines.append(
-            f"made: requests in the time there was, of {run.parameters['requests']:,}; thread: share of the time for"
-            " which the busiest one ran or waited for a core, * when it was the limit"
+            "thread: share of the time for which the busiest one ran or waited for a core, * when it was the limit"
         )
     return lines
 
 
-def _row(points: pd.DataFrame, rates: pd.DataFrame, at: tuple[str, int, str]) -> list[str]:
+def _row(points: pd.DataFrame, rates: pd.DataFrame, at: tuple[str, int, str], threads: bool) -> list[str]:
     _, size, stack = at
     ours, check = (*at, OURS), (*at, AB)
     measured = ours in rates.index
@@ -261,13 +264,14 @@ def _row(points: pd.DataFrame, rates: pd.DataFrame, at: tuple[str, int, str]) ->
         value = rates.at[ours, column] if measured else None
         return text.format(value) if pd.notna(value) else ""
 
+    busy = cell("busiest_thread_share", "{:.0%}") + ("*" if measured and rates.at[ours, "cpu_bound"] else "")
     return [
         _size(size),
         look(stack).label,
         _mean(rates, ours) or _outcome(points),
         cell("ratio", "{:.2f}"),
         ", ".join(filter(None, (cell("requests", "{:,.0f}"), _failed(points)))),
-        cell("busiest_thread_share", "{:.0%}") + ("*" if measured and rates.at[ours, "cpu_bound"] else ""),
+        *([busy] if threads else []),
         _mean(rates, check),
     ]
 

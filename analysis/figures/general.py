@@ -15,7 +15,7 @@ from rich import box
 from rich.table import Table
 
 from analysis.load import Run
-from analysis.metrics import summarise
+from analysis.metrics import CLOCKS, summarise
 from analysis.style import COLUMN_WIDTH_IN, look
 
 _MOST_PANELS: Final = 4
@@ -25,7 +25,7 @@ _MOST_ROWS: Final = 60
 
 def shown(run: Run) -> list[str]:
     """Return the names of the results that are shown."""
-    numbers = [name for name in run.points.select_dtypes("number") if name not in (*run.factors, "repetition")]
+    numbers = [name for name in run.points.select_dtypes("number") if name not in (*run.factors, "repetition", *CLOCKS)]
     named = [name for name in run.manifest.get("shows", ()) if name in numbers]
     return (named or numbers)[:_MOST_PANELS]
 

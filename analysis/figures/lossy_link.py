@@ -10,6 +10,7 @@ from matplotlib.ticker import NullLocator
 from rich import box
 from rich.table import Table
 
+from analysis import networks
 from analysis.load import Run
 from analysis.metrics import bars, counted, ratio_to, summarise
 from analysis.style import COLUMN_WIDTH_IN, aside, look
@@ -18,6 +19,8 @@ METRICS = ("throughput_bps",)
 """What it shows of the results, by name (see analysis.compare)."""
 
 KERNEL = "kernel-tcp"
+_PAYLOAD_SHARE = 1448 / 1514
+"""Of a full frame of Ethernet without checksum: what the experiment's bound is at most."""
 _ROOM = 1.6
 """From the outermost losses to the edges, a factor."""
 
@@ -48,7 +51,7 @@ def draw(run: Run) -> Figure:
         for place, stack in enumerate(run.stacks):
             rows = rates[(rates["stack"] == stack) & ((rates["loss"] > 0) == lossy)]
             _draw_stack(axes, rows, run, stack, place)
-        _draw_bound(axes, rates, losses if lossy else [])
+        _draw_bound(axes, run, losses if lossy else [])
     panels[0].set_ylabel("goodput (Mbit/s)")
     panels[0].set_yscale("log")
     panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -67,20 +70,23 @@ def draw(run: Run) -> Figure:
     return figure
 
 
-def bound_mbit_per_s(rates: pd.DataFrame, losses: np.ndarray) -> np.ndarray:
+def bound_mbit_per_s(run: Run, losses: np.ndarray) -> np.ndarray:
     """Return the bound at other losses than were measured: it goes with 1 / sqrt(loss), up to what the link carries."""
-    lossy = rates[rates["loss"] > 0]
-    constant = (lossy["bound"] * np.sqrt(lossy["loss"])).max()
-    return np.minimum(rates["bound"].max(), constant / np.sqrt(losses))
+    rates = summary(run)
+    link = networks.slowest_bps(run, run.parameters.get("rate", np.inf)) / 1e6 * _PAYLOAD_SHARE
+    lossy = rates[(rates["loss"] > 0) & (rates["bound"] < 0.999 * link)]
+    if lossy.empty:
+        return np.full_like(losses, link)
+    return np.minimum(link, (lossy["bound"] * np.sqrt(lossy["loss"])).iloc[0] / np.sqrt(losses))
 
 
-def _draw_bound(axes: Axes, rates: pd.DataFrame, losses: list[float]) -> None:
+def _draw_bound(axes: Axes, run: Run, losses: list[float]) -> None:
     look_of_it = {"linestyle": ":", "color": "#555555", "linewidth": 1.0, "label": "bound (Mathis; the link)"}
     if losses:
         places = np.geomspace(losses[0] / _ROOM, losses[-1] * _ROOM, 200)
-        axes.plot(places, bound_mbit_per_s(rates, places), **look_of_it)
+        axes.plot(places, bound_mbit_per_s(run, places), **look_of_it)
     else:
-        axes.axhline(rates["bound"].max(), **look_of_it)
+        axes.axhline(summary(run)["bound"].max(), **look_of_it)
 
 
 def _draw_stack(axes: Axes, rates: pd.DataFrame, run: Run, stack: str, place: int) -> None:

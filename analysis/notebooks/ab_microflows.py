@@ -39,7 +39,8 @@ faster = {stack: [f"{size / 1000:g}" for size in over_tcp.index[over_tcp[stack] 
 notebooks.say(
     *(
         f"`{stack}`: {over_tcp.at[small, stack]:.2f} x kernel TCP at {small / 1000:g} kB,"
-        f" {over_tcp.at[large, stack]:.2f} x at {large / 1000:g} kB; faster than it at {', '.join(sizes) or 'no'} kB."
+        f" {over_tcp.at[large, stack]:.2f} x at {large / 1000:g} kB;"
+        f" faster than it at {', '.join(sizes) + ' kB' if sizes else 'no size'}."
         for stack, sizes in faster.items()
         if stack != ab_microflows.REFERENCE
     )

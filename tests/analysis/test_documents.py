@@ -304,6 +304,12 @@ def test_a_finished_run_is_kept_without_measuring(lab: Lab, project: Path) -> No
     assert "12.35" not in (project / "docs" / "one.md").read_text()
 
 
+def test_a_finished_run_is_taken_as_it_is(lab: Lab, project: Path) -> None:
+    done = lab("keep", "fairness", "--from", str(project / "results"), "--set", "rate=1 Mbit/s")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--set" in done.stderr
+
+
 def test_a_run_that_failed_is_not_kept(lab: Lab, project: Path) -> None:
     quickstart_results(project / "results", "failed")
     done = lab("keep", "quickstart", "--from", str(project / "results"))
