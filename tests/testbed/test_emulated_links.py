@@ -4,7 +4,7 @@ import pytest
 
 from tests.testbed.lab_run import run_inside
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.timed]
 
 LINKS = """
 from testbed.errors import LabError
