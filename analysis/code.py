@@ -24,7 +24,7 @@ PROJECT: Final = Path(__file__).resolve().parent.parent
 
 TREES: Final[Mapping[str, frozenset[str]]] = {
     "mptcp_stack": frozenset(),
-    "testbed": frozenset({"checks.py", "cli", "doctor.py", "progress.py", "shell.py", "show"}),
+    "testbed": frozenset({"checks.py", "cli", "doctor.py", "show"}),
 }
 """Folders of the project that count as a whole, each with what in it neither builds, loads nor measures a lab."""
 

@@ -78,7 +78,7 @@ class _Network(Document):
 
 
 class Manifest(Document):
-    """`manifest.json`; see `testbed.results`."""
+    """`manifest.json`; see `testbed.runs.results`."""
 
     experiment: Name
     hash: Name

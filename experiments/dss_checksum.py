@@ -23,7 +23,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 from testbed.placement import observe
 from testbed.stacks import create
 from testbed.stacks.base import CLIENT, SERVER

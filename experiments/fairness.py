@@ -15,10 +15,10 @@ from pydantic import Field
 
 from testbed.errors import LabError
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
+from testbed.host.process import announced_ready, running
 from testbed.stacks import create
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import TIMELINE, BulkLoad, Measurement, bulk
-from testbed.stacks.process import announced_ready, running
 from testbed.stacks.timeline import rate_bps, read_timeline
 from testbed.units import DelayNs, RateBps, SizeBytes
 

@@ -21,12 +21,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
+from testbed.input.validation import FieldError
 from testbed.placement import Placement, observe
 from testbed.placement.cpus import online_cpus
 from testbed.placement.spec import TableSize
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
-from testbed.validation import FieldError
 
 NONE, RPS, RFS, AWARE = STEERING = ("none", "rps", "rfs", "mptcp-aware")
 PROGRAM = "testbed.loadgen"

@@ -23,7 +23,7 @@ from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar, nam
 from testbed.interop.features import GROUPS
 from testbed.interop.run import EXPECTED_S, playing, select
 from testbed.interop.scenario import FAMILIES, Cell
-from testbed.results import FAILED, UNSUPPORTED
+from testbed.runs.results import FAILED, UNSUPPORTED
 from testbed.stacks.measure import Measurement
 
 STACK = "python-mptcp"

@@ -24,7 +24,7 @@ from typing import ClassVar, NamedTuple
 from pydantic import Field
 
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 from testbed.lab import Lab
 from testbed.stacks.base import CLIENT, SERVER, StackUnderTest
 from testbed.stacks.measure import TIMELINE, BulkLoad, Measurement, bulk

@@ -24,12 +24,12 @@ from pydantic import BeforeValidator, Field
 
 from testbed.collectors.collection import DIRECTORY, RAN
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar, names_of
+from testbed.host.process import announced_ready, module_command, running
 from testbed.loadgen.client import FAILURES
 from testbed.loadgen.server import BACKLOG
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import HTTP_PORT, HttpLoad, Measurement, http, last_document
 from testbed.stacks.mptcp_diagnosis import FALLBACKS
-from testbed.stacks.process import announced_ready, module_command, running
 from testbed.units import SizeBytes
 
 ATTACKER, ROUTER = "rival1", "left"

@@ -19,14 +19,14 @@ from pydantic import AfterValidator, Field
 
 from testbed.errors import LabError
 from testbed.experiment import Bench, Experiment, Parameters, Point, names_of
+from testbed.experiment.replaced import ENDS, check_ends
+from testbed.input.validation import unknown
 from testbed.loadgen.traffic import parse_model
-from testbed.replaced import ENDS, check_ends
-from testbed.routing import paths
 from testbed.spec import Topology
+from testbed.spec.routing import paths
 from testbed.stacks.frames import FramesLoad, frames
 from testbed.stacks.measure import BulkLoad, HttpLoad, Measurement, bulk, http
 from testbed.units import SizeBytes
-from testbed.validation import unknown
 
 LOADS = ("bulk", "web", "frames")
 

@@ -16,7 +16,7 @@ from testbed.collectors.perf_events import HARDWARE, Counter, tracefs
 from testbed.errors import Unsupported
 from testbed.links.bond import has_driver
 from testbed.placement.cpus import governors, online_cpus
-from testbed.provenance import PROJECT
+from testbed.runs.provenance import PROJECT
 
 HAVE, MISSING, UNKNOWN = "have", "missing", "unknown"
 

@@ -18,7 +18,7 @@ from testbed.calibrate.rates import measure_rates
 from testbed.calibrate.results import Calibration, Delivery, Depth
 from testbed.calibrate.way import Effort, Way
 from testbed.errors import LabError
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 from testbed.spec import Link, LinkKind
 
 __all__ = ["Calibration", "Delivery", "Depth", "Effort", "as_json", "calibrate", "require"]

@@ -14,7 +14,7 @@ from typing import Any
 
 from testbed.calibrate.results import Calibration, Delivery
 from testbed.calibrate.way import Effort, Way, next_line, start
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 from testbed.links import probe
 from testbed.spec import Impairments
 

@@ -17,7 +17,7 @@ from math import sqrt
 from testbed.calibrate.rates import flow, received
 from testbed.calibrate.results import Calibration, Depth
 from testbed.calibrate.way import Effort, Way, next_line, start
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 from testbed.links import blast
 
 # How much faster than the link, and how fast at least.

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from testbed.calibrate.results import Calibration
 from testbed.calibrate.way import Effort, Way, next_line, start
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 from testbed.links import blast
 
 # Offered beyond the asked rate: keeps the queue full, and shows a link that is too fast.

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from testbed.calibrate.results import Calibration
 from testbed.errors import LabError
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 from testbed.links.shaping import burst_bytes
 from testbed.spec import End, Impairments, Link
 

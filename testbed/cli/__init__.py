@@ -61,7 +61,7 @@ def _open_standard_streams() -> None:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from testbed.provenance import version
+        from testbed.runs.provenance import version
 
         print(f"mptcp-lab {version()}")
         raise typer.Exit

@@ -44,8 +44,8 @@ def timesequence(
     from analysis.figures import time_sequence
     from analysis.files import within
     from analysis.sequences import SENDERS, SENT, sources
-    from testbed.console import print_table
-    from testbed.validation import unknown
+    from testbed.input.validation import unknown
+    from testbed.show.console import print_table
 
     for option, value, allowed in (("sender", sender, SENDERS), ("collector", collector, sources.COLLECTORS)):
         if value is not None and value not in allowed:
@@ -99,7 +99,7 @@ def compare(
     from analysis import compare as comparison
     from analysis.errors import foreseen
     from analysis.load import load_run
-    from testbed.console import print_table
+    from testbed.show.console import print_table
 
     margin = _share(within)
     a = load_run(first)

@@ -30,10 +30,10 @@ def interop(
 
     In both roles: a table and its evidence.
     """
+    from testbed.host.namespace import enter
     from testbed.interop import run as interop_run
     from testbed.interop import table
-    from testbed.namespace import enter
-    from testbed.progress import display
+    from testbed.show.progress import display
 
     cells = interop_run.select(*(names(joined) for joined in (features, family, role)))
     directory = interop_run.new_directory(out)
@@ -44,7 +44,7 @@ def interop(
     if as_json:
         print_json(document)
     else:
-        from testbed.console import print_table
+        from testbed.show.console import print_table
 
         print_table(table.console_table(document))
         for line in table.reasons(document):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,8 +12,8 @@ _TEMPLATE = ".yaml.j2"
 
 def experiments(incomplete: str) -> list[str]:
     """Names of experiments."""
-    modules = (path.stem for path in (_PROJECT / "experiments").glob("[!_]*.py"))
-    return _beginning(incomplete, (name.replace("_", "-") for name in modules))
+    modules = (module.name for module in pkgutil.iter_modules([str(_PROJECT / "experiments")]))
+    return _beginning(incomplete, (name.replace("_", "-") for name in modules if not name.startswith("_")))
 
 
 def topologies(incomplete: str) -> list[str]:

@@ -13,7 +13,7 @@ from testbed.cli.options import duration
 
 if TYPE_CHECKING:
     from testbed.experiment import Experiment
-    from testbed.runner import Plan
+    from testbed.runs.runner import Plan
 
 _INDENT = " " * 4
 
@@ -64,7 +64,7 @@ def print_list(entries: Sequence[About]) -> None:
 
 def print_parameters(experiment: Experiment[Any]) -> None:
     """Print each parameter with its value, unit and a line of help; then what the user set of the topology's own."""
-    from testbed.topologies import template_header
+    from testbed.spec.templates import template_header
 
     rows = [(f"{name} = {value}", about) for name, (value, about) in parameters(experiment).items()]
     if experiment.template_settings:

@@ -36,9 +36,9 @@ from testbed.cli.ownership import watch_kept
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
-    from testbed.code import Code
     from testbed.experiment import Experiment
-    from testbed.runner import Plan, Standing
+    from testbed.runs.code import Code
+    from testbed.runs.runner import Plan, Standing
 
 commands = typer.Typer()
 
@@ -329,7 +329,7 @@ def write_documents(
 @cache
 def _code() -> Code:
     """The code as this program found it first: what it has loaded it goes on with."""
-    from testbed.code import Code
+    from testbed.runs.code import Code
 
     return Code()
 
@@ -337,7 +337,7 @@ def _code() -> Code:
 def _class(name: str) -> type[Experiment[Any]]:
     """Return the class of an experiment; the figure in a user's own file is known from then on. Raises LabError."""
     from testbed.experiment import experiment_class
-    from testbed.own import module_of
+    from testbed.experiment.own import module_of
 
     found = experiment_class(name)
     module = module_of(found)
@@ -360,7 +360,7 @@ def _plan(
     """Return the plan that the options ask for. Raises LabError for whatever is wrong with them."""
     from testbed.collectors import expand
     from testbed.experiment import resolve
-    from testbed.runner import Plan
+    from testbed.runs.runner import Plan
     from testbed.stacks import check
 
     found = _class(experiment)
@@ -376,7 +376,7 @@ def _plan(
 def _run(planned: Plan, as_json: bool, fresh: bool = False) -> None:
     """Measure what is pending, report, and exit with the code of the outcome."""
     if fresh or planned.pending():
-        from testbed.namespace import enter
+        from testbed.host.namespace import enter
 
         enter()
     if fresh and (beside := planned.directory.set_aside()):
@@ -448,8 +448,8 @@ def _ended(do: Callable[[str], None], name: str) -> int:
 
 def _measure(planned: Plan) -> None:
     """Measure what is pending; on Ctrl-C say how far it came, and exit."""
-    from testbed.progress import display
-    from testbed.runner import Runner
+    from testbed.runs.runner import Runner
+    from testbed.show.progress import display
 
     try:
         Runner(planned, display()).run()
@@ -461,8 +461,8 @@ def _measure(planned: Plan) -> None:
 
 def report(planned: Plan, as_json: bool) -> None:
     """Print the results and exit with the code of the outcome."""
-    from testbed.console import print_table
-    from testbed.results import EXIT_CODES, table_row
+    from testbed.runs.results import EXIT_CODES, table_row
+    from testbed.show.console import print_table
 
     records, outcome = planned.records(), planned.outcome()
     whys = [f"{record['key']}: {record['outcome']}: {why}" for record in records for why in record["why"]]

@@ -46,9 +46,9 @@ def show(
 
     A named one is printed with hosts, links and paths, and drawn with --out.
     """
-    from testbed.console import table_console
     from testbed.show import text
-    from testbed.topologies import template_header, topology_names
+    from testbed.show.console import table_console
+    from testbed.spec.templates import template_header, topology_names
 
     if topology is None:
         headers = {name: template_header(name) for name in topology_names()}
@@ -84,9 +84,9 @@ def calibrate(
     rendered = topology_named(topology, settings)
     from testbed.calibrate import Effort, require
     from testbed.calibrate import as_json as documents
-    from testbed.calibrate.table import print_table
+    from testbed.host.namespace import enter
     from testbed.lab import Lab
-    from testbed.namespace import enter
+    from testbed.show.calibration import print_table
 
     enter()
     with Lab(rendered) as lab:
@@ -108,8 +108,8 @@ def shell(topology: TopologyName, settings: Settings = None, plain: Plain = Fals
     The kernels' MPTCP is ready on every path.
     """
     rendered = topology_named(topology, settings)
-    from testbed.namespace import enter
-    from testbed.shell import open_shell
+    from testbed.cli.shell import open_shell
+    from testbed.host.namespace import enter
 
     enter()
     open_shell(rendered, plain)
@@ -146,8 +146,8 @@ def execute(
     They run in turn; the exit code is that of the first to fail.
     """
     rendered = topology_named(topology, settings)
-    from testbed.namespace import enter
-    from testbed.shell import execute, orders
+    from testbed.cli.shell import execute, orders
+    from testbed.host.namespace import enter
 
     wanted = orders(command, rendered)
     enter()
@@ -177,7 +177,7 @@ def _print_findings(findings: Sequence[Finding]) -> None:
     from rich import box
     from rich.table import Table
 
-    from testbed.console import table_console
+    from testbed.show.console import table_console
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     for heading in ("what", "state", "for", "without it", "remedy"):
@@ -191,6 +191,6 @@ def _print_findings(findings: Sequence[Finding]) -> None:
 def topology_named(name: str, settings: Sequence[str] | None) -> Topology:
     """Return a topology rendered with these settings. Raises LabError for whatever is wrong with them."""
     from testbed.experiment import parse_settings
-    from testbed.topologies import load_topology
+    from testbed.spec.templates import load_topology
 
     return load_topology(name, parse_settings(settings or ()))

@@ -36,8 +36,8 @@ ALL = "all"
 def create(text: str) -> Collector:
     """Return the collector ``name[+key=value...]``. Raises :class:`LabError` with the allowed values."""
     from testbed.collectors.base import Collector
-    from testbed.plugins import blamed, class_named
-    from testbed.validation import unknown
+    from testbed.input.plugins import blamed, class_named
+    from testbed.input.validation import unknown
 
     name, *pairs = text.split("+")
     place = COLLECTORS.get(name, name)

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from testbed.errors import Unsupported
+from testbed.input.validation import Frozen, validate
 from testbed.units import TimeNs
-from testbed.validation import Frozen, validate
 
 if TYPE_CHECKING:
     from testbed.lab import Lab

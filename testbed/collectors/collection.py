@@ -16,7 +16,7 @@ from testbed.collectors import create
 from testbed.collectors.base import Collector, NotApplicable, Report, RunningCollector, SampledCollector, Site
 from testbed.collectors.sampling import Sampler
 from testbed.errors import LabError, Unsupported
-from testbed.plugins import reason
+from testbed.input.plugins import reason
 
 FORMAT = 1
 """Version of collectors.json and of the files that it names."""

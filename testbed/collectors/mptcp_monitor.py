@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from testbed.collectors.base import NotApplicable, Place, Report, RunningCollector, Site
 from testbed.collectors.programs import cpu_seconds
 from testbed.errors import LabError, Unsupported
-from testbed.stacks.process import START_LIMIT_S, STOP_LIMIT_S
+from testbed.host.process import START_LIMIT_S, STOP_LIMIT_S
 
 COMMAND = ["ip", "mptcp", "monitor"]
 FILE = "mptcp-monitor.jsonl"

@@ -13,7 +13,7 @@ from pydantic import Field
 from testbed.collectors.base import Settings, Site
 from testbed.collectors.programs import Order, ProgramCollector
 from testbed.errors import Unsupported
-from testbed.stacks.process import Program, tail
+from testbed.host.process import Program, tail
 from testbed.units import SizeBytes
 
 _MEGABYTE = 1_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from testbed.collectors.base import Report, RunningCollector, Site
-from testbed.stacks.process import Program, tail
+from testbed.host.process import Program, tail
 
 
 class Order(NamedTuple):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from testbed.collectors.base import Place, SampledCollector, Source
-from testbed.plugins import reason
+from testbed.input.plugins import reason
 
 
 @dataclass

@@ -13,7 +13,7 @@ from typing import Any
 from testbed.collectors.base import Report, SampledCollector, Site
 from testbed.collectors.sampler import Order, Orders
 from testbed.errors import LabError
-from testbed.stacks.process import tail
+from testbed.host.process import tail
 
 START_LIMIT_S = 15.0
 STOP_LIMIT_S = 15.0

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 from testbed.collectors.base import Place, SampledCollector, Sampling, Settings, Source
 from testbed.collectors.perf_events import TRACEPOINT, Counter, cores, tracefs
 from testbed.errors import Unsupported
-from testbed.validation import unknown
+from testbed.input.validation import unknown
 
 _EVENTS = (
     "net:netif_receive_skb",

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testbed.commands import run
-from testbed.stacks.process import running
+from testbed.host.commands import run
+from testbed.host.process import running
 
 if TYPE_CHECKING:
-    from testbed.hosts import Host
+    from testbed.host.hosts import Host
 
 SUBTYPES = (
     "MP_CAPABLE", "MP_JOIN", "DSS", "ADD_ADDR", "REMOVE_ADDR", "MP_PRIO", "MP_FAIL", "MP_FASTCLOSE", "MP_TCPRST",

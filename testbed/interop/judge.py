@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from testbed.interop.checks import Evidence
 from testbed.interop.scenario import ROLES
-from testbed.results import FAILED, PASSED, UNSUPPORTED
+from testbed.runs.results import FAILED, PASSED, UNSUPPORTED
 
 _MOST_FAULTS = 5
 

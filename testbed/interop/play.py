@@ -8,17 +8,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TypeVar
 
-from testbed.hosts import Host
+from testbed.host.hosts import Host
+from testbed.host.process import Program, announced_ready, module_command, running
 from testbed.interop.capture import Frame, capturing, dissect
 from testbed.interop.checks import Evidence
 from testbed.interop.peer import Scene
 from testbed.interop.scenario import BEFORE_WRAP, JOIN_PORT, PORT, ROLES, Cell
 from testbed.interop.sides import FIRST
 from testbed.lab import Lab
+from testbed.spec.templates import load_topology
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.counters import difference, read
-from testbed.stacks.process import Program, announced_ready, module_command, running
-from testbed.topologies import load_topology
 
 Place = TypeVar("Place")
 

@@ -14,16 +14,16 @@ from typing import Any
 
 from analysis.files import within
 from testbed.errors import LabError
+from testbed.host.namespace import use_own_network
+from testbed.input.validation import unknown
 from testbed.interop.features import SCENARIOS
 from testbed.interop.features.mixed import over
 from testbed.interop.judge import Verdict, judge
 from testbed.interop.play import play, save
 from testbed.interop.scenario import FAMILIES, ROLES, Cell
-from testbed.namespace import use_own_network
-from testbed.progress import Display
-from testbed.provenance import provenance
-from testbed.results import EXIT_CODES, FAILED
-from testbed.validation import unknown
+from testbed.runs.provenance import provenance
+from testbed.runs.results import EXIT_CODES, FAILED
+from testbed.show.progress import Display
 
 EXPECTED_S = 2.5
 """Of a cell."""

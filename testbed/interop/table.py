@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from testbed.interop.scenario import FAMILIES, ROLES
-from testbed.results import FAILED, PASSED, UNSUPPORTED
+from testbed.runs.results import FAILED, PASSED, UNSUPPORTED
 
 _SHORT = {PASSED: "pass", FAILED: "FAIL", UNSUPPORTED: "no"}
 _STYLE = {PASSED: "green", FAILED: "bold red", UNSUPPORTED: "yellow"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 
-from testbed.commands import run
 from testbed.errors import Unsupported
+from testbed.host.commands import run
 from testbed.spec import ABILITIES, Link, Topology
 
 _TRIALS = {

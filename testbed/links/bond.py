@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from testbed.commands import run
 from testbed.errors import LabError, Unsupported
-from testbed.hosts import Host
+from testbed.host.commands import run
+from testbed.host.hosts import Host
 from testbed.links.offloads import set_offloads
 from testbed.spec import Topology
 

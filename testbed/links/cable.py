@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from testbed.commands import run
 from testbed.errors import LabError
-from testbed.hosts import Host
+from testbed.host.commands import run
+from testbed.host.hosts import Host
 from testbed.links import wire_ends
 from testbed.links.emulator.control import direction_names
 from testbed.links.offloads import let_receiver_merge, read_offloads, set_offloads

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from testbed.commands import run
 from testbed.errors import LabError
-from testbed.hosts import Host
+from testbed.host.commands import run
+from testbed.host.hosts import Host
 from testbed.spec import Wire
 
 # ethtool's names to set them by, and the ones it prints.

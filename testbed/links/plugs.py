@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from testbed.commands import run
-from testbed.hosts import Host
+from testbed.host.commands import run
+from testbed.host.hosts import Host
 from testbed.links import wire_ends
 from testbed.spec import Link
 

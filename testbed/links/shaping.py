@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from testbed.commands import run
 from testbed.errors import LabError, Unsupported
+from testbed.host.commands import run
 from testbed.spec import Impairments
 
 # How much may pass at once after a pause: a timer that fires late by less than this costs no throughput.

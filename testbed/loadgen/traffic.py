@@ -15,9 +15,9 @@ from typing import Annotated, ClassVar, NamedTuple
 from pydantic import AfterValidator, Field
 
 from testbed.errors import LabError
+from testbed.input.validation import Frozen, unknown, validate
 from testbed.loadgen.content import CHUNK_BYTES
 from testbed.units import RateBps, SizeBytes, TimeNs
-from testbed.validation import Frozen, unknown, validate
 
 _SECOND = 1_000_000_000
 VOICE_INTERVAL_NS = 20_000_000

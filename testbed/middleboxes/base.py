@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+from testbed.input.validation import Frozen
 from testbed.middleboxes.packet import ACK, SYN, Packet, Segment, Traffic
-from testbed.validation import Frozen
 
 Passage = Sequence[tuple[int, Traffic]]
 """What goes on from a middlebox, and in which direction, in this order."""

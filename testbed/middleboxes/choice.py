@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, model_validator
 
+from testbed.input.validation import FieldError, unknown
 from testbed.middleboxes.base import Directed
 from testbed.middleboxes.packet import (
     MPTCP,
@@ -19,7 +20,6 @@ from testbed.middleboxes.packet import (
     Option,
     Segment,
 )
-from testbed.validation import FieldError, unknown
 
 KINDS = {
     "mss": MSS, "window-scale": WINDOW_SCALE, "sack-permitted": SACK_PERMITTED, "sack": SACK, "timestamps": TIMESTAMPS,

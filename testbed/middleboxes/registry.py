@@ -12,12 +12,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ValidationError, ValidationInfo
 
 from testbed.errors import LabError
+from testbed.input.plugins import class_named
+from testbed.input.validation import FieldError, first_error, unknown
 from testbed.middleboxes import boxes
 from testbed.middleboxes.base import Middlebox
 from testbed.middleboxes.chain import Chain
-from testbed.plugins import class_named
 from testbed.units import WRITTEN
-from testbed.validation import FieldError, first_error, unknown
 
 KIND = "kind"
 """Where in its specification the name of a middlebox is; beside it are its parameters."""

@@ -1,7 +1,7 @@
 """Puts a placement into force for a block: set, read back, checked again at the end, and the old values put back.
 
 Files of interfaces belong to the lab and end with it, however it ends. The table of flow steering is the machine's;
-the guardian of `testbed.namespace` restores it, also when the run is killed.
+the guardian of `testbed.host.namespace` restores it, also when the run is killed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Host(Protocol):
 
 
 class MachineSettings(Protocol):
-    """What is needed of the machine (`testbed.sysctls.Machine`)."""
+    """What is needed of the machine (`testbed.host.sysctls.Machine`)."""
 
     def sysctl(self, name: str) -> str:
         """The machine's value."""

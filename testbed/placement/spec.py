@@ -13,8 +13,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from testbed.errors import LabError
+from testbed.input.validation import Frozen, unknown
 from testbed.placement.cpus import parse_cpus
-from testbed.validation import Frozen, unknown
 
 EVERY_HOST = "*"
 EMULATOR = "emulator"

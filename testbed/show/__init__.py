@@ -1,1 +1,1 @@
-"""A topology for people: as text (`text`) and as a drawing (`layout`, `drawing`)."""
+"""What people are shown: a topology as text and as a drawing, tables, how far a run is. Nothing here measures."""

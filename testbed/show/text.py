@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.tree import Tree
 
-from testbed.routing import paths
 from testbed.show import labels
 from testbed.spec import End, Topology
-from testbed.topologies import TemplateHeader
+from testbed.spec.routing import paths
+from testbed.spec.templates import TemplateHeader
 
 
 def describe(topology: Topology) -> RenderableType:

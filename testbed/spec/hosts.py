@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from testbed.validation import FieldError, Frozen
+from testbed.input.validation import FieldError, Frozen
 
 _NAME = r"^[a-z][a-z0-9-]*$"
 Name = Annotated[str, StringConstraints(pattern=_NAME, max_length=32)]

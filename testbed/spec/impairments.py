@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
+from testbed.input.validation import FieldError, Frozen
 from testbed.spec.trace import TraceFile
 from testbed.units import MOST_QUEUE_BYTES, DelayNs, Probability, RateBps, parse_queue
-from testbed.validation import FieldError, Frozen
 
 FRAME_OVERHEAD_BYTES = 14
 """Ethernet's header: what rates and queues count beside the IP packet."""

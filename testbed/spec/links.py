@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from testbed.input.validation import FieldError, Frozen
 from testbed.middleboxes.registry import Specification
 from testbed.spec.hosts import End, LinkName
 from testbed.spec.impairments import FRAME_OVERHEAD_BYTES, Changes, Impairments
 from testbed.spec.schedule import Change, Moment, timeline
 from testbed.units import Probability, TimeNs
-from testbed.validation import FieldError, Frozen
 
 Wire = Literal["mtu", "super-segments"]
 LinkKind = Literal["direct", "tc", "emulator"]

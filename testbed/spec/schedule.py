@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from testbed.input.validation import FieldError, Frozen
 from testbed.spec.impairments import Changes, Impairments
 from testbed.units import TimeNs
-from testbed.validation import FieldError, Frozen
 
 Way = Literal["forward", "reverse"]
 _RAMPED = ("rate_bps", "delay_ns", "jitter_ns", "loss")

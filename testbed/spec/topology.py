@@ -8,9 +8,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from pydantic import Field, model_validator
 
+from testbed.input.validation import FieldError, Frozen, unknown
 from testbed.spec.hosts import End, Host, Name
 from testbed.spec.links import Link
-from testbed.validation import FieldError, Frozen, unknown
 
 
 class Topology(Frozen):

@@ -17,7 +17,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo
 
 from analysis.errors import UnreadableFile
 from analysis.files import open_regular
-from testbed.validation import BESIDE, Frozen
+from testbed.input.validation import BESIDE, Frozen
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "topologies" / "traces"
 """Where a trace is looked for that is neither beside its topology nor where the user is."""

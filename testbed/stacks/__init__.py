@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from testbed.errors import LabError
-from testbed.plugins import blamed, class_named
+from testbed.input.plugins import blamed, class_named
+from testbed.input.validation import unknown
 from testbed.stacks.base import Evidence, StackUnderTest
-from testbed.validation import unknown
 
 __all__ = ["STACKS", "Evidence", "StackUnderTest", "check", "create", "names", "own_labels"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from testbed.errors import LabError, Unsupported
+from testbed.host.process import module_command
 from testbed.stacks.counters import Counters
-from testbed.stacks.process import module_command
 
 if TYPE_CHECKING:
     from testbed.lab import Lab

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
+from testbed.host.sysctls import temporarily
 from testbed.lab import Lab
 from testbed.stacks import create
 from testbed.stacks.base import CLIENT, SERVER, StackUnderTest
 from testbed.stacks.kernel_tcp import KernelTcp
 from testbed.stacks.python_mptcp import PythonMptcp
 from testbed.stacks.python_tcp import PythonTcp
-from testbed.sysctls import temporarily
 
 _BOUNDS = ("net.ipv4.tcp_rmem", "net.ipv4.tcp_wmem")
 _KERNEL_MINIMUM_BYTES = 4096

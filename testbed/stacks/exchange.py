@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.collectors.collection import NOTHING, Wanted
+from testbed.host.process import Program, announced_ready
 from testbed.loadgen.options import Endpoint
 from testbed.placement import ANYWHERE, Placement
 from testbed.stacks.base import CLIENT, SERVER, StackUnderTest
@@ -23,7 +24,6 @@ from testbed.stacks.measure import (
     measure_trial,
     read_own,
 )
-from testbed.stacks.process import Program, announced_ready
 
 if TYPE_CHECKING:
     from testbed.lab import Lab

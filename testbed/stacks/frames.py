@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.collectors.collection import NOTHING, Wanted
+from testbed.host.process import Program, announced_ready, running
 from testbed.loadgen.options import Endpoint
 from testbed.placement import ANYWHERE, Placement
 from testbed.stacks import create
@@ -23,7 +24,6 @@ from testbed.stacks.measure import (
     measure_trial,
     read_own,
 )
-from testbed.stacks.process import Program, announced_ready, running
 
 if TYPE_CHECKING:
     from testbed.lab import Lab

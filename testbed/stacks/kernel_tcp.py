@@ -9,12 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from testbed.congestion import AVAILABLE
 from testbed.errors import LabError
+from testbed.host.congestion import AVAILABLE
+from testbed.host.sysctls import sysctl_path
+from testbed.input.validation import unknown
 from testbed.stacks.base import CLIENT, FEATURES, SERVER, Evidence, StackUnderTest
 from testbed.stacks.counters import Counters
-from testbed.sysctls import sysctl_path
-from testbed.validation import unknown
 
 if TYPE_CHECKING:
     from testbed.lab import Lab

@@ -17,10 +17,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbed import namespace
 from testbed.collectors.base import Site
 from testbed.collectors.collection import NOTHING, Collection, Wanted
 from testbed.errors import LabError
+from testbed.host import namespace
+from testbed.host.process import Program, announced_ready, running, tail
 from testbed.loadgen import apache as real_apache
 from testbed.loadgen import curl as real_curl
 from testbed.loadgen.client import FAILURES
@@ -30,7 +31,6 @@ from testbed.placement.processes import await_pin, pinned
 from testbed.stacks import counters, iperf
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest
 from testbed.stacks.busy import Threads
-from testbed.stacks.process import Program, announced_ready, running, tail
 
 if TYPE_CHECKING:
     from testbed.lab import Lab

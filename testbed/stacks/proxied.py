@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.runtime import PROXY_MODES as WAYS
 from testbed.errors import LabError, Unsupported
+from testbed.host.process import announced_ready, running
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest
 from testbed.stacks.counters import Counters
 from testbed.stacks.kernel_mptcp import KernelMptcp
 from testbed.stacks.kernel_tcp import KernelTcp
 from testbed.stacks.mptcp_diagnosis import Numbers
-from testbed.stacks.process import announced_ready, running
 from testbed.stacks.python_mptcp import PythonMptcp, own_counters
 
 if TYPE_CHECKING:
-    from testbed.hosts import Host
+    from testbed.host.hosts import Host
     from testbed.lab import Lab
 
 PROXY = "proxy"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from testbed.collectors.collection import NOTHING, Wanted
 from testbed.errors import LabError
+from testbed.host.process import announced_ready
 from testbed.loadgen.options import Endpoint
 from testbed.placement import ANYWHERE, Placement
 from testbed.stacks.base import CLIENT, SERVER, StackUnderTest
 from testbed.stacks.measure import ANY, Measurement, Progress, Trial, measure_trial, read_own
-from testbed.stacks.process import announced_ready
 
 if TYPE_CHECKING:
     from testbed.lab import Lab

@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from mptcp_stack.runtime import cli as stack_cli
 from testbed.cli import app, main
-from testbed.topologies import load_topology
+from testbed.spec.templates import load_topology
 from tests.docs.commands import PLACEHOLDER, ROOT, Command, programs
 
 KEPT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("exceptions.toml").read_text())

@@ -35,7 +35,7 @@ ORDERLY = [scene for scene in SCENES if scene.name not in ABORTED]
 
 BODY = f"""
     import json
-    from testbed.stacks.process import announced_ready, running
+    from testbed.host.process import announced_ready, running
     scenes = json.dumps({[asdict(scene) for scene in SCENES]})
     for client, server in {ROLES}:
         mixed = Mixed(client, server)

@@ -9,7 +9,7 @@ pytestmark = [pytest.mark.root, pytest.mark.kernel]
 CODE = """
 import pathlib, signal, subprocess
 from testbed import stacks
-from testbed.stacks.process import announced_ready, running
+from testbed.host.process import announced_ready, running
 directory = pathlib.Path({directory!r})
 with Lab(load_topology("proxy-chain", {{"rate": "20 Mbit/s", "delay": "5 ms"}})) as lab:
     client, proxy, server = (lab.hosts[name] for name in ("client", "proxy", "server"))

@@ -17,7 +17,7 @@ BYTES = 300_000
 # With these offloads off the packets in the client are what a wire carries, with the checksums the hosts computed.
 BODY = f"""
     import signal, subprocess
-    from testbed.stacks.process import announced_ready, running
+    from testbed.host.process import announced_ready, running
     for host in ("client", "server"):
         for interface in hosts[host].interfaces:
             hosts[host].run(["ethtool", "-K", interface, "tx", "off", "gro", "off"])

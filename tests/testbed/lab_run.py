@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 _PRELUDE = """
 import json, sys, time
-from testbed import namespace
+from testbed.host import namespace
 inside = namespace.enter()
 from testbed.lab import Lab
-from testbed.topologies import load_topology
+from testbed.spec.templates import load_topology
 def say(value):
     print(json.dumps(value), flush=True)
 """

@@ -6,7 +6,7 @@ import pytest
 
 from testbed.errors import LabError
 from testbed.links import bond
-from testbed.topologies import load_topology
+from testbed.spec.templates import load_topology
 
 
 class RecordedHost:

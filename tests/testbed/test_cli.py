@@ -13,9 +13,9 @@ from testbed.cli import main
 from testbed.cli.experiments import report, run
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import experiment_class, experiment_names, resolve
-from testbed.progress import Lines
-from testbed.results import FAILED, PASSED, UNSUPPORTED
-from testbed.runner import Plan, Runner
+from testbed.runs.results import FAILED, PASSED, UNSUPPORTED
+from testbed.runs.runner import Plan, Runner
+from testbed.show.progress import Lines
 from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended
 

@@ -15,12 +15,12 @@ from analysis import code, figures, notebooks, origin, style
 from analysis.load import find_runs, load_run
 from analysis.notebooks.tools.keep import reduced
 from testbed.cli.experiments import _reasons
-from testbed.code import COPIES, Code
 from testbed.errors import LabError
 from testbed.experiment import Experiment, Point, experiment_class, experiment_names, resolve
-from testbed.progress import Lines
-from testbed.results import write_json
-from testbed.runner import Plan, Runner
+from testbed.runs.code import COPIES, Code
+from testbed.runs.results import write_json
+from testbed.runs.runner import Plan, Runner
+from testbed.show.progress import Lines
 from testbed.stacks import create
 from tests.testbed.toy import Pretended, Toy, toy
 
@@ -207,17 +207,32 @@ def test_the_example_of_the_document_counts_for_its_own_points_alone(checkout: P
     assert [stack for stack in schedulers.stacks if before[stack] != after[stack]] == [example]
 
 
+EXPERIMENT_FILES = {"receive-algorithms": "experiments/receive_algorithms/__init__.py"}
+"""Of experiments that are packages."""
+
+
 @pytest.mark.parametrize("name", experiment_names())
 def test_parts_of_every_experiment(name: str) -> None:
     experiment = resolve(experiment_class(name), None, [])
     for stack in experiment.stacks:
         found = parts(stack, experiment)
-        assert {"testbed", f"experiments/{name.replace('-', '_')}.py"} <= found
+        assert {"testbed", EXPERIMENT_FILES.get(name, f"experiments/{name.replace('-', '_')}.py")} <= found
         assert f"topologies/{experiment.topology}.yaml.j2" in found
         assert ("mptcp_stack" in found) == (stack.startswith("python") or name == "handover"), stack
     assert ("experiments/ab_microflows.py" in found) == (name in ("quickstart", "ab-microflows"))
     assert "topologies/macros.j2" in found
     assert ("analysis/capture.py" in found) == (name == "setup-latency")
+
+
+def test_what_is_beside_an_experiment_in_its_package_is_a_part(checkout: Path) -> None:
+    experiment = resolve(experiment_class("receive-algorithms"), None, [])
+    (stack,) = experiment.stacks
+    found = Code().parts(experiment, stack, create(stack), {})
+    codes = [{"parts": found, "points": 1}]
+    assert code.staleness(codes, 1) == ""
+    beside = "experiments/receive_algorithms/queues.py"
+    write(checkout / beside, f"{(checkout / beside).read_text()}\n# changed\n")
+    assert code.staleness(codes, 1) == f"stale: measured with other code ({beside})"
 
 
 def test_what_measures_uses_of_analysis_no_more_than_counts() -> None:

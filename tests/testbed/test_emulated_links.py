@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timed]
 
 LINKS = """
 from testbed.errors import LabError
-from testbed.validation import validate
+from testbed.input.validation import validate
 from testbed.spec import Topology
 def topology(**link):
     ends = [{"host": host, "interface": f"{host}-eth1", "address": f"10.0.1.{i}/24"}

@@ -12,6 +12,7 @@ from experiments.interop import cells_of
 from experiments.middleboxes import ROWS, judge
 from experiments.mobility import MOMENTS, endpoint_ids
 from experiments.receive_algorithms import read_arrivals
+from experiments.receive_algorithms.queues import ALGORITHMS
 from experiments.schedulers import EXAMPLE, _example, documented
 from experiments.setup_latency import spread
 from experiments.syn_flood import _counted
@@ -21,7 +22,6 @@ from testbed.experiment import Point, experiment_class, resolve
 from testbed.interop.features import SCENARIOS
 from testbed.interop.run import select
 from testbed.middleboxes.registry import validated
-from testbed.receive_queues import ALGORITHMS
 from testbed.stacks.measure import Measurement
 from testbed.stacks.timeline import rate_bps, read_timeline
 from tests.testbed.lab_run import ROOT

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed import topologies
 from testbed.errors import LabError
-from testbed.topologies import load_topology, template_header
+from testbed.spec import templates
+from testbed.spec.templates import load_topology, template_header
 
 HEADER = "{#- summary: x -#}\n"
 BODY = "name: x\nhosts: [{name: client}, {name: server}]\nlinks: []\n"
@@ -38,7 +38,7 @@ FILES: dict[str, tuple[str | bytes, str]] = {
 
 @pytest.mark.parametrize(("text", "message"), FILES.values(), ids=FILES)
 def test_a_template_without_an_end_is_one_line(tmp_path: Path, monkeypatch, text: str | bytes, message: str) -> None:
-    monkeypatch.setattr(topologies, "_LIMIT_S", 3.0)
+    monkeypatch.setattr(templates, "_LIMIT_S", 3.0)
     path = tmp_path / "t.yaml.j2"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(LabError) as caught:

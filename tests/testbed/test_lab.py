@@ -120,7 +120,7 @@ def test_the_description_is_what_the_system_says(direct):
 def test_a_link_that_is_not_as_asked_stops_the_run():
     said = run_inside(
         """
-        from testbed.commands import run
+        from testbed.host.commands import run
         from testbed.errors import LabError
         with Lab(load_topology("two-paths", {"paths": 1})) as lab:
             for change in ("replace dev path1-b root tbf rate 40mbit burst 15140 limit 100000",
@@ -280,7 +280,7 @@ def test_settings_of_hosts():
     said = run_inside(
         """
         from testbed.errors import LabError
-        from testbed.sysctls import temporarily
+        from testbed.host.sysctls import temporarily
         name = "net.ipv4.tcp_sack"
         with Lab(load_topology("two-paths")) as lab:
             client, server = lab.hosts["client"], lab.hosts["server"]

@@ -9,10 +9,10 @@ import pytest
 
 from testbed.errors import LabError
 from testbed.experiment import MOST_POINTS, MOST_VALUES, experiment_class, experiment_names, resolve
-from testbed.limits import time_limit
+from testbed.input.limits import time_limit
 from testbed.placement.cpus import parse_cpus
-from testbed.runner import Plan
-from testbed.topologies import load_topology, template_header, topology_names
+from testbed.runs.runner import Plan
+from testbed.spec.templates import load_topology, template_header, topology_names
 from testbed.units import DELAY, RATE, SIZE, TIME, parse_queue
 
 HUGE = ("99999999999999999999", "1e300", "9" * 400, "9" * 5000)

@@ -5,10 +5,10 @@ import pytest
 from testbed.calibrate.depth import _depth
 from testbed.calibrate.way import Way
 from testbed.errors import LabError, Unsupported
+from testbed.input.validation import validate
 from testbed.links.backends import resolve
 from testbed.links.shaping import commands
 from testbed.spec import Topology
-from testbed.validation import validate
 
 MS, SECOND = 10**6, 10**9
 

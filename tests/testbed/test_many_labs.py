@@ -21,7 +21,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from testbed.sysctls import RUN_DIRECTORY, is_alive
+from testbed.host.sysctls import RUN_DIRECTORY, is_alive
 from tests.testbed.lab_run import end, machine_settings, processes_with, start_inside, wait_until
 
 # In turn; the last one takes long, so it comes once in twenty labs only.

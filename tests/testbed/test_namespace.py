@@ -143,13 +143,13 @@ def test_the_inside_is_private():
 
 @pytest.mark.parametrize("code", [0, 3])
 def test_the_exit_code_comes_through(code):
-    command = [sys.executable, "-m", "testbed.namespace", "sh", "-c", f"echo in; exit {code}"]
+    command = [sys.executable, "-m", "testbed.host.namespace", "sh", "-c", f"echo in; exit {code}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert (done.returncode, done.stdout, done.stderr) == (code, "in\n", "")
 
 
 def test_without_root_there_is_one_line():
-    code = "import os\nfrom testbed import namespace, errors\nos.setuid(65534)\n"
+    code = "import os\nfrom testbed import errors\nfrom testbed.host import namespace\nos.setuid(65534)\n"
     code += "try: namespace.enter()\nexcept errors.LabError as error: print(error.exit_code, error.message)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=20)
     assert done.stdout == "2 a lab needs root: run with sudo\n"
@@ -213,7 +213,7 @@ def test_ctrl_c_reaches_the_command_once(tmp_path):
 
 
 def test_the_prompt_runs_programs_in_hosts_and_survives_ctrl_c(tmp_path):
-    shell = 'from testbed.shell import open_shell\nopen_shell(load_topology("two-paths"))'
+    shell = 'from testbed.cli.shell import open_shell\nopen_shell(load_topology("two-paths"))'
     terminal = Terminal(lab_run.program(shell), home=tmp_path)
     terminal.expect("mininet> ")
     terminal.type("client ping -c 1 10.0.2.2\n")

@@ -10,10 +10,10 @@ from analysis import figures, networks, notebooks, style
 from analysis.load import Run, find_runs
 from testbed.errors import LabError
 from testbed.experiment import Experiment, experiment_class, resolve
-from testbed.progress import Lines
-from testbed.runner import Plan, Runner, _network
+from testbed.runs.runner import Plan, Runner, _network
 from testbed.show import labels
-from testbed.topologies import load_topology
+from testbed.show.progress import Lines
+from testbed.spec.templates import load_topology
 from tests.testbed.toy import Pretended, Toy
 
 TEMPLATE = """\

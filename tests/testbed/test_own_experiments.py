@@ -20,9 +20,10 @@ from testbed.cli import main
 from testbed.cli.experiments import report
 from testbed.errors import LabError
 from testbed.experiment import experiment_class, resolve
-from testbed.plugins import exception_in
-from testbed.progress import Lines
-from testbed.runner import Plan, Runner
+from testbed.experiment.own import module_of
+from testbed.input.plugins import exception_in
+from testbed.runs.runner import Plan, Runner
+from testbed.show.progress import Lines
 from testbed.stacks.measure import Measurement
 from tests.testbed.lab_run import ROOT
 from tests.testbed.toy import Pretended
@@ -260,6 +261,11 @@ def test_the_exception_in_a_programs_output_is_found() -> None:
     assert exception_in(f"noise\n{group}") == "mine.Broken: no such thing (/home/me/mine.py:12)"
     assert exception_in("Traceback (most recent call last):\nValueError: x\n") == "ValueError: x"
     assert exception_in("all is well\nError: no\n") is None
+
+
+@pytest.mark.parametrize("name", ["quickstart", "receive-algorithms"])
+def test_an_experiment_of_the_lab_is_nobodys_own_be_it_a_file_or_a_package(name: str) -> None:
+    assert module_of(experiment_class(name)) is None
 
 
 def test_a_comparison_of_which_a_stack_failed_is_not_drawn(downloads: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from testbed.errors import LabError
 from testbed.experiment import Experiment, experiment_class, experiment_names, resolve
-from testbed.topologies import load_topology
+from testbed.spec.templates import load_topology
 
 HEAD = """{#-
 summary: one's own

@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from testbed.routing import paths
-from testbed.topologies import load_topology, topology_names
+from testbed.spec.routing import paths
+from testbed.spec.templates import load_topology, topology_names
 from tests.testbed.lab_run import run_inside
 
 pytestmark = [pytest.mark.root, pytest.mark.timed, pytest.mark.kernel]
@@ -18,7 +18,7 @@ AT_ONCE = 3  # most of the time is spent on waiting
 CODE = f"""
 import pathlib
 from testbed import stacks
-from testbed.routing import paths
+from testbed.spec.routing import paths
 from testbed.stacks import measure
 load = measure.BulkLoad("download", limit_bytes={BYTES}, check="sha256", time_limit_s=20)
 for name, directory in json.loads(sys.argv[1]):

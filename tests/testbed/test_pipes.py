@@ -8,7 +8,7 @@ from rich.table import Table
 from typer.main import get_command
 
 from testbed.cli import app
-from testbed.console import print_table
+from testbed.show.console import print_table
 from tests.testbed.test_cli import KERNEL, Lab, lab  # noqa: F401
 
 WIDE = "a text of more than eighty columns, " * 5
@@ -64,6 +64,7 @@ def test_help_is_not_cut(lab: Lab) -> None:  # noqa: F811
     ("typed", "offered"),
     [
         ("run qui", ["quickstart"]),
+        ("run rec", ["receive-algorithms", "receive-buffer"]),  # the first is a package
         ("plan s", ["schedulers", "setup-latency", "simultaneous-flows", "syn-flood"]),
         ("shell two", ["two-paths", "two-paths-routed"]),
         ("run quickstart --stacks kernel-tcp,python-m", ["kernel-tcp,python-mptcp"]),

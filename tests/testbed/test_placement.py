@@ -11,11 +11,11 @@ import pytest
 from testbed.doctor import rfs_follows_mptcp
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import experiment_class, resolve
+from testbed.input.validation import validate
 from testbed.placement import Placement, observe
 from testbed.placement.apply import Knob, check_cpus, knobs_of
 from testbed.placement.cpus import format_mask, governors, online_cpus, parse_cpus, parse_mask
 from testbed.placement.spec import by_interface, parse_by_host
-from testbed.validation import validate
 from tests.testbed.lab_run import end, run_inside, start_inside, wait_until
 from tests.testbed.toy import Toy
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testbed.receive_queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
+from experiments.receive_algorithms.queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
 
 ARRIVALS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 60), st.integers(1, 25)), min_size=1, max_size=60)
 

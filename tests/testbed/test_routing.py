@@ -2,8 +2,8 @@
 
 import pytest
 
-from testbed.routing import paths, routes
-from testbed.topologies import load_topology, topology_names
+from testbed.spec.routing import paths, routes
+from testbed.spec.templates import load_topology, topology_names
 
 # Pairs of addresses of client and server: subflows that an MPTCP connection can have.
 PATHS = {

@@ -16,9 +16,9 @@ from analysis.load import load_run
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Point, resolve
 from testbed.placement import ANYWHERE
-from testbed.progress import Lines
-from testbed.results import RunDirectory, table_row, write_json
-from testbed.runner import Plan, Runner
+from testbed.runs.results import RunDirectory, table_row, write_json
+from testbed.runs.runner import Plan, Runner
+from testbed.show.progress import Lines
 from testbed.spec import Topology
 from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended, Toy, toy
@@ -119,8 +119,8 @@ def test_interrupted_point_is_measured_again_and_nothing_half_written_counts(tmp
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from testbed.progress import Lines
-from testbed.runner import Plan, Runner
+from testbed.show.progress import Lines
+from testbed.runs.runner import Plan, Runner
 from testbed.spec import Topology
 from testbed.stacks.measure import Measurement
 from tests.testbed.toy import Pretended, toy

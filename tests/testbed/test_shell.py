@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from testbed.cli.shell import greeting, orders, to_try
 from testbed.errors import LabError
-from testbed.mininet_prompt import Prompt
-from testbed.shell import greeting, orders, to_try
-from testbed.topologies import load_topology
+from testbed.lab.mininet_prompt import Prompt
+from testbed.spec.templates import load_topology
 from tests.testbed.lab_run import ROOT, run_inside
 
 TWO_PATHS = load_topology("two-paths", {})

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from matplotlib import rc_context
 
-from testbed.console import table_console
 from testbed.errors import LabError
 from testbed.show import labels, text
+from testbed.show.console import table_console
 from testbed.show.drawing import draw
 from testbed.show.layout import positions
-from testbed.topologies import load_topology, template_header, topology_names
+from testbed.spec.templates import load_topology, template_header, topology_names
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "topologies.md"
 

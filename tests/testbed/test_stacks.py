@@ -11,6 +11,7 @@ import pytest
 
 from testbed import stacks
 from testbed.errors import LabError, Unsupported
+from testbed.host.process import Program
 from testbed.loadgen import apache, content
 from testbed.loadgen.options import Endpoint
 from testbed.stacks import counters, iperf, measure
@@ -19,7 +20,6 @@ from testbed.stacks.buffers import lines, with_buffer
 from testbed.stacks.counters import HostCounters
 from testbed.stacks.kernel_tcp import parse_congestion
 from testbed.stacks.mptcp_diagnosis import fallback_problems, join_problems
-from testbed.stacks.process import Program
 
 DATA = Path(__file__).parent / "data"
 

@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from testbed.errors import LabError
+from testbed.input.validation import validate
 from testbed.spec import Topology
-from testbed.topologies import load_topology, template_header, topology_names
+from testbed.spec.templates import load_topology, template_header, topology_names
 from testbed.units import RATE, SIZE, TIME, format_rate, parse_probability
-from testbed.validation import validate
 
 HEADER = "{# summary: a test\nparameters:\n  rate: {default: 5 Mbit/s, help: the rate} #}\n"
 

@@ -15,7 +15,7 @@ from analysis.load import UnreadableRun, load_run
 from experiments.transfer import Transfer
 from testbed.errors import LabError
 from testbed.experiment import Experiment, experiment_class, resolve
-from testbed.topologies import topology_names
+from testbed.spec.templates import topology_names
 from tests.analysis.test_analysis import write_run
 
 ROUTED = """{# summary: any #}

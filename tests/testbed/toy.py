@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from testbed.calibrate import Calibration
 from testbed.experiment import Bench, Experiment, Parameters, Point
 from testbed.placement import Placement
-from testbed.runner import Environment
+from testbed.runs.runner import Environment
 from testbed.spec import Topology
 from testbed.stacks import create
 from testbed.stacks.base import StackUnderTest

@@ -13,8 +13,8 @@ from select import select
 from typing import Any
 
 from testbed.errors import LabError
+from testbed.input.plugins import exception_in
 from testbed.links import wire_ends
-from testbed.plugins import exception_in
 from testbed.spec import Link
 from testbed.spec.trace import PACKET_BYTES as TRACE_PACKET_BYTES
 

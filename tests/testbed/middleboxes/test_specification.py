@@ -3,11 +3,11 @@
 import pytest
 
 from testbed.errors import LabError
+from testbed.input.validation import validate
 from testbed.middleboxes.base import Middlebox
 from testbed.middleboxes.registry import middlebox_class, names, validated
 from testbed.spec import Topology
-from testbed.topologies import load_topology
-from testbed.validation import validate
+from testbed.spec.templates import load_topology
 from tests.testbed.lab_run import ROOT
 from tests.testbed.middleboxes.wire import FORWARD, MS, Line
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from testbed.errors import LabError
-from testbed.plugins import exception_in
+from testbed.input.plugins import exception_in
 
 if TYPE_CHECKING:
-    from testbed.hosts import Host
+    from testbed.host.hosts import Host
 
 POLL_INTERVAL_S = 0.1
 START_LIMIT_S = 15.0

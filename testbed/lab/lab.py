@@ -1,4 +1,4 @@
-"""A running lab: hosts, links and what can be set up on them. Needs `testbed.namespace.enter()` before."""
+"""A running lab: hosts, links and what can be set up on them. Needs `testbed.host.namespace.enter()` before."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
-from testbed import kernel_mptcp, namespace
 from testbed.calibrate import Calibration, Effort, as_json, calibrate, require
-from testbed.congestion import set_congestion_control
 from testbed.errors import LabError
-from testbed.hosts import Host
+from testbed.host import kernel_mptcp, namespace
+from testbed.host.congestion import set_congestion_control
+from testbed.host.hosts import Host
+from testbed.input.validation import FieldError
+from testbed.lab.mininet_backend import MininetBackend
 from testbed.links import backends, cable
 from testbed.links.bond import Bond
 from testbed.links.emulator.control import Counters, Emulation
 from testbed.middleboxes.registry import validated
-from testbed.mininet_backend import MininetBackend
 from testbed.placement import Placement
 from testbed.placement.apply import placed
 from testbed.spec import Topology
-from testbed.validation import FieldError
 
 
 class Lab:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from analysis import code, files
 from testbed.errors import LabError
 from testbed.spec import trace
-from testbed.topologies import template_files
+from testbed.spec.templates import template_files
 
 if TYPE_CHECKING:
     from testbed.experiment import Experiment

@@ -26,11 +26,11 @@ from pydantic import Field
 from analysis.errors import UnreadableFile
 from analysis.files import read_text
 from testbed.errors import LabError
-from testbed.limits import time_limit
+from testbed.input.limits import time_limit
+from testbed.input.validation import Frozen, unknown, validate
 from testbed.spec import Topology
-from testbed.validation import Frozen, unknown, validate
 
-DIRECTORY = Path(__file__).resolve().parent.parent / "topologies"
+DIRECTORY = Path(__file__).resolve().parents[2] / "topologies"
 _SUFFIX = ".yaml.j2"
 _LIMIT_S = 10.0
 _MOST_BYTES = 1 << 23

@@ -13,17 +13,17 @@ from typing import Any
 from mininet.link import Link as MininetLink
 from mininet.net import Mininet
 
-from testbed.commands import run
 from testbed.errors import LabError
-from testbed.hosts import Host
-from testbed.limits import time_limit
+from testbed.host.commands import run
+from testbed.host.hosts import Host
+from testbed.host.sysctls import sysctl_path
+from testbed.input.limits import time_limit
+from testbed.lab.mininet_prompt import Prompt
 from testbed.links import wire_ends
 from testbed.links.plugs import Plugs
-from testbed.mininet_prompt import Prompt
-from testbed.routing import routes
 from testbed.spec import Host as HostSpec
 from testbed.spec import Topology
-from testbed.sysctls import sysctl_path
+from testbed.spec.routing import routes
 
 _OPEN_FILES = 65536
 START_LIMIT_S = 120.0

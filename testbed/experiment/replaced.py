@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from testbed.errors import LabError
-from testbed.routing import paths
 from testbed.spec import Topology
-from testbed.topologies import TemplateHeader
+from testbed.spec.routing import paths
+from testbed.spec.templates import TemplateHeader
 
 ENDS = ("client", "server")
 """The hosts that every load runs between."""

@@ -12,13 +12,13 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Protocol
 
-from testbed.commands import finish
 from testbed.errors import LabError, Unsupported
-from testbed.netns import network_namespace_of
-from testbed.routing import Route
+from testbed.host.commands import finish
+from testbed.host.netns import network_namespace_of
+from testbed.host.sysctls import normalise, sysctl_path
 from testbed.spec import End, Place
 from testbed.spec.impairments import FRAME_OVERHEAD_BYTES
-from testbed.sysctls import normalise, sysctl_path
+from testbed.spec.routing import Route
 
 _TERMINATE_S = 2.0
 # Routing tables of the interfaces with a gateway: this base plus the interface's number, from 0. The Python

@@ -17,9 +17,9 @@ from mininet.cli import CLI
 from mininet.log import lg
 
 from testbed.errors import LabError
+from testbed.input.validation import unknown
 from testbed.links.plugs import Plugs
 from testbed.spec import Link
-from testbed.validation import unknown
 
 
 def _instead(text: str) -> Callable[[Any, str], None]:

@@ -1,6 +1,6 @@
 """Runs an experiment: plans its points, measures the missing ones, checks and keeps every result.
 
-Points that passed are not measured again as long as their code is the same (`testbed.code`); stale ones, of other
+Points that passed are not measured again as long as their code is the same (`testbed.runs.code`); stale ones, of other
 code, are, and failed, unsupported and interrupted ones, at the next call.
 Points that follow one another on one stack and one topology share a lab. What is wrong with one point (a
 failed check, a broken program) fails the run but not the other points; a lab that this machine cannot build stops
@@ -21,22 +21,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from testbed import own
-from testbed.code import Code, differing
 from testbed.collectors.collection import Wanted
 from testbed.errors import LabError, Unsupported
-from testbed.experiment import Bench, Experiment, Point
+from testbed.experiment import Bench, Experiment, Point, own
+from testbed.input.plugins import blamed
 from testbed.placement.apply import check_cpus
-from testbed.plugins import blamed
-from testbed.provenance import provenance
-from testbed.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
+from testbed.runs.code import Code, differing
+from testbed.runs.provenance import provenance
+from testbed.runs.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.show import labels
 from testbed.stacks import StackUnderTest, create, own_labels
 from testbed.stacks.base import CLIENT, SERVER
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
-    from testbed.progress import Display
+    from testbed.show.progress import Display
     from testbed.spec import Topology
 
 
@@ -107,7 +106,7 @@ class Plan:
         }
 
     def parts(self, point: Point) -> dict[str, str]:
-        """Return the code that `point` is measured with (see `testbed.code`)."""
+        """Return the code that `point` is measured with (see `testbed.runs.code`)."""
         return self._parts[point.stack]
 
     def title(self) -> str:

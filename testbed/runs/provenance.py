@@ -12,7 +12,7 @@ from typing import Any
 
 from testbed.placement.cpus import governors
 
-PROJECT = Path(__file__).resolve().parent.parent
+PROJECT = Path(__file__).resolve().parents[2]
 
 _PACKAGES = ("mininet", "pydantic", "httptools", "pyroute2", "jinja2", "pandas", "matplotlib")
 

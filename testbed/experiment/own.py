@@ -15,14 +15,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from testbed.errors import LabError
-from testbed.plugins import class_named, module_of_file
+from testbed.input.plugins import class_named, module_of_file
 
 if TYPE_CHECKING:
     from testbed.experiment import Experiment
 
 Class = TypeVar("Class", bound="Experiment[Any]")
 
-_PROJECTS = Path(__file__).resolve().parents[1] / "experiments"
+_PROJECTS = Path(__file__).resolve().parents[2] / "experiments"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,49}")
 _MUST_HAVE = ("name", "title", "topology", "stacks", "scales")
 
@@ -78,7 +78,7 @@ def module_of(experiment: type[Experiment[Any]]) -> ModuleType | None:
     """Return the module of a user's own experiment; None for one of the lab's."""
     module = sys.modules.get(experiment.__module__)
     file = getattr(module, "__file__", None)
-    return None if file is None or Path(file).resolve().parent == _PROJECTS else module
+    return None if file is None or Path(file).resolve().is_relative_to(_PROJECTS) else module
 
 
 def file_of(experiment: Experiment[Any]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 from testbed.calibrate.results import Calibration
-from testbed.console import table_console
+from testbed.show.console import table_console
 from testbed.units import format_rate
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from testbed.errors import Unsupported
-from testbed.hosts import Host
+from testbed.host.hosts import Host
 
 _MAX_SUBFLOWS = 8  # the kernel's own upper limit
 _SETTINGS = {

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterable
 
 from testbed.errors import LabError
-from testbed.hosts import Host
-from testbed.sysctls import Machine
-from testbed.validation import unknown
+from testbed.host.hosts import Host
+from testbed.host.sysctls import Machine
+from testbed.input.validation import unknown
 
 AVAILABLE = "net.ipv4.tcp_available_congestion_control"
 _ALLOWED = "net.ipv4.tcp_allowed_congestion_control"

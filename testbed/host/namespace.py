@@ -28,7 +28,7 @@ from types import FrameType
 from typing import NoReturn
 
 from testbed.errors import LabError
-from testbed.sysctls import Machine, guard, process_identity, scratch_directory
+from testbed.host.sysctls import Machine, guard, process_identity, scratch_directory
 
 _CLONE_NEWNS, _CLONE_NEWPID, _CLONE_NEWNET = 0x0002_0000, 0x2000_0000, 0x4000_0000
 _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_BIND, _MS_REC, _MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x4_0000
@@ -55,7 +55,7 @@ _current: PrivateNamespace | None = None
 def current() -> PrivateNamespace:
     """The namespace this process is in; RuntimeError before `enter()`."""
     if _current is None:
-        raise RuntimeError("testbed.namespace.enter() has not been called")
+        raise RuntimeError("testbed.host.namespace.enter() has not been called")
     return _current
 
 
@@ -213,9 +213,9 @@ def _check(result: int, what: str) -> None:
 
 
 def main() -> NoReturn:
-    """`python -m testbed.namespace COMMAND ...`: run a command in a private namespace of its own."""
+    """`python -m testbed.host.namespace COMMAND ...`: run a command in a private namespace of its own."""
     if len(sys.argv) < 2:
-        sys.exit("usage: python -m testbed.namespace COMMAND [ARGUMENT ...]")
+        sys.exit("usage: python -m testbed.host.namespace COMMAND [ARGUMENT ...]")
     try:
         enter()
         os.execvp(sys.argv[1], sys.argv[1:])

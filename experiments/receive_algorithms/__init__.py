@@ -31,9 +31,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from experiments.receive_algorithms.queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
 from testbed.errors import Unsupported
 from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
-from testbed.receive_queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
 from testbed.stacks.base import CLIENT, SERVER
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
 from testbed.units import RATE, DelayNs, RateBps, SizeBytes

@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from testbed import namespace
-from testbed.commands import run
 from testbed.errors import LabError, Unsupported
+from testbed.host import namespace
+from testbed.host.commands import run
+from testbed.input.validation import unknown
 from testbed.lab import Lab
 from testbed.spec import End, Topology
 from testbed.stacks import create
 from testbed.stacks.base import CLIENT, SERVER
-from testbed.validation import unknown
 
 _HOSTS_FILE = Path("/etc/hosts")
 _SHOWN_HOSTS = 20
@@ -59,7 +59,7 @@ def _prepare(lab: Lab) -> str:
 def _give_python() -> None:
     """Let `python` in a host be the one that runs here, and the lab's modules be found."""
     own = str(Path(sys.executable).parent)
-    project = str(Path(__file__).resolve().parents[1])
+    project = str(Path(__file__).resolve().parents[2])
     os.environ["PATH"] = os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([project, *paths]))

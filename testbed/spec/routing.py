@@ -2,7 +2,7 @@
 
 Every router knows the way to every subnet along shortest paths. Where several next hops are equally near, the route has
 them all and the kernel spreads flows over them (ECMP). Hosts need none of this: they have a gateway on each
-interface (`testbed.hosts`).
+interface (`testbed.host.hosts`).
 """
 
 from __future__ import annotations

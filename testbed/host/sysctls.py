@@ -4,7 +4,7 @@ Some settings exist for the whole machine only (`tcp_allowed_congestion_control`
 run may need them changed, may be killed at any moment, and may not be the only run. So a `Ledger` in /run notes
 the original value and the runs that hold it; the last one out restores it, and what a dead run left is repaired
 by the next. The ledger is kept by a guardian process that lives outside the run's namespaces (see
-`testbed.namespace`); the run talks to it through `Machine`.
+`testbed.host.namespace`); the run talks to it through `Machine`.
 """
 
 from __future__ import annotations

@@ -1,17 +1,10 @@
-"""What an experiment is: one file in experiments/ that defines one subclass of `Experiment`.
-
-The file `experiments/my_idea.py` is the experiment `my-idea`; dropping the file there is all the registration
-there is. An experiment states its parameters and their values at each scale, lists its points, and measures
-one point when the runner asks it to; labs, stacks, files, resuming and checking are the runner's work.
-"""
+"""What an experiment is: a subclass of `Experiment`, with its parameters, its points and what it measures them with."""
 
 from __future__ import annotations
 
 import copy
 import hashlib
-import importlib
 import inspect
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,15 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Self, TypeV
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from testbed import own
 from testbed.collectors.collection import NOTHING, Wanted
 from testbed.errors import LabError
-from testbed.own import is_own
+from testbed.experiment.replaced import check_ends, check_parameters, declared
+from testbed.input.validation import FieldError, Frozen, unknown
 from testbed.placement import Placement
-from testbed.replaced import check_ends, check_parameters, declared
-from testbed.topologies import load_topology, template_header
+from testbed.spec.templates import load_topology, template_header
 from testbed.units import quantity_of
-from testbed.validation import FieldError, Frozen, unknown, validate
 
 if TYPE_CHECKING:
     from testbed.lab import Lab
@@ -284,67 +275,3 @@ class Experiment(ABC, Generic[P]):
         """Return the 32-bit seed of `point`, the same for every stack: all see the same chances."""
         text = f"{self.parameters.seed} {sorted(point.factors.items())} {point.repetition}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
-
-
-def experiment_names() -> list[str]:
-    """Return the names of all experiments, without importing any."""
-    import experiments
-
-    modules = pkgutil.iter_modules(experiments.__path__)
-    return sorted(module.name.replace("_", "-") for module in modules if not module.name.startswith("_"))
-
-
-def experiment_class(name: str) -> type[Experiment[Any]]:
-    """Return the class of the experiment `name`: one of the lab's, or a user's by file (`./mine.py`) or `module:Class`.
-
-    Raises LabError with what is allowed, and for what is wrong in a user's, with file and line.
-    """
-    names = experiment_names()
-    if is_own(name):
-        return own.experiment_class(name, Experiment, names)
-    if name not in names:
-        raise LabError(f"{unknown('experiment', name, names)}; or one of your own: ./FILE.py or module:Class")
-    module = importlib.import_module(f"experiments.{name.replace('-', '_')}")
-    found = [
-        member
-        for _, member in inspect.getmembers(module, inspect.isclass)
-        if issubclass(member, Experiment) and getattr(member, "name", None) == name
-    ]
-    if len(found) != 1:
-        raise LabError(f"{module.__file__}: must define one subclass of Experiment with name = {name!r}")
-    return found[0]
-
-
-def resolve(experiment: type[Experiment[Any]], scale: str | None, settings: Sequence[str]) -> Experiment[Any]:
-    """Return `experiment` at `scale` (None: its default), with `settings` ("key=value") put over its table.
-
-    A key may also be a parameter of the topology that the experiment leaves alone.
-
-    Raises LabError with the allowed values for an unknown scale or parameter or a refused value.
-    """
-    scale = scale or next(iter(experiment.scales))
-    if scale not in experiment.scales:
-        raise LabError(f"--scale: {unknown('scale', scale, experiment.scales)}")
-    table = experiment.scales[scale]
-    values, given = table.model_dump(), parse_settings(settings)
-    changes = {key: value for key, value in given.items() if key in values}
-    resolved = experiment(validate(type(table), values | changes, "--set", written=False))
-    resolved.asked = tuple(changes)
-    resolved.template_settings = {key: value for key, value in given.items() if key not in values}
-    if resolved.template_settings:
-        own = template_header(resolved.template).parameters
-        for key in resolved.template_settings:
-            if key not in own:
-                raise LabError(f"--set: {unknown('parameter', key, dict.fromkeys([*values, *own]))}")
-    return resolved
-
-
-def parse_settings(settings: Sequence[str]) -> dict[str, str]:
-    """Return the "key=value" texts of `--set` as a mapping. Raises LabError for another form."""
-    pairs = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise LabError(f"--set {setting}: must be key=value")
-        pairs[key] = value
-    return pairs
