@@ -39,7 +39,7 @@ from testbed.units import SizeBytes
 DOCUMENT = Path(__file__).parents[1] / "docs" / "stack.md"
 EXAMPLE = "mine:LargestWindow"
 BULK = "bulk"
-PAUSES = "constant:rate=16 kbit/s,frame=200"
+PAUSES = "constant:rate=16 kbit/s,frame=200 B"
 """Requests of 200 bytes, a tenth of a second after the answer before."""
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.collectors.collection import NOTHING, Wanted
 from testbed.host.process import Program, announced_ready, running
 from testbed.loadgen.options import Endpoint
+from testbed.loadgen.traffic import parse_model
 from testbed.placement import ANYWHERE, Placement
 from testbed.stacks import create
 from testbed.stacks.base import CLIENT, SERVER, StackUnderTest
@@ -39,6 +40,8 @@ class FramesLoad:
 
     ``direction`` is ``upload``, ``download``, ``both`` or ``dialogue`` as the client sees it; in a dialogue each frame
     is answered by one of ``answer_bytes``. ``seed`` draws what is random in it.
+
+    Raises :class:`LabError` for ``traffic`` that the programs would refuse.
     """
 
     traffic: str
@@ -47,6 +50,9 @@ class FramesLoad:
     answer_bytes: int = 1000
     seed: int = 1
     extra_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        parse_model(self.traffic)
 
     @property
     def time_limit_s(self) -> float:

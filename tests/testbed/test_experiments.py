@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -18,11 +19,15 @@ from experiments.setup_latency import spread
 from experiments.syn_flood import _counted
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
 from testbed.errors import LabError
-from testbed.experiment import Point, experiment_class, resolve
+from testbed.experiment import Bench, Point, experiment_class, resolve
 from testbed.interop.features import SCENARIOS
 from testbed.interop.run import select
 from testbed.middleboxes.registry import validated
-from testbed.stacks.measure import Measurement
+from testbed.placement import ANYWHERE
+from testbed.stacks import create
+from testbed.stacks.frames import FramesLoad
+from testbed.stacks.measure import BulkLoad, HttpLoad, Measurement
+from testbed.stacks.setup import SetupLoad
 from testbed.stacks.timeline import rate_bps, read_timeline
 from tests.testbed.lab_run import ROOT
 
@@ -37,6 +42,32 @@ def measured(result, **more):
 
 
 # --- every experiment ---------------------------------------------------------------------------------------
+
+
+class Asked(Exception):
+    """What a point asks for, in place of a measurement."""
+
+
+@pytest.mark.parametrize(("name", "kinds"), [
+    ("ab-microflows", {HttpLoad}), ("bulk-veth", {BulkLoad}),
+    ("lossy-link", {BulkLoad}), ("quickstart", {HttpLoad}), ("schedulers", {BulkLoad, FramesLoad}),
+    ("setup-latency", {SetupLoad}), ("simultaneous-flows", {BulkLoad}), ("transfer", {BulkLoad, FramesLoad, HttpLoad}),
+])  # fmt: skip
+def test_every_point_asks_for_a_load_that_there_is(name, kinds, tmp_path, monkeypatch):
+    """Requests of `frame=200`, without a unit, were refused by the program in the lab, and by nobody before."""
+
+    def measure(bench, measuring, load):
+        raise Asked(load)
+
+    monkeypatch.setattr(Bench, "measure", measure)
+    found = experiment(name)
+    loads = []
+    for point in found.points(found.stacks):
+        bench = Bench(MagicMock(), create(point.stack), tmp_path, 1, ANYWHERE, print)
+        with pytest.raises(Asked) as asked:
+            found.run_point(bench, point)
+        loads += asked.value.args
+    assert {type(load) for load in loads} == kinds
 
 
 def test_an_experiment_on_a_topology_of_the_users_own(tmp_path):
