@@ -1,5 +1,5 @@
-"""`python -m mptcp_stack`: see `mptcp_stack.runtime.cli`."""
+"""`python -m mptcp_stack`: see `mptcp_stack.runtime.commands.cli`."""
 
-from mptcp_stack.runtime.cli import main
+from mptcp_stack.runtime.commands.cli import main
 
 main()

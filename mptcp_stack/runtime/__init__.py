@@ -1,11 +1,16 @@
 """The stack for applications: an asyncio event loop, blocking sockets, and the host's side of the network."""
 
+from .aio.event_loop import EventLoop, run
 from .blame import blamed, check_class, is_users, place_of
+from .blocking.sockets import Socket, SocketNetwork
+from .blocking.tls_sockets import TlsSocket
 from .config import ConfigError, HostAddress, NetworkConfig
-from .event_loop import EventLoop, run
-from .host_network import HostNetwork
+from .host.host_network import HostNetwork
 from .network import Network
-from .options import (
+from .proxy import MODES as PROXY_MODES
+from .proxy import Proxy, Target
+from .settings import check_plugin, parse_settings
+from .socket_options.options import (
     TCP_IS_MPTCP,
     TCP_MULTIPATH_ADD,
     TCP_MULTIPATH_CONNID,
@@ -17,11 +22,6 @@ from .options import (
     TCP_MULTIPATH_SUBFLOWS,
     connection_settings,
 )
-from .proxy import MODES as PROXY_MODES
-from .proxy import Proxy, Target
-from .settings import check_plugin, parse_settings
-from .sockets import Socket, SocketNetwork
-from .tls_sockets import TlsSocket
 
 __all__ = [
     "PROXY_MODES",

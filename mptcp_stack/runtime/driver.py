@@ -22,13 +22,13 @@ from typing import Any, Protocol
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.mptcp.containment import end, end_connection
+from mptcp_stack.runtime.host.address_monitor import AddressMonitor
 from mptcp_stack.stack import Address, Connection, Listener
 from mptcp_stack.wire import Packet
 
 from .errors import NetworkDownError
 from .network import Network
-from .presence import Presence
-from .watch import Watch, is_gone
+from .retrying_reader import RetryingReader, is_gone
 
 logger = logging.getLogger("mptcp_stack")
 
@@ -87,11 +87,11 @@ class Driver:
         self.failed: asyncio.Future[None] = loop.create_future()
         self._troubled: set[str] = set()
         self._stack.on_exception = self._report
-        self._watch = Watch(loop, self._device.fileno(), self._receive, self._fail)
-        self._presence_watch: Watch | None = None
-        if network.presence is not None:
-            check = partial(self._check_addresses, network.presence)
-            self._presence_watch = Watch(loop, network.presence.fileno(), check)
+        self._device_reader = RetryingReader(loop, self._device.fileno(), self._receive, self._fail)
+        self._address_reader: RetryingReader | None = None
+        if network.address_monitor is not None:
+            check = partial(self._check_addresses, network.address_monitor)
+            self._address_reader = RetryingReader(loop, network.address_monitor.fileno(), check)
 
     # --- for transports, servers and sockets
 
@@ -166,24 +166,24 @@ class Driver:
         except Exception as problem:
             if not is_gone(problem):
                 self._note_trouble(_RECEIVES_NOTHING, problem)
-            self._watch.failed(problem)
+            self._device_reader.failed(problem)
             return
-        self._watch.worked()
+        self._device_reader.worked()
         self._troubled.discard(_RECEIVES_NOTHING)
         self._stack.receive(packets, self._clock(), backlogged=len(packets) == limit)
         self.wake()
         self._deliver()
 
-    def _check_addresses(self, presence: Presence) -> None:
+    def _check_addresses(self, address_monitor: AddressMonitor) -> None:
         """An interface or an address of the host has changed: perhaps one of the stack's is gone, or back."""
-        assert self._presence_watch is not None
+        assert self._address_reader is not None
         try:
-            change = presence.refresh()
+            change = address_monitor.refresh()
         except Exception as problem:
             self._note_trouble(_SEES_NO_ADDRESSES, problem)
-            self._presence_watch.failed(problem)
+            self._address_reader.failed(problem)
             return
-        self._presence_watch.worked()
+        self._address_reader.worked()
         self._troubled.discard(_SEES_NO_ADDRESSES)
         # A program may have taken or given them itself.
         for address in change.gone:
@@ -307,9 +307,9 @@ class Driver:
 
     def _stop(self) -> None:
         """Let go of the loop."""
-        self._watch.stop()
-        if self._presence_watch is not None:
-            self._presence_watch.stop()
+        self._device_reader.stop()
+        if self._address_reader is not None:
+            self._address_reader.stop()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -14,11 +14,11 @@ from typing import Any
 
 from mptcp_stack.observe import as_json
 from mptcp_stack.phy import Device, PcapWriter, SoftwareOffload, Tap, tracer
+from mptcp_stack.runtime.host.address_monitor import AddressMonitor
+from mptcp_stack.runtime.host.host_network import HostNetwork
 from mptcp_stack.stack import Address, Connection, Stack, StackConfig
 
 from .config import ConfigError, NetworkConfig
-from .host_network import HostNetwork
-from .presence import Presence
 
 logger = logging.getLogger("mptcp_stack")
 
@@ -29,8 +29,8 @@ SocketAddress = tuple[Any, ...]
 class Network:
     """A stack on a device; an event loop drives it.
 
-    `batch_packets` and `linger_s` are those of `NetworkConfig`. Closing the network closes the device. `presence`
-    watches the stack's addresses, None where they cannot go.
+    `batch_packets` and `linger_s` are those of `NetworkConfig`. Closing the network closes the device.
+    `address_monitor` watches the stack's addresses, None where they cannot go.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Network:
             self.stack = Stack(replace(stack_config, mtu=able.mtu), entropy)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        self.presence: Presence | None = None
+        self.address_monitor: AddressMonitor | None = None
         self._resources = ExitStack()
         self._resources.callback(device.close)
 
@@ -74,8 +74,8 @@ class Network:
                 lines = resources.enter_context(config.events.open("w"))
                 observe = _while_it_works(lambda what: print(as_json(what), file=lines), f"{config.events}")
                 network.stack.observe(observe)
-            network.presence = host.presence
-            for address in host.presence.absent:
+            network.address_monitor = host.address_monitor
+            for address in host.address_monitor.absent:
                 network.stack.remove_address(address.ip.packed, now=0)
             network._resources.push(resources.pop_all())
         return network

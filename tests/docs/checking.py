@@ -17,7 +17,7 @@ from unittest import mock
 import typer
 from typer.main import get_command
 
-from mptcp_stack.runtime import cli as stack_cli
+from mptcp_stack.runtime.commands import cli as stack_cli
 from testbed.cli import app, main
 from testbed.spec.templates import load_topology
 from tests.docs.commands import PLACEHOLDER, ROOT, Command, programs

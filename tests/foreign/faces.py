@@ -18,7 +18,7 @@ from typing import Any
 from weakref import WeakSet
 
 from mptcp_stack.runtime import EventLoop, NetworkConfig, Socket, SocketNetwork, TlsSocket
-from mptcp_stack.runtime.sides import side_of
+from mptcp_stack.runtime.blocking.network_side import network_side_of
 
 from .addresses import OURS, OURS_6, PREFIXES, found, kernels_own, translated
 
@@ -69,7 +69,7 @@ class SocketName:
 
     def __call__(self, family: int = -1, type: int = -1, proto: int = -1, fileno: int | None = None) -> socket.socket:
         if fileno is not None:
-            ours = isinstance(fileno, int) and fileno >= 0 and side_of(fileno) is not None
+            ours = isinstance(fileno, int) and fileno >= 0 and network_side_of(fileno) is not None
             return (Socket if ours else KernelSocket)(family, type, proto, fileno)
         kind = type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC) if type != -1 else socket.SOCK_STREAM
         tcp = family in (-1, socket.AF_INET, socket.AF_INET6) and kind == socket.SOCK_STREAM

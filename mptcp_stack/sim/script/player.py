@@ -5,9 +5,9 @@ from random import Random
 from typing import NamedTuple
 
 from mptcp_stack.sim.script import segments
-from mptcp_stack.sim.script.calls import Calls
 from mptcp_stack.sim.script.knowledge import Knowledge
 from mptcp_stack.sim.script.steps import SECOND_NS, Script, ScriptError, Step
+from mptcp_stack.sim.script.system_calls import SystemCalls
 from mptcp_stack.stack import LocalAddress, Stack, StackConfig
 from mptcp_stack.wire import Packet, Segment, complete, decode, encode, split
 
@@ -41,7 +41,7 @@ class Player:
             self.stack = Stack(config, Random(seed))
         except (ValueError, TypeError) as error:
             raise ScriptError(f"{script.name}: --set: {error}") from None
-        self._calls = Calls(self.stack, self._knowledge)
+        self._system_calls = SystemCalls(self.stack, self._knowledge)
         self._now = 0
         self._sent: deque[Sent] = deque()
         self._step: Step | None = None
@@ -71,7 +71,7 @@ class Player:
 
     def _call(self, step: Step, at_ns: int | None) -> int:
         at_ns = self._go_to(at_ns)
-        wrong = self._calls.check(step.text, _START_NS + at_ns)
+        wrong = self._system_calls.check(step.text, _START_NS + at_ns)
         if wrong:
             raise self._failure(wrong)
         self._settle()
@@ -79,7 +79,7 @@ class Player:
 
     def _assert(self, step: Step, at_ns: int | None) -> int:
         at_ns = self._go_to(at_ns)
-        connection = self._calls.connection
+        connection = self._system_calls.connection
         names = {
             "connection": connection,
             "subflows": connection.subflows if connection else [],
@@ -133,7 +133,7 @@ class Player:
         """Take what the stack says and sends until it comes to rest."""
         for _ in range(3):
             while (event := self.stack.next_event()) is not None:
-                self._calls.handle(event)
+                self._system_calls.handle(event)
             for packet in self.stack.transmit(_START_NS + self._now):
                 for one in split(packet):
                     self._take(decode(Packet([complete(one)])))

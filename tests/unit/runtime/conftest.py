@@ -16,10 +16,10 @@ from cryptography.x509.oid import NameOID
 
 from mptcp_stack.phy import OFFLOADS, Capabilities, memory_pair
 from mptcp_stack.runtime import EventLoop, Network, SocketNetwork
+from mptcp_stack.runtime.aio.connecting import Tls
+from mptcp_stack.runtime.aio.server import Server
 from mptcp_stack.runtime.driver import Driver
 from mptcp_stack.runtime.network import packed_address
-from mptcp_stack.runtime.server import Server
-from mptcp_stack.runtime.streams import Tls
 from mptcp_stack.stack import LocalAddress, StackConfig
 
 CLIENT, SERVER = "10.0.0.1", "10.0.0.2"

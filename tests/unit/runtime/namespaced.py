@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from mptcp_stack.phy import Tun
-from mptcp_stack.runtime import ConfigError, EventLoop, HostNetwork, NetworkConfig, plumbing, run
+from mptcp_stack.runtime import ConfigError, EventLoop, HostNetwork, NetworkConfig, run
+from mptcp_stack.runtime.host import kernel_router
 from mptcp_stack.wire import ACK, Checksum, Options, Packet, Segment, decode, encode
 
 ADDRESS, ADDRESS_6 = "10.0.1.101", "fd00:1::101"
@@ -156,7 +157,7 @@ def check_undone() -> None:
 
 def check_old_kernel() -> None:
     """Before Linux 6.17 IPv6 is forwarded everywhere or nowhere; all of it is put back."""
-    plumbing._FORCE_FORWARDING = "ipv6/conf/{}/no_such_setting"
+    kernel_router._FORCE_FORWARDING = "ipv6/conf/{}/no_such_setting"
     peer = make_peer()
     shell("sysctl -qw net.ipv6.conf.lo.forwarding=1 net.ipv6.conf.e1.accept_ra=1")
     before = snapshot()
@@ -455,17 +456,17 @@ def check_changes() -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, EventLoop)
-        presence = loop.network.presence
-        assert presence is not None
+        monitor = loop.network.address_monitor
+        assert monitor is not None
         asked = 0
-        refresh = presence.refresh
+        refresh = monitor.refresh
 
         def count() -> object:
             nonlocal asked
             asked += 1
             return refresh()
 
-        presence.refresh = count  # type: ignore[assignment,method-assign]
+        monitor.refresh = count  # type: ignore[assignment,method-assign]
 
         async def change(command: str) -> None:
             before = asked
@@ -479,10 +480,10 @@ def check_changes() -> None:
             await change("ip link set e1 up")
             await change("ip link set e1 down")
         assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
-        presence._notes.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        monitor._notes.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         lines = "\n".join(f"link set e1 mtu {mtu}" for mtu in range(1400, 1500))
         subprocess.run(["ip", "-batch", "-"], input=f"{lines}\nlink set e1 mtu 1500 up", text=True, check=True)
-        while presence.absent:
+        while monitor.absent:
             await asyncio.sleep(0.01)
 
     run(asyncio.wait_for(main(), 30), NetworkConfig(addresses=[f"{ADDRESS}/24@e1"]))

@@ -10,8 +10,8 @@ import pytest
 
 from mptcp_stack.phy import memory_pair
 from mptcp_stack.runtime import EventLoop, Network
+from mptcp_stack.runtime.aio.server import Server
 from mptcp_stack.runtime.driver import Driver
-from mptcp_stack.runtime.server import Server
 from mptcp_stack.stack import Address, LocalAddress, Stack, StackConfig
 
 from .conftest import CLIENT, SERVER

@@ -10,11 +10,11 @@ from asyncio import base_events, selector_events, trsock
 import pytest
 
 from mptcp_stack.runtime import EventLoop
-from mptcp_stack.runtime.event_loop import _interleaved
+from mptcp_stack.runtime.aio.event_loop import _interleaved
+from mptcp_stack.runtime.aio.server import Server
+from mptcp_stack.runtime.aio.transport_socket import TransportSocket
+from mptcp_stack.runtime.aio.transports import StreamTransport
 from mptcp_stack.runtime.network import packed_address
-from mptcp_stack.runtime.server import Server
-from mptcp_stack.runtime.transport_socket import TransportSocket
-from mptcp_stack.runtime.transports import StreamTransport
 from mptcp_stack.wire import decode
 
 from .conftest import CLIENT, SERVER

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import pytest
 
 from mptcp_stack.phy import memory_pair
-from mptcp_stack.runtime import EventLoop, Network, watch
+from mptcp_stack.runtime import EventLoop, Network, retrying_reader
 from mptcp_stack.runtime.errors import NetworkDownError
 from mptcp_stack.wire import decode
 
@@ -49,7 +49,7 @@ class For(deque):
 @pytest.fixture
 def failing(make_pair, monkeypatch):
     """A pair whose client has a device that can fail."""
-    monkeypatch.setattr(watch, "_PAUSES_S", (0.001, 0.001, 0.001, 0.001))
+    monkeypatch.setattr(retrying_reader, "_PAUSES_S", (0.001, 0.001, 0.001, 0.001))
     pair = make_pair()
     pair.device = pair.loop.driver._device = Failing(pair.loop.network.device)
     return pair
@@ -220,9 +220,9 @@ def test_a_descriptor_that_is_closed_behind_our_back(pair, caplog):
 
 
 def test_the_host_is_watched_again_when_that_can_be(make_pair, caplog, monkeypatch):
-    monkeypatch.setattr(watch, "_PAUSES_S", (0.001, 0.001))
+    monkeypatch.setattr(retrying_reader, "_PAUSES_S", (0.001, 0.001))
 
-    class Presence:
+    class AddressMonitor:
         """One whose netlink socket fails, a few times or for ever."""
 
         def __init__(self):
@@ -238,11 +238,11 @@ def test_the_host_is_watched_again_when_that_can_be(make_pair, caplog, monkeypat
                 raise self.errors.popleft()
             os.eventfd_read(self.descriptor)
             self.looked += 1
-            return type("Change", (), {"gone": [], "come": []})
+            return type("AddressChange", (), {"gone": [], "come": []})
 
     near, _ = memory_pair()
     network = Network(stack_config(CLIENT), near)
-    network.presence = presence = Presence()
+    network.address_monitor = monitor = AddressMonitor()
     loop = EventLoop(network)
 
     async def until(condition):
@@ -250,11 +250,11 @@ def test_the_host_is_watched_again_when_that_can_be(make_pair, caplog, monkeypat
             await asyncio.sleep(0.001)
 
     for round in range(1, 3):
-        presence.errors.extend([system_error(errno.ENOBUFS), KeyError("pyroute2"), system_error(errno.EBADF)] * 3)
-        os.eventfd_write(presence.descriptor, 1)
-        loop.run_until_complete(asyncio.wait_for(until(lambda round=round: presence.looked == round), 5))
+        monitor.errors.extend([system_error(errno.ENOBUFS), KeyError("pyroute2"), system_error(errno.EBADF)] * 3)
+        os.eventfd_write(monitor.descriptor, 1)
+        loop.run_until_complete(asyncio.wait_for(until(lambda round=round: monitor.looked == round), 5))
         assert len(caplog.records) == round
     assert "cannot be looked at: [Errno 105]" in caplog.records[0].getMessage()
     assert not loop.driver.failed.done()
     loop.close()
-    os.close(presence.descriptor)
+    os.close(monitor.descriptor)

@@ -13,7 +13,7 @@ import pytest
 from mptcp_stack.events import LocalAddressAdded
 from mptcp_stack.phy import memory_pair
 from mptcp_stack.runtime import Network, SocketNetwork
-from mptcp_stack.runtime.path_control import CommandError, PathControl, ask, watch
+from mptcp_stack.runtime.commands.path_control import CommandError, PathControl, ask, watch
 from mptcp_stack.stack import LocalAddress, StackConfig
 
 from .test_cli import REPOSITORY

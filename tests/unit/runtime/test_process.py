@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from mptcp_stack.runtime.process import tune_process
+from mptcp_stack.runtime.aio.process import tune_process
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from mptcp_stack.runtime.selector import FineSelector
+from mptcp_stack.runtime.aio.selector import FineSelector
 
 from .conftest import SERVER
 

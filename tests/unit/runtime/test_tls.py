@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from mptcp_stack.runtime import TlsSocket
-from mptcp_stack.runtime.streams import Tls
+from mptcp_stack.runtime.aio.connecting import Tls
 
 from .conftest import SERVER, write_certificate
 

@@ -5,7 +5,7 @@ import ssl
 
 import pytest
 
-from mptcp_stack.runtime.streams import Tls
+from mptcp_stack.runtime.aio.connecting import Tls
 
 from .conftest import SERVER, write_certificate
 

@@ -13,13 +13,13 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from weakref import WeakSet
 
+from mptcp_stack.runtime.aio.event_loop import EventLoop
+from mptcp_stack.runtime.config import NetworkConfig
+from mptcp_stack.runtime.errors import error
+from mptcp_stack.runtime.network import Network
 from mptcp_stack.stack import Address
 
-from .config import NetworkConfig
-from .errors import error
-from .event_loop import EventLoop
-from .network import Network
-from .sides import Side
+from .network_side import NetworkSide
 
 Result = TypeVar("Result")
 
@@ -35,7 +35,7 @@ class NetworkThread:
     def __init__(self, network: Network | NetworkConfig) -> None:
         self.loop = EventLoop(network)
         self.over = self.ended = False
-        self._sides: dict[int, Side] = {}
+        self._sides: dict[int, NetworkSide] = {}
         self._steps: set[Future[Any]] = set()
         self._hangups = select.epoll()
         self.loop.add_reader(self._hangups.fileno(), self.heed_hangups)
@@ -93,13 +93,13 @@ class NetworkThread:
 
     # --- sides
 
-    def watch(self, side: Side) -> None:
+    def watch(self, side: NetworkSide) -> None:
         """Tell a side when its application is gone."""
         self._sides[side.number] = side
         # Nothing is asked for: a hang-up is always told. Once is enough.
         self._hangups.register(side.number, select.EPOLLONESHOT)
 
-    def forget(self, side: Side) -> None:
+    def forget(self, side: NetworkSide) -> None:
         """It closes its end."""
         if self._sides.pop(side.number, None) is not None:
             self._hangups.unregister(side.number)
@@ -114,7 +114,7 @@ class NetworkThread:
 
     # --- ports
 
-    def reserve(self, local: Address, user: Side) -> Address:
+    def reserve(self, local: Address, user: NetworkSide) -> Address:
         """An address that nobody else has, with a free port for port 0. Raises OSError (EADDRINUSE)."""
         if local.port:
             self._check(local, user, shared=user.options.reuse_address)
@@ -125,12 +125,12 @@ class NetworkThread:
                 return Address(local.ip, port)
         raise error(errno.EADDRINUSE)
 
-    def check_listening(self, user: Side) -> None:
+    def check_listening(self, user: NetworkSide) -> None:
         """Raise OSError (EADDRINUSE) when the address of a socket that is to listen has another listener."""
         if user.local is not None:
             self._check(user.local, user, shared=True)
 
-    def _check(self, local: Address, user: Side, shared: bool) -> None:
+    def _check(self, local: Address, user: NetworkSide, shared: bool) -> None:
         """As Linux has it: two sockets may have the same address if both say so (SO_REUSEADDR) and none listens."""
         for side in tuple(self._sides.values()):
             other = side.local

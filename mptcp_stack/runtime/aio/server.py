@@ -6,13 +6,13 @@ import asyncio
 import contextvars
 from collections.abc import Sequence
 
+from mptcp_stack.runtime.driver import Driver
+from mptcp_stack.runtime.errors import NetworkDownError
+from mptcp_stack.runtime.network import socket_address
+from mptcp_stack.runtime.socket_options.options import SocketOptions, current_settings
 from mptcp_stack.stack import Address, Connection
 
-from .driver import Driver
-from .errors import NetworkDownError
-from .network import socket_address
-from .options import SocketOptions, current_settings
-from .streams import ProtocolFactory, Tls, accept_stream
+from .connecting import ProtocolFactory, Tls, accept_stream
 from .transport_socket import TransportSocket
 
 

@@ -12,7 +12,7 @@ _PAUSES_S = (0.001, 0.01, 0.1, 1.0)
 """After one failure, after the next, ...: who had no luck for a second has lost what it read from."""
 
 
-class Watch:
+class RetryingReader:
     """Calls `read` while `descriptor` is readable.
 
     `read` says whether that was `failed` or `worked`. After a failure it is called again later, and after too many in

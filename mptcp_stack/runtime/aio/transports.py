@@ -9,8 +9,9 @@ from asyncio import constants, transports
 from collections import deque
 from typing import Any
 
-from .network import mptcp_info, socket_address
-from .options import SocketOptions
+from mptcp_stack.runtime.network import mptcp_info, socket_address
+from mptcp_stack.runtime.socket_options.options import SocketOptions
+
 from .transport_socket import TransportSocket
 
 logger = logging.getLogger("asyncio")

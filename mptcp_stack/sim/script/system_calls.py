@@ -35,7 +35,7 @@ class Descriptor:
     read: int = 0
 
 
-class Calls:
+class SystemCalls:
     """Carries out calls; ``connection`` is the newest one, for assertions."""
 
     def __init__(self, stack: Stack, knowledge: Knowledge) -> None:

@@ -5,7 +5,7 @@
         connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
 
 A `SocketNetwork` runs an event loop in a thread, which alone touches the stack. A socket's descriptor is a real one, an
-end of a pair of Unix sockets, whose other end that thread serves (see `sides`).
+end of a pair of Unix sockets, whose other end that thread serves (see `network_side`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from functools import partial, wraps
 from socket import AF_INET
 from typing import Any, Final, TypeVar
 
+from mptcp_stack.runtime.config import NetworkConfig
+from mptcp_stack.runtime.errors import error
+from mptcp_stack.runtime.network import Network, SocketAddress, family_of, mptcp_info, packed_address, socket_address
+from mptcp_stack.runtime.socket_options.options import SocketOptions
 from mptcp_stack.stack import Address, Connection
 
-from .config import NetworkConfig
-from .errors import error
-from .network import Network, SocketAddress, family_of, mptcp_info, packed_address, socket_address
+from .network_side import NetworkSide, network_side_of
 from .network_thread import NetworkThread
-from .options import SocketOptions
-from .sides import Side, side_of
 
 Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
@@ -81,7 +81,9 @@ class SocketNetwork:
             raise error(errno.EPROTONOSUPPORT)
         if proto not in (0, socket.IPPROTO_TCP, -1):
             raise error(errno.EPROTONOSUPPORT)
-        made = Socket(family, proto=proto, fileno=Side(self._thread, SocketOptions(self.loop.driver, settings)).new)
+        made = Socket(
+            family, proto=proto, fileno=NetworkSide(self._thread, SocketOptions(self.loop.driver, settings)).new
+        )
         if type != -1 and type & socket.SOCK_NONBLOCK:
             made.setblocking(False)
         return made
@@ -195,10 +197,10 @@ class Socket(socket.socket):
         proto: int = 0,
         fileno: int | None = None,
     ) -> None:
-        side = None if fileno is None else side_of(fileno)
+        side = None if fileno is None else network_side_of(fileno)
         if fileno is None or side is None:
             raise ValueError("sockets are made by SocketNetwork.socket, or with the fileno of one")
-        self._side: Side = side
+        self._side: NetworkSide = side
         self._closing = False
         self._waiting: list[None] = []
         """An item for each call that may be waiting."""

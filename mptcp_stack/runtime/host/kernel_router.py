@@ -8,7 +8,7 @@ from pathlib import Path
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
 from typing import TYPE_CHECKING, Any
 
-from .config import HostAddress
+from mptcp_stack.runtime.config import HostAddress
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute  # type: ignore[import-untyped]
@@ -42,7 +42,7 @@ _HOST_SETTINGS = {
 _FORWARDING, _FORCE_FORWARDING = "ipv6/conf/{}/forwarding", "ipv6/conf/{}/force_forwarding"
 
 
-class Plumbing:
+class KernelRouter:
     """The steps of setting up; what they change is put back by `close`."""
 
     def __init__(self, route: IPRoute, tun: Tun, mtu: int, transparent: bool = False) -> None:

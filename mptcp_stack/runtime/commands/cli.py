@@ -15,16 +15,16 @@ from typing import Annotated, Any, cast
 import typer
 
 from mptcp_stack.mptcp.connection import Connection
+from mptcp_stack.runtime.aio.event_loop import EventLoop, run
+from mptcp_stack.runtime.config import ConfigError, IpNetwork, NetworkConfig
+from mptcp_stack.runtime.driver import Driver
+from mptcp_stack.runtime.errors import NetworkDownError
+from mptcp_stack.runtime.network import socket_address
+from mptcp_stack.runtime.proxy import MODES, Proxy, Target
+from mptcp_stack.runtime.settings import parse_settings
 from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 
-from .config import ConfigError, IpNetwork, NetworkConfig
-from .driver import Driver
-from .errors import NetworkDownError
-from .event_loop import EventLoop, run
-from .network import socket_address
 from .path_control import CommandError, PathControl, ask, watch
-from .proxy import MODES, Proxy, Target
-from .settings import parse_settings
 
 CHUNK_BYTES = 1 << 16
 _DELIVERY_POLL_S = 0.01

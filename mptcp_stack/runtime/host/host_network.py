@@ -12,11 +12,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mptcp_stack.phy import Tun
+from mptcp_stack.runtime.config import ConfigError, HostAddress, NetworkConfig
 
-from .config import ConfigError, HostAddress, NetworkConfig
+from .address_monitor import AddressMonitor
+from .kernel_router import SYSCTLS, KernelRouter
 from .netlink import Netlink
-from .plumbing import SYSCTLS, Plumbing
-from .presence import Presence
 
 if TYPE_CHECKING:
     from pyroute2 import IPRoute  # type: ignore[import-untyped]
@@ -31,8 +31,8 @@ class HostNetwork:
     when the kernel refuses. After an error nothing is left behind. Two of them in one namespace should not share an
     interface, nor IPv6 before Linux 6.17: the first that is closed puts back the settings that it found.
 
-    `presence` tells which addresses have gone with their interface, and come again. One whose interface is down from
-    the beginning is waited for.
+    `address_monitor` tells which addresses have gone with their interface, and come again. One whose interface is down
+    from the beginning is waited for.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -60,11 +60,11 @@ class HostNetwork:
         _check(route, config)
         tun = _open_tun(config)
         self._undo.callback(tun.close)
-        plumbing = Plumbing(route, tun, config.mtu, config.transparent)
-        self._undo.callback(plumbing.close)
-        self.presence = self._undo.enter_context(Presence(self._netlink, plumbing, config.host_addresses))
+        router = KernelRouter(route, tun, config.mtu, config.transparent)
+        self._undo.callback(router.close)
+        self.address_monitor = self._undo.enter_context(AddressMonitor(self._netlink, router, config.host_addresses))
         try:
-            plumbing.set_up(config.host_addresses, self.presence.absent)
+            router.set_up(config.host_addresses, self.address_monitor.absent)
         except NetlinkError as error:
             raise OSError(error.code, f"the kernel refuses to set up the stack's addresses: {error.args[1]}") from error
         return tun

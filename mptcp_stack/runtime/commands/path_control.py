@@ -34,14 +34,12 @@ from mptcp_stack.events import (
     SubflowOpened,
 )
 from mptcp_stack.mptcp.path_manager.userspace import Userspace
+from mptcp_stack.runtime.network import socket_address
 from mptcp_stack.stack import Address, Connection
-
-from .network import socket_address
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow import Subflow
-
-    from .driver import Driver
+    from mptcp_stack.runtime.driver import Driver
 
 logger = logging.getLogger("mptcp_stack")
 

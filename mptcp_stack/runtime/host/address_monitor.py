@@ -9,9 +9,10 @@ from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from .config import HostAddress, IpAddress
+from mptcp_stack.runtime.config import HostAddress, IpAddress
+
+from .kernel_router import KernelRouter
 from .netlink import Netlink
-from .plumbing import Plumbing
 
 # rtnetlink(7)
 _GROUP_LINK, _GROUP_IPV4_ADDRESS, _GROUP_IPV6_ADDRESS = 0x1, 0x10, 0x100
@@ -19,14 +20,14 @@ _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
 _NOTE_BYTES = 1 << 16
 
 
-class Change(NamedTuple):
+class AddressChange(NamedTuple):
     """Addresses that have gone since the last look, and those that have come (again)."""
 
     gone: list[HostAddress]
     come: list[HostAddress]
 
 
-class Presence:
+class AddressMonitor:
     """Knows by the kernel's notifications when to look, and looks with `refresh`; a context manager.
 
     An address is there while its interface is up and has a carrier, and while the kernel has not lost its own address
@@ -36,18 +37,18 @@ class Presence:
     It also sees to the routes to the TUN device, which the kernel drops when somebody sets that down.
     """
 
-    def __init__(self, netlink: Netlink, plumbing: Plumbing, addresses: Sequence[HostAddress]) -> None:
+    def __init__(self, netlink: Netlink, router: KernelRouter, addresses: Sequence[HostAddress]) -> None:
         """To be made in the thread of `netlink`."""
         self._netlink = netlink
         self._route = netlink.route
-        self._plumbing = plumbing
+        self._router = router
         self._watched = [address for address in addresses if address.device is not None]
         self._anchored: set[HostAddress] = set()
         self._notes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
         self._notes.bind((0, _GROUP_LINK | _GROUP_IPV4_ADDRESS | _GROUP_IPV6_ADDRESS))
         self.absent = set(self._watched) - self._look()
 
-    def __enter__(self) -> Presence:
+    def __enter__(self) -> AddressMonitor:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -57,7 +58,7 @@ class Presence:
         """Readable when something about interfaces or addresses has changed, of the stack's or not."""
         return self._notes.fileno()
 
-    def refresh(self) -> Change:
+    def refresh(self) -> AddressChange:
         """What has changed; addresses that have come are ready for use. Raises what pyroute2 raises."""
         while self._has_note():
             pass
@@ -73,22 +74,22 @@ class Presence:
             return error.errno == errno.ENOBUFS
         return True
 
-    def _refresh(self) -> Change:
+    def _refresh(self) -> AddressChange:
         from pyroute2.netlink.exceptions import NetlinkError  # type: ignore[import-untyped]
 
         # The TUN device may be down (again), or have gone.
         with suppress(NetlinkError, OSError):
-            self._plumbing.route_to_tun()
+            self._router.route_to_tun()
         there = self._look()
         gone = [address for address in self._watched if address not in there and address not in self.absent]
         come = []
         for address in there & self.absent:
             # An interface that is going again, or not quite ready, is looked at with the next note.
             with suppress(NetlinkError, OSError, ValueError):
-                self._plumbing.attach(address)
+                self._router.attach(address)
                 come.append(address)
         self.absent = self.absent - set(come) | set(gone)
-        return Change(gone, come)
+        return AddressChange(gone, come)
 
     def _look(self) -> set[HostAddress]:
         """The addresses that are there."""

@@ -1,8 +1,8 @@
 """The network's side of blocking sockets: what the application writes goes to its connection, and what comes to it.
 
-An application's socket is one end of a pair of AF_UNIX stream sockets, and a `Side` has the other end. So waiting,
-timeouts, signals, files, `select`, `dup`, `fork` and TLS are the kernel's and the standard library's work; two copies
-are the price. By such a pair Linux also tells how an end was closed:
+An application's socket is one end of a pair of AF_UNIX stream sockets, and a `NetworkSide` has the other end. So
+waiting, timeouts, signals, files, `select`, `dup`, `fork` and TLS are the kernel's and the standard library's work; two
+copies are the price. By such a pair Linux also tells how an end was closed:
 
 - the other end hangs up when the last descriptor of it is closed, wherever that may be;
 - to whom closes with something unread, the other end's error is ECONNRESET, which TCP would send as a reset, too.
@@ -23,10 +23,9 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet, WeakValueDictionary
 
+from mptcp_stack.runtime.errors import error
+from mptcp_stack.runtime.socket_options.options import SocketOptions
 from mptcp_stack.stack import Address, Connection, Listener
-
-from .errors import error
-from .options import SocketOptions
 
 if TYPE_CHECKING:
     from .network_thread import NetworkThread
@@ -39,11 +38,11 @@ _MOST_CHUNKS: Final = 1024  # IOV_MAX
 _SMALLEST_PAD_BYTES: Final = 1024  # a quarter of the smallest buffer that Linux gives
 _EVERY_IPV6: Final = bytes(16)
 
-_SIDES: WeakValueDictionary[tuple[int, int], Side] = WeakValueDictionary()
+_SIDES: WeakValueDictionary[tuple[int, int], NetworkSide] = WeakValueDictionary()
 """By the identity of the application's end."""
 
 
-class Side:
+class NetworkSide:
     """One socket as the network's thread knows it; the handler of its connection.
 
     All is done in that thread, except for making it and reading its attributes. `end`: our end of the pair, `number`
@@ -67,7 +66,7 @@ class Side:
         self.connection: Connection | None = None
         self.streaming = False
         self.listener: Listener | None = None
-        self.arrivals: deque[Side] = deque()
+        self.arrivals: deque[NetworkSide] = deque()
         self._owed_rings = 0
         self._padding = 0
         self._unfit = False
@@ -163,7 +162,7 @@ class Side:
         """A connection to our listener; a byte in the pair tells of it."""
         assert self.listener is not None
         try:
-            side = Side(self.thread, self.options.inherit())
+            side = NetworkSide(self.thread, self.options.inherit())
         except OSError:  # no descriptor is left
             self.options.stack.counters["TcpExtListenDrops"] += 1
             self._abort(connection)
@@ -447,6 +446,6 @@ def _identity(descriptor: int) -> tuple[int, int]:
     return (status.st_dev, status.st_ino)
 
 
-def side_of(descriptor: int) -> Side | None:
+def network_side_of(descriptor: int) -> NetworkSide | None:
     """The side of a socket of ours."""
     return _SIDES.get(_identity(descriptor))

@@ -13,15 +13,15 @@ from ipaddress import ip_address
 from itertools import zip_longest
 from typing import IO, Any, TypeVar
 
+from mptcp_stack.runtime.config import NetworkConfig
+from mptcp_stack.runtime.driver import Driver
+from mptcp_stack.runtime.network import Network, packed_address
 from mptcp_stack.stack import Address
 
-from .config import NetworkConfig
-from .driver import Driver
-from .network import Network, packed_address
+from .connecting import ProtocolFactory, Tls, Transports, Way, open_stream
 from .process import tune_process
 from .selector import FineSelector
 from .server import Server
-from .streams import ProtocolFactory, Tls, Transports, Way, open_stream
 
 Result = TypeVar("Result")
 Hosts = str | Sequence[str] | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Any
 
-from .errors import error
-from .network import packed_address
+from mptcp_stack.runtime.errors import error
+from mptcp_stack.runtime.network import packed_address
 
 if TYPE_CHECKING:
     from mptcp_stack.stack import Connection

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mptcp_stack.runtime.driver import Driver
+from mptcp_stack.runtime.errors import error
+from mptcp_stack.runtime.socket_options.options import SocketOptions, current_settings
 from mptcp_stack.stack import Address, Connection
 
-from .driver import Driver
-from .errors import error
-from .options import SocketOptions, current_settings
 from .transports import StreamTransport
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]

@@ -7,9 +7,9 @@ import os
 import socket
 from typing import Any
 
-from .errors import error
-from .network import SocketAddress, family_of, socket_address
-from .options import SocketOptions
+from mptcp_stack.runtime.errors import error
+from mptcp_stack.runtime.network import SocketAddress, family_of, socket_address
+from mptcp_stack.runtime.socket_options.options import SocketOptions
 
 
 class TransportSocket:

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from mptcp_stack.runtime.driver import Driver
+from mptcp_stack.runtime.errors import error
+from mptcp_stack.runtime.network import SocketAddress, socket_address
+from mptcp_stack.runtime.settings import parse_settings
 from mptcp_stack.stack import Address, Connection, Listener
 from mptcp_stack.tcp.config import SECOND_NS
 
-from . import multipath
-from .driver import Driver
-from .errors import error
-from .network import SocketAddress, socket_address
-from .settings import parse_settings
+from . import allowed_addresses
 from .tcp_info import tcp_info
 
 TCP_IS_MPTCP = 43
@@ -379,8 +379,8 @@ OPTIONS: dict[tuple[int, int], _Option] = {
     (_TCP, socket.TCP_INFO): _Option(lambda options: tcp_info(options.connected())),
     (_TCP, TCP_IS_MPTCP): _Option(lambda options: options.connection is not None and options.connection.is_mptcp),
     (_TCP, TCP_MULTIPATH_ENABLE): _Option(_read_enabled, _write_enabled),
-    (_TCP, TCP_MULTIPATH_ADD): _Option(write=multipath.add),
-    (_TCP, TCP_MULTIPATH_REMOVE): _Option(write=multipath.remove),
+    (_TCP, TCP_MULTIPATH_ADD): _Option(write=allowed_addresses.add),
+    (_TCP, TCP_MULTIPATH_REMOVE): _Option(write=allowed_addresses.remove),
     (_TCP, TCP_MULTIPATH_SUBFLOWS): _Option(_subflows),
     (_TCP, TCP_MULTIPATH_CONNID): _Option(_identifier),
     (_TCP, TCP_MULTIPATH_SCHEDULER): _plugin("scheduler"),

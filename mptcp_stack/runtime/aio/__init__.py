@@ -1,0 +1,1 @@
+"""The asyncio face: an event loop whose connections run over our stack."""

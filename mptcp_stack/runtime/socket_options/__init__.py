@@ -1,0 +1,1 @@
+"""Socket options, the same for blocking sockets and for asyncio's transports."""
