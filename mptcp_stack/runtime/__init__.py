@@ -1,4 +1,29 @@
-"""The stack for applications: an asyncio event loop, blocking sockets, and the host's side of the network."""
+"""The stack for applications: an asyncio event loop, blocking sockets, and the host's side of the network.
+
+Rules:
+
+1. A stack has one thread, that of its event loop. Its connections, its driver and its socket options are used from
+   there alone; other threads ask with `loop.call_soon_threadsafe`, or have a blocking socket, which does so for them.
+2. Who does something to a connection calls `Driver.wake`: nothing is sent before.
+3. A connection has one handler, which is told of its end once and of nothing after it.
+4. No exception ends the loop: it ends the connection it came from. A device that has gone ends all of them.
+5. Imports go down: commands, proxy and blocking, aio, socket_options, driver, network, host.
+
+How it works. A `Network` is a stack and the device it sends and receives on; `HostNetwork` makes the device, a TUN
+device with the host's kernel as its router. The `Driver` runs a network on a loop, by turns:
+
+    the device is readable, or the deadline has come    Stack.receive, Stack.handle_timers
+    for each of the stack's events                      the handler of its connection, in the context it was attached in
+    when all that was ready has had its turn            Stack.transmit, Device.send, and the timer for the next deadline
+
+So what handlers write in answer to a batch of packets leaves in one batch, together with the acknowledgements. A
+handler is a transport (aio), the network's side of a blocking socket (blocking), or an attempt to connect before there
+is either.
+
+The end, in this order: the loop closes every connection and waits until they have delivered what was written
+(`linger_s`); the driver resets what is left and lets go of the loop; the network closes its device, and with it what
+was done to the host is undone. A transport or socket dies before its connection: the stack brings that to its end.
+"""
 
 from .aio.event_loop import EventLoop, run
 from .blame import blamed, check_class, is_users, place_of
