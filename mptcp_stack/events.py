@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.host import LocalAddress
-    from mptcp_stack.mptcp.listener import Listener
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.opening.listener import Listener
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
     from mptcp_stack.tcp import Address
 
 

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from mptcp_stack.storage import Timers
-from mptcp_stack.wire import Fragment, Packet, ProtocolError, WireError, join, read_fragment
+from mptcp_stack.wire import Fragment, OtherProtocolError, Packet, WireError, join, read_fragment
 
 MAX_HELD_BYTES: Final = 4 << 20
 """Of one IP version, as Linux has it (``ipfrag_high_thresh``): room for 64 of the largest packets."""
@@ -109,7 +109,7 @@ class _Table:
         """See ``IpReassembly``."""
         try:
             part = read_fragment(packet)
-        except ProtocolError:
+        except OtherProtocolError:
             self._count("InUnknownProtos")
             return None
         except WireError:

@@ -16,20 +16,21 @@ from weakref import WeakSet
 from mptcp_stack import congestion
 from mptcp_stack.events import Accepted, Event, Readable
 from mptcp_stack.ip_reassembly import IpReassembly
-from mptcp_stack.mptcp import mobility
+from mptcp_stack.mptcp.addresses import mobility
+from mptcp_stack.mptcp.closing.fast_close import FastCloseWait
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.containment import end_connection
-from mptcp_stack.mptcp.fast_close import FastCloseWait
-from mptcp_stack.mptcp.half_open import HalfOpen
-from mptcp_stack.mptcp.handshake import find
-from mptcp_stack.mptcp.host import Host, LocalAddress, choose_source
+from mptcp_stack.mptcp.customised_stack import CustomisedStack
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key
-from mptcp_stack.mptcp.listener import Listener
+from mptcp_stack.mptcp.local_address import LocalAddress, choose_source
+from mptcp_stack.mptcp.opening.half_open import HalfOpen
+from mptcp_stack.mptcp.opening.handshake import find
+from mptcp_stack.mptcp.opening.listener import Listener
 from mptcp_stack.mptcp.path_manager import PATH_MANAGERS, PathManagerMaker
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
-from mptcp_stack.mptcp.subflow import Subflow
-from mptcp_stack.mptcp.view import HostView
+from mptcp_stack.mptcp.services import StackServices
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
@@ -45,8 +46,8 @@ from mptcp_stack.wire import (
     MptcpOption,
     MpTcpRst,
     Options,
+    OtherProtocolError,
     Packet,
-    ProtocolError,
     ResetReason,
     Segment,
     WireError,
@@ -120,7 +121,7 @@ class Stack:
         self._tokens: dict[int, Connection] = {}
         self._connections: dict[Connection, None] = {}
         self._dirty: dict[Connection, None] = {}
-        self._views = WeakSet[HostView]()
+        self._customised = WeakSet[CustomisedStack]()
         self._events: deque[Event] = deque()
         self._ident = random.randrange(1 << 16)
         self.on_exception: ExceptionHandler | None = None
@@ -156,7 +157,7 @@ class Stack:
 
     def observe(self, observer: Observer | None) -> None:
         """Have ``observer`` called with every observation (see ``mptcp_stack.observe``); None: no more."""
-        for context in (self.context, *(view.context for view in self._views)):
+        for context in (self.context, *(stack.context for stack in self._customised)):
             context.observer = observer
 
     # --- driven by the runtime
@@ -171,7 +172,7 @@ class Stack:
         for packet in packets:
             try:
                 segment = decode(packet)
-            except ProtocolError:
+            except OtherProtocolError:
                 self._receive_icmp(packet, now)
                 continue
             except FragmentError:
@@ -271,7 +272,7 @@ class Stack:
         address = self._with_id(address)
         self._have((*self.addresses, address))
         for connection in self.connections:
-            if address in connection.host.addresses:
+            if address in connection.stack.addresses:
                 try:
                     mobility.address_added(connection, address, now)
                 except Exception as problem:
@@ -320,8 +321,8 @@ class Stack:
 
     # --- the application's face
 
-    def view(self, settings: Mapping[str, Any], local_ips: frozenset[bytes] | None = None) -> Host:
-        """This stack as connections see it with other ``settings`` (fields of ``StackConfig``) or fewer addresses.
+    def customised(self, settings: Mapping[str, Any], local_ips: frozenset[bytes] | None = None) -> StackServices:
+        """This stack for connections with other ``settings`` (fields of ``StackConfig``) or fewer addresses.
 
         Raises ValueError.
         """
@@ -332,7 +333,7 @@ class Stack:
             raise ValueError(f"{', '.join(sorted(unknown))}: no such setting")
         config = replace(self.config, **settings)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
-        view = HostView(
+        stack = CustomisedStack(
             self,
             config,
             replace(self.context, config=config, congestion=control),
@@ -340,8 +341,8 @@ class Stack:
             plug_path_manager(config.path_manager),
             local_ips,
         )
-        self._views.add(view)
-        return view
+        self._customised.add(stack)
+        return stack
 
     def listen(
         self,
@@ -352,7 +353,7 @@ class Stack:
         local_ips: frozenset[bytes] | None = None,
         **settings: Any,
     ) -> Listener:
-        """Accept connections to a port of one address or of all (``Address``). The rest as in ``view``. Raises OSError.
+        """Accept connections to a port of one address or of all (``Address``); the rest ``customised``. Raises OSError.
 
         A specific address may have a listener beside one for all, and comes first.
         """
@@ -361,7 +362,7 @@ class Stack:
             raise address_in_use()
         if local.specific and local.ip not in self._own_ips:
             raise address_not_available()
-        listener = Listener(self.view(settings, local_ips), local, backlog, self._accept, self._stop_listening)
+        listener = Listener(self.customised(settings, local_ips), local, backlog, self._accept, self._stop_listening)
         self._listeners[local] = listener
         return listener
 
@@ -377,12 +378,12 @@ class Stack:
         local_ips: frozenset[bytes] | None = None,
         **settings: Any,
     ) -> Connection:
-        """Open a connection. ``local`` may leave its address open (``Address``) or its port 0; the rest as in ``view``.
+        """Open a connection. ``local`` may leave its address open (``Address``) or its port 0; the rest ``customised``.
 
         Raises OSError: ENETUNREACH where nobody may connect to, as Linux does. Own addresses are reached, too,
         by way of the device.
         """
-        host = self.view(settings, local_ips)
+        stack = self.customised(settings, local_ips)
         remote, local = remote.unmapped, (local or Address(b"", 0)).unmapped
         ip, port = local
         if not self._is_host(remote.ip):
@@ -390,22 +391,22 @@ class Stack:
         if ip and len(ip) != len(remote.ip):
             raise family_not_supported()
         if not local.specific:
-            source = choose_source(host.addresses, remote.ip)
+            source = choose_source(stack.addresses, remote.ip)
             if source is None:
                 raise network_unreachable()
             ip = source.ip
-        connection = Connection.connect(host, self.bind(ip, port, remote), remote, now)
+        connection = Connection.connect(stack, self.bind(ip, port, remote), remote, now)
         self._connections[connection] = None
         return connection
 
-    # --- what connections ask for (mptcp.host.Host)
+    # --- what connections ask for (mptcp.services.StackServices)
 
     def is_peer(self, ip: bytes) -> bool:
-        """See ``Host``."""
+        """See ``StackServices``."""
         return self._is_host(ip) and ip not in self._own_ips
 
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
-        """See ``Host``."""
+        """See ``StackServices``."""
         if ip not in self._own_ips:
             raise address_not_available()
         if len(ip) != len(remote.ip):
@@ -426,19 +427,19 @@ class Stack:
         return chain(EPHEMERAL_PORTS[start:], EPHEMERAL_PORTS[:start])
 
     def add_flow(self, subflow: Subflow) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         self._flows[subflow.endpoint.flow] = subflow.endpoint
 
     def add_fast_close(self, wait: FastCloseWait) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         self._flows[wait.flow] = wait
 
     def remove_fast_close(self, wait: FastCloseWait) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         self._flows.pop(wait.flow, None)
 
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         if self._flows.get(endpoint.flow) is not endpoint:
             return
         del self._flows[endpoint.flow]
@@ -448,31 +449,31 @@ class Stack:
             self._flows[flow] = TimeWait(self.context, endpoint, timer, now)
 
     def new_key(self, version: int = 1) -> Key:
-        """See ``Host``."""
+        """See ``StackServices``."""
         while self.token_in_use((key := Key(self.random.randbytes(KEY_BYTES), version)).token):
             pass
         return key
 
     def token_in_use(self, token: int) -> bool:
-        """See ``Host``."""
+        """See ``StackServices``."""
         return token in self._tokens
 
     def add_token(self, connection: Connection) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         self._tokens[connection.local_key.token] = connection
 
     def remove(self, connection: Connection) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         self._connections.pop(connection, None)
         if self._tokens.get(connection.local_key.token) is connection:
             del self._tokens[connection.local_key.token]
 
     def wake(self, connection: Connection) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         self._dirty[connection] = None
 
     def emit(self, event: Event) -> None:
-        """See ``Host``."""
+        """See ``StackServices``."""
         self._events.append(event)
 
     # --- what is not a segment of a flow
@@ -486,7 +487,7 @@ class Stack:
         family = "6" if packet.parts[0][0] >> 4 == 6 else ""
         try:
             error = decode_icmp(packet)
-        except ProtocolError:
+        except OtherProtocolError:
             counters[f"Ip{family}InUnknownProtos"] += 1
             return
         except WireError:
@@ -564,7 +565,7 @@ class Stack:
         if request.key is not None and self.token_in_use(request.key.token):
             self.context.counters["MPTcpExtMPFallbackTokenInit"] += 1
             request.key = None
-        connection = Connection.accept(listener.host, listener, request, now)
+        connection = Connection.accept(listener.stack, listener, request, now)
         self._connections[connection] = None
         connection.subflows[0].endpoint.receive(segment, now)
 

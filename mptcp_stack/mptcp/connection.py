@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.events import Accepted, Connected, Readable, Writable
-from mptcp_stack.mptcp import mobility, observing
-from mptcp_stack.mptcp.announcements import Announcements
-from mptcp_stack.mptcp.closing import Closing
-from mptcp_stack.mptcp.fallback import Fallback
-from mptcp_stack.mptcp.half_open import HalfOpen
-from mptcp_stack.mptcp.handshake import (
+from mptcp_stack.mptcp.addresses import mobility
+from mptcp_stack.mptcp.addresses.announcements import Announcements
+from mptcp_stack.mptcp.addresses.signals import Signals
+from mptcp_stack.mptcp.closing.closing import Closing
+from mptcp_stack.mptcp.keys import Key
+from mptcp_stack.mptcp.local_address import LocalAddress
+from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.mptcp.opening.half_open import HalfOpen
+from mptcp_stack.mptcp.opening.handshake import (
     ActiveInitial,
     ActiveJoin,
     Handshake,
@@ -19,13 +22,12 @@ from mptcp_stack.mptcp.handshake import (
     PassiveJoin,
     Plain,
 )
-from mptcp_stack.mptcp.host import Host, LocalAddress
-from mptcp_stack.mptcp.keys import Key
-from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.receiving import Receiving
-from mptcp_stack.mptcp.sending import Sending
-from mptcp_stack.mptcp.signals import Signals
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.sending.sending import Sending
+from mptcp_stack.mptcp.services import StackServices
+from mptcp_stack.mptcp.subflow import tracepoints
+from mptcp_stack.mptcp.subflow.fallback import Fallback
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import broken_pipe, connection_reset
@@ -43,7 +45,7 @@ from mptcp_stack.wire import (
 )
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.listener import Listener
+    from mptcp_stack.mptcp.opening.listener import Listener
 
 
 class Mode(Enum):
@@ -61,8 +63,10 @@ class Connection:
     them; nothing leaves before the stack's next ``transmit``. ``error`` is what ended the connection, if anything did.
     """
 
-    def __init__(self, host: Host, local: Address, remote: Address, listener: "Listener | None", key: Key) -> None:
-        self.host = host
+    def __init__(
+        self, stack: StackServices, local: Address, remote: Address, listener: "Listener | None", key: Key
+    ) -> None:
+        self.stack = stack
         self.local = local
         self.remote = remote
         self.listener = listener
@@ -77,13 +81,13 @@ class Connection:
         self.joins_initial_address = True
         self._flags = 0
         self.plain_base = self.local_key.idsn + 1
-        self.receiving = Receiving(host.config.receive_buffer_bytes, host.config.receive_buffer_autotuning)
-        self.sending = Sending(self, self.plain_base, host.scheduler)
+        self.receiving = Receiving(stack.config.receive_buffer_bytes, stack.config.receive_buffer_autotuning)
+        self.sending = Sending(self, self.plain_base, stack.scheduler)
         self.announcements = Announcements(self)
-        self.path_manager = host.path_manager(self)
+        self.path_manager = stack.path_manager(self)
         self.closing = Closing(self)
         self.established = False
-        self.number = next(host.context.connection_numbers)
+        self.number = next(stack.context.connection_numbers)
         self.subflows_opened = 0
         self.needs_third_ack = False
         self.signals = Signals(self)
@@ -91,26 +95,26 @@ class Connection:
         self.departed: frozenset[bytes] = frozenset()
         self._readable_queued = False
         self.wants_room = False
-        self._keep_alive = host.config.keep_alive
+        self._keep_alive = stack.config.keep_alive
 
     # --- opening
 
     @classmethod
-    def connect(cls, host: Host, local: Address, remote: Address, now: int) -> "Connection":
+    def connect(cls, stack: StackServices, local: Address, remote: Address, now: int) -> "Connection":
         """Open a connection; ``Connected`` or ``Closed`` follows."""
-        connection = cls(host, local, remote, None, host.new_key(host.config.mptcp_version))
-        handshake: Handshake = ActiveInitial(connection) if host.config.mptcp else connection._plain()
+        connection = cls(stack, local, remote, None, stack.new_key(stack.config.mptcp_version))
+        handshake: Handshake = ActiveInitial(connection) if stack.config.mptcp else connection._plain()
         subflow = connection._add_subflow(handshake, local, remote, 0, now)
         subflow.wish(ours=connection._is_backup(local))
         subflow.endpoint.open_active(now)
         return connection
 
     @classmethod
-    def accept(cls, host: Host, listener: "Listener", request: HalfOpen, now: int) -> "Connection":
+    def accept(cls, stack: StackServices, listener: "Listener", request: HalfOpen, now: int) -> "Connection":
         """Go on where a listener's handshake stands, the third ACK being next; ``Accepted`` follows."""
         syn, key = request.syn, request.key
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
-        connection = cls(host, local, remote, listener, key or host.new_key())
+        connection = cls(stack, local, remote, listener, key or stack.new_key())
         handshake: Handshake = connection._plain() if key is None else PassiveInitial(connection, syn.options)
         subflow = connection._add_subflow(handshake, connection.local, connection.remote, 0, now)
         subflow.wish(ours=connection._is_backup(local))
@@ -118,7 +122,7 @@ class Connection:
         return connection
 
     def _is_backup(self, local: Address) -> bool:
-        return any(address.backup for address in self.host.addresses if address.ip == local.ip)
+        return any(address.backup for address in self.stack.addresses if address.ip == local.ip)
 
     def _plain(self) -> Plain:
         self.mode = Mode.PLAIN
@@ -148,8 +152,8 @@ class Connection:
 
         Who comes in vain may have lost some of those that we still believe in: before it comes again they are asked.
         """
-        config = self.host.config
-        ours = any(address.ip == local.ip for address in self.host.addresses)
+        config = self.stack.config
+        ours = any(address.ip == local.ip for address in self.stack.addresses)
         ours = ours or (config.transparent and local == self.local)
         open_address = local != self.local or config.allow_join_initial_address
         over = self.closing.data_closed and not self.closing.lingering
@@ -168,15 +172,15 @@ class Connection:
 
         Nor has a connection further subflows that has ended or is TCP.
         """
-        if len(self.subflows) >= self.host.config.max_subflows or not self.closing.may_go_on:
+        if len(self.subflows) >= self.stack.config.max_subflows or not self.closing.may_go_on:
             return None
         if remote == self.remote and not self.joins_initial_address:
             return None
-        if not self.host.is_peer(remote.ip):
+        if not self.stack.is_peer(remote.ip):
             self.count("MPTcpExtMPJoinSynTxConnectErr")
             return None
         try:
-            local = self.host.bind(address.ip, 0, remote)
+            local = self.stack.bind(address.ip, 0, remote)
         except OSError:
             self.count("MPTcpExtMPJoinSynTxBindErr")
             return None
@@ -207,10 +211,10 @@ class Connection:
 
     def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
         subflow = Subflow(self, handshake, local, remote, remote_id, now)
-        subflow.endpoint.keep_alive.switch(self.keep_alive, self.host.config)
+        subflow.endpoint.keep_alive.switch(self.keep_alive, self.stack.config)
         self.subflows.append(subflow)
         self.congestion_group.append(subflow.endpoint.control)
-        self.host.add_flow(subflow)
+        self.stack.add_flow(subflow)
         return subflow
 
     # --- the application's face
@@ -259,7 +263,7 @@ class Connection:
     def keep_alive(self, keep_alive: bool) -> None:
         self._keep_alive = keep_alive
         for subflow in self.subflows:
-            subflow.endpoint.keep_alive.switch(keep_alive, self.host.config)
+            subflow.endpoint.keep_alive.switch(keep_alive, self.stack.config)
         self.wake()
 
     @property
@@ -344,23 +348,23 @@ class Connection:
         for address_id, address in self.announcements.sent.items():
             if address == local:
                 return address_id
-        known = (address.address_id for address in self.host.addresses if address.ip == local.ip)
+        known = (address.address_id for address in self.stack.addresses if address.ip == local.ip)
         return 0 if local.ip == self.local.ip else next(known, 0)
 
     @property
     def link(self) -> str:
         """The link that the connection began on; what its link-local addresses mean, they mean there."""
-        return next((address.device for address in self.host.addresses if address.ip == self.local.ip), "")
+        return next((address.device for address in self.stack.addresses if address.ip == self.local.ip), "")
 
     # --- output
 
     def wake(self) -> None:
         """Have ``output`` called at the next transmit."""
-        self.host.wake(self)
+        self.stack.wake(self)
 
     def count(self, name: str) -> None:
         """Count an event under the kernel's name for it."""
-        self.host.context.counters[name] += 1
+        self.stack.context.counters[name] += 1
 
     def carrier(self, avoided: Collection[int] = ()) -> Subflow | None:
         """The subflow for what is not tied to one: the fastest of those that have not stopped answering.
@@ -421,12 +425,12 @@ class Connection:
         self.remote_key = Key(option.sender_key, self.version)
         self.receiving.start(self.remote_key.idsn + 1)
         self.needs_third_ack = self.active and self.version > 0
-        self.host.add_token(self)
+        self.stack.add_token(self)
 
     def fall_back(self, now: int) -> None:
         """From here on it is TCP."""
         self.mode = Mode.PLAIN
-        observing.fallback(self, now)
+        tracepoints.fallback(self, now)
 
     def subflow_established(self, subflow: Subflow, now: int) -> None:
         """TCP's handshake is complete on a subflow."""
@@ -435,14 +439,14 @@ class Connection:
                 self._further_subflow(subflow, now)
             return
         self.established = True
-        observing.connection_up(self, now)
+        tracepoints.connection_up(self, now)
         if self.listener is not None:
             self.listener.waiting += 1
-            self.host.emit(Accepted(self.listener, self))
+            self.stack.emit(Accepted(self.listener, self))
             if self.is_mptcp:
                 self._begin_paths(subflow, now)
         else:
-            self.host.emit(Connected(self))
+            self.stack.emit(Connected(self))
 
     def subflow_confirmed(self, subflow: Subflow, now: int) -> None:
         """The peer was heard to speak MPTCP on a subflow that we opened."""
@@ -481,7 +485,7 @@ class Connection:
         news = closing.eof_is_new() or unread
         if news and not self._readable_queued and not closing.detached:
             self._readable_queued = True
-            self.host.emit(Readable(self))
+            self.stack.emit(Readable(self))
         closing.check_data(now)
 
     def event_taken(self) -> None:
@@ -496,7 +500,7 @@ class Connection:
                 buffer.look(base, self.subflows)
             if self.send_space >= buffer.capacity_bytes // 4:
                 self.wants_room = False
-                self.host.emit(Writable(self))
+                self.stack.emit(Writable(self))
         self.closing.check_data(now)
 
     def subflow_fin(self, subflow: Subflow, now: int) -> None:
@@ -511,7 +515,7 @@ class Connection:
 
     def subflow_closed(self, subflow: Subflow, error: OSError | None, now: int) -> None:
         """A subflow is gone; what it held goes out on the others."""
-        self.host.remove_flow(subflow.endpoint, now)
+        self.stack.remove_flow(subflow.endpoint, now)
         if self.closing.closed or subflow not in self.subflows:
             return
         self.subflows.remove(subflow)

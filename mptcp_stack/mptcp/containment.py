@@ -2,7 +2,7 @@
 
 from mptcp_stack.events import Closed
 from mptcp_stack.mptcp.connection import Connection
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.tcp import Endpoint
 from mptcp_stack.tcp.errors import aborted_by
 
@@ -35,6 +35,6 @@ def _tear_out(connection: Connection, error: OSError, now: int) -> None:
     """What hears of the end raises as well: then nobody hears of it but the application."""
     connection.closing.closed = True
     for subflow in connection.subflows:
-        connection.host.remove_flow(subflow.endpoint, now)
-    connection.host.remove(connection)
-    connection.host.emit(Closed(connection, error))
+        connection.stack.remove_flow(subflow.endpoint, now)
+    connection.stack.remove(connection)
+    connection.stack.emit(Closed(connection, error))

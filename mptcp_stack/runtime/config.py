@@ -18,7 +18,7 @@ from ipaddress import (
 from pathlib import Path
 
 from mptcp_stack.mptcp.config import MptcpConfig
-from mptcp_stack.mptcp.host import FLAGS
+from mptcp_stack.mptcp.local_address import FLAGS
 from mptcp_stack.stack import LocalAddress, StackConfig
 from mptcp_stack.tcp.address import names_one_host
 

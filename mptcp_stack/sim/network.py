@@ -19,7 +19,7 @@ from mptcp_stack.wire import Packet, complete, split
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.listener import Listener
+    from mptcp_stack.mptcp.opening.listener import Listener
 
 MAX_IDLE_WAKES = 1000
 """In a row: each has left a timer due that has already come."""
@@ -60,7 +60,7 @@ class Host:
         backlog: int = 128,
         **settings: Any,
     ) -> Listener:
-        """Listen and give each accepted connection an application made by `factory`; `settings` as in `Stack.view`."""
+        """Listen; what is accepted gets an application made by `factory`. Settings as in `Stack.customised`."""
         listener = self.stack.listen(local, self._clock.now_ns, backlog=backlog, **settings)
         self._factories[listener] = factory
         return listener
@@ -73,7 +73,7 @@ class Host:
         local: Address | None = None,
         **settings: Any,
     ) -> Connection:
-        """Open a connection for `application`; `settings` as in `Stack.view`."""
+        """Open a connection for `application`; `settings` as in `Stack.customised`."""
         connection = self.stack.connect(remote, self._clock.now_ns, local=local, **settings)
         self._attach(application, connection)
         self.settle()

@@ -21,7 +21,7 @@ class HeaderChainError(WireError):
     counter = "Ip6InHdrErrors"
 
 
-class ProtocolError(WireError):
+class OtherProtocolError(WireError):
     """A well-formed IP packet that carries something else than TCP, such as ICMP."""
 
 

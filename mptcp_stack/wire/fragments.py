@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from . import icmp, ipv4, ipv6
 from .checksum import checksum
-from .errors import FragmentError, HeaderChainError, ProtocolError, WireError
+from .errors import FragmentError, HeaderChainError, OtherProtocolError, WireError
 from .packet import Checksum, Packet
 
 UNIT: Final = 8
@@ -48,7 +48,7 @@ class Fragment(NamedTuple):
 def read_fragment(packet: Packet) -> Fragment:
     """What a packet says for which `decode` raised FragmentError, and whose header is right therefore.
 
-    Raises WireError for a length that cannot be (RFC 8200 section 4.5), ProtocolError for what is neither TCP nor ICMP.
+    Raises WireError for a length that cannot be (RFC 8200 section 4.5), OtherProtocolError for neither TCP nor ICMP.
     """
     buffer = packet.parts[0] if len(packet.parts) == 1 else b"".join(packet.parts)
     version = buffer[0] >> 4
@@ -65,7 +65,7 @@ def _read_4(buffer: bytes, trusted: bool) -> Fragment:
     start = (buffer[0] & 15) * 4
     end, field = (int.from_bytes(buffer[at : at + 2], "big") for at in (2, 6))
     if buffer[9] not in _WANTED_4:
-        raise ProtocolError(f"protocol {buffer[9]}")
+        raise OtherProtocolError(f"protocol {buffer[9]}")
     offset = (field & ipv4.FRAGMENT_OFFSET) * UNIT
     common = buffer[9:10] + buffer[4:6] + buffer[12:20]  # protocol, identification, addresses
     more = bool(field & ipv4.MORE_FRAGMENTS)
@@ -77,7 +77,7 @@ def _read_6(buffer: bytes, trusted: bool) -> Fragment:
     _, start, at, named_at = ipv6.walk(buffer, end)
     following, _, field, _ = ipv6.FRAGMENT.unpack_from(buffer, at)
     if following not in _WANTED_6:
-        raise ProtocolError(f"next header {following}")
+        raise OtherProtocolError(f"next header {following}")
     header = bytearray(buffer[:at])
     header[named_at] = following
     common = buffer[start - 4 : start] + buffer[8:40]  # identification, addresses

@@ -92,7 +92,7 @@ class IcmpError:
 def decode_icmp(packet: Packet) -> IcmpError | None:
     """The error that an IP packet reports; None: an ICMP message that is none, or not about TCP.
 
-    Raises WireError for what is malformed, ProtocolError (one of them) for another protocol than ICMP.
+    Raises WireError for what is malformed, OtherProtocolError (one of them) for another protocol than ICMP.
     """
     data = packet.parts[0] if len(packet.parts) == 1 else b"".join(packet.parts)
     version = data[0] >> 4 if data else 0

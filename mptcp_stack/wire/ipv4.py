@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 
 from .checksum import Buffer
-from .errors import ChecksumError, FragmentError, ProtocolError, WireError
+from .errors import ChecksumError, FragmentError, OtherProtocolError, WireError
 
 HEADER_LENGTH = 20
 TTL = 64
@@ -47,5 +47,5 @@ def decode(buffer: Buffer, available: int, expected: int = PROTOCOL_TCP) -> tupl
     if fragment & (MORE_FRAGMENTS | FRAGMENT_OFFSET):
         raise FragmentError("IPv4 fragment")
     if protocol != expected:
-        raise ProtocolError(f"protocol {protocol}")
+        raise OtherProtocolError(f"protocol {protocol}")
     return src, dst, tos & 3, header_length, length

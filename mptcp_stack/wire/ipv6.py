@@ -6,7 +6,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 
 from .checksum import Buffer
-from .errors import FragmentError, HeaderChainError, ProtocolError, WireError
+from .errors import FragmentError, HeaderChainError, OtherProtocolError, WireError
 
 HEADER_LENGTH = 40
 HOP_LIMIT = 64
@@ -64,7 +64,7 @@ def decode(buffer: Buffer, available: int, expected: int = NEXT_HEADER_TCP) -> t
         if fragment_at:
             raise FragmentError("IPv6 fragment")
         if next_header != expected:
-            raise ProtocolError(f"next header {next_header}")
+            raise OtherProtocolError(f"next header {next_header}")
     return src, dst, first >> 20 & 3, start, end
 
 

@@ -73,7 +73,7 @@ def decode(packet: Packet) -> Segment:
 
     The TCP checksum is verified when the packet's checksum state is NONE. Raises WireError, and nothing
     else, for any bytes: truncated or lying lengths, wrong checksum, IP version; FragmentError for a part of a packet,
-    ProtocolError for another protocol (see `errors`).
+    OtherProtocolError for another protocol (see `errors`).
     """
     parts = packet.parts
     if len(parts) != 1 and not packet.header_length:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mptcp_stack.mptcp.closing import Closing
+from mptcp_stack.mptcp.closing.closing import Closing
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.receiving import Receiving
 from mptcp_stack.storage import length_of

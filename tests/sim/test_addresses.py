@@ -3,8 +3,8 @@
 import pytest
 
 from mptcp_stack.mptcp.connection import Connection
-from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.mptcp.keys import add_addr_hmac
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import AddAddr, MpJoinSyn, MpPrio, MptcpOption, RemoveAddr, Segment

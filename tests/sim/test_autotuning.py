@@ -4,7 +4,7 @@ import pytest
 
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.receiving import INITIAL_WINDOW_BYTES
-from mptcp_stack.mptcp.send_buffer import INITIAL_BYTES
+from mptcp_stack.mptcp.sending.send_buffer import INITIAL_BYTES
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Sink, Source, pattern
 from mptcp_stack.tcp import Address
 from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, UPLOAD, Scene, check_windows, exchange, make_scene

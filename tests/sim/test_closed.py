@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from mptcp_stack.mptcp.path_manager import PathManager
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import SECOND, Application
 from mptcp_stack.tcp import Address, Endpoint
 from mptcp_stack.tcp.errors import timed_out

@@ -3,7 +3,7 @@
 import pytest
 
 from mptcp_stack.congestion import ALGORITHMS, Balia, CongestionControl, Lia, Olia
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.sim import MILLISECOND, SECOND, Host, LinkSpec, Network, Sink, Source, pattern
 from mptcp_stack.stack import StackConfig
 from mptcp_stack.tcp import Address

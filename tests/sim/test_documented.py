@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from mptcp_stack.mptcp.scheduler import Scheduler
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink, Source
 from mptcp_stack.tcp import Address
 from tests.sim.scenes import PATH, PORT, SERVER, UPLOAD, Scene, client_ip, impaired, make_scene, server_ip

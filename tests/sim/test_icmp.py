@@ -2,8 +2,8 @@
 
 import pytest
 
-from mptcp_stack.mptcp.host import LocalAddress
-from mptcp_stack.mptcp.sending import SEGMENT_CHARGE_BYTES
+from mptcp_stack.mptcp.local_address import LocalAddress
+from mptcp_stack.mptcp.sending.sending import SEGMENT_CHARGE_BYTES
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, LinkSpec, Middlebox, Network, Sink, Source
 from mptcp_stack.stack import StackConfig
 from mptcp_stack.tcp import Address, State

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mptcp_stack.mptcp.handshake import find
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.local_address import LocalAddress
+from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.sim import SECOND, Application, Network, Sink, Source
 from mptcp_stack.stack import StackConfig
 from mptcp_stack.tcp import Address

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.sim import MILLISECOND, SECOND, Middlebox, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import ACK, FIN, AddAddr, Packet, RemoveAddr, Segment, complete, decode, encode

@@ -14,7 +14,7 @@ from mptcp_stack.events import (
     SubflowClosed,
     SubflowOpened,
 )
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.mptcp.path_manager.userspace import Userspace
 from mptcp_stack.sim import MILLISECOND, SECOND, Network, Sink, Source, pattern
 from mptcp_stack.stack import Stack, StackConfig

@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from mptcp_stack.events import Accepted, AddressAnnounced
-from mptcp_stack.mptcp.host import LocalAddress
 from mptcp_stack.mptcp.keys import add_addr_hmac
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.sim import SECOND
 from mptcp_stack.stack import Address, Stack, StackConfig
 from mptcp_stack.wire import ACK, RST, SYN, AddAddr, MpJoinSyn, Options, Packet, Segment, complete, decode, encode

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mptcp_stack.mptcp.handshake import find
+from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, Middlebox, Sink, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Network, Sink, Source, pattern
 from mptcp_stack.stack import StackConfig
 from mptcp_stack.tcp import Address

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from mptcp_stack.mptcp.syn_cookies import MSS_VALUES, PERIOD_NS, SynCookies
+from mptcp_stack.mptcp.opening.syn_cookies import MSS_VALUES, PERIOD_NS, SynCookies
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Echo, Source, pattern
 from mptcp_stack.stack import Stack, StackConfig
 from mptcp_stack.tcp import Address

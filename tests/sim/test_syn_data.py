@@ -152,7 +152,7 @@ def test_first_byte_of_version_0_without_a_mapping_is_tcp(cookies: str, lost: tu
     )  # fmt: skip
     _, server = exchange(run, UPLOAD, DOWNLOAD)
     assert server.connection.is_plain
-    assert server.connection.host.counters["MPTcpExtMPFailTx"] == 0
+    assert server.connection.stack.counters["MPTcpExtMPFailTx"] == 0
 
 
 # --- the end of data is all there is to say

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Segment

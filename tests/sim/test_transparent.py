@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.sim import SECOND, Sink, Source, pattern
 from mptcp_stack.stack import Address, Stack, StackConfig
 from mptcp_stack.wire import ACK, RST, SYN, Options, Segment, decode, encode

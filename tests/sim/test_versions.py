@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from mptcp_stack.mptcp import keys
-from mptcp_stack.mptcp.handshake import find
+from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.sim import MILLISECOND, Application, Sink
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import AddAddr, MpCapable, MpJoinSyn, MpTcpRst, ResetReason, Segment, UnknownMptcp
@@ -148,8 +148,8 @@ def test_data_sequence_numbers_wrap(edge: int, seed: int, monkeypatch: pytest.Mo
 
     monkeypatch.setitem(keys.HASHES, 1, Digest)
     monkeypatch.setattr(keys, "join_hmac", lambda *_: bytes(32))
-    monkeypatch.setattr("mptcp_stack.mptcp.handshake.join_hmac", lambda *_: bytes(32))
-    monkeypatch.setattr("mptcp_stack.mptcp.announcements.add_addr_hmac", lambda *_: bytes(8))
+    monkeypatch.setattr("mptcp_stack.mptcp.opening.handshake.join_hmac", lambda *_: bytes(32))
+    monkeypatch.setattr("mptcp_stack.mptcp.addresses.announcements.add_addr_hmac", lambda *_: bytes(8))
     run = make_scene(seed, [impaired(loss=0.02)] * 2)
     client, server = exchange(run, UPLOAD, DOWNLOAD)
     assert client.connection.is_mptcp

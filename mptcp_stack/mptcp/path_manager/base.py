@@ -7,8 +7,8 @@ from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.host import LocalAddress
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 class PathManager:
@@ -26,7 +26,7 @@ class PathManager:
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
-        self._timer = connection.host.context.timers.timer(self.on_timer, connection)
+        self._timer = connection.stack.context.timers.timer(self.on_timer, connection)
 
     @classmethod
     def configured(cls, parameter: str) -> "PathManagerMaker":
@@ -89,7 +89,7 @@ class PathManager:
         """Our addresses from which an address of the peer can be reached."""
         connection = self.connection
         link = connection.link
-        return [address for address in connection.host.addresses if address.reaches(remote, link)]
+        return [address for address in connection.stack.addresses if address.reaches(remote, link)]
 
 
 PathManagerMaker = Callable[["Connection"], PathManager]

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp.host import choose_source
+from mptcp_stack.mptcp.local_address import choose_source
 from mptcp_stack.mptcp.path_manager.retrying import Retrying
 from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.host import LocalAddress
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 _JOINING = frozenset({"subflow", "fullmesh"})
@@ -32,7 +32,7 @@ class Default(Retrying):
 
     def on_established(self, now: int) -> None:
         """See ``PathManager``."""
-        for address in self.connection.host.addresses:
+        for address in self.connection.stack.addresses:
             if address.ip != self.connection.local.ip:
                 self._announce(address, now)
         self._join(now)
@@ -77,7 +77,7 @@ class Default(Retrying):
     def _join(self, now: int) -> None:
         connection = self.connection
         remotes = connection.announcements.remotes()
-        for address in connection.host.addresses:
+        for address in connection.stack.addresses:
             if not _JOINING & address.flags or address.ip in self._used:
                 continue
             targets = remotes.items() if "fullmesh" in address.flags else list(remotes.items())[:1]

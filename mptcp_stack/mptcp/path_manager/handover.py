@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 from mptcp_stack.mptcp.path_manager.retrying import Retrying
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.host import LocalAddress
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _TIMEOUTS_OF_THE_DEAD = 2
 
@@ -26,7 +26,7 @@ class Handover(Retrying):
 
     def _alive(self, subflow: "Subflow") -> bool:
         """Whether a subflow answers, or may still come to it."""
-        ours = any(address.ip == subflow.local.ip for address in self.connection.host.addresses)
+        ours = any(address.ip == subflow.local.ip for address in self.connection.stack.addresses)
         return ours and subflow.timeouts < _TIMEOUTS_OF_THE_DEAD
 
     def on_subflow_established(self, subflow: "Subflow", now: int) -> None:

@@ -35,7 +35,7 @@ class NDiffPorts(Retrying):
         """See ``Retrying``."""
         connection = self.connection
         remote = connection.announcements.remotes().get(0)
-        address = next((address for address in connection.host.addresses if address.ip == connection.local.ip), None)
+        address = next((address for address in connection.stack.addresses if address.ip == connection.local.ip), None)
         if remote is None or address is None:
             return
         there = sum((subflow.local.ip, subflow.remote) == (address.ip, remote) for subflow in connection.subflows)

@@ -11,8 +11,8 @@ from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.host import LocalAddress
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _SPACING_NS = 20_000_000
 """Between two joins of a pair of addresses whose subflows die young although data pass. Who resets each of them slows
@@ -89,7 +89,7 @@ class Retrying(PathManager):
     def announce_others(self, now: int) -> None:
         """Announce every address of ours but the one that the connection began with."""
         connection = self.connection
-        for address in connection.host.addresses:
+        for address in connection.stack.addresses:
             if address.ip != connection.local.ip:
                 connection.announcements.announce(address, now)
 
@@ -104,7 +104,7 @@ class Retrying(PathManager):
 
     def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
         """See ``PathManager``: a new chance for what has failed, but not more often than every ``join_retry_ns``."""
-        rest_ns = self.connection.host.config.join_retry_ns
+        rest_ns = self.connection.stack.config.join_retry_ns
         for (_, other), pair in self._pairs.items():
             if other == remote:
                 pair.failures, pair.due_ns = 0, pair.failed_ns + rest_ns
@@ -134,8 +134,8 @@ class Retrying(PathManager):
             self._note_failure(subflow, now)
         if missed and (connection.active or ours):
             self._fill_when_due(now)
-        elif missed and connection.host.config.join_retries:
-            self.wake_at(now + connection.host.config.join_retry_ns)
+        elif missed and connection.stack.config.join_retries:
+            self.wake_at(now + connection.stack.config.join_retry_ns)
 
     def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
         """See ``PathManager``: the side that listens has what it wants."""
@@ -149,7 +149,7 @@ class Retrying(PathManager):
     # --- bookkeeping
 
     def _note_failure(self, subflow: "Subflow", now: int) -> None:
-        config = self.connection.host.config
+        config = self.connection.stack.config
         targets = [one for one in self.connection.announcements.remotes().items() if one[1].ip == subflow.remote.ip]
         if not targets:
             return

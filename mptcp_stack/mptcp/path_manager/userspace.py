@@ -12,14 +12,14 @@ from mptcp_stack.events import (
     SubflowClosed,
     SubflowOpened,
 )
-from mptcp_stack.mptcp.host import is_link_local
+from mptcp_stack.mptcp.local_address import is_link_local
 from mptcp_stack.mptcp.path_manager.base import PathManager
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import address_not_available, family_not_supported, invalid, network_unreachable
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.host import LocalAddress
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 class Userspace(PathManager):
@@ -62,7 +62,7 @@ class Userspace(PathManager):
         remote = remote.unmapped
         if len(ip) != len(remote.ip):
             raise family_not_supported()
-        if not self.connection.host.is_peer(remote.ip):
+        if not self.connection.stack.is_peer(remote.ip):
             raise network_unreachable()
         return self.connection.open_subflow(self._ours(ip), remote_id, remote, now, backup)
 
@@ -76,7 +76,7 @@ class Userspace(PathManager):
         self.connection.set_backup(subflow, backup)
 
     def _ours(self, ip: bytes) -> "LocalAddress":
-        for address in self.connection.host.addresses:
+        for address in self.connection.stack.addresses:
             if address.ip == ip:
                 return address
         raise address_not_available()
@@ -84,7 +84,7 @@ class Userspace(PathManager):
     # --- events
 
     def _tell(self, event: PathEvent) -> None:
-        self.connection.host.emit(event)
+        self.connection.stack.emit(event)
 
     def on_established(self, now: int) -> None:
         """See ``PathManager``."""

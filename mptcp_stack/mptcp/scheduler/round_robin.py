@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from mptcp_stack.mptcp.scheduler.base import Scheduler, Traffic
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 class RoundRobin(Scheduler):

@@ -38,7 +38,7 @@ from mptcp_stack.runtime.network import socket_address
 from mptcp_stack.stack import Address, Connection
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
     from mptcp_stack.runtime.driver import Driver
 
 logger = logging.getLogger("mptcp_stack")

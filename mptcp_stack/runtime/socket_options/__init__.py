@@ -7,5 +7,6 @@ Rules:
    for all its subflows (RFC 6897 section 5.4).
 
 How it works. `OPTIONS` says for every (level, number) how it is read and written. What is a setting of the stack goes
-into a view of it (`Stack.view`), from which connections are opened and which may be exchanged under one that is there.
+into a stack with these settings (`Stack.customised`), from which connections are opened and which may be exchanged
+under one that is there.
 """

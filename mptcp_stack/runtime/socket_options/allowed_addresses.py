@@ -55,7 +55,7 @@ def remove(options: SocketOptions, value: Any) -> None:
 
 def _use(connection: Connection, ips: frozenset[bytes], now: int) -> None:
     """Let the path manager use local addresses that are new to the connection."""
-    for address in connection.host.addresses:
+    for address in connection.stack.addresses:
         if address.ip in ips:
             connection.path_manager.on_local_address_added(address, now)
 

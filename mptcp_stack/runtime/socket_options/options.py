@@ -69,7 +69,7 @@ class SocketOptions:
         self.error: OSError | None = None
         self.connection: Connection | None = None
         self.listener: Listener | None = None
-        self.stack.view(settings)
+        self.stack.customised(settings)
 
     def opening(self) -> dict[str, Any]:
         """What `Stack.connect` and `Stack.listen` are to be told."""
@@ -100,11 +100,11 @@ class SocketOptions:
     def change(self, settings: Mapping[str, Any], local_ips: frozenset[bytes] | None = None) -> None:
         """Let other settings hold from now on, also for the connection or listener that is there."""
         merged = {**self.settings, **settings}
-        view = self.stack.view(merged, local_ips)
+        stack = self.stack.customised(merged, local_ips)
         self.settings, self.local_ips = merged, local_ips
         for holder in (self.connection, self.listener):
             if holder is not None:
-                holder.host = view
+                holder.stack = stack
 
     def connected(self) -> Connection:
         """The connection, if it is established. Raises OSError (ENOTCONN)."""

@@ -21,7 +21,7 @@ def give_order(connection: Connection, ours: list[bytes], theirs: list[bytes], r
         manager.withdraw(random.choice([*ours, connection.local.ip]), now)
 
     def open_subflow() -> None:
-        here = [address.ip for address in connection.host.addresses]
+        here = [address.ip for address in connection.stack.addresses]
         remotes = connection.announcements.remotes()
         remote_id = random.choice([*remotes, 0, 77])
         remote = remotes.get(remote_id, Address(random.choice(theirs), PORT))

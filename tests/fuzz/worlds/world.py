@@ -6,7 +6,7 @@ from random import Random
 
 from mptcp_stack.events import PathEvent
 from mptcp_stack.mptcp.connection import Connection
-from mptcp_stack.mptcp.host import FLAGS
+from mptcp_stack.mptcp.local_address import FLAGS
 from mptcp_stack.sim import MILLISECOND, SECOND, Host, Network
 from mptcp_stack.stack import LocalAddress, StackConfig
 from mptcp_stack.tcp import Address

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from mptcp_stack.mptcp.connection import Connection
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import MILLISECOND, Application, Host
 from mptcp_stack.storage import MASK_32, MASK_64
 from mptcp_stack.tcp import Address

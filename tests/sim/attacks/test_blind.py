@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from mptcp_stack.mptcp.host import LocalAddress
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.sim import SECOND
 from mptcp_stack.stack import Stack, StackConfig
 from mptcp_stack.tcp import Address

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
-from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.keys import Key, join_hmac
+from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.sim import SECOND
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from mptcp_stack.mptcp.mapping import Mapping
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import SECOND, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import ACK, SYN, Packet, Segment, complete, encode

@@ -5,8 +5,8 @@ Who can do that knows sequence numbers, so is on the path; what it must not get 
 
 import pytest
 
-from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.keys import add_addr_hmac
+from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.sim import SECOND
 from mptcp_stack.wire import ACK, RST, SYN, AddAddr, MpFail, MpFastclose, MpPrio, RemoveAddr
 from tests.sim.attacks.hostile import QUIET_NS, Quiet, application_of, connected, forge, still_works, strike, victim_of

@@ -214,7 +214,7 @@ def test_a_local_port_of_any_address(pair, local):
         _, writer = await asyncio.open_connection(SERVER, 80, local_addr=local)
         assert writer.get_extra_info("sockname") == (CLIENT, 5555)
         (connection,) = pair.loop.network.stack.connections
-        restricted = connection.host is not pair.loop.network.stack
+        restricted = connection.stack is not pair.loop.network.stack
         assert restricted == (local[0] == CLIENT)
         writer.close()
 

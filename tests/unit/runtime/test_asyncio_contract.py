@@ -141,7 +141,7 @@ def test_a_specific_local_address_is_the_only_one(pair):
         pair.serve_streams(greet)
         _, writer = await asyncio.open_connection(SERVER, 80, local_addr=(CLIENT, 0))
         (connection,) = pair.loop.network.stack.connections
-        assert [address.ip for address in connection.host.addresses] == [packed_address(CLIENT, 0).ip]
+        assert [address.ip for address in connection.stack.addresses] == [packed_address(CLIENT, 0).ip]
         writer.close()
 
     pair.run(main())

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from mptcp_stack.events import PathsWanted
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.runtime import connection_settings
 from mptcp_stack.runtime.network import _while_it_works
 from mptcp_stack.stack import Address

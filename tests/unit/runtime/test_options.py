@@ -72,9 +72,9 @@ def test_options_reach_the_connection(networks):
             ours, theirs = near._side.connection, far._side.connection
             assert type(ours.subflows[0].endpoint.control) is Reno
             assert type(theirs.subflows[0].endpoint.control) is Cubic
-            assert ours.host.scheduler is SCHEDULERS["round-robin"]
-            assert ours.host.config.data_retries == 3
-            assert theirs.host.config.data_retries != 3
+            assert ours.stack.scheduler is SCHEDULERS["round-robin"]
+            assert ours.stack.config.data_retries == 3
+            assert theirs.stack.config.data_retries != 3
             assert (near.getsockopt(IPPROTO_TCP, TCP_CONGESTION, 16), far.getsockopt(IPPROTO_TCP, TCP_CONGESTION)) == (
                 b"reno",
                 "cubic",
@@ -94,9 +94,9 @@ def test_the_largest_segment_is_the_same_over_both_families(networks, family):
     with networks[0].socket(family) as near:
         near.setsockopt(IPPROTO_TCP, TCP_MAXSEG, 1100)
         options = near._side.options
-        view = options.stack.view(options.settings)
+        stack = options.stack.customised(options.settings)
         assert near.getsockopt(IPPROTO_TCP, TCP_MAXSEG) == 1100
-        assert view.context.local_mss(bytes(4 if family == socket.AF_INET else 16)) == 1100
+        assert stack.context.local_mss(bytes(4 if family == socket.AF_INET else 16)) == 1100
 
 
 @pytest.mark.parametrize("number", [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT])
@@ -284,7 +284,7 @@ def test_the_socket_of_a_transport(pair):
         assert own.gettimeout() == 0
         assert own.getsockopt(IPPROTO_TCP, TCP_NODELAY) == 1
         own.setsockopt(IPPROTO_TCP, socket.TCP_KEEPIDLE, 5)
-        assert pair.loop.network.stack.connections[0].host.config.keep_alive_idle_ns == 5 * 10**9
+        assert pair.loop.network.stack.connections[0].stack.config.keep_alive_idle_ns == 5 * 10**9
         own.setsockopt(IPPROTO_TCP, TCP_NODELAY, 0)
         assert not pair.loop.network.stack.connections[0].nodelay
         assert own.getsockopt(IPPROTO_TCP, TCP_MULTIPATH_CONNID) == writer.get_extra_info("mptcp")["token"]

@@ -5,8 +5,8 @@ import pytest
 from mptcp_stack.wire import (
     FragmentError,
     HeaderChainError,
+    OtherProtocolError,
     Packet,
-    ProtocolError,
     Segment,
     WireError,
     complete,
@@ -119,7 +119,7 @@ def test_other_protocols_behind_headers(following: int) -> None:
     packet = bytearray(chain(HOP_BY_HOP, DESTINATION))
     packet[48] = following
     for read in (decode, decode_icmp):
-        with pytest.raises(ProtocolError, match=str(following)):
+        with pytest.raises(OtherProtocolError, match=str(following)):
             read(Packet([bytes(packet)]))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mptcp_stack.wire import Checksum, IcmpError, Packet, ProtocolError, Segment, Trouble, WireError, decode_icmp
+from mptcp_stack.wire import Checksum, IcmpError, OtherProtocolError, Packet, Segment, Trouble, WireError, decode_icmp
 from tests.icmp import icmp_error
 
 LOCAL = {4: bytes((10, 0, 1, 101)), 6: bytes.fromhex("fd00" + "00" * 13 + "65")}
@@ -81,5 +81,5 @@ def test_another_protocol() -> None:
     packet[10:12] = bytes(2)
     total = sum(int.from_bytes(packet[at : at + 2], "big") for at in range(0, 20, 2))
     packet[10:12] = (-total % 65535).to_bytes(2, "big")
-    with pytest.raises(ProtocolError):
+    with pytest.raises(OtherProtocolError):
         decode_icmp(Packet([bytes(packet)]))

@@ -20,7 +20,7 @@ from mptcp_stack.wire import (
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 _MOST_WAITING = 256
@@ -100,7 +100,7 @@ class Signals:
             case AddAddr():
                 self._connection.count("MPTcpExtEchoAddTx" if option.echo else "MPTcpExtAddAddrTx")
             case RemoveAddr():
-                self._connection.host.context.counters["MPTcpExtRmAddrTx"] += len(option.address_ids)
+                self._connection.stack.context.counters["MPTcpExtRmAddrTx"] += len(option.address_ids)
             case MpPrio():
                 self._connection.count("MPTcpExtMPPrioTx")
 

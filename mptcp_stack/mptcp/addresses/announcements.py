@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp.host import is_link_local
 from mptcp_stack.mptcp.keys import add_addr_hmac, same
+from mptcp_stack.mptcp.local_address import is_link_local
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import invalid
 from mptcp_stack.wire import AddAddr, RemoveAddr
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.host import LocalAddress
+    from mptcp_stack.mptcp.local_address import LocalAddress
 
 
 PORTS = range(1, 1 << 16)
@@ -38,7 +38,7 @@ class Announcements:
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
         self._unechoed: dict[int, _Unechoed] = {}
-        self._timer = connection.host.context.timers.timer(self._take_turns, connection)
+        self._timer = connection.stack.context.timers.timer(self._take_turns, connection)
         self.sent: dict[int, Address] = {}
         self.received: dict[int, Address] = {}
         self._initial_withdrawn = False
@@ -99,7 +99,7 @@ class Announcements:
             self._timer.cancel()
             return
         self._connection.signals.send(first.option)
-        self._timer.set(now + (self._connection.host.config.add_addr_timeout_ns << first.transmissions))
+        self._timer.set(now + (self._connection.stack.config.add_addr_timeout_ns << first.transmissions))
         first.transmissions += 1
 
     def _take_turns(self, now: int) -> None:
@@ -107,7 +107,7 @@ class Announcements:
         address_id, first = next(iter(self._unechoed.items()))
         if first.transmissions:
             del self._unechoed[address_id]
-            if first.transmissions <= self._connection.host.config.add_addr_retries:
+            if first.transmissions <= self._connection.stack.config.add_addr_retries:
                 self._unechoed[address_id] = first
         self._send_next(now)
 
@@ -126,14 +126,14 @@ class Announcements:
         connection = self._connection
         if option.echo:
             connection.count("MPTcpExtEchoAdd")
-            connection.host.context.counters["MPTcpExtPortAdd"] += option.port is not None
+            connection.stack.context.counters["MPTcpExtPortAdd"] += option.port is not None
             self._echoed(option.address_id, now)
             return
         if connection.version > 0 and not self._is_signed(option):
             connection.count("MPTcpExtAddAddrHMacFailure")
             return
         connection.count("MPTcpExtAddAddr")
-        connection.host.context.counters["MPTcpExtPortAdd"] += option.port is not None
+        connection.stack.context.counters["MPTcpExtPortAdd"] += option.port is not None
         remote = Address(option.address, option.port or connection.remote.port).unmapped
         known = connection.remote if option.address_id == 0 else self.received.get(option.address_id)
         if known not in (None, remote):
@@ -141,12 +141,12 @@ class Announcements:
             return
         if connection.version > 0:
             connection.signals.send(AddAddr(option.address_id, option.address, option.port, echo=True))
-        if not connection.host.is_peer(remote.ip):
+        if not connection.stack.is_peer(remote.ip):
             connection.count("MPTcpExtMPJoinSynTxConnectErr")  # as Linux, which finds out when it connects
             return
         if option.address_id == 0:
             self._initial_withdrawn = False
-        elif known is None and len(self.received) >= connection.host.config.max_addresses_accepted:
+        elif known is None and len(self.received) >= connection.stack.config.max_addresses_accepted:
             return
         else:
             self.received[option.address_id] = remote

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.storage import NEVER
 
 INITIAL_BYTES = 128 << 10

@@ -23,7 +23,7 @@ from mptcp_stack.wire import (
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 Option = TypeVar("Option")
 
@@ -75,7 +75,7 @@ class Handshake(ABC):
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
-        self._count = connection.host.context.counters
+        self._count = connection.stack.context.counters
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         """For a SYN or SYN/ACK that the subflow sends itself."""
@@ -106,7 +106,7 @@ class ActiveInitial(Handshake):
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         connection = self.connection
-        config = connection.host.config
+        config = connection.stack.config
         if subflow.syn_transmissions > config.mptcp_syn_attempts:
             self._count["MPTcpExtMPCapableSYNTXDrop"] += subflow.syn_transmissions == config.mptcp_syn_attempts + 1
             self._given_up = True
@@ -126,7 +126,7 @@ class ActiveInitial(Handshake):
             connection.fall_back(now)
             return True
         self._count["MPTcpExtMPCapableSYNACKRX"] += 1
-        connection.begin(option, offer_flags(connection.host.config, connection.version))
+        connection.begin(option, offer_flags(connection.stack.config, connection.version))
         return True
 
     def until_confirmed(self) -> tuple[MptcpOption, ...]:
@@ -157,7 +157,7 @@ class PassiveInitial(Handshake):
             return True
         self._count["MPTcpExtMPCapableACKRX"] += 1
         asked = self._offer.flags & CHECKSUM_REQUIRED if self._offer is not None else 0
-        connection.begin(option, offer_flags(connection.host.config, version) | asked)
+        connection.begin(option, offer_flags(connection.stack.config, version) | asked)
         return True
 
 
@@ -166,7 +166,7 @@ class ActiveJoin(Handshake):
 
     def __init__(self, connection: "Connection") -> None:
         super().__init__(connection)
-        self._nonce = connection.host.random.randbytes(NONCE_BYTES)
+        self._nonce = connection.stack.random.randbytes(NONCE_BYTES)
         self._peer_nonce = b""
         self.peer_backup = False
 
@@ -201,7 +201,7 @@ class PassiveJoin(Handshake):
         super().__init__(connection)
         self._backup = backup
         self._peer_nonce = option.nonce
-        self._nonce = connection.host.random.randbytes(NONCE_BYTES)
+        self._nonce = connection.stack.random.randbytes(NONCE_BYTES)
 
     def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
         digest = join_hmac(self.connection.local_key, self.connection.remote_key, self._nonce, self._peer_nonce)

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp.checking import Checking
 from mptcp_stack.mptcp.mapping import MAPPING_BYTES, Mapping, MappingTable
+from mptcp_stack.mptcp.subflow.checksum_queue import ChecksumQueue
 from mptcp_stack.storage import Chunks, ReceiveQueue, expand_32
 from mptcp_stack.wire import Segment
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _FORGIVEN = 3
 """So many segments in a row may come without their mapping: by then it is no accident any more."""
@@ -119,18 +119,18 @@ class Checked(Inbound):
     other the one counts whose checksum is right: every segment of a mapping carries a copy. Nothing goes on unverified.
     """
 
-    __slots__ = ("_checking", "_data_ack", "_unmapped")
+    __slots__ = ("_data_ack", "_queue", "_unmapped")
 
     def __init__(self, subflow: "Subflow") -> None:
         super().__init__(subflow)
-        self._checking = Checking()
+        self._queue = ChecksumQueue()
         self._data_ack = 0
         self._unmapped = 0
 
     def add(self, mapping: Mapping, now: int) -> None:
         """See ``Inbound``: what contradicts others waits with them."""
         connection = self._subflow.connection
-        if connection.receiving.may_begin(mapping.dsn) and not self._checking.add(mapping):
+        if connection.receiving.may_begin(mapping.dsn) and not self._queue.add(mapping):
             connection.count("MPTcpExtDSSNoMatchTCP")
 
     def maps(self, segment: Segment) -> bool:
@@ -138,10 +138,10 @@ class Checked(Inbound):
         ssn = self._ssn_of(segment)
         dss = segment.options.dss
         if dss is None or dss.dsn is None or dss.length <= dss.data_fin:
-            return self._checking.covers(ssn)
+            return self._queue.covers(ssn)
         start = expand_32(dss.ssn, ssn)
-        own = self._checking.position <= start <= ssn < start + dss.length - dss.data_fin
-        return ssn < self._checking.position or (own and self._checking.covers(ssn))
+        own = self._queue.position <= start <= ssn < start + dss.length - dss.data_fin
+        return ssn < self._queue.position or (own and self._queue.covers(ssn))
 
     def forgives(self, segment: Segment) -> bool:
         """See ``Inbound``; but a peer may also give a mapping once, and that segment be the one that is missing."""
@@ -168,47 +168,47 @@ class Checked(Inbound):
 
     def receive(self, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
         """See ``Inbound``."""
-        subflow, checking = self._subflow, self._checking
+        subflow, queue = self._subflow, self._queue
         connection = subflow.connection
-        checking.append(chunks)
-        while checking.length and not connection.is_plain:
-            candidates = checking.candidates()
-            mapping = next(filter(checking.is_whole, candidates), None)
+        queue.append(chunks)
+        while queue.length and not connection.is_plain:
+            candidates = queue.candidates()
+            mapping = next(filter(queue.is_whole, candidates), None)
             if mapping is None:
                 return bool(candidates) or self._without_candidates(now)
-            whole = checking.peek(mapping.length)
+            whole = queue.peek(mapping.length)
             if not mapping.verifies(whole):
-                checking.refute(mapping)
+                queue.refute(mapping)
             elif self._insert(mapping.dsn, whole, mapping.length):
-                checking.drop(mapping.length)
+                queue.drop(mapping.length)
                 if mapping.data_fin:
                     subflow.finish_at(mapping.dsn + mapping.length)
-            elif not connection.fallback.mapping_contradicted(subflow, checking.position, now):
+            elif not connection.fallback.mapping_contradicted(subflow, queue.position, now):
                 return False
         return True
 
     def _without_candidates(self, now: int) -> bool:
         """Bytes are there that no mapping explains. False: the subflow was reset."""
-        checking, fallback = self._checking, self._subflow.connection.fallback
-        if checking.refuted:
-            return fallback.checksum_failed(self._subflow, checking.refuted, now)
-        if checking.may_be_mapped and checking.length < _LONGEST and not fallback.alone:
+        queue, fallback = self._queue, self._subflow.connection.fallback
+        if queue.refuted:
+            return fallback.checksum_failed(self._subflow, queue.refuted, now)
+        if queue.may_be_mapped and queue.length < _LONGEST and not fallback.alone:
             return True
-        return fallback.mapping_missing(self._subflow, checking.position, now)
+        return fallback.mapping_missing(self._subflow, queue.position, now)
 
     @property
     def charge(self) -> int:
         """See ``Inbound``."""
-        return MAPPING_BYTES * len(self._checking)
+        return MAPPING_BYTES * len(self._queue)
 
     @property
     def unverified_bytes(self) -> int:
         """See ``Inbound``."""
-        return self._checking.length
+        return self._queue.length
 
     def flush(self) -> None:
         """See ``Inbound``."""
-        checking, receiving = self._checking, self._subflow.connection.receiving
-        if checking.length:
-            receiving.insert(receiving.next, checking.peek(checking.length), checking.length)
-            checking.drop(checking.length)
+        queue, receiving = self._queue, self._subflow.connection.receiving
+        if queue.length:
+            receiving.insert(receiving.next, queue.peek(queue.length), queue.length)
+            queue.drop(queue.length)

@@ -3,14 +3,14 @@
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp import observing
-from mptcp_stack.mptcp.blocking import Blocking, Reinjection, outstanding
-from mptcp_stack.mptcp.data_timer import DataTimer
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.scheduler import Scheduler
-from mptcp_stack.mptcp.send_buffer import SendBuffer, needed_bytes
-from mptcp_stack.mptcp.small_writes import SmallWrites
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.sending.data_timer import DataTimer
+from mptcp_stack.mptcp.sending.head_of_line import HeadOfLineBlocking, Reinjection, outstanding
+from mptcp_stack.mptcp.sending.send_buffer import SendBuffer, needed_bytes
+from mptcp_stack.mptcp.sending.small_writes import SmallWrites
+from mptcp_stack.mptcp.subflow import tracepoints
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
 from mptcp_stack.storage import NEVER, Chunks, SendQueue
 from mptcp_stack.tcp import Sender
@@ -39,16 +39,16 @@ class Sending:
     def __init__(self, connection: "Connection", first: int, scheduler: type[Scheduler]) -> None:
         self._connection = connection
         self._scheduler = scheduler(self)
-        self._blocking = Blocking(connection)
+        self._blocking = HeadOfLineBlocking(connection)
         self.queue = SendQueue(first)
-        config = connection.host.config
+        config = connection.stack.config
         self.buffer = SendBuffer(config.send_buffer_bytes, config.send_buffer_autotuning)
         self.fin: int | None = None
         """Data sequence number of our DATA_FIN, once the application has closed its side."""
         self.fin_sent = False
         self._edge = first
         self._reinjections: dict[int, Reinjection] = {}
-        self.small_writes = SmallWrites(config.nodelay, connection.host.context.timers, connection.wake)
+        self.small_writes = SmallWrites(config.nodelay, connection.stack.context.timers, connection.wake)
         self._persisting = False
         self._orphan_deadline_ns = NEVER
         self._data_timer = DataTimer(connection, self)
@@ -162,7 +162,7 @@ class Sending:
         subflow.carry(dsn, dsn + burst)
         full = short and allowed - burst < sender.mss
         record = endpoint.transmit(chunks, burst, mapping, last or full, now)
-        observing.sent(DataSent, subflow, record, dsn, now)
+        tracepoints.sent(DataSent, subflow, record, dsn, now)
         if self._scheduler.redundant:
             if max(subflow.covered, queue.base) == dsn:
                 subflow.covered = queue.next
@@ -312,7 +312,7 @@ class Sending:
         self._connection.fallback.contiguous = False
         subflow.carry(dsn, dsn + burst)
         record = endpoint.transmit(part, burst, mapping, True, now)
-        observing.sent(Reinjected, subflow, record, dsn, now)
+        tracepoints.sent(Reinjected, subflow, record, dsn, now)
         return burst
 
     def _send_copies(self, now: int) -> None:
@@ -482,7 +482,7 @@ class Sending:
         """
         connection = self._connection
         if connection.closing.detached:
-            orphan_deadline_ns = now + connection.host.config.orphan_timeout_ns
+            orphan_deadline_ns = now + connection.stack.config.orphan_timeout_ns
             self._orphan_deadline_ns = min(self._orphan_deadline_ns, orphan_deadline_ns)
         return now >= self._orphan_deadline_ns
 

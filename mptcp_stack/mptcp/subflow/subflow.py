@@ -4,11 +4,12 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-from mptcp_stack.mptcp import mobility, observing
-from mptcp_stack.mptcp.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
-from mptcp_stack.mptcp.inbound import Checked, Inbound
+from mptcp_stack.mptcp.addresses import mobility
 from mptcp_stack.mptcp.mapping import Mapping
-from mptcp_stack.mptcp.persist import Persist
+from mptcp_stack.mptcp.opening.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
+from mptcp_stack.mptcp.subflow import tracepoints
+from mptcp_stack.mptcp.subflow.inbound import Checked, Inbound
+from mptcp_stack.mptcp.subflow.persist import Persist
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
@@ -54,7 +55,7 @@ class Subflow:
         remote_id: int,
         now: int,
     ) -> None:
-        host = connection.host
+        stack = connection.stack
         self.connection = connection
         self.backup = False
         self._wishes: tuple[bool, bool] = (False, False)
@@ -74,17 +75,17 @@ class Subflow:
         self._carried: deque[tuple[int, int]] = deque()
         self._distrust_ns = 0
         self.distrusted_until_ns = 0
-        self._dsn_64 = host.config.dsn_bits == 64
+        self._dsn_64 = stack.config.dsn_bits == 64
         self.peer_reset: MpTcpRst | None = None
         self.refused = False
         self.rejected = False
         self.opened_ns = now
         self.was_up = False
         self.leaving = False
-        self._echo_rtt = EchoRtt() if host.config.receive_buffer_autotuning else None
-        self._confirm_timer = host.context.timers.timer(self._confirm_again, self)
+        self._echo_rtt = EchoRtt() if stack.config.receive_buffer_autotuning else None
+        self._confirm_timer = stack.context.timers.timer(self._confirm_again, self)
         self._confirm_attempts = 0
-        self.endpoint = Endpoint(host.context, self, local, remote, connection.congestion_group, now)
+        self.endpoint = Endpoint(stack.context, self, local, remote, connection.congestion_group, now)
         self.persist = Persist(self)
 
     # --- what schedulers and path managers look at
@@ -307,13 +308,13 @@ class Subflow:
                 self.connection.sending.offer(segment.window << scale)
             elif isinstance(self._handshake, ActiveJoin):
                 self.wish(peers=self._handshake.peer_backup)
-                self._confirm_timer.set(now + self.connection.host.config.join_confirm_timeout_ns)
+                self._confirm_timer.set(now + self.connection.stack.config.join_confirm_timeout_ns)
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True
                 self.endpoint.receiver.ack_now = True
         self.was_up = not self.joining
         self._confirm_version_0(now)
-        observing.subflow_up(self, now)
+        tracepoints.subflow_up(self, now)
         self.connection.subflow_established(self, now)
         return True
 
@@ -431,7 +432,7 @@ class Subflow:
             self.reject(ResetReason.MPTCP, now, transient=True)
             return
         self.endpoint.send_ack(now)
-        self._confirm_timer.set(now + (self.connection.host.config.join_confirm_timeout_ns << self._confirm_attempts))
+        self._confirm_timer.set(now + (self.connection.stack.config.join_confirm_timeout_ns << self._confirm_attempts))
 
     def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
         """See ``Upper``: translate to data sequence numbers."""
@@ -445,7 +446,7 @@ class Subflow:
             return False
         elif not connection.receiving.has_room(self.endpoint.receiver.mss):
             self.endpoint.receiver.ack_now = True  # the window is the connection's, whatever TCP's edge here
-        observing.data_received(self, ssn, length, now)
+        tracepoints.data_received(self, ssn, length, now)
         connection.data_arrived(now)
         return True
 
@@ -480,7 +481,7 @@ class Subflow:
         if self.connection.is_plain:
             scoreboard = self.endpoint.sender.scoreboard
             self.connection.sending.on_plain_ack(scoreboard.una - self.endpoint.iss - 1, now)
-        observing.acknowledged(self, now)
+        tracepoints.acknowledged(self, now)
 
     def on_fin(self, now: int) -> None:
         """See ``Upper``."""
@@ -488,7 +489,7 @@ class Subflow:
 
     def on_retransmitted(self, record: Record, now: int) -> None:
         """See ``Upper``."""
-        observing.retransmitted(self, record, now)
+        tracepoints.retransmitted(self, record, now)
 
     def probe(self, now: int) -> bool:
         """See ``Upper``. When it comes as late as a timeout, the others take over as after that."""
@@ -499,7 +500,7 @@ class Subflow:
 
     def on_timeout(self, now: int) -> None:
         """See ``Upper``."""
-        observing.timed_out(self, now)
+        tracepoints.timed_out(self, now)
         self._confirm_version_0(now)
         self.connection.sending.on_subflow_timeout(self)
         self.connection.path_manager.on_subflow_timeout(self, now)
@@ -518,7 +519,7 @@ class Subflow:
         """See ``Upper``."""
         self._confirm_timer.cancel()
         self.persist.stop()
-        observing.subflow_down(self, error, now)
+        tracepoints.subflow_down(self, error, now)
         self.connection.subflow_closed(self, error, now)
 
     def wake(self) -> None:

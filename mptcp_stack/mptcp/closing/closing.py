@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING
 
 from mptcp_stack.events import Closed
-from mptcp_stack.mptcp import observing
-from mptcp_stack.mptcp.fast_close import FastCloseWait
+from mptcp_stack.mptcp.closing.fast_close import FastCloseWait
+from mptcp_stack.mptcp.subflow import tracepoints
 from mptcp_stack.tcp import State
 from mptcp_stack.tcp.errors import connection_reset
 from mptcp_stack.wire import MpFastclose
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 class Closing:
@@ -40,8 +40,8 @@ class Closing:
         self._reported = False
         self._hopes: dict[tuple[bytes, bytes], None] = {}
         self._lost: OSError | None = None
-        self._reprieve = connection.host.context.timers.timer(self._nobody_came, connection)
-        self._timer = connection.host.context.timers.timer(self._close_subflows, connection)
+        self._reprieve = connection.stack.context.timers.timer(self._nobody_came, connection)
+        self._timer = connection.stack.context.timers.timer(self._close_subflows, connection)
 
     # --- the application's wishes
 
@@ -74,14 +74,14 @@ class Closing:
         last: Subflow | None = None
         options: tuple[MpFastclose, ...] = ()
         if connection.is_mptcp:
-            by_ack = connection.host.config.fastclose == "ack" or not connection.version
+            by_ack = connection.stack.config.fastclose == "ack" or not connection.version
             last = connection.carrier() if by_ack else None
             if last is None and connection.version:
                 options = (MpFastclose(connection.remote_key.value),)
         self.closed = True
         for subflow in connection.subflows:
             if subflow is not last:
-                connection.host.context.counters["MPTcpExtMPFastcloseTx"] += len(options)
+                connection.stack.context.counters["MPTcpExtMPFastcloseTx"] += len(options)
                 subflow.endpoint.abort(now, *options)
         if last is not None:
             FastCloseWait(last, now)
@@ -89,7 +89,7 @@ class Closing:
 
     def retries(self) -> int:
         """How many timeouts in a row mean that the peer is gone."""
-        config = self._connection.host.config
+        config = self._connection.stack.config
         return min(config.data_retries, config.orphan_retries) if self.detached else config.data_retries
 
     def limit_wait(self, now: int) -> None:
@@ -100,7 +100,7 @@ class Closing:
             sender.retries = min(sender.retries, self.retries())
         waiting = not connection.receiving.finished and connection.sending.finished
         if waiting and not self._timer.armed:
-            self._timer.set(now + connection.host.config.fin_timeout_ns)
+            self._timer.set(now + connection.stack.config.fin_timeout_ns)
 
     # --- what arrives
 
@@ -127,7 +127,7 @@ class Closing:
         if not self.data_closed:
             if connection.receiving.finished or not halves:
                 return
-            wait_ns = connection.host.config.close_timeout_ns
+            wait_ns = connection.stack.config.close_timeout_ns
             if wait_ns and not any(one.usable and one not in halves for one in connection.subflows):
                 self._wait_for_subflow(connection_reset(), now)
                 return
@@ -147,7 +147,7 @@ class Closing:
         connection.announcements.stop()
         connection.path_manager.stop()
         self.report()
-        config = connection.host.config
+        config = connection.stack.config
         if self._peer_closed_first and config.passive_close:
             self._timer.set(now + config.passive_close_timeout_ns)
             self.answer_fins(now)
@@ -161,7 +161,7 @@ class Closing:
             return
         connection = self._connection
         self._subflows_closing = True
-        self._timer.set(now + connection.host.config.fin_timeout_ns)
+        self._timer.set(now + connection.stack.config.fin_timeout_ns)
         for subflow in list(connection.subflows):
             if subflow.endpoint.state < State.ESTABLISHED:
                 subflow.endpoint.abort(now)  # a join that came too late
@@ -185,7 +185,7 @@ class Closing:
         connection = self._connection
         known = subflow.number > 0 or subflow.confirmed or not connection.active
         given_up = self.detached and subflow.was_up and isinstance(error, TimeoutError)
-        waits = known and not given_up and connection.host.config.close_timeout_ns > 0
+        waits = known and not given_up and connection.stack.config.close_timeout_ns > 0
         return self.may_go_on and (waits or any(other.was_up for other in connection.subflows))
 
     def subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
@@ -213,7 +213,7 @@ class Closing:
         """Give the connection up with this error, unless a subflow comes in time."""
         if not self._reprieve.armed:
             self._lost = lost
-            self._reprieve.set(now + self._connection.host.config.close_timeout_ns)
+            self._reprieve.set(now + self._connection.stack.config.close_timeout_ns)
 
     def _lingers(self, subflow: "Subflow", error: OSError | None, now: int) -> bool:
         """Whether to stay for a join although both streams have ended here (TIME-WAIT of the connection, Appendix C).
@@ -224,7 +224,7 @@ class Closing:
             return False
         if not self.lingering:
             self.lingering = self._subflows_closing = True
-            self._timer.set(now + self._connection.host.config.passive_close_timeout_ns)
+            self._timer.set(now + self._connection.stack.config.passive_close_timeout_ns)
         return True
 
     def _note_hope(self, subflow: "Subflow") -> None:
@@ -233,7 +233,7 @@ class Closing:
         self._hopes.pop(pair, None)
         if subflow.leaving or not subflow.refused:
             self._hopes[pair] = None
-            if len(self._hopes) > self._connection.host.config.max_subflows:
+            if len(self._hopes) > self._connection.stack.config.max_subflows:
                 del self._hopes[next(iter(self._hopes))]
 
     def subflow_came(self) -> None:
@@ -276,8 +276,8 @@ class Closing:
         connection.receiving.forget(self.aborting or self.detached)
         if connection.listener is None or connection.established:
             self.report()
-        connection.host.remove(connection)
-        observing.connection_down(connection, now)
+        connection.stack.remove(connection)
+        tracepoints.connection_down(connection, now)
 
     def report(self) -> None:
         """Tell the application, after it has read what came before an orderly end."""
@@ -285,4 +285,4 @@ class Closing:
         gone = self.detached or self.aborting or connection.error is not None
         if not self._reported and (gone or not connection.receiving.queue.length):
             self._reported = True
-            connection.host.emit(Closed(connection, connection.error))
+            connection.stack.emit(Closed(connection, connection.error))

@@ -8,8 +8,8 @@ from mptcp_stack.tcp.states import MAY_SEND
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.host import LocalAddress
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _PATIENCE = 3
 """Timeouts in a row after which nothing on a path that was withdrawn is taken for lost by chance any more."""
@@ -61,12 +61,12 @@ def withdraw(connection: "Connection", ips: Collection[bytes], now: int) -> None
         subflow.leaving = True
         if _has_gone(subflow):
             connection.sending.reinject_from(subflow)
-        timer = connection.host.context.timers.timer(partial(_close_leaving, subflow), connection)
+        timer = connection.stack.context.timers.timer(partial(_close_leaving, subflow), connection)
         timer.set(now + grace_ns)
 
 
 def _has_gone(subflow: "Subflow") -> bool:
-    return all(address.ip != subflow.local.ip for address in subflow.connection.host.addresses)
+    return all(address.ip != subflow.local.ip for address in subflow.connection.stack.addresses)
 
 
 def _close_leaving(subflow: "Subflow", now: int) -> None:

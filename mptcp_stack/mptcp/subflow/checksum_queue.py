@@ -15,7 +15,7 @@ _REACH = 64
 _by_ssn = attrgetter("ssn")
 
 
-class Checking:
+class ChecksumQueue:
     """The bytes are in order from ``position`` on (a subflow sequence number, counted from 1).
 
     ``refuted``: mappings whose checksum is not that of the bytes at ``position``.

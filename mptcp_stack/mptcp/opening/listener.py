@@ -4,11 +4,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from mptcp_stack.mptcp.half_open import HalfOpen
-from mptcp_stack.mptcp.handshake import answer, find
-from mptcp_stack.mptcp.host import Host
 from mptcp_stack.mptcp.keys import Key
-from mptcp_stack.mptcp.syn_cookies import LIFETIME_PERIODS, PERIOD_NS, SynCookies
+from mptcp_stack.mptcp.opening.half_open import HalfOpen
+from mptcp_stack.mptcp.opening.handshake import answer, find
+from mptcp_stack.mptcp.opening.syn_cookies import LIFETIME_PERIODS, PERIOD_NS, SynCookies
+from mptcp_stack.mptcp.services import StackServices
 from mptcp_stack.storage import MASK_32, NEVER
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.passive_open import peer_mss, remember, syn_ack
@@ -35,38 +35,50 @@ class Listener:
     that is not long, does not hear them, and "always" has no table at all. While more than ``backlog`` connections
     wait for the application to take them (``waiting``, counted by who queues them), neither SYN nor third ACK is
     heard, as in Linux. While it is not ``accepting`` it only has the address, and who comes is refused.
-    ``host``: the stack as the accepted connections see it.
+    ``stack``: the stack as the accepted connections see it.
     """
 
     __slots__ = (
-        "_accept", "_by_timeouts", "_cookie_sent_ns", "_cookies", "_next_challenge_ns", "_requests", "_timer",
-        "_unregister", "_used_cookies", "accepting", "backlog", "host", "local", "waiting",
+        "_accept",
+        "_by_timeouts",
+        "_cookie_sent_ns",
+        "_cookies",
+        "_next_challenge_ns",
+        "_requests",
+        "_timer",
+        "_unregister",
+        "_used_cookies",
+        "accepting",
+        "backlog",
+        "local",
+        "stack",
+        "waiting",
     )  # fmt: skip
 
     def __init__(
         self,
-        host: Host,
+        stack: StackServices,
         local: Address,
         backlog: int,
         accept: Accept,
         unregister: Callable[["Listener"], None],
     ) -> None:
-        self.host = host
+        self.stack = stack
         self._accept = accept
         self._unregister = unregister
         self.local = local
         self.accepting = True
         self.backlog = backlog
         self.waiting = 0
-        self._cookies = SynCookies(host.context.secret)
+        self._cookies = SynCookies(stack.context.secret)
         self._cookie_sent_ns = -NEVER
         # By flow and difference of the sequence numbers: where the peer's began.
         self._used_cookies: OrderedDict[tuple[bytes, int], int] = OrderedDict()
         self._next_challenge_ns = 0
         self._requests: dict[bytes, HalfOpen] = {}
         # All in one have waited for the same time at least: they are in the order of their deadlines.
-        self._by_timeouts = tuple(OrderedDict[bytes, HalfOpen]() for _ in range(host.config.syn_retries + 1))
-        self._timer = host.context.timers.timer(self._repeat)
+        self._by_timeouts = tuple(OrderedDict[bytes, HalfOpen]() for _ in range(stack.config.syn_retries + 1))
+        self._timer = stack.context.timers.timer(self._repeat)
 
     @property
     def half_open(self) -> int:
@@ -99,7 +111,7 @@ class Listener:
     def _receive_syn(self, syn: Segment, now: int) -> None:
         if self._overflows():
             return
-        mode = self.host.config.syn_cookies
+        mode = self.stack.config.syn_cookies
         full = len(self._requests) >= max(self.backlog, 1)
         if mode == "always" or (full and mode == "overflow"):
             self._send_cookie(syn, full, now)
@@ -107,8 +119,8 @@ class Listener:
         if full and not self._forget_oldest(now):
             return  # the peer sends its SYN again
         reply = self._reply(syn)
-        key = self.host.new_key(reply.version) if reply is not None else None
-        iss = self.host.context.initial_sequence(syn.flow, now)
+        key = self.stack.new_key(reply.version) if reply is not None else None
+        iss = self.stack.context.initial_sequence(syn.flow, now)
         request = HalfOpen(remember(syn), iss, key)
         self._requests[syn.flow] = request
         self._wait(request, now)
@@ -124,7 +136,7 @@ class Listener:
                 self._send(request, now)  # the peer did not get our SYN/ACK
             else:
                 self._challenge(request, now)
-        elif offset >= self.host.config.receive_buffer_bytes or _is_old(segment, request.syn):
+        elif offset >= self.stack.config.receive_buffer_bytes or _is_old(segment, request.syn):
             if not flags & RST:
                 self._challenge(request, now)
         elif flags & RST:
@@ -150,9 +162,9 @@ class Listener:
             self._count("TcpExtSyncookiesFailed")
             return False
         # Mapped data of version 0 have no room for keys, which come again after them.
-        old = self.host.config.mptcp_minimum_version == 0 and _maps(segment)
+        old = self.stack.config.mptcp_minimum_version == 0 and _maps(segment)
         if not old and _decides(segment, (segment.seq - request.syn.seq - 1) & MASK_32):
-            if answer(request.syn.options, self.host.config) is None:
+            if answer(request.syn.options, self.stack.config) is None:
                 request.key = None  # a version that we would not have agreed to
             self._count("TcpExtSyncookiesRecv")
             if self._complete(request, segment, now):
@@ -183,7 +195,7 @@ class Listener:
 
     def _reply(self, syn: Segment) -> MpCapable | None:
         """Our MP_CAPABLE, still without key, if the peer offers MPTCP and we take it."""
-        reply = answer(syn.options, self.host.config)
+        reply = answer(syn.options, self.stack.config)
         if reply is not None:
             self._count("MPTcpExtMPCapableSYNRX")
         return reply
@@ -191,11 +203,11 @@ class Listener:
     def _send(self, request: HalfOpen, now: int) -> None:
         request.sent_ns = now
         request.transmissions += 1
-        segment = syn_ack(self.host.context, request.syn, request.iss, now)
-        reply = answer(request.syn.options, self.host.config) if request.key is not None else None
+        segment = syn_ack(self.stack.context, request.syn, request.iss, now)
+        reply = answer(request.syn.options, self.stack.config) if request.key is not None else None
         if reply is not None and request.key is not None:
             segment.options.mptcp = (replace(reply, sender_key=request.key.value),)
-        self.host.context.egress.append(segment)
+        self.stack.context.egress.append(segment)
 
     def _send_cookie(self, syn: Segment, full: bool, now: int) -> None:
         self._count("TcpExtSyncookiesSent")
@@ -205,17 +217,17 @@ class Listener:
         iss = self._cookies.sequence(syn, peer_mss(syn), now)
         if self._used_cookies.get(_cookie_of(syn, iss), syn.seq) != syn.seq:
             del self._used_cookies[_cookie_of(syn, iss)]  # no copy: the peer uses its port again
-        segment = syn_ack(self.host.context, syn, iss, now)
+        segment = syn_ack(self.stack.context, syn, iss, now)
         self._cookies.keep_options(syn.options, segment)
         reply = self._reply(syn)
         if reply is not None:
             key = self._cookies.key(syn, reply.version, now, self._token_in_use)
             if key is not None:
                 segment.options.mptcp = (replace(reply, sender_key=key.value),)
-        self.host.context.egress.append(segment)
+        self.stack.context.egress.append(segment)
 
     def _token_in_use(self, key: Key) -> bool:
-        return self.host.token_in_use(key.token)
+        return self.stack.token_in_use(key.token)
 
     def _challenge(self, request: HalfOpen, now: int) -> None:
         """Say again where we are to who may have lost track, not too often (RFC 5961 section 7)."""
@@ -265,7 +277,7 @@ class Listener:
                 self._timer.set_earlier(next(iter(queue.values())).deadline_ns)
 
     def _count(self, name: str) -> None:
-        self.host.context.counters[name] += 1
+        self.stack.context.counters[name] += 1
 
 
 def _cookie_of(syn: Segment, iss: int) -> tuple[bytes, int]:

@@ -10,7 +10,7 @@ from mptcp_stack.tcp.errors import timed_out
 from mptcp_stack.tcp.rtt import MAXIMUM_RTO_NS
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 class Persist:
@@ -25,7 +25,7 @@ class Persist:
     def __init__(self, subflow: "Subflow") -> None:
         self._subflow = subflow
         connection = subflow.connection
-        self._timer = connection.host.context.timers.timer(self._probe, connection)
+        self._timer = connection.stack.context.timers.timer(self._probe, connection)
         self._edge = 0
         self._hastened = False
         self._backoff = 0

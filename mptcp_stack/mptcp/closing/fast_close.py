@@ -7,7 +7,7 @@ from mptcp_stack.storage import expand_32
 from mptcp_stack.wire import FIN, RST, SYN, MpFastclose, Segment
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _RETRANSMISSIONS = 3
 """As section 3.5 recommends."""
@@ -24,14 +24,14 @@ class FastCloseWait:
         self._endpoint = subflow.endpoint
         self._option = MpFastclose(connection.remote_key.value)
         self._rto_ns = subflow.endpoint.sender.rtt.rto_ns
-        self._timer = connection.host.context.timers.timer(self._transmit, connection)
+        self._timer = connection.stack.context.timers.timer(self._transmit, connection)
         self._transmissions = 0
         self.flow = subflow.endpoint.flow
         self._endpoint.stop()
         subflow.on_closed(None, now)
         self._endpoint.sender.scoreboard.forget()
         self._endpoint.receiver.reassembly.forget()
-        connection.host.add_fast_close(self)
+        connection.stack.add_fast_close(self)
         subflow.repeat_third_ack(now)  # without it the peer would go back to TCP, and not know what we say
         self._transmit(now)
 
@@ -76,4 +76,4 @@ class FastCloseWait:
 
     def _end(self) -> None:
         self._timer.cancel()
-        self._connection.host.remove_fast_close(self)
+        self._connection.stack.remove_fast_close(self)

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.mptcp.handshake import find
 from mptcp_stack.mptcp.mapping import Mapping
+from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.storage import MASK_64
 from mptcp_stack.tcp import State
 from mptcp_stack.wire import FIN, MpCapable, MpFail, MptcpOption, ResetReason, Segment
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 _MOST_ANSWERS = 8
@@ -35,7 +35,7 @@ class Fallback:
         self._connection = connection
         self._answers = 0
         self._failed_dsn: int | None = None
-        self._patience = connection.host.context.timers.timer(self._lose_patience, connection)
+        self._patience = connection.stack.context.timers.timer(self._lose_patience, connection)
         self.alone = True
         self.contiguous = True
         self.infinite_due = False
@@ -129,7 +129,7 @@ class Fallback:
     def mapping_missing(self, subflow: "Subflow", ssn: int, now: int) -> bool:
         """Data came without a mapping: who joins segments keeps that of one. False: the subflow was reset."""
         goes_on = self._unexplained(subflow, ssn, now)
-        self._connection.host.context.counters["MPTcpExtDssFallback"] += goes_on
+        self._connection.stack.context.counters["MPTcpExtDssFallback"] += goes_on
         return goes_on
 
     def mapping_contradicted(self, subflow: "Subflow", ssn: int, now: int) -> bool:
@@ -231,7 +231,7 @@ class Fallback:
             self._data_fin_seen = True
             subflow.endpoint.receiver.ack_now = True  # without a DSS, which says it all
         if segment.flags & FIN:
-            options, mptcp = segment.options, self._connection.host.config.mptcp
+            options, mptcp = segment.options, self._connection.stack.config.mptcp
             speaks_mptcp = mptcp and (dss is not None or find(options, MpCapable) is not None)
             self.ends_data = bool(segment.length) or infinite or self._data_fin_seen or not speaks_mptcp
         for option in segment.options.mptcp:

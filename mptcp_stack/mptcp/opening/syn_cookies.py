@@ -13,8 +13,8 @@ from dataclasses import replace
 from hashlib import blake2b
 from typing import NamedTuple
 
-from mptcp_stack.mptcp.half_open import HalfOpen
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key, same
+from mptcp_stack.mptcp.opening.half_open import HalfOpen
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp.ecn import SETUP_SYN, SETUP_SYN_ACK
 from mptcp_stack.wire import SYN, MpCapable, Options, Segment

@@ -8,7 +8,7 @@ retransmission), and the subflow that was too slow for this window gets a smalle
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from mptcp_stack.mptcp.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
@@ -33,7 +33,7 @@ def outstanding(subflow: Subflow) -> Iterator[Reinjection]:
             yield Reinjection(dsn, dsn + record.length, subflow, record.sent_ns + subflow.srtt_ns)
 
 
-class Blocking:
+class HeadOfLineBlocking:
     """Looks for the subflow that holds up one connection, and does something about it."""
 
     __slots__ = ("_connection", "_penalised_ns", "_seen")
@@ -45,7 +45,7 @@ class Blocking:
 
     def relieve(self, base: int, now: int) -> Reinjection | None:
         """The peer's window is full and begins at ``base``: what should be sent again, if anything."""
-        config = self._connection.host.config
+        config = self._connection.stack.config
         idle = [subflow for subflow in self._connection.subflows if subflow.can_send(subflow.mss, now)]
         if base == self._seen or not idle:
             return None

@@ -11,8 +11,8 @@ from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.sending import Sending
-    from mptcp_stack.mptcp.subflow import Subflow
+    from mptcp_stack.mptcp.sending.sending import Sending
+    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
 class DataTimer:
@@ -23,7 +23,7 @@ class DataTimer:
     def __init__(self, connection: "Connection", sending: "Sending") -> None:
         self._connection = connection
         self._sending = sending
-        self._timer = connection.host.context.timers.timer(self._expired, connection)
+        self._timer = connection.stack.context.timers.timer(self._expired, connection)
         self._backoff = 0
 
     @property
