@@ -4,8 +4,7 @@ A part of the code is named by
 
 - a tree of the project, `mptcp_stack` or `testbed`: every file in it that programs read,
 - a file: of the project by its path there (`experiments/handover.py`), a user's by its path below the place that Python
-  found it in (`mine.py`, `package/module.py`),
-- a class that a document shows, `docs/stack.md#LargestWindow`: its block of Python.
+  found it in (`mine.py`, `package/module.py`).
 
 Points record the SHA-256 of their parts. Where one differs from the same part of the project that looks at the results
 (its bytes, not its commit), they are *stale*: of other code.
@@ -14,7 +13,6 @@ Points record the SHA-256 of their parts. Where one differs from the same part o
 from __future__ import annotations
 
 import hashlib
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +26,7 @@ TREES: Final[Mapping[str, frozenset[str]]] = {
 }
 """Folders of the project that count as a whole, each with what in it neither builds, loads nor measures a lab."""
 
-_OF_THE_PROJECT: Final = ("analysis", "docs", "experiments", "topologies")
+_OF_THE_PROJECT: Final = ("analysis", "examples", "experiments", "topologies")
 """Where files of the project are that are parts by themselves."""
 
 _READ: Final = frozenset({".py", ".j2", ".so"})
@@ -36,22 +34,11 @@ _READ: Final = frozenset({".py", ".j2", ".so"})
 
 
 def part_bytes(part: str) -> bytes | None:
-    """What a file or a class that is a part consists of here and now; None when it is not here."""
-    name, _, defined = part.partition("#")
-    if name.startswith("/") or ".." in name.split("/"):  # a manifest may be anybody's
+    """What a file that is a part consists of here and now; None when it is not here."""
+    if part.startswith("/") or ".." in part.split("/"):  # a manifest may be anybody's
         return None
-    found = next((path for place in (PROJECT, *map(Path, sys.path)) if (path := place / name).is_file()), None)
-    if found is None:
-        return None
-    content = found.read_bytes()
-    return block(content.decode(errors="replace"), defined) if defined else content
-
-
-def block(text: str, name: str) -> bytes | None:
-    """The block of Python in a document that defines the class `name`; None unless there is one."""
-    blocks = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    found: list[str] = [block for block in blocks if f"class {name}(" in block]
-    return found[0].encode() if len(found) == 1 else None
+    found = next((path for place in (PROJECT, *map(Path, sys.path)) if (path := place / part).is_file()), None)
+    return None if found is None else found.read_bytes()
 
 
 def digest(content: bytes) -> str:

@@ -1,6 +1,6 @@
 """Schedulers: which subflow carries what, on two paths that differ much.
 
-Every scheduler of our stack, the one that docs/stack.md shows as an example of one's own, and the kernel's default.
+Every scheduler of our stack, an example of one's own (`examples/scheduler.py`), and the kernel's default.
 Three loads, one connection each: a download as fast as it goes, and answers of a small and of a larger size to one
 request after the other, with pauses, when both subflows are there. For the download the capacity of both paths counts;
 for an answer, when its last byte arrives, which a slow path can delay. `sent` is what the server's interfaces sent for
@@ -11,33 +11,23 @@ Reported were web objects that arrive earlier with ECF (Lim and others, CoNEXT 2
 a slow path blocks a fast one in the peer's window; here buffers are large, and for every scheduler what blocks the
 window is sent again on the other path (opportunistic retransmission): less is left to gain. Redundant sending pays for
 its short times with every byte on every path.
-
-The example is taken from the document as it stands there, written to a file `mine.py` (also beside the results), and
-named `mine:LargestWindow`, as a user would do it.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
-from analysis.code import block
 from experiments.simultaneous_flows import Cases
-from testbed.errors import LabError
 from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
 from testbed.stacks.base import SERVER
 from testbed.stacks.frames import FramesLoad, frames
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
 from testbed.units import SizeBytes
 
-DOCUMENT = Path(__file__).parents[1] / "docs" / "stack.md"
-EXAMPLE = "mine:LargestWindow"
+EXAMPLE = "examples.scheduler:LargestWindow"
 BULK = "bulk"
 PAUSES = "constant:rate=16 kbit/s,frame=200 B"
 """Requests of 200 bytes, a tenth of a second after the answer before."""
@@ -100,25 +90,20 @@ class Schedulers(Experiment[SchedulersParameters]):
         ]
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:
-        """Download, or ask for answers; with the example of the document if the point's scheduler is that."""
+        """Download, or ask for answers."""
         load, parameters = str(point.factors["load"]), self.parameters
-        with _example(bench.directory) if EXAMPLE in point.stack else nullcontext():
-            if load == BULK:
-                measurement = bench.measure(bulk, BulkLoad("download", limit_bytes=parameters.size))
-                useful_bytes = measurement.result["received_bytes"]
-            else:
-                asked = FramesLoad(PAUSES, "dialogue", parameters.seconds, answer_bytes=int(load), seed=bench.seed)
-                measurement = bench.measure(frames, asked)
-                useful_bytes = measurement.result["dialogue"]["bytes"]
+        if load == BULK:
+            measurement = bench.measure(bulk, BulkLoad("download", limit_bytes=parameters.size))
+            useful_bytes = measurement.result["received_bytes"]
+        else:
+            asked = FramesLoad(PAUSES, "dialogue", parameters.seconds, answer_bytes=int(load), seed=bench.seed)
+            measurement = bench.measure(frames, asked)
+            useful_bytes = measurement.result["dialogue"]["bytes"]
         sent = [measurement.paths[SERVER][end.interface]["tx_bytes"] for end in bench.lab.hosts[SERVER].ends]
         measurement.result.update(
             first_path_share=round(sent[0] / sum(sent), 4), sent_per_byte=round(sum(sent) / max(1, useful_bytes), 4)
         )
         return measurement
-
-    def more_code(self, stack: str) -> Sequence[str]:
-        """Return the document's example, if it is the scheduler."""
-        return (f"{DOCUMENT.parent.name}/{DOCUMENT.name}#{EXAMPLE.partition(':')[2]}",) if EXAMPLE in stack else ()
 
     def expected_seconds(self, point: Point) -> float:
         """Return the time that the links need and that to start the programs."""
@@ -132,31 +117,3 @@ def _links(case: str) -> dict[str, Scalar]:
     return {
         "rate": ",".join(f"{rate} Mbit/s" for rate in rates), "delay": ",".join(f"{delay} ms" for delay in delays)
     }  # fmt: skip
-
-
-@contextmanager
-def _example(directory: Path) -> Iterator[None]:
-    """Let programs that start during the block import the document's scheduler; a copy of it stays in `directory`."""
-    module, _, name = EXAMPLE.partition(":")
-    before = os.environ.get("PYTHONPATH")
-    # Not from the results' directory: its name has a colon in it, which separates directories there.
-    with tempfile.TemporaryDirectory(prefix="example-") as folder:
-        for place in (directory, Path(folder)):
-            (place / f"{module}.py").write_text(documented(name))
-        # Behind the user's own, who may have a module of that name on purpose.
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (before, folder)))
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ["PYTHONPATH"]
-            else:
-                os.environ["PYTHONPATH"] = before
-
-
-def documented(name: str) -> str:
-    """Return the block of Python in docs/stack.md that defines the class `name`. Raises LabError when there is none."""
-    found = block(DOCUMENT.read_text(), name)
-    if found is None:
-        raise LabError(f"{DOCUMENT}: has not one example of a class {name}, but several or none")
-    return found.decode()

@@ -5,6 +5,7 @@ Of a repetition's answers the median and the 90th percentile count: there are to
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -40,6 +41,7 @@ _CURVES = ("#d55e00", "#e69f00", "#009e73", "#56b4e9", "#000000", "#999999", "#c
 _LINES = ("-", "--", "-.", ":")
 
 _SCHEDULER = "scheduler="
+_EXAMPLE = re.compile(r"^(mine|examples\.scheduler):")
 
 _LABEL_LETTERS = 26
 """In a line of a label beside the axes: longer ones would take the width of the bars."""
@@ -48,14 +50,14 @@ _LABEL_LETTERS = 26
 def label(stack: str) -> str:
     """Return how a stack is called here: one of ours by its scheduler, a user's own by its label.
 
-    A scheduler that is named module:Class is an example.
+    The project's example of a scheduler is told apart; earlier runs took it from a module `mine`.
     """
     name, *settings = stack.split("+")
     if ":" in name:
         return look(stack).label
     chosen = [one.removeprefix(_SCHEDULER) for one in settings if one.startswith(_SCHEDULER)]
     others = [one for one in settings if not one.startswith(_SCHEDULER)]
-    scheduler = chosen[-1].replace("mine:", "example: ") if chosen else f"{look(name).label}, default"
+    scheduler = _EXAMPLE.sub("example: ", chosen[-1]) if chosen else f"{look(name).label}, default"
     return ", ".join([scheduler, *others])
 
 

@@ -242,7 +242,7 @@ RUNS = {
         rows(
             *(
                 {
-                    "stack": stack,
+                    "stack": f"python-mptcp{scheduler}" if scheduler else "kernel-mptcp",
                     "case": "10/4:10/100",
                     "load": load,
                     "throughput_bps": 11.2e6 if load == "bulk" else None,
@@ -252,7 +252,7 @@ RUNS = {
                     "first_path_share": 0.574,
                     "sent_per_byte": 1.87,
                 }
-                for stack in ("kernel-mptcp", "python-mptcp+scheduler=ecf", "python-mptcp+scheduler=mine:LargestWindow")
+                for scheduler in ("", "+scheduler=ecf", "+scheduler=examples.scheduler:LargestWindow")
                 for load in ("bulk", "30000")
             )
         ),

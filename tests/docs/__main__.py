@@ -1,7 +1,7 @@
 """`python -m tests.docs [--long] [TEXT ...]`: type every command of the documents (that has TEXT in it), as it stands.
 
 Needs root, and some minutes. The commands of fenced blocks are run in order in a fresh copy of the checkout, with
-results of its own; what a page tells to save is there. Left out is what `exceptions.toml` names; with `--long` only
+results of its own. Left out is what `exceptions.toml` names; with `--long` only
 those of them that cannot be run as they stand. Exit code 1 when one fails.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.docs.checking import KEPT
-from tests.docs.commands import ROOT, Command, blocks, commands, documents, programs
+from tests.docs.commands import ROOT, Command, commands, documents
 
 LIMIT_S = 7200.0
 """Of one command, also of a long one."""
@@ -44,11 +44,7 @@ def fresh_copy(place: Path) -> Path:
             shutil.copy2(ROOT / name, copy / name)
     (copy / ".venv").symlink_to((ROOT / ".venv").resolve())
     for name, source in KEPT["given"].items():
-        if source.endswith(".md"):
-            template = next(text for _, _, text in blocks(copy / source) if text.startswith("{#-"))
-            (copy / name).write_text(template)
-        else:
-            shutil.copy2(copy / source, copy / name)
+        shutil.copy2(copy / source, copy / name)
     return copy
 
 
@@ -100,8 +96,6 @@ def main(wanted: list[str]) -> int:
         os.environ.pop("PYTHONPATH", None)
         os.environ["HOME"] = str(place)
         for document in documents():
-            for program, text in programs(document).items():
-                (copy / program).write_text(text)
             for command in commands(document):
                 what = f"{command.document}:{command.line} {' / '.join(command.text.split(chr(10))).strip(' /')}"
                 if not command.fenced or (wanted and not any(word in what for word in wanted)):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import os
 import shutil
 import sys
 import tomllib
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typer.main import get_command
 from mptcp_stack.runtime.commands import cli as stack_cli
 from testbed.cli import app, main
 from testbed.spec.templates import load_topology
-from tests.docs.commands import PLACEHOLDER, ROOT, Command, programs
+from tests.docs.commands import PLACEHOLDER, ROOT, Command
 
 KEPT: dict[str, Any] = tomllib.loads(Path(__file__).with_name("exceptions.toml").read_text())
 _OWN_CLASS = "is its directory in PYTHONPATH?"
@@ -46,15 +47,14 @@ def _typed(command: Command) -> list[str]:
     topology, *options = command.prompt.split()
     hosts = {host.name for host in load_topology(topology, {}).hosts}
     found = _lab(command, ["shell", topology, *options])
-    known = programs(ROOT / command.document)
     for line in command.text.splitlines():
         host, program, *arguments = line.removesuffix("&").split()
         if host not in hosts:
             found.append(f"{topology} has no host {host}")
         if program == "python" and arguments[0] == "-m":
             found += _module(command, arguments[1], arguments[2:])
-        elif program == "python" and arguments[0] not in known:
-            found.append(f"the page has no program {arguments[0]}")
+        elif program == "python" and not (ROOT / arguments[0]).exists():
+            found.append(f"no file {arguments[0]}")
         elif not shutil.which(program):
             found.append(f"no program {program}")
     return found
@@ -136,9 +136,21 @@ def _rendered(given: dict[str, Any]) -> list[str]:
 def _said(*words: str) -> list[str]:
     """The line with which a command refuses, if it does."""
     errors = io.StringIO()
-    with mock.patch.object(sys, "argv", ["lab", *words]), redirect_stdout(io.StringIO()), redirect_stderr(errors):
+    argv = mock.patch.object(sys, "argv", ["lab", *words])
+    with argv, _own_modules_forgotten(), redirect_stdout(io.StringIO()), redirect_stderr(errors):
         try:
             main()
         except SystemExit as end:
             return [errors.getvalue().strip()] if end.code and _OWN_CLASS not in errors.getvalue() else []
     return []
+
+
+@contextmanager
+def _own_modules_forgotten() -> Iterator[None]:
+    """An experiment that is named by its file becomes a module, found by way of its folder: not for other tests."""
+    folder = str(ROOT / "examples")
+    with mock.patch.dict(os.environ), mock.patch.object(sys, "path", sys.path[:]):
+        yield
+    for name, module in list(sys.modules.items()):
+        if "." not in name and str(getattr(module, "__file__", "")).startswith(folder):
+            del sys.modules[name]

@@ -1,13 +1,14 @@
-"""Every command and program of the documentation can be typed; `python -m tests.docs` runs them."""
+"""Every command of the documentation can be typed, every program is there; `python -m tests.docs` runs them."""
 
 import ast
 import importlib
 import importlib.util
+import re
 
 import pytest
 
 from tests.docs.checking import KEPT, problems
-from tests.docs.commands import Command, blocks, commands, documents
+from tests.docs.commands import ROOT, Command, blocks, commands, documents
 
 COMMANDS = [command for document in documents() for command in commands(document)]
 
@@ -18,7 +19,7 @@ def named(command: Command) -> str:
 
 def test_the_documents_have_commands() -> None:
     assert len([command for command in COMMANDS if command.fenced]) > 25
-    assert {command.document for command in COMMANDS} > {"README.md", "docs/shell.md", "docs/api.md"}
+    assert {command.document for command in COMMANDS} > {"README.md", "docs/shell.md", "examples/scheduler.py"}
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=named)
@@ -59,6 +60,12 @@ PYTHON = [
     for kind, line, text in blocks(document)
     if kind == "python"
 ]
+
+
+def test_what_a_document_shows_of_an_example_stands_in_it() -> None:
+    shown = [(text, re.match(r"# (examples/\w+\.py)\n", text)) for _, text in PYTHON]
+    for text, name in [(text, name) for text, name in shown if name]:
+        assert text[name.end() :].strip() in (ROOT / name[1]).read_text(), name[1]
 
 
 def there_is(module: str, name: str) -> bool:

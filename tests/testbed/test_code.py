@@ -14,6 +14,7 @@ import pytest
 from analysis import code, figures, notebooks, origin, style
 from analysis.load import find_runs, load_run
 from analysis.notebooks.tools.keep import reduced
+from experiments.schedulers import EXAMPLE
 from testbed.cli.experiments import _reasons
 from testbed.errors import LabError
 from testbed.experiment import Experiment, Point, experiment_class, experiment_names, resolve
@@ -48,12 +49,10 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of what of the project counts, and a document, that is looked at in its place."""
+    """A copy of what of the project counts, that is looked at in its place."""
     folder = tmp_path / "checkout"
     for name in ("mptcp_stack", "testbed", "experiments"):
         shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "docs").mkdir()
-    shutil.copy(PROJECT / "docs" / "stack.md", folder / "docs")
     monkeypatch.setattr(code, "PROJECT", folder)
     return folder
 
@@ -165,6 +164,7 @@ CHANGES: Mapping[str, set[str]] = {
     "testbed/loadgen/__pycache__/client.cpython-311.pyc": set(),
     "testbed/notes.txt": set(),
     "docs/stack.md": set(),
+    "examples/scheduler.py": set(),
     "tests/testbed/test_code.py": set(),
     "analysis/load.py": set(),
     "experiments/schedulers.py": set(),
@@ -191,20 +191,11 @@ def test_a_change_in_the_checkout_is_one_of_the_points_that_use_it(checkout: Pat
     assert code.staleness(codes, 8) == ""
 
 
-def test_the_example_of_the_document_counts_for_its_own_points_alone(checkout: Path) -> None:
-    document = checkout / "docs" / "stack.md"
+def test_the_example_of_a_scheduler_counts_for_its_own_points_alone() -> None:
     schedulers = resolve(experiment_class("schedulers"), None, [])
-    example = next(stack for stack in schedulers.stacks if "mine:" in stack)
-    before = {stack: Code().parts(schedulers, stack, create(stack), {}) for stack in schedulers.stacks}
-    text = document.read_text()
-    document.write_text(text.replace("class LargestWindow(", "class LargestWindow (", 1))
-    with pytest.raises(LabError, match="is not there"):
-        Code().parts(schedulers, example, create(example), {})
-    shown = code.block(text, "LargestWindow")
-    assert shown is not None
-    document.write_text(text.replace(shown.decode(), f"{shown.decode()}\n    # changed\n") + "\nmore words\n")
-    after = {stack: Code().parts(schedulers, stack, create(stack), {}) for stack in schedulers.stacks}
-    assert [stack for stack in schedulers.stacks if before[stack] != after[stack]] == [example]
+    found = {stack: {name for name in parts(stack, schedulers) if "examples" in name} for stack in schedulers.stacks}
+    assert found.pop(f"python-mptcp+scheduler={EXAMPLE}") == {"examples/scheduler.py"}
+    assert not any(found.values())
 
 
 EXPERIMENT_FILES = {"receive-algorithms": "experiments/receive_algorithms/__init__.py"}

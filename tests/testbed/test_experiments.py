@@ -1,9 +1,6 @@
 """What single experiments compute and refuse, without a lab."""
 
 import json
-import os
-import subprocess
-import sys
 from unittest.mock import MagicMock
 
 import pytest
@@ -14,7 +11,7 @@ from experiments.middleboxes import ROWS, judge
 from experiments.mobility import MOMENTS, endpoint_ids
 from experiments.receive_algorithms import read_arrivals
 from experiments.receive_algorithms.queues import ALGORITHMS
-from experiments.schedulers import EXAMPLE, _example, documented
+from experiments.schedulers import EXAMPLE
 from experiments.setup_latency import spread
 from experiments.syn_flood import _counted
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
@@ -29,7 +26,6 @@ from testbed.stacks.frames import FramesLoad
 from testbed.stacks.measure import BulkLoad, HttpLoad, Measurement
 from testbed.stacks.setup import SetupLoad
 from testbed.stacks.timeline import rate_bps, read_timeline
-from tests.testbed.lab_run import ROOT
 
 
 def experiment(name, *settings):
@@ -428,21 +424,3 @@ def test_without_a_flood_there_is_nothing_to_leave_cookies_out_for():
 def test_every_scheduler_is_measured():
     stacks = experiment("schedulers").stacks
     assert {stack.partition("+scheduler=")[2] for stack in stacks} == {"", *SCHEDULERS, EXAMPLE}
-
-
-def test_a_program_finds_the_scheduler_of_the_document_in_a_file(tmp_path, monkeypatch):
-    """By the name that the document says, in a process of its own, as it stands in the document."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    code = "import sys; from mptcp_stack.stack import plug; print(plug('scheduler', sys.argv[1], {}).name)"
-    directory = tmp_path / "load-bulk:1"
-    directory.mkdir()
-    with _example(directory):
-        found = subprocess.run([sys.executable, "-P", "-c", code, EXAMPLE], capture_output=True, text=True, check=True)
-    assert found.stdout == "largest-window\n"
-    assert (directory / "mine.py").read_text() == documented("LargestWindow")
-    assert os.environ["PYTHONPATH"] == str(ROOT)
-
-
-def test_an_example_that_the_document_does_not_have():
-    with pytest.raises(LabError, match="has not one example of a class Nobody, but several or none"):
-        documented("Nobody")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from testbed.stacks.measure import Measurement
 from tests.testbed.lab_run import ROOT
 from tests.testbed.toy import Pretended
 
-DOCUMENTED = re.search(r"```python\n(.*?)```", (ROOT / "docs/experiments.md").read_text(), re.DOTALL)
+EXAMPLE = ROOT / "examples" / "downloads.py"
 FIGURE = """
 def draw(run):
     from matplotlib.figure import Figure
@@ -52,11 +53,8 @@ def _nothing_stays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[
 
 @pytest.fixture
 def downloads(tmp_path: Path) -> Path:
-    """The example of docs/experiments.md."""
-    assert DOCUMENTED is not None
-    path = tmp_path / "downloads.py"
-    path.write_text(DOCUMENTED[1])
-    return path
+    """The example, outside the repository."""
+    return Path(shutil.copy(EXAMPLE, tmp_path))
 
 
 @pytest.fixture
@@ -154,7 +152,7 @@ def test_what_is_wrong_with_a_file_is_one_line(tmp_path: Path, text: str, messag
     [
         (('"downloads"', '"fairness"'), "name 'fairness' is that of an experiment of the lab; choose another"),
         (('"downloads"', '"../up"'), "name '../up' must be of lower-case letters, digits, -, _ and ."),
-        (("scales = ", "scale = "), "Downloads lacks scales"),
+        (("scales: ClassVar = ", "scale = "), "Downloads lacks scales"),
     ],
 )
 def test_what_it_lacks_is_said(downloads: Path, change: tuple[str, str], message: str) -> None:
@@ -172,7 +170,7 @@ def test_an_exception_while_it_is_planned_is_told_with_its_line(downloads: Path,
 
 @pytest.mark.root
 @pytest.mark.timed
-def test_the_documented_experiment_runs(downloads: Path, tmp_path: Path) -> None:
+def test_the_example_runs(downloads: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "testbed", "run", "./downloads.py", "--out", "r", "--stacks", "kernel-tcp",
          "--set", "sizes_kb=20", "--set", "repetitions=1"],

@@ -13,16 +13,17 @@ from testbed.cli.shell import greeting, orders, to_try
 from testbed.errors import LabError
 from testbed.lab.mininet_prompt import Prompt
 from testbed.spec.templates import load_topology
+from tests.examples.test_programs import PROMISES
 from tests.testbed.lab_run import ROOT, run_inside
 
 TWO_PATHS = load_topology("two-paths", {})
 
 
-def shell(typed: str, cwd: Path = ROOT) -> str:
+def shell(typed: str) -> str:
     """What the prompt prints when lines are piped into it."""
     command = [sys.executable, "-m", "testbed", "shell", "two-paths"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=cwd, env=environment, input=typed, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, input=typed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -74,15 +75,14 @@ def test_the_prompt_is_ready_and_what_it_says_to_try_works_as_it_stands() -> Non
 
 
 @pytest.mark.root
-def test_the_programs_of_the_documentation_run_as_they_are_told_to(tmp_path: Path) -> None:
+def test_the_examples_run_as_the_documentation_tells_to_type_them(tmp_path: Path) -> None:
     text = (ROOT / "docs/api.md").read_text()
-    for name, program in re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        (tmp_path / name).write_text(program)
     (typed,) = re.findall(r"^```prompt two-paths\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     first, rest = typed.split("\n", 1)
-    listening = "server sh -c 'until grep -q listening log; do sleep 0.05; done'"  # as one who types has seen
-    out = shell("\n".join([first.replace("&", "> log &"), listening, rest]), cwd=tmp_path)
-    promised = re.findall(r"^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    log = tmp_path / "log"
+    listening = f"server sh -c 'until grep -q listening {log}; do sleep 0.05; done'"  # as one who types has seen
+    out = shell("\n".join([first.replace("&", f"> {log} &"), listening, rest]))
+    promised = [one.output.split("\n", 1)[1] for one in PROMISES if one.example.name in rest]
     assert len(promised) == 3
     for answer in promised:
         assert answer in out

@@ -1,7 +1,7 @@
 """Two hosts with two links in a network namespace of their own, as in the lab's `two-paths`.
 
-test_documents.py starts this file in one. Its argument is a folder of scripts: `server.py` runs in one host, each of
-the others after it in the other one. What they print is printed, after their names.
+test_http_libraries.py starts this file in one. Its argument is a folder of scripts: `server.py` runs in one host, each
+of the others after it in the other one. What they print is printed, after their names.
 """
 
 import subprocess

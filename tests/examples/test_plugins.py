@@ -1,14 +1,16 @@
-"""The scheduler, the congestion control and the path manager that docs/stack.md shows, run as they stand there."""
+"""The schedulers, the congestion control and the path manager of `examples/` do what they say."""
 
+import inspect
 import re
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+from examples.congestion_control import Scalable
+from examples.path_manager import Spare
+from examples.scheduler import InTurns, LargestWindow, WaitForFast
 from mptcp_stack.mptcp.scheduler import Scheduler
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, Sink, Source
@@ -20,20 +22,14 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "stack.md"
 MOST_LINES = 20
 
 
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
-    """Makes the module `mine` of the block of Python that defines a class; how a user names the class."""
+def named(kind: type) -> str:
+    """How a user names a class."""
+    return f"{kind.__module__}:{kind.__qualname__}"
 
-    def make(name: str) -> str:
-        blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(), flags=re.DOTALL)
-        (code,) = [block for block in blocks if f"class {name}(" in block]
-        assert len([line for line in code.splitlines() if line.strip()]) <= MOST_LINES
-        module = ModuleType("mine")
-        exec(code, vars(module))
-        monkeypatch.setitem(sys.modules, "mine", module)
-        return f"mine:{name}"
 
-    return make
+@pytest.mark.parametrize("kind", [LargestWindow, InTurns, WaitForFast, Scalable, Spare])
+def test_each_is_twenty_lines_at_the_most(kind: type) -> None:
+    assert len(inspect.getsource(kind).splitlines()) + len(["import", "", ""]) <= MOST_LINES
 
 
 def upload(scene: Scene, size: int) -> Source:
@@ -46,11 +42,9 @@ def upload(scene: Scene, size: int) -> Source:
     return client
 
 
-def test_scheduler(example: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scheduler(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of two subflows with room it takes the one with the larger window."""
-    scheduler = example("LargestWindow")
-    kind = sys.modules["mine"].LargestWindow
-    select, choices = kind.select, set()
+    select, choices = LargestWindow.select, set()
 
     def watched(self: Scheduler, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow:
         chosen: Subflow = select(self, subflows, burst_bytes)
@@ -58,9 +52,9 @@ def test_scheduler(example: Callable[[str], str], monkeypatch: pytest.MonkeyPatc
         choices.add(len({subflow.cwnd_bytes for subflow in subflows}))
         return chosen
 
-    monkeypatch.setattr(kind, "select", watched)
+    monkeypatch.setattr(LargestWindow, "select", watched)
     slow = impaired(delay_ns=60 * MILLISECOND, rate_bps=40_000_000, queue_bytes=1_000_000)
-    scene = make_scene(1, [impaired(queue_bytes=20_000), slow], scheduler=scheduler)
+    scene = make_scene(1, [impaired(queue_bytes=20_000), slow], scheduler=named(LargestWindow))
     client, server = Application(), Application()
     scene.server.listen(Address(b"", PORT), lambda: server)
     scene.client.connect(SERVER, client)
@@ -72,13 +66,26 @@ def test_scheduler(example: Callable[[str], str], monkeypatch: pytest.MonkeyPatc
     assert choices == {1, 2}, "both had room, and different windows"
 
 
-def test_scheduler_that_keeps_something(example: Callable[[str], str]) -> None:
+def test_scheduler_that_keeps_something() -> None:
     """It evens out what both subflows are given, as far as the slow one has room."""
     paths = [replace(PATH, rate_bps=8_000_000), replace(PATH, rate_bps=2_000_000)]
-    scene = make_scene(1, paths, scheduler=example("InTurns"), opportunistic_retransmission=False)
+    scene = make_scene(1, paths, scheduler=named(InTurns), opportunistic_retransmission=False)
     client = upload(scene, 600_000)
     first, second = (subflow.bytes_sent for subflow in client.connection.subflows[:2])
     assert min(first, second) > 100_000
+
+
+def test_scheduler_that_waits() -> None:
+    """It leaves to the fast subflow what that delivers sooner, and gives a share of much to the slow one."""
+    paths = [replace(PATH, delay_ns=5 * MILLISECOND), replace(PATH, delay_ns=100 * MILLISECOND)]
+    shares = {}
+    for size in (30_000, 3_000_000):
+        scene = make_scene(1, paths, scheduler=named(WaitForFast))
+        client = upload(scene, size)
+        fast, *slow = (subflow.bytes_sent for subflow in client.connection.subflows)
+        shares[size] = sum(slow) / (fast + sum(slow))
+    assert shares[30_000] == 0
+    assert shares[3_000_000] > 0.2
 
 
 def test_every_field_of_a_subflow_that_is_told_of_is_there() -> None:
@@ -88,19 +95,19 @@ def test_every_field_of_a_subflow_that_is_told_of_is_there() -> None:
     assert all(hasattr(Subflow, name) for name in names), names
 
 
-def test_congestion_control(example: Callable[[str], str]) -> None:
+def test_congestion_control() -> None:
     """Losses that have nothing to do with the rate hurt it less than reno."""
     path = replace(PATH, rate_bps=50_000_000, delay_ns=25 * MILLISECOND, loss=0.002, queue_bytes=400_000)
     times_ns = {}
-    for congestion in ("reno", example("Scalable")):
+    for congestion in ("reno", named(Scalable)):
         scene = make_scene(1, [path], mptcp=False, congestion=congestion)
         upload(scene, 8_000_000)
         times_ns[congestion] = scene.network.clock.now_ns
-    assert times_ns["mine:Scalable"] < 0.8 * times_ns["reno"]
+    assert times_ns[named(Scalable)] < 0.8 * times_ns["reno"]
 
 
-def test_path_manager(example: Callable[[str], str]) -> None:
-    network = routed(1, replace(ACCESS, rate_bps=1_000_000), path_manager=example("Spare"))
+def test_path_manager() -> None:
+    network = routed(1, replace(ACCESS, rate_bps=1_000_000), path_manager=named(Spare))
     client, server = Source(UPLOAD * 5), Sink()
     network.hosts["server"].listen(Address(b"", PORT), lambda: server)
     network.hosts["client"].connect(Address(server_ip(1), PORT), client)
