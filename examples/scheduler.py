@@ -20,6 +20,20 @@ scheduler has to decide by.
 from mptcp_stack.mptcp.scheduler import Scheduler
 
 
+class WaitForFast(Scheduler):
+    """A slower subflow only for what the fastest one would need more than its round-trip time to deliver."""
+
+    name = "wait-for-fast"
+
+    def select(self, subflows, burst_bytes):
+        fast = min(self.traffic.subflows, key=lambda subflow: (subflow.failing, subflow.srtt_ns))
+        if fast in subflows:
+            return fast
+        slow = min(subflows, key=lambda subflow: subflow.srtt_ns)
+        rounds = 1 + self.traffic.unsent_bytes / fast.cwnd_bytes
+        return slow if rounds * fast.srtt_ns > slow.srtt_ns else None
+
+
 class LargestWindow(Scheduler):
     """The subflow with the largest congestion window first."""
 
@@ -42,17 +56,3 @@ class InTurns(Scheduler):
         chosen = min(subflows, key=lambda subflow: self.given.get(subflow.number, 0))
         self.given[chosen.number] = self.given.get(chosen.number, 0) + burst_bytes
         return chosen
-
-
-class WaitForFast(Scheduler):
-    """A slower subflow only for what the fastest one would need more than its round-trip time to deliver."""
-
-    name = "wait-for-fast"
-
-    def select(self, subflows, burst_bytes):
-        fast = min(self.traffic.subflows, key=lambda subflow: (subflow.failing, subflow.srtt_ns))
-        if fast in subflows:
-            return fast
-        slow = min(subflows, key=lambda subflow: subflow.srtt_ns)
-        rounds = 1 + self.traffic.unsent_bytes / fast.cwnd_bytes
-        return slow if rounds * fast.srtt_ns > slow.srtt_ns else None

@@ -27,7 +27,7 @@ from testbed.stacks.frames import FramesLoad, frames
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
 from testbed.units import SizeBytes
 
-EXAMPLE = "examples.scheduler:LargestWindow"
+EXAMPLE = "examples.scheduler:WaitForFast"
 BULK = "bulk"
 PAUSES = "constant:rate=16 kbit/s,frame=200 B"
 """Requests of 200 bytes, a tenth of a second after the answer before."""

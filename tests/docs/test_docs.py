@@ -66,6 +66,7 @@ def test_what_a_document_shows_of_an_example_stands_in_it() -> None:
     shown = [(text, re.match(r"# (examples/\w+\.py)\n", text)) for _, text in PYTHON]
     for text, name in [(text, name) for text, name in shown if name]:
         assert text[name.end() :].strip() in (ROOT / name[1]).read_text(), name[1]
+    assert any(name for _, name in shown)
 
 
 def there_is(module: str, name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.docs.commands import ROOT, blocks, commands, examples, said
+from tests.docs.commands import ROOT, blocks, commands, documents, examples, said
 
 MEASURED = {"read_results.py"}
 """What these print are results that are measured anew now and then: other numbers, the same words."""
@@ -78,6 +78,18 @@ def test_it_says_how_it_is_run_and_what_it_prints(example: Path) -> None:
     others = [name for name in re.findall(r"`(\w+\.py)`", text) if name != example.name]
     assert commands(example) or any(example.name in said(example.with_name(other)) for other in others)
     assert "print" in text
+
+
+def test_documents_show_what_examples_print() -> None:
+    outputs = {one.command: one.output for one in PROMISES}
+    shown = [
+        (command.strip(), output)
+        for document in documents()
+        for (_, _, command), (kind, _, output) in pairwise(blocks(document))
+        if kind == "text" and command.strip() in outputs
+    ]
+    assert shown
+    assert all(output == outputs[command] for command, output in shown)
 
 
 def test_programs_promise_something() -> None:
