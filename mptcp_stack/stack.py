@@ -64,6 +64,8 @@ __all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackC
 EPHEMERAL_PORTS = range(1024, 65536)
 """All that no privilege belongs to (RFC 6056 section 3.2); the lab gives its kernels the same."""
 _FLUSH_ROUNDS = 8
+"""Chosen: output wakes connections again, in the worlds of ``tests/sim`` for a second round at the most; one that wakes
+itself for ever holds up nobody else."""
 _ANY, _ANY_IPV4, _ANY_IPV6 = b"", bytes(4), bytes(16)
 _OVERLAPPING = {_ANY: (_ANY, _ANY_IPV4, _ANY_IPV6), _ANY_IPV4: (_ANY_IPV4, _ANY), _ANY_IPV6: (_ANY_IPV6, _ANY)}
 """Addresses that are never listened on at the same port at a time."""

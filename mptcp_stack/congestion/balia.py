@@ -3,6 +3,7 @@
 from mptcp_stack.congestion.coupled import Coupled
 
 _LARGEST_DECREASE = 1.5
+"""The draft's: a loss takes three quarters of a window at the most."""
 
 
 class Balia(Coupled):

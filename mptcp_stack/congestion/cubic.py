@@ -3,7 +3,9 @@
 from mptcp_stack.congestion.base import CongestionControl
 
 _C = 0.4
+"""RFC 9438 section 5.1."""
 _BETA = 0.7
+"""RFC 9438 section 4.6."""
 _RENO_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)
 """Also above the window before the last reduction, as in Linux. With 1 there (RFC 9438 section 4.3) goodput is 1.1
 times as much in the simulator where 1 % or 3 % of the packets are lost."""

@@ -1,5 +1,6 @@
 """HyStart++ (RFC 9406): leave slow start when the round-trip time grows, before the queue overflows."""
 
+# As section 4.3 recommends.
 _MINIMUM_RTT_THRESHOLD_NS = 4_000_000
 _MAXIMUM_RTT_THRESHOLD_NS = 16_000_000
 _RTT_DIVISOR = 8

@@ -5,7 +5,9 @@ from mptcp_stack.congestion.base import MINIMUM_WINDOW_SEGMENTS, CongestionContr
 _TOTAL_SEGMENTS = 10
 """What all subflows together keep in queues, as in the authors' implementation for Linux."""
 _LEAST_SEGMENTS = 2
+"""What a slow subflow may keep there all the same: also the authors'."""
 _SLOW_START_SEGMENTS = 1
+"""With more than that in a queue slow start is over: the authors' gamma, as in TCP Vegas of Linux."""
 
 
 class WeightedVegas(CongestionControl):

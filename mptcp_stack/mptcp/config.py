@@ -36,6 +36,7 @@ class MptcpConfig(TcpConfig):
     penalisation: bool = True
     """When the peer's window is full, halve the window of the subflow that holds it up (NSDI 2012)."""
     max_subflows: int = 8
+    """The largest limit that Linux's path manager takes; it also bounds what a peer can make us open."""
     max_addresses_accepted: int = 8
     """Announced addresses of one peer that are remembered; further ones are answered and forgotten."""
     mptcp_version: int = 1
@@ -54,13 +55,18 @@ class MptcpConfig(TcpConfig):
     transparent: bool = False
     """Answer for every address, not only our own: for TCP that comes through this host (a proxy on the way)."""
     mptcp_syn_attempts: int = 3
-    """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1)."""
+    """SYNs that carry MP_CAPABLE before one without is tried (RFC 8684 section 3.1): as many as with Linux, where two
+    retransmissions do (syn_retrans_before_tcp_fallback)."""
     add_addr_retries: int = 3
+    """How often an ADD_ADDR without an echo is sent again; as in Linux."""
     add_addr_timeout_ns: int = SECOND_NS
+    """Chosen: the wait for an echo, doubled each time; the next announcement waits with it. Linux has up to 120 s."""
     passive_close: bool = True
     """Leave closing the subflows to the side that sent its DATA_FIN first, so that TIME-WAIT stays there."""
     passive_close_timeout_ns: int = 3 * SECOND_NS
+    """Chosen: a FIN of the peer may be lost once or twice; after that we close first, and have TIME-WAIT here."""
     join_confirm_timeout_ns: int = 500 * MILLISECOND_NS
+    """Chosen: longer than nearly every round trip, and than any acknowledgement is delayed."""
     join_retries: int = UNLIMITED
     """How often a path manager tries again to open a subflow; as a rule for as long as the connection lives."""
     join_retry_ns: int = SECOND_NS

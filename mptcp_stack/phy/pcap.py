@@ -13,6 +13,7 @@ from mptcp_stack.wire import Packet, complete, split
 _MAGIC_NANOSECONDS = 0xA1B23C4D
 _LINKTYPE_RAW = 101
 _SNAP_BYTES = 0x40000
+"""As tcpdump says of packets that were not cut."""
 _FILE_HEADER = Struct("<IHHiIII")
 _RECORD_HEADER = Struct("<IIII")
 _PROTOCOL_TCP = 6

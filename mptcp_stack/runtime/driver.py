@@ -34,6 +34,7 @@ logger = logging.getLogger("mptcp_stack")
 
 _NS_PER_SECOND = 1e9
 _DRAIN_POLL_S = 0.005
+"""Chosen: a loop closes so much later at the most, and looks at its connections no more than 200 times a second."""
 _RECEIVES_NOTHING, _SENDS_NOTHING = "the network's device receives nothing", "the network's device sends nothing"
 _SEES_NO_ADDRESSES = "interfaces and addresses of the host cannot be looked at"
 

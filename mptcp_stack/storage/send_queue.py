@@ -5,6 +5,7 @@ from bisect import bisect_right
 from mptcp_stack.storage.chunks import EMPTY, Chunks, append
 
 _HEAD_LIMIT = 64
+"""As in ``ReceiveQueue``."""
 
 
 class SendQueue:

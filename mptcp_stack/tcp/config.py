@@ -19,7 +19,9 @@ class TcpConfig:
     congestion: str = "cubic"
     """A name in ``congestion.ALGORITHMS`` or ``module:Class``."""
     send_buffer_bytes: int = 4 << 20
+    """As much as tcp_wmem of Linux allows."""
     receive_buffer_bytes: int = 6 << 20
+    """As much as tcp_rmem of Linux allowed before 6.16, which has 32 MiB."""
     send_buffer_autotuning: bool = False
     """Begin with a small send buffer that grows with the congestion windows, up to ``send_buffer_bytes``."""
     receive_buffer_autotuning: bool = False
@@ -36,19 +38,23 @@ class TcpConfig:
     """Let no congestion window grow while a round trip takes more than twice the shortest one (NSDI 2012, section
     4.2): more would only wait in a deep buffer on the way."""
     delayed_ack_ns: int = 40 * MILLISECOND_NS
+    """Linux's least. RFC 9293 section 3.8.6.3 lets an acknowledgement wait for less than half a second."""
     time_wait_ns: int = 60 * SECOND_NS
+    """Linux's. RFC 9293 section 3.4.2 has four minutes, for which a busy server would keep four times as many."""
     fin_timeout_ns: int = 60 * SECOND_NS
-    """How long a closed connection waits for its peer's end of data."""
+    """How long a closed connection waits for its peer's end of data: tcp_fin_timeout of Linux."""
     syn_retries: int = 6
+    """tcp_syn_retries of Linux: two minutes without an answer."""
     data_retries: int = 15
-    """Timeouts in a row, after which a peer is given up."""
+    """Timeouts in a row, after which a peer is given up: tcp_retries2 of Linux."""
     orphan_retries: int = 8
-    """The same once the application has closed, and only what it left is still to be delivered."""
+    """The same once the application has closed, and only what it left is still to be delivered; as in Linux."""
     orphan_timeout_ns: int = 600 * SECOND_NS
     """How long a peer may keep its window closed after the application has closed."""
     keep_alive: bool = False
     """Ask a peer that was silent for long whether it is still there: SO_KEEPALIVE."""
     keep_alive_idle_ns: int = 7200 * SECOND_NS
+    """The least that RFC 9293 section 3.8.4 allows as a default; as the next two it is Linux's."""
     keep_alive_interval_ns: int = 75 * SECOND_NS
     keep_alive_probes: int = 9
     """Unanswered in a row, after which the connection has timed out."""

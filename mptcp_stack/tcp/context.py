@@ -15,8 +15,11 @@ from mptcp_stack.tcp.path_mtu import HEADER_BYTES, KnownSizes
 from mptcp_stack.wire import Options, Segment
 
 MAXIMUM_WINDOW_SCALE = 14
+"""RFC 7323 section 2.3."""
 TIMESTAMP_UNIT_NS = 1_000_000
+"""The finest that RFC 7323 section 5.4 allows, and Linux's: a round trip is known to a millisecond by it."""
 _MAXIMUM_ECHO_AGE_MS = 120_000
+"""Chosen: no answer to what is alive takes longer, so that an older echo is made up, or of another connection."""
 
 
 def timestamp(offset: int, now: int) -> int:

@@ -10,6 +10,7 @@ from mptcp_stack.tcp.ecn import SETUP_SYN_ACK, accepts_ecn
 from mptcp_stack.wire import ACK, SYN, Options, Segment
 
 DEFAULT_PEER_MSS = {4: 536, 16: 1220}
+"""By the length of an address (RFC 9293 section 3.7.1)."""
 MINIMUM_PEER_MSS = 88
 """A smaller offer would leave no payload beside 40 bytes of options; Linux draws the same line."""
 

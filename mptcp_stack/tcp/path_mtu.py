@@ -39,13 +39,17 @@ _STEPS = {
 """What to try when nobody says what fits: 1024 bytes first (RFC 4821 section 7.2), and where nothing else gets through
 even what is only needed if routers lose what they should cut. No forged error leads there, only lost segments do."""
 _LEAST_PAYLOAD = 8
+"""RFC 791 section 3.2 has every network carry so much behind the longest header; for less no segment is worth it."""
 _LIFETIME_NS = 600 * SECOND_NS
 """After so long the path may have become another one (RFC 1191 section 6.3)."""
 _SUSPICION_NS = 10 * SECOND_NS
+"""Chosen: how long a size that a black hole left is kept at first, four times as long each time it is still needed."""
 _SUSPICIOUS_TIMEOUTS = 3
+"""Linux's (tcp_retries1): fewer happen where packets are lost by chance, more make who waits wait twice as long."""
 _CONDEMNING_TIMEOUTS = 2
 """Of a full segment after a small one has arrived; one alone may be chance."""
 _MAXIMUM_KNOWN = 4096
+"""Chosen: of more destinations the one that was learnt first is forgotten, which costs it another error."""
 
 KnownSizes = dict[bytes, tuple[PacketSize, int]]
 """(What gets through, until when) by local and remote address; what all connections of a stack have learnt."""

@@ -8,6 +8,7 @@ from mptcp_stack.tcp.config import SECOND_NS, TcpConfig
 from mptcp_stack.wire import FIN, RST, Segment
 
 _DEFAULT_MSS = 536
+"""RFC 9293 section 3.7.1, until a segment came."""
 _TIMESTAMP_HALF = 1 << 31
 _TIMESTAMP_LIFETIME_NS = 24 * 86400 * SECOND_NS
 """After so long without a segment a 32-bit timestamp may have wrapped (RFC 7323 section 5.5)."""

@@ -10,6 +10,7 @@ from mptcp_stack.tcp.undo import Undo
 from mptcp_stack.wire import SYN
 
 DUPLICATE_THRESHOLD = 3
+"""RFC 5681 section 3.2; RFC 6675 calls it DupThresh."""
 _LIMITED_TRANSMIT_SEGMENTS = 2
 """So many duplicates send one new segment each (RFC 3042 section 2); with SACK, what is selected makes room for it."""
 _PATIENT_RECOVERIES = 16

@@ -11,6 +11,7 @@ from mptcp_stack.storage import Chunks, RangeSet, cut
 from mptcp_stack.wire import FIN
 
 _HEAD_LIMIT = 256
+"""Chosen: so many places of records that are acknowledged are cut off at once, as each cut moves all others."""
 
 _RECORD_BYTES = 1024
 _SPLIT_RECORDS, _SENT_RECORDS = 256, 1024

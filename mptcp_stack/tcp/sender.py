@@ -14,6 +14,7 @@ from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 from mptcp_stack.tcp.upper import Upper
 
 _MINIMUM_PROBE_NS = 10_000_000
+"""As in the draft before RFC 8985: an event loop's timers are late by milliseconds, a probe too early is in vain."""
 _LONGEST_ACK_DELAY_NS = MINIMUM_RTO_NS
 """How long a peer may wait with the acknowledgement of a single segment (RFC 8985 section 7.2); Linux's figure."""
 _CAPPED_ROUND_TRIPS = 2

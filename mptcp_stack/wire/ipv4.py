@@ -9,6 +9,7 @@ from .errors import ChecksumError, FragmentError, OtherProtocolError, WireError
 
 HEADER_LENGTH = 20
 TTL = 64
+"""RFC 1700's default, and Linux's (``ip_default_ttl``)."""
 PROTOCOL_TCP = 6
 DONT_FRAGMENT = 0x4000
 MORE_FRAGMENTS = 0x2000

@@ -10,6 +10,7 @@ from .errors import FragmentError, HeaderChainError, OtherProtocolError, WireErr
 
 HEADER_LENGTH = 40
 HOP_LIMIT = 64
+"""As for IPv4."""
 NEXT_HEADER_AT: Final = 6
 NEXT_HEADER_TCP = 6
 FRAGMENT_LENGTH: Final = 8

@@ -19,6 +19,7 @@ Accept = Callable[["Listener", HalfOpen, Segment, int], None]
 """Makes a connection of a handshake and the segment that completes it."""
 
 _CHALLENGE_INTERVAL_NS = 100_000_000
+"""As of a connection (``tcp.endpoint``), here for all handshakes of the listener."""
 _USED_COOKIES = 4096
 """Remembered at the most; only peers that answer from their own addresses get there."""
 _PATIENCE_NS = 500_000_000

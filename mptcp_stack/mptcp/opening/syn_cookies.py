@@ -20,9 +20,12 @@ from mptcp_stack.tcp.ecn import SETUP_SYN, SETUP_SYN_ACK
 from mptcp_stack.wire import SYN, MpCapable, Options, Segment
 
 PERIOD_NS = 64_000_000_000
+"""About Linux's minute: with the one before, time for every retransmission of a third ACK that is worth an answer."""
 LIFETIME_PERIODS = 2
 """A cookie is good in the period it was made in and in the next."""
 MSS_VALUES = (88, 536, 1220, 1360, 1400, 1440, 1460, 8940)
+"""The least that we take, the defaults of both versions of IP, Ethernet with and without tunnels, jumbo frames: what
+lies between is rounded down, at the price of smaller segments. Linux has four for each version."""
 KEY_ATTEMPTS = 4
 """Keys to choose from when the token of the first one is in use."""
 

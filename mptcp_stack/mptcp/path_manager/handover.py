@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _TIMEOUTS_OF_THE_DEAD = 2
+"""Chosen: one may be chance; each further one takes twice as long as the one before while nothing is delivered."""
 
 
 class Handover(Retrying):

@@ -7,6 +7,7 @@ from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.storage import Chunks, ReceiveQueue
 
 _ALTERNATIVES = 8
+"""Chosen: mappings kept of one position. What damages options seldom makes more, a peer could make any number."""
 _MOST_REFUTED = 64
 """After so many wrong checksums at one position nothing is cut any more: each costs work."""
 _REACH = 64

@@ -22,9 +22,12 @@ DSS_OPTION_BYTES = 28
 """A DSS with 8-byte acknowledgement, 8-byte DSN and no checksum, padded."""
 
 _CONFIRM_ATTEMPTS = 6
+"""As often as a SYN is repeated (tcp_syn_retries of Linux): from half a second on, doubled, a minute in all."""
 _MOST_CARRIED = 1024
 """Spans of data that were sent on a subflow and no DATA_ACK has reached: of more the gaps are forgotten."""
 _DISTRUST_NS, _LONGEST_DISTRUST_NS = 250_000_000, 64_000_000_000
+"""Chosen: so long the first time, twice as long each further time: what lost by chance is back soon, and what always
+loses is tried once a minute."""
 
 
 class Subflow:

@@ -10,9 +10,11 @@ _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _KEEP_BYTES = 256 << 20
 _LARGEST_FROM_HEAP_BYTES = 32 << 20
+"""As much as glibc takes for it where addresses have 64 bits (mallopt(3))."""
 
 _DEFAULT_GC_THRESHOLD = (700, 10, 10)
 _GC_THRESHOLD = (50_000, 20, 100)
+"""Chosen: short connections are gone before the first look; so many objects more may lie in cycles until it comes."""
 
 
 def tune_process() -> None:

@@ -19,6 +19,7 @@ logger = logging.getLogger("asyncio")
 READ_BYTES = 256 * 1024
 """One `Protocol.data_received` gets this much at the most, as with asyncio's own transports."""
 _LOG_WRITES_AFTER_END = 5
+"""From so many on asyncio's own transports complain, too (LOG_THRESHOLD_FOR_CONNLOST_WRITES)."""
 
 Writable = bytes | bytearray | memoryview
 

@@ -34,6 +34,7 @@ BUFFER_BYTES: Final = 256 << 10
 """What lies in a pair at the most, in each direction, beside the connection's own buffers. With half of it bulk
 transfers cost half as much processor time again; with two or four times as much not less."""
 _PIECE_BYTES: Final = 256 << 10
+"""One call empties or fills a pair."""
 _MOST_CHUNKS: Final = 1024  # IOV_MAX
 _SMALLEST_PAD_BYTES: Final = 1024  # a quarter of the smallest buffer that Linux gives
 _EVERY_IPV6: Final = bytes(16)

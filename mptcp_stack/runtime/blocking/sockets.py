@@ -34,6 +34,7 @@ from .network_thread import NetworkThread
 Result = TypeVar("Result")
 _DEFAULT_TIMEOUT: Final = object()
 _LINGER_POLL_S: Final = 0.005
+"""Chosen: `close` with SO_LINGER returns so much later at the most; each look is a call into the network's thread."""
 _PORTS: Final = range(1 << 16)
 _FLOWS: Final = range(1 << 20)  # of 20 bits: RFC 8200 section 7
 _OF_THE_DESCRIPTOR: Final = {

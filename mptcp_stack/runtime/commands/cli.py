@@ -27,7 +27,9 @@ from mptcp_stack.sim.script import ScriptError, ScriptFailure, load, play
 from .path_control import CommandError, PathControl, ask, watch
 
 CHUNK_BYTES = 1 << 16
+"""What a pipe holds (pipe(7)): more does not come at once."""
 _DELIVERY_POLL_S = 0.01
+"""Chosen: less than anybody who waits for the summary notices."""
 
 app = typer.Typer(
     help="Multipath TCP in Python: connect to a port, or serve one, over a stack of our own on this host's interfaces.",

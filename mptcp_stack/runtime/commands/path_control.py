@@ -45,6 +45,7 @@ logger = logging.getLogger("mptcp_stack")
 
 _ERROR = "error: "
 _ANSWER_SECONDS = 10.0
+"""Chosen: a loop that has not had its turn for so long is stuck, and the shell is to have its prompt back."""
 _LINE_BYTES = 4096
 """Far more than the longest command."""
 _WATCHER_BYTES = 1 << 20

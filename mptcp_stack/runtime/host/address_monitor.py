@@ -18,6 +18,7 @@ from .netlink import Netlink
 _GROUP_LINK, _GROUP_IPV4_ADDRESS, _GROUP_IPV6_ADDRESS = 0x1, 0x10, 0x100
 _IFF_UP, _IFF_LOWER_UP = 0x1, 0x10000
 _NOTE_BYTES = 1 << 16
+"""More than one notification has; what would be cut is not read anyway."""
 
 
 class AddressChange(NamedTuple):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pyroute2 import IPRoute  # type: ignore[import-untyped]
 
 _IPV6_MINIMUM_MTU = 1280
+"""RFC 8200 section 5."""
 
 
 class HostNetwork:

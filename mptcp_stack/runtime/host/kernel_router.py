@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 SYSCTLS = Path("/proc/sys/net")
 
 _RULE_PRIORITY = 1000
+"""After the rule for the host's own addresses (0), before those of the tables main and default (32766, 32767)."""
 _FIRST_TABLE = 1 << 20
+"""Chosen: beyond the numbers that people and other programs give to tables; each TUN device has 256 from here on."""
 _INTERCEPT_TABLE = 255
+"""The last of them: a stack has 255 addresses at the most (RFC 8684 section 3.4.1)."""
 _NTF_PROXY = 0x08
 _IFF_UP, _IFF_MULTICAST = 0x1, 0x1000
 _ADDRESSES_BY_HAND = 1

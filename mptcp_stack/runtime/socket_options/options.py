@@ -38,10 +38,13 @@ TCP_MULTIPATH_PATH_MANAGER = 10007
 TCP_MULTIPATH_SETTING = 10008
 
 _SMALLEST_BUFFER_BYTES = 4096
+"""As tcp_wmem and tcp_rmem have it in Linux."""
 _SEGMENT_BYTES = range(88, 32768)
+"""What Linux takes for TCP_MAXSEG."""
 _HEADER_BYTES = 40
 _INTS = range(-1 << 31, 1 << 31)
 _LENGTHS = range(1025)
+"""What the standard library takes as `buflen`."""
 # Linux's.
 _KEEP_ALIVE_SECONDS = range(1, 32768)
 _KEEP_ALIVE_PROBES = range(1, 128)
