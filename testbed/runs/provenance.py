@@ -14,6 +14,9 @@ from testbed.placement.cpus import governors
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+MEASURES = ("mptcp_stack", "testbed", "experiments", "topologies", "requirements.lock")
+"""Where in a checkout a change may change a result. `keep` itself writes documents between two measurements."""
+
 _PACKAGES = ("mininet", "pydantic", "httptools", "pyroute2", "jinja2", "pandas", "matplotlib")
 
 
@@ -38,10 +41,13 @@ def provenance() -> dict[str, Any]:
 
 
 def git() -> dict[str, Any]:
-    """Return commit and dirty flag; commit is None outside a checkout or before the first commit."""
+    """Return the commit, and whether what measures differs from it (`dirty`: not documents, tests or kept results).
+
+    Both are None outside a checkout or before the first commit.
+    """
     try:
         commit = _output("git", "rev-parse", "HEAD")
-        changes = _output("git", "status", "--porcelain", "--untracked-files=no")
+        changes = _output("git", "status", "--porcelain", "--untracked-files=no", "--", *MEASURES)
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
     return {"commit": commit, "dirty": bool(changes)}
