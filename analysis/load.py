@@ -38,6 +38,12 @@ class Run:
     manifest: dict[str, Any]
     points: pd.DataFrame
 
+    def __repr__(self) -> str:
+        if "points" not in vars(self):
+            return "<Run not made>"
+        outcome, stacks = self.manifest["outcome"], len(self.manifest["stacks"])
+        return f"<Run {self.name} {outcome}, {len(self.points)} points, {stacks} stacks>"
+
     @property
     def name(self) -> str:
         """Experiment and hash: the run's name in file names. An earlier run that is kept beside has a number, too."""

@@ -61,7 +61,10 @@ class Host:
         self.stack_addresses = [_stack_address(interface, place) for interface, place in places if place.stack_address]
 
     def __repr__(self) -> str:
-        return f"<Host {self.name}>"
+        if "stack_addresses" not in vars(self):
+            return "<Host not made>"
+        parts = [*self.addresses[:1], f"{len(self.interfaces)} interfaces", f"pid {self._node.pid}"]
+        return f"<Host {self.name} {', '.join(parts)}>"
 
     @property
     def pid(self) -> int:

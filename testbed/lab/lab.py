@@ -40,6 +40,18 @@ class Lab:
         self._emulation: Emulation | None = None
         self._calibration: list[Calibration] = []
 
+    def __repr__(self) -> str:
+        if "_calibration" not in vars(self):
+            return "<Lab not made>"
+        has = {"emulator": self._emulation, "bond": self._bond, "calibrated": self._calibration}
+        parts = [
+            "running" if self.hosts else "not running",
+            f"{len(self.topology.hosts)} hosts",
+            f"{len(self.topology.links)} links",
+            *(name for name, there in has.items() if there),
+        ]
+        return f"<Lab {self.topology.name} {', '.join(parts)}>"
+
     def __enter__(self) -> Lab:
         try:
             self._backend.start()

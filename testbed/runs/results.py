@@ -123,6 +123,9 @@ class RunDirectory:
         self.table_path = self.path / "results.csv"
         self._points = within(root, experiment, self.hash, "points")
 
+    def __repr__(self) -> str:
+        return f"<RunDirectory {vars(self).get('path', 'not made')}>"
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the directory for one run, and clear what an interrupted one left.

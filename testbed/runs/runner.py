@@ -105,6 +105,11 @@ class Plan:
             for stack in dict.fromkeys(point.stack for point in self.points)
         }
 
+    def __repr__(self) -> str:
+        if "_parts" not in vars(self):
+            return "<Plan not made>"
+        return f"<Plan {self.experiment.name} {self.scale}, {len(self.points)} points, {len(self.stacks)} stacks>"
+
     def parts(self, point: Point) -> dict[str, str]:
         """Return the code that `point` is measured with (see `testbed.runs.code`)."""
         return self._parts[point.stack]
@@ -176,6 +181,12 @@ class Runner:
         self._manifest: dict[str, Any] = {}
         self._session: dict[str, Any] = {}
         self._measured: set[str] = set()
+
+    def __repr__(self) -> str:
+        if "_measured" not in vars(self):
+            return "<Runner not made>"
+        plan, measured = self._plan, len(self._measured)
+        return f"<Runner {plan.experiment.name} {plan.scale}, {measured} points measured, {len(plan.points)} planned>"
 
     def run(self) -> str:
         """Measure every pending point; return the run's outcome.
