@@ -54,6 +54,16 @@ def test_what_is_left_out_is_there() -> None:
     assert all(one["reason"] and one["seconds"] for one in KEPT["left_out"])
 
 
+def test_where_to_change_what_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    table = text.partition("## Where do I change ...")[2].partition("\n## ")[0]
+    rows = [row.strip("| ").split(" | ") for row in table.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) >= 10
+    for what, where in rows:
+        path = ROOT / where.strip("`")
+        assert path.is_dir() if where.endswith("/`") else path.is_file(), f"{what}: {where}"
+
+
 PYTHON = [
     (f"{document.name}:{line}", text)
     for document in documents()
