@@ -1,4 +1,13 @@
-"""The command line. Each command imports what it needs when it runs: help must not wait for pandas."""
+"""The command line.
+
+Rules:
+
+- A command is a function in one of four groups: `experiments`, `analyses` of results, `labs`, `checks` of the project.
+- It imports what it needs when it runs: help must not wait for pandas.
+- It enters the namespace, if it needs one, before anything that starts threads.
+- It ends early by an exception alone, which `mistakes` turns into one line and an exit code.
+- Where it writes is noted before (`ownership.watch`): what root makes under sudo is handed over, however it ends.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,15 @@
 
 A collector is named on the command line by a name of :data:`COLLECTORS`, or as ``module:Class`` for a user's own.
 Settings follow behind ``+``: ``interfaces+interval=20ms``.
+
+Rules:
+
+- Collectors begin before the load and end after it, however it ends; what they leave is never changed afterwards.
+- One that fails costs nothing but what it would have collected; one that the experiment requires costs the point.
+- A new one is a file here, its name in ``COLLECTORS``, and a parser under the same name in ``analysis/collected/``.
+
+How it works: a ``Collection`` owns the collectors of one load, and one process that samples for all of them in all
+hosts (``sampler``); programs of their own (``programs``) end before it is closed.
 """
 
 from __future__ import annotations

@@ -13,6 +13,17 @@ single packets of at most the MTU, as a bottleneck in a network does. Behind the
 interface merges again (GRO) what comes while it is busy, as a network card's driver does; the emulator's packets come
 one by one. A shaper on the sender's own interface would be simpler, but it queues up to 64 KB as one packet (HTB), and
 its drops are told to the local TCP directly, which then slows down without any loss on the wire.
+
+Rules: a link is as it asks to be, or is refused, or is moved to the emulator and recorded so (`backends`). The lab owns
+its links; the emulator ends with its standard input, thus also with a lab that was killed. Its process never imports
+`testbed.spec`, for which every lab would wait.
+
+    backends   which links this kernel can realise
+    cable      one link set up and read back; `shaping` and `offloads` are its parts
+    emulator/  links in user space
+    bond       all paths as one device
+    plugs      links taken down and up by hand
+    blast, probe    programs that a calibration runs in hosts
 """
 
 from __future__ import annotations

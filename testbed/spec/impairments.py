@@ -1,4 +1,4 @@
-"""What one direction of a link does to packets."""
+"""What one direction of a link does to packets. What else a new impairment needs stands in `testbed.spec`."""
 
 from __future__ import annotations
 

@@ -3,6 +3,15 @@
 A stack is named on the command line by a name of :data:`STACKS`, or as ``module:Class`` for a user's own. Another
 congestion control than its own choice follows behind ``@``: ``kernel-tcp@reno``. Settings of a Python stack come last:
 ``python-mptcp@olia+scheduler=lowest-rtt+gso_max_bytes=1400``.
+
+Rules:
+
+- A stack prepares the hosts once a lab, says how programs are started on it, and judges afterwards whether it was
+  really under test (``base``).
+- A measuring function (``measure``, ``exchange``, ``frames``, ``setup``) owns the programs of one load. The server
+  listens before the client starts; the client ends first. Counters are read before the first and after the last, and
+  collectors run around all of it.
+- A new stack is a file here, its name in ``STACKS``, and its look in ``analysis/style.py``.
 """
 
 from __future__ import annotations
