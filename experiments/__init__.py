@@ -1,1 +1,1 @@
-"""Experiments: one file each, found by its name (`my_idea.py` is the experiment `my-idea`)."""
+"""Experiments: one file each, or a package with what it needs beside it, found by name (`my_idea` is `my-idea`)."""
