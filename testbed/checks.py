@@ -9,16 +9,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 # Tests that need no root share out all cores. Of the labs (`root`) two at a time leave each other the time they need;
-# those that measure rates and delays (`timed`) run alone.
+# those that measure rates and delays, or look at settings of the whole machine, run `alone`.
 TESTS = {
     "tests without labs": ("--numprocesses", "auto", "--dist", "worksteal", "-m", "not root"),
-    "tests of labs": ("--numprocesses", "2", "--dist", "loadscope", "-m", "root and not timed"),
-    "tests of labs that measure": ("-m", "timed"),
+    "tests of labs": ("--numprocesses", "2", "--dist", "loadscope", "-m", "root and not alone"),
+    "tests of labs, alone": ("-m", "alone"),
 }
 # Labs depend on time, on a machine that others may use too: what failed there is played once more, and again. All plays
 # are shown, and a fault that is there each time fails them all.
 ONCE_MORE = dict.fromkeys(
-    ("tests of labs", "tests of labs that measure"), ("--last-failed", "--last-failed-no-failures=none")
+    ("tests of labs", "tests of labs, alone"), ("--last-failed", "--last-failed-no-failures=none")
 )
 MOST_PLAYS = 3
 SOME_FAILED = 1

@@ -26,8 +26,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in LACKING.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-        if item.get_closest_marker("timed") and not item.get_closest_marker("root"):
-            raise pytest.UsageError(f"{item.nodeid}: `timed` is for labs: mark it `root`, too")
+        if item.get_closest_marker("alone") and not item.get_closest_marker("root"):
+            raise pytest.UsageError(f"{item.nodeid}: `alone` is for tests with root: mark it `root`, too")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from tests.testbed.lab_run import run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.timed, pytest.mark.kernel]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.kernel]
 
 CODE = """
 import pathlib

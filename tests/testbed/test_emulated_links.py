@@ -4,7 +4,7 @@ import pytest
 
 from tests.testbed.lab_run import run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.timed]
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 LINKS = """
 from testbed.errors import LabError

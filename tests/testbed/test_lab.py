@@ -8,7 +8,7 @@ import pytest
 
 from tests.testbed.lab_run import ROOT, run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.timed]
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 TRAFFIC = """
 def iperf3(host, peer, address, *prefix):

@@ -16,7 +16,7 @@ import pytest
 from tests.testbed import lab_run
 from tests.testbed.lab_run import ROOT
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 # Machine-wide, and of no effect on anything else: the size of a table that is not in use.
 SETTING = "net.core.rps_sock_flow_entries"

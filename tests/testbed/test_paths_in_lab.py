@@ -9,7 +9,7 @@ from testbed.spec.routing import paths
 from testbed.spec.templates import load_topology, topology_names
 from tests.testbed.lab_run import run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.timed, pytest.mark.kernel]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.kernel]
 
 STACKS = ("kernel-mptcp", "python-mptcp")
 BYTES = 600_000

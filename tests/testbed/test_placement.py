@@ -101,7 +101,7 @@ def test_a_file_that_does_not_hold_what_was_written_is_an_error(tmp_path: Path) 
 
 
 @pytest.mark.root
-@pytest.mark.timed
+@pytest.mark.alone
 def test_what_is_set_is_read_back_and_put_back_whatever_happens() -> None:
     said = run_inside("""
         from testbed.placement import Placement
@@ -138,7 +138,7 @@ def test_what_is_set_is_read_back_and_put_back_whatever_happens() -> None:
 
 
 @pytest.mark.root
-@pytest.mark.timed
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_gives_the_table_of_flows_back(number: int) -> None:
     before = RFS_TABLE.read_text()
@@ -226,7 +226,7 @@ links:
 
 
 @pytest.mark.root
-@pytest.mark.timed
+@pytest.mark.alone
 @pytest.mark.kernel
 @pytest.mark.skipif(len(online_cpus()) < 2, reason="needs two processors")
 def test_flow_steering_takes_both_subflows_to_the_applications_core(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from testbed import stacks
 from tests.testbed.lab_run import run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.timed, pytest.mark.kernel]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.kernel]
 
 BULK_BYTES = 2_000_000
 
