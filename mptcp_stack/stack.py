@@ -13,13 +13,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from typing_extensions import override
+
 from mptcp_stack import congestion
-from mptcp_stack.events import Accepted, Event, Readable
+from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.ip_reassembly import IpReassembly
-from mptcp_stack.mptcp.addresses import mobility
-from mptcp_stack.mptcp.closing.fast_close import FastCloseWait
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.connection import Connection
+from mptcp_stack.mptcp.connection_services import ConnectionServices
 from mptcp_stack.mptcp.containment import end_connection
 from mptcp_stack.mptcp.customised_stack import CustomisedStack
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key
@@ -29,8 +30,7 @@ from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.mptcp.opening.listener import Listener
 from mptcp_stack.mptcp.path_manager import PATH_MANAGERS, PathManagerMaker
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
-from mptcp_stack.mptcp.services import StackServices
-from mptcp_stack.mptcp.subflow.subflow import Subflow
+from mptcp_stack.mptcp.services import Remnant
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
@@ -103,11 +103,12 @@ def plug_path_manager(text: str) -> PathManagerMaker:
     return plugin.configured(":".join(parts[name_parts:]))
 
 
-class Stack:
+class Stack(ConnectionServices):
     """TCP and MPTCP for the addresses of one host. Time is nanoseconds of any monotonic clock."""
 
     def __init__(self, config: StackConfig, random: "Random") -> None:
-        self._config = config
+        self.config = config
+        """The settings it was made with."""
         self.random = random
         self._address_ids = {address.ip: address.address_id for address in config.addresses if address.address_id}
         self._have(())
@@ -118,7 +119,7 @@ class Stack:
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
         self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._link_mtu)
         self._reassembly = IpReassembly(self.context.timers, self.context.counters)
-        self._flows: dict[bytes, Endpoint | TimeWait | FastCloseWait] = {}
+        self._flows: dict[bytes, Endpoint | TimeWait | Remnant] = {}
         self._listeners: dict[Address, Listener] = {}
         self._tokens: dict[int, Connection] = {}
         self._connections: dict[Connection, None] = {}
@@ -131,11 +132,6 @@ class Stack:
 
         Without it the exception is raised, by whatever call of the stack it happened in.
         """
-
-    @property
-    def config(self) -> StackConfig:
-        """The settings it was made with."""
-        return self._config
 
     @property
     def counters(self) -> Counter[str]:
@@ -188,7 +184,7 @@ class Stack:
             counters["TcpInSegs"] += 1
             flow = self._flows.get(segment.flow)
             try:
-                if type(flow) is Endpoint or isinstance(flow, FastCloseWait):
+                if type(flow) is Endpoint or isinstance(flow, Remnant):
                     flow.receive(segment, now)
                 elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment, now)):
                     self._receive_unknown(segment, now)
@@ -276,7 +272,7 @@ class Stack:
         for connection in self.connections:
             if address in connection.stack.addresses:
                 try:
-                    mobility.address_added(connection, address, now)
+                    connection.address_added(address, now)
                 except Exception as problem:
                     self._contain(problem, connection, now)
         return address
@@ -292,12 +288,12 @@ class Stack:
         self._have(tuple(other for other in self.addresses if other is not address))
         for connection in self.connections:
             try:
-                mobility.address_removed(connection, address, now)
+                connection.address_removed(address, now)
             except Exception as problem:
                 self._contain(problem, connection, now)
 
     def _have(self, addresses: tuple[LocalAddress, ...]) -> None:
-        self.addresses = addresses
+        self._addresses = addresses
         self._own_ips = frozenset(address.ip for address in addresses)
         self._broadcasts = frozenset(address.broadcast for address in addresses)
 
@@ -323,7 +319,7 @@ class Stack:
 
     # --- the application's face
 
-    def customised(self, settings: Mapping[str, Any], local_ips: frozenset[bytes] | None = None) -> StackServices:
+    def customised(self, settings: Mapping[str, Any], local_ips: frozenset[bytes] | None = None) -> ConnectionServices:
         """This stack for connections with other ``settings`` (fields of ``StackConfig``) or fewer addresses.
 
         Raises ValueError.
@@ -364,7 +360,8 @@ class Stack:
             raise address_in_use()
         if local.specific and local.ip not in self._own_ips:
             raise address_not_available()
-        listener = Listener(self.customised(settings, local_ips), local, backlog, self._accept, self._stop_listening)
+        stack = self.customised(settings, local_ips)
+        listener = Listener(stack, local, backlog, self._accept, self._stop_listening)
         self._listeners[local] = listener
         return listener
 
@@ -401,14 +398,19 @@ class Stack:
         self._connections[connection] = None
         return connection
 
-    # --- what connections ask for (mptcp.services.StackServices)
+    # --- what connections ask for (``ConnectionServices``)
 
+    @property
+    @override
+    def addresses(self) -> tuple[LocalAddress, ...]:
+        return self._addresses
+
+    @override
     def is_peer(self, ip: bytes) -> bool:
-        """See ``StackServices``."""
         return self._is_host(ip) and ip not in self._own_ips
 
+    @override
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
-        """See ``StackServices``."""
         if ip not in self._own_ips:
             raise address_not_available()
         if len(ip) != len(remote.ip):
@@ -428,20 +430,20 @@ class Stack:
         start = self.random.randrange(len(EPHEMERAL_PORTS))
         return chain(EPHEMERAL_PORTS[start:], EPHEMERAL_PORTS[:start])
 
-    def add_flow(self, subflow: Subflow) -> None:
-        """See ``StackServices``."""
-        self._flows[subflow.endpoint.flow] = subflow.endpoint
+    @override
+    def add_flow(self, endpoint: Endpoint) -> None:
+        self._flows[endpoint.flow] = endpoint
 
-    def add_fast_close(self, wait: FastCloseWait) -> None:
-        """See ``StackServices``."""
-        self._flows[wait.flow] = wait
+    @override
+    def add_remnant(self, remnant: Remnant) -> None:
+        self._flows[remnant.flow] = remnant
 
-    def remove_fast_close(self, wait: FastCloseWait) -> None:
-        """See ``StackServices``."""
-        self._flows.pop(wait.flow, None)
+    @override
+    def remove_remnant(self, remnant: Remnant) -> None:
+        self._flows.pop(remnant.flow, None)
 
+    @override
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
-        """See ``StackServices``."""
         if self._flows.get(endpoint.flow) is not endpoint:
             return
         del self._flows[endpoint.flow]
@@ -450,32 +452,52 @@ class Stack:
             timer = self.context.timers.timer(lambda _: self._flows.pop(flow))
             self._flows[flow] = TimeWait(self.context, endpoint, timer, now)
 
+    @override
     def new_key(self, version: int = 1) -> Key:
-        """See ``StackServices``."""
         while self.token_in_use((key := Key(self.random.randbytes(KEY_BYTES), version)).token):
             pass
         return key
 
+    @override
     def token_in_use(self, token: int) -> bool:
-        """See ``StackServices``."""
         return token in self._tokens
 
+    @override
     def add_token(self, connection: Connection) -> None:
-        """See ``StackServices``."""
         self._tokens[connection.local_key.token] = connection
 
+    @override
     def remove(self, connection: Connection) -> None:
-        """See ``StackServices``."""
         self._connections.pop(connection, None)
         if self._tokens.get(connection.local_key.token) is connection:
             del self._tokens[connection.local_key.token]
 
+    @override
     def wake(self, connection: Connection) -> None:
-        """See ``StackServices``."""
         self._dirty[connection] = None
 
-    def emit(self, event: Event) -> None:
-        """See ``StackServices``."""
+    @override
+    def accepted(self, listener: Listener, connection: Connection) -> None:
+        self._events.append(Accepted(listener, connection))
+
+    @override
+    def connected(self, connection: Connection) -> None:
+        self._events.append(Connected(connection))
+
+    @override
+    def readable(self, connection: Connection) -> None:
+        self._events.append(Readable(connection))
+
+    @override
+    def writable(self, connection: Connection) -> None:
+        self._events.append(Writable(connection))
+
+    @override
+    def closed(self, connection: Connection) -> None:
+        self._events.append(Closed(connection, connection.error))
+
+    @override
+    def tell(self, event: PathEvent) -> None:
         self._events.append(event)
 
     # --- what is not a segment of a flow
@@ -567,7 +589,9 @@ class Stack:
         if request.key is not None and self.token_in_use(request.key.token):
             self.context.counters["MPTcpExtMPFallbackTokenInit"] += 1
             request.key = None
-        connection = Connection.accept(listener.stack, listener, request, now)
+        stack = listener.stack
+        assert isinstance(stack, ConnectionServices)
+        connection = Connection.accept(stack, listener, request, now)
         self._connections[connection] = None
         connection.subflows[0].endpoint.receive(segment, now)
 

@@ -1,18 +1,17 @@
 """The connection that an application holds: a stream over one or more subflows, or plain TCP without MPTCP."""
 
 from collections.abc import Collection
-from enum import Enum, auto
-from typing import TYPE_CHECKING
 
-from mptcp_stack.congestion import CongestionControl
-from mptcp_stack.events import Accepted, Connected, Readable, Writable
+from typing_extensions import override
+
 from mptcp_stack.mptcp.addresses import mobility
 from mptcp_stack.mptcp.addresses.announcements import Announcements
 from mptcp_stack.mptcp.addresses.signals import Signals
 from mptcp_stack.mptcp.closing.closing import Closing
+from mptcp_stack.mptcp.connection_services import ConnectionServices
+from mptcp_stack.mptcp.control_block import Mode
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.mptcp.local_address import LocalAddress
-from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.opening.half_open import HalfOpen
 from mptcp_stack.mptcp.opening.handshake import (
     ActiveInitial,
@@ -22,9 +21,10 @@ from mptcp_stack.mptcp.opening.handshake import (
     PassiveJoin,
     Plain,
 )
-from mptcp_stack.mptcp.receiving import Receiving
+from mptcp_stack.mptcp.opening.listener import Listener
+from mptcp_stack.mptcp.path_manager.events import PathEvent
+from mptcp_stack.mptcp.path_manager.owner import PathOwner
 from mptcp_stack.mptcp.sending.sending import Sending
-from mptcp_stack.mptcp.services import StackServices
 from mptcp_stack.mptcp.subflow import tracepoints
 from mptcp_stack.mptcp.subflow.fallback import Fallback
 from mptcp_stack.mptcp.subflow.subflow import Subflow
@@ -40,23 +40,13 @@ from mptcp_stack.wire import (
     MpJoinSyn,
     MpPrio,
     MpTcpRst,
+    Options,
     ResetReason,
     Segment,
 )
 
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.opening.listener import Listener
 
-
-class Mode(Enum):
-    """UNDECIDED until the handshake says whether both sides speak MPTCP; PLAIN is TCP, by choice or by fallback."""
-
-    UNDECIDED = auto()
-    MPTCP = auto()
-    PLAIN = auto()
-
-
-class Connection:
+class Connection(PathOwner):
     """One stream in each direction.
 
     The application calls ``send``, ``receive``, ``shutdown``, ``close`` and ``abort`` and reads the attributes beside
@@ -64,35 +54,22 @@ class Connection:
     """
 
     def __init__(
-        self, stack: StackServices, local: Address, remote: Address, listener: "Listener | None", key: Key
+        self, stack: ConnectionServices, local: Address, remote: Address, listener: Listener | None, key: Key
     ) -> None:
-        self.stack = stack
-        self.local = local
-        self.remote = remote
+        super().__init__(stack, local, remote, active=listener is None, key=key)
+        self._services = stack
         self.listener = listener
-        self.active = listener is None
-        self.mode = Mode.UNDECIDED
-        self.error: OSError | None = None
-        self.subflows: list[Subflow] = []
-        self.congestion_group: list[CongestionControl] = []
-        self.local_key = key
-        self.remote_key = key
-        self.checksums = False
+        self.subflows = []
+        self.subflows_opened = 0
         self.joins_initial_address = True
-        self._flags = 0
-        self.plain_base = self.local_key.idsn + 1
-        self.receiving = Receiving(stack.config.receive_buffer_bytes, stack.config.receive_buffer_autotuning)
         self.sending = Sending(self, self.plain_base, stack.scheduler)
         self.announcements = Announcements(self)
         self.path_manager = stack.path_manager(self)
         self.closing = Closing(self)
-        self.established = False
-        self.number = next(stack.context.connection_numbers)
-        self.subflows_opened = 0
         self.needs_third_ack = False
         self.signals = Signals(self)
-        self.fallback = Fallback(self)
-        self.departed: frozenset[bytes] = frozenset()
+        self.fallback = Fallback(self, self.sending)
+        self.departed = frozenset()
         self._readable_queued = False
         self.wants_room = False
         self._keep_alive = stack.config.keep_alive
@@ -100,7 +77,7 @@ class Connection:
     # --- opening
 
     @classmethod
-    def connect(cls, stack: StackServices, local: Address, remote: Address, now: int) -> "Connection":
+    def connect(cls, stack: ConnectionServices, local: Address, remote: Address, now: int) -> "Connection":
         """Open a connection; ``Connected`` or ``Closed`` follows."""
         connection = cls(stack, local, remote, None, stack.new_key(stack.config.mptcp_version))
         handshake: Handshake = ActiveInitial(connection) if stack.config.mptcp else connection._plain()
@@ -110,7 +87,7 @@ class Connection:
         return connection
 
     @classmethod
-    def accept(cls, stack: StackServices, listener: "Listener", request: HalfOpen, now: int) -> "Connection":
+    def accept(cls, stack: ConnectionServices, listener: Listener, request: HalfOpen, now: int) -> "Connection":
         """Go on where a listener's handshake stands, the third ACK being next; ``Accepted`` follows."""
         syn, key = request.syn, request.key
         local, remote = Address(syn.dst, syn.dport), Address(syn.src, syn.sport)
@@ -165,13 +142,10 @@ class Connection:
             return MpTcpRst(TRANSIENT, ResetReason.MPTCP)
         return None
 
+    @override
     def open_subflow(
         self, address: LocalAddress, remote_id: int, remote: Address, now: int, backup: bool = False
     ) -> Subflow | None:
-        """Join ``remote`` from ``address``; None beyond the limit of subflows, without a free port, or to nobody.
-
-        Nor has a connection further subflows that has ended or is TCP.
-        """
         if len(self.subflows) >= self.stack.config.max_subflows or not self.closing.may_go_on:
             return None
         if remote == self.remote and not self.joins_initial_address:
@@ -189,55 +163,32 @@ class Connection:
         subflow.endpoint.open_active(now)
         return subflow
 
+    @override
     def close_subflow(self, subflow: Subflow, now: int) -> None:
-        """Close a subflow: in order if it answers, else at once. What it holds goes out on the others.
-
-        The only one is reset: a peer that has gone back to TCP would take a FIN for the end of our data.
-        """
         if subflow.usable and not subflow.failing and self.has_other(subflow):
             subflow.endpoint.finish(now)
         else:
             subflow.endpoint.abort(now)
         self.wake()
 
+    @override
     def has_other(self, subflow: Subflow) -> bool:
-        """Whether data can go over another subflow than this one."""
         return any(other.usable for other in self.subflows if other is not subflow)
 
+    @override
     def withdraw(self, ip: bytes, now: int) -> None:
-        """Take one of our addresses back, and close the subflows from it (section 3.4.2); nothing once it is TCP."""
         if self.closing.may_go_on:
             mobility.withdraw(self, [ip], now)
 
     def _add_subflow(self, handshake: Handshake, local: Address, remote: Address, remote_id: int, now: int) -> Subflow:
-        subflow = Subflow(self, handshake, local, remote, remote_id, now)
+        subflow = Subflow(self, self.sending, handshake, local, remote, remote_id, now)
         subflow.endpoint.keep_alive.switch(self.keep_alive, self.stack.config)
         self.subflows.append(subflow)
         self.congestion_group.append(subflow.endpoint.control)
-        self.stack.add_flow(subflow)
+        self.stack.add_flow(subflow.endpoint)
         return subflow
 
     # --- the application's face
-
-    @property
-    def is_mptcp(self) -> bool:
-        """Both sides speak MPTCP."""
-        return self.mode is Mode.MPTCP
-
-    @property
-    def is_plain(self) -> bool:
-        """It is TCP: MPTCP was not wanted, or not possible."""
-        return self.mode is Mode.PLAIN
-
-    @property
-    def version(self) -> int:
-        """Of MPTCP, as far as it is spoken."""
-        return self.local_key.version
-
-    @property
-    def id(self) -> int:
-        """A number that names the connection: our token (RFC 8684 section 3.1)."""
-        return self.local_key.token
 
     @property
     def send_space(self) -> int:
@@ -329,8 +280,8 @@ class Connection:
             subflow.endpoint.update_window()
         return chunks
 
+    @override
     def shutdown(self) -> None:
-        """No more data from us; what is queued is still sent."""
         if self.sending.fin is None:
             self.sending.fin = self.sending.queue.end
             self.wake()
@@ -343,8 +294,8 @@ class Connection:
         """End the connection at once: MP_FASTCLOSE (RFC 8684 section 3.5), or a reset of TCP."""
         self.closing.abort()
 
+    @override
     def local_id_of(self, local: Address) -> int:
-        """The address ID of one of our addresses; 0 is the one that the connection began with (section 3.4)."""
         for address_id, address in self.announcements.sent.items():
             if address == local:
                 return address_id
@@ -352,46 +303,28 @@ class Connection:
         return 0 if local.ip == self.local.ip else next(known, 0)
 
     @property
+    @override
     def link(self) -> str:
-        """The link that the connection began on; what its link-local addresses mean, they mean there."""
         return next((address.device for address in self.stack.addresses if address.ip == self.local.ip), "")
 
     # --- output
 
+    @override
     def wake(self) -> None:
-        """Have ``output`` called at the next transmit."""
-        self.stack.wake(self)
+        self._services.wake(self)
 
-    def count(self, name: str) -> None:
-        """Count an event under the kernel's name for it."""
-        self.stack.context.counters[name] += 1
-
+    @override
     def carrier(self, avoided: Collection[int] = ()) -> Subflow | None:
-        """The subflow for what is not tied to one: the fastest of those that have not stopped answering.
-
-        One from a local address whose ID is ``avoided`` is the last choice.
-        """
-
         def cost(subflow: Subflow) -> tuple[bool, int, int]:
             return subflow.local_id in avoided, subflow.endpoint.sender.rtt.backoff, subflow.srtt_ns
 
         return min((subflow for subflow in self.subflows if subflow.usable), key=cost, default=None)
 
+    @override
     def set_backup(self, subflow: Subflow, backup: bool) -> None:
-        """Use a subflow only without an alternative, or as any other, and ask the peer to do so (section 3.3.8).
-
-        It stays a backup as long as the peer wants that.
-        """
         subflow.wish(ours=backup)
         if self.is_mptcp:
             self.signals.send(MpPrio(backup), subflow)
-
-    def third_ack(self, first: Mapping | None = None) -> MpCapable:
-        """MP_CAPABLE with both keys, as the initiator sends it (section 3.1), with or without the first data."""
-        option = MpCapable(self.version, self._flags, self.local_key.value, self.remote_key.value)
-        if first is not None:
-            option.data_length, option.checksum = first.length, first.checksum
-        return option
 
     def output(self, now: int) -> None:
         """Put everything that may be sent now into the stack's egress."""
@@ -410,30 +343,111 @@ class Connection:
         if closing.detached:
             closing.limit_wait(now)
 
+    # --- what its parts ask
+
+    @property
+    @override
+    def data_closed(self) -> bool:
+        return self.closing.data_closed
+
+    @property
+    @override
+    def detached(self) -> bool:
+        return self.closing.detached
+
+    @property
+    @override
+    def known(self) -> bool:
+        return self.active or self.established
+
+    @override
+    def retries(self) -> int:
+        return self.closing.retries()
+
+    @override
+    def fail(self, error: OSError | None, now: int) -> None:
+        self.closing.fail(error, now)
+
+    @override
+    def stop(self) -> None:
+        self.sending.stop()
+        self.fallback.stop()
+        self.announcements.stop()
+        self.path_manager.stop()
+
+    @override
+    def forget(self) -> None:
+        self._services.remove(self)
+
+    @override
+    def tell_closed(self) -> None:
+        self._services.closed(self)
+
+    @override
+    def tell(self, event: PathEvent) -> None:
+        self._services.tell(event)
+
+    @override
+    def address_announced(self, address_id: int, remote: Address, now: int) -> None:
+        self.path_manager.on_address_announced(address_id, remote, now)
+
+    @override
+    def address_withdrawn(self, address_id: int, now: int) -> None:
+        self.path_manager.on_address_removed(address_id, now)
+
+    # --- what the stack reports
+
+    def address_added(self, address: LocalAddress, now: int) -> None:
+        """The stack has an address (again)."""
+        if self.is_mptcp and self.established and not self.closing.data_closed:
+            self.departed -= {address.ip}
+            self.path_manager.on_local_address_added(address, now)
+
+    def address_removed(self, address: LocalAddress, now: int) -> None:
+        """The stack has an address no longer. Plain TCP can only wait for its return."""
+        if self.is_mptcp and self.established and not self.closing.data_closed:
+            self.departed |= {address.ip}
+            self.path_manager.on_local_address_removed(address, now)
+            self.wake()
+
     # --- what subflows report
 
-    def begin(self, option: MpCapable, flags: int) -> None:
-        """The handshake says that both sides speak MPTCP; ``option`` has the peer's key, ``flags`` are ours.
+    @override
+    def options_arrived(self, subflow: Subflow, segment: Segment, now: int) -> None:
+        self.signals.receive(subflow, segment, now)
 
-        Checksums are used if one side wants them (section 3.1).
-        """
+    @override
+    def reset_arrived(self, subflow: Subflow, options: Options, now: int) -> None:
+        self.signals.receive_reset(subflow, options, now)
+
+    @override
+    def subflow_timed_out(self, subflow: Subflow, now: int) -> None:
+        self.sending.on_subflow_timeout(subflow)
+        self.path_manager.on_subflow_timeout(subflow, now)
+        mobility.give_up_leaving(subflow, now)
+
+    @override
+    def begin(self, option: MpCapable, flags: int) -> None:
         assert option.sender_key is not None
         self.mode = Mode.MPTCP
-        self._flags = flags | option.flags & CHECKSUM_REQUIRED
-        self.checksums = bool(self._flags & CHECKSUM_REQUIRED)
+        self.flags = flags | option.flags & CHECKSUM_REQUIRED
+        self.checksums = bool(self.flags & CHECKSUM_REQUIRED)
         self.joins_initial_address = self.version == 0 or not option.flags & NO_JOIN_TO_INITIAL_ADDRESS
         self.remote_key = Key(option.sender_key, self.version)
         self.receiving.start(self.remote_key.idsn + 1)
         self.needs_third_ack = self.active and self.version > 0
-        self.stack.add_token(self)
+        self._services.add_token(self)
 
+    @override
     def fall_back(self, now: int) -> None:
-        """From here on it is TCP."""
         self.mode = Mode.PLAIN
         tracepoints.fallback(self, now)
+        self.announcements.stop()
+        self.path_manager.stop()
+        self.signals.clear()
 
+    @override
     def subflow_established(self, subflow: Subflow, now: int) -> None:
-        """TCP's handshake is complete on a subflow."""
         if subflow.number:
             if not subflow.joining:
                 self._further_subflow(subflow, now)
@@ -442,14 +456,14 @@ class Connection:
         tracepoints.connection_up(self, now)
         if self.listener is not None:
             self.listener.waiting += 1
-            self.stack.emit(Accepted(self.listener, self))
+            self._services.accepted(self.listener, self)
             if self.is_mptcp:
                 self._begin_paths(subflow, now)
         else:
-            self.stack.emit(Connected(self))
+            self._services.connected(self)
 
+    @override
     def subflow_confirmed(self, subflow: Subflow, now: int) -> None:
-        """The peer was heard to speak MPTCP on a subflow that we opened."""
         self.needs_third_ack = False
         if subflow.number:
             self._further_subflow(subflow, now)
@@ -472,8 +486,8 @@ class Connection:
         self.closing.answer_fins(now)
         self.path_manager.on_subflow_established(subflow, now)
 
+    @override
     def data_arrived(self, now: int) -> None:
-        """Bytes or the end of data may have come in order: tell the application, or abort if it does not read."""
         receiving = self.receiving
         if now >= receiving.round_end_ns:
             receiving.end_round(max((one.receiver_rtt_ns for one in self.subflows), default=0), now)
@@ -485,26 +499,26 @@ class Connection:
         news = closing.eof_is_new() or unread
         if news and not self._readable_queued and not closing.detached:
             self._readable_queued = True
-            self.stack.emit(Readable(self))
+            self._services.readable(self)
         closing.check_data(now)
 
     def event_taken(self) -> None:
         """The application took a ``Readable``."""
         self._readable_queued = False
 
+    @override
     def data_acked(self, now: int) -> None:
-        """The peer has acknowledged more of our stream."""
         if self.wants_room:
             buffer, base = self.sending.buffer, self.sending.queue.base
             if base >= buffer.next_look:
                 buffer.look(base, self.subflows)
             if self.send_space >= buffer.capacity_bytes // 4:
                 self.wants_room = False
-                self.stack.emit(Writable(self))
+                self._services.writable(self)
         self.closing.check_data(now)
 
+    @override
     def subflow_fin(self, subflow: Subflow, now: int) -> None:
-        """The peer closed its half of a subflow."""
         if self.is_mptcp:
             self.closing.answer_fins(now)
         elif self.fallback.ends_data:
@@ -513,8 +527,8 @@ class Connection:
         else:
             self.closing.fail(connection_reset(), now)
 
+    @override
     def subflow_closed(self, subflow: Subflow, error: OSError | None, now: int) -> None:
-        """A subflow is gone; what it held goes out on the others."""
         self.stack.remove_flow(subflow.endpoint, now)
         if self.closing.closed or subflow not in self.subflows:
             return

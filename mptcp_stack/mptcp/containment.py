@@ -1,6 +1,5 @@
 """What becomes of an exception in the stack: one of a user's plug-in, or a mistake of ours, ends one connection."""
 
-from mptcp_stack.events import Closed
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.tcp import Endpoint
@@ -28,13 +27,13 @@ def end(connection: Connection, error: OSError, now: int) -> None:
     try:
         connection.closing.send_abort(now)
     except Exception:
-        _tear_out(connection, error, now)
+        _tear_out(connection, now)
 
 
-def _tear_out(connection: Connection, error: OSError, now: int) -> None:
+def _tear_out(connection: Connection, now: int) -> None:
     """What hears of the end raises as well: then nobody hears of it but the application."""
     connection.closing.closed = True
     for subflow in connection.subflows:
         connection.stack.remove_flow(subflow.endpoint, now)
-    connection.stack.remove(connection)
-    connection.stack.emit(Closed(connection, error))
+    connection.forget()
+    connection.tell_closed()

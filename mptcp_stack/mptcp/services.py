@@ -1,71 +1,70 @@
-"""What a connection asks of the stack it lives in."""
+"""What the parts of a connection ask of the stack that it lives in."""
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar
 
 from mptcp_stack.mptcp.config import MptcpConfig
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.tcp import Address, Context, Endpoint
+from mptcp_stack.wire import Segment
 
 if TYPE_CHECKING:
     from random import Random
 
-    from mptcp_stack.events import Event
-    from mptcp_stack.mptcp.closing.fast_close import FastCloseWait
-    from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.path_manager import PathManagerMaker
-    from mptcp_stack.mptcp.scheduler import Scheduler
-    from mptcp_stack.mptcp.subflow.subflow import Subflow
+
+class Remnant(ABC):
+    """What takes the place of an endpoint, in its ``flow``, until the peer knows that the connection is over."""
+
+    __slots__ = ("flow",)
+    NAME: ClassVar[str]
+    """Of its state, as ``Stack.flow_states`` has it."""
+
+    @abstractmethod
+    def receive(self, segment: Segment, now: int) -> None:
+        """A segment of its flow."""
 
 
-class StackServices(Protocol):
-    """The stack as its connections see it."""
+class StackServices(ABC):
+    """The stack as the parts of its connections see it."""
 
     context: Context
+    config: MptcpConfig
     random: "Random"
-    scheduler: "type[Scheduler]"
-    path_manager: "PathManagerMaker"
 
     @property
+    @abstractmethod
     def addresses(self) -> tuple[LocalAddress, ...]:
         """The local addresses that may be used."""
 
-    @property
-    def config(self) -> MptcpConfig:
-        """The settings of the stack."""
-
+    @abstractmethod
     def is_peer(self, ip: bytes) -> bool:
         """Whether an address can be the peer's: one host's, and none of this stack's."""
 
+    @abstractmethod
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
         """A free local address for a flow to ``remote``; ``port`` 0: choose one. Raises OSError."""
 
-    def add_flow(self, subflow: "Subflow") -> None:
-        """Segments of this subflow's flow are for it."""
+    @abstractmethod
+    def add_flow(self, endpoint: Endpoint) -> None:
+        """Segments of this endpoint's flow are for it."""
 
-    def add_fast_close(self, wait: "FastCloseWait") -> None:
-        """Segments of its flow are for it."""
-
-    def remove_fast_close(self, wait: "FastCloseWait") -> None:
-        """It is over."""
-
+    @abstractmethod
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
         """The endpoint is closed or in TIME-WAIT."""
 
+    @abstractmethod
+    def add_remnant(self, remnant: Remnant) -> None:
+        """Segments of its flow are for it."""
+
+    @abstractmethod
+    def remove_remnant(self, remnant: Remnant) -> None:
+        """It is over."""
+
+    @abstractmethod
     def new_key(self, version: int = 1) -> Key:
         """A key whose token no connection of this stack uses (RFC 8684 section 3.1)."""
 
+    @abstractmethod
     def token_in_use(self, token: int) -> bool:
         """Whether a connection of this stack has it."""
-
-    def add_token(self, connection: "Connection") -> None:
-        """MP_JOINs with this connection's token are for it."""
-
-    def remove(self, connection: "Connection") -> None:
-        """The connection is over: nothing refers to it any more."""
-
-    def wake(self, connection: "Connection") -> None:
-        """The connection has something to send."""
-
-    def emit(self, event: "Event") -> None:
-        """Tell the application."""

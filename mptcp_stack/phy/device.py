@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from mptcp_stack.wire import Packet
 
@@ -28,25 +28,27 @@ class Capabilities:
     max_packet_bytes: int
 
 
-class Device(Protocol):
+class Device(ABC):
     """A network interface of the stack. Never blocks.
 
     `receive` and `send` raise OSError when something is wrong, of `GONE` when that is for good. What was to be sent is
     lost then.
     """
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it does by itself."""
+    capabilities: Capabilities
 
+    @abstractmethod
     def fileno(self) -> int:
         """A descriptor that is readable while packets wait."""
 
+    @abstractmethod
     def receive(self, limit: int) -> list[Packet]:
         """Up to `limit` packets that wait, in order of arrival; fewer only when no more wait."""
 
+    @abstractmethod
     def send(self, packets: Sequence[Packet]) -> int:
         """Send packets in order; how many it took. Those it did not take are lost, as in a full queue of a NIC."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of its descriptors. May be called again."""

@@ -7,15 +7,17 @@ from collections import deque
 from collections.abc import Sequence
 from threading import Lock
 
+from typing_extensions import override
+
 from mptcp_stack.wire import Packet
 
-from .device import MAX_IP_BYTES, Capabilities
+from .device import MAX_IP_BYTES, Capabilities, Device
 
 OFFLOADS = Capabilities(mtu=1500, checksum_offload=True, segmentation_offload=True, max_packet_bytes=MAX_IP_BYTES)
 NO_OFFLOADS = Capabilities(mtu=1500, checksum_offload=False, segmentation_offload=False, max_packet_bytes=1500)
 
 
-class MemoryDevice:
+class MemoryDevice(Device):
     """One end of a cable made by `memory_pair`. Holds up to `queue_packets` packets that came in."""
 
     def __init__(self, capabilities: Capabilities, queue_packets: int) -> None:
@@ -27,12 +29,12 @@ class MemoryDevice:
         # The two ends may belong to event loops of different threads.
         self._lock = Lock()
 
+    @override
     def fileno(self) -> int:
-        """See `Device`."""
         return self._fd
 
+    @override
     def receive(self, limit: int) -> list[Packet]:
-        """See `Device`."""
         queue = self._queue
         with self._lock:
             packets = [queue.popleft() for _ in range(min(limit, len(queue)))]
@@ -40,16 +42,17 @@ class MemoryDevice:
                 os.eventfd_read(self._fd)
         return packets
 
+    @override
     def send(self, packets: Sequence[Packet]) -> int:
-        """See `Device`. What is sent while the other end is closed is lost. Raises ValueError when one is too large."""
+        """What is sent while the other end is closed is lost. Raises ValueError when one is too large."""
         for packet in packets:
             if packet.length > self.capabilities.max_packet_bytes:
                 raise ValueError(f"a packet of {packet.length} bytes is too large for this device")
         peer = self.peer
         return len(packets) if peer is None else peer._put(packets)
 
+    @override
     def close(self) -> None:
-        """See `Device`."""
         peer, self.peer = self.peer, None
         if peer is not None:
             peer.peer = None

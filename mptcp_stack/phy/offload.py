@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from typing_extensions import override
+
 from mptcp_stack.wire import Checksum, Packet, complete, split
 
 from .device import MAX_IP_BYTES, Capabilities, Device
 
 
-class SoftwareOffload:
+class SoftwareOffload(Device):
     """A device that takes super-segments and PARTIAL checksums, and does in software what the one below cannot."""
 
     def __init__(self, device: Device) -> None:
@@ -20,16 +22,17 @@ class SoftwareOffload:
             self._lower, checksum_offload=True, segmentation_offload=True, max_packet_bytes=MAX_IP_BYTES
         )
 
+    @override
     def fileno(self) -> int:
-        """See `Device`."""
         return self._device.fileno()
 
+    @override
     def receive(self, limit: int) -> list[Packet]:
-        """See `Device`."""
         return self._device.receive(limit)
 
+    @override
     def send(self, packets: Sequence[Packet]) -> int:
-        """See `Device`. A super-segment of which only a part was taken counts as not taken."""
+        """A super-segment of which only a part was taken counts as not taken."""
         taken = 0
         for packet in packets:
             pieces = self._fit(packet)
@@ -38,8 +41,8 @@ class SoftwareOffload:
             taken += 1
         return taken
 
+    @override
     def close(self) -> None:
-        """See `Device`."""
         self._device.close()
 
     def _fit(self, packet: Packet) -> list[Packet]:

@@ -11,9 +11,11 @@ import os
 from collections.abc import Sequence
 from struct import Struct
 
+from typing_extensions import override
+
 from mptcp_stack.wire import Packet, WireError, virtio
 
-from .device import GONE, MAX_IP_BYTES, Capabilities
+from .device import GONE, MAX_IP_BYTES, Capabilities, Device
 
 CLONE_DEVICE = "/dev/net/tun"
 
@@ -30,7 +32,7 @@ _READ_BYTES = virtio.HEADER_LENGTH + MAX_IP_BYTES
 _MAX_PARTS = 1023
 
 
-class Tun:
+class Tun(Device):
     """A new TUN interface; it disappears with `close` or with the process.
 
     `name` may contain `%d`, which the kernel replaces by the first free number; the attribute `name` is the result.
@@ -61,12 +63,13 @@ class Tun:
         given: bytes = _IFREQ.unpack(request)[0]
         return given.rstrip(b"\0").decode()
 
+    @override
     def fileno(self) -> int:
-        """See `Device`."""
         return self._fd
 
+    @override
     def receive(self, limit: int) -> list[Packet]:
-        """See `Device`. Frames with a virtio header of an unknown kind are counted in `malformed_frames`.
+        """Frames with a virtio header of an unknown kind are counted in `malformed_frames`.
 
         Raises OSError (EBADFD) when the interface does not exist any more.
         """
@@ -90,8 +93,9 @@ class Tun:
             packets.append(Packet((data,), 0, len(data), gso_size, checksum))
         return packets
 
+    @override
     def send(self, packets: Sequence[Packet]) -> int:
-        """See `Device`. One system call a packet. Raises OSError (EBADFD) when the interface is there no longer."""
+        """One system call a packet. Raises OSError (EBADFD) when the interface is there no longer."""
         fd, writev, pack = self._fd, os.writev, virtio.pack
         refused = 0
         for index, packet in enumerate(packets):
@@ -108,8 +112,8 @@ class Tun:
                 refused += 1  # this one is not as the kernel wants it
         return len(packets) - refused
 
+    @override
     def close(self) -> None:
-        """See `Device`."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

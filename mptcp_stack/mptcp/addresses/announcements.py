@@ -11,7 +11,7 @@ from mptcp_stack.tcp.errors import invalid
 from mptcp_stack.wire import AddAddr, RemoveAddr
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.addresses.owner import AddressesOwner
     from mptcp_stack.mptcp.local_address import LocalAddress
 
 
@@ -35,7 +35,7 @@ class Announcements:
 
     __slots__ = ("_connection", "_initial_withdrawn", "_timer", "_unechoed", "received", "sent")
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "AddressesOwner") -> None:
         self._connection = connection
         self._unechoed: dict[int, _Unechoed] = {}
         self._timer = connection.stack.context.timers.timer(self._take_turns, connection)
@@ -150,7 +150,7 @@ class Announcements:
             return
         else:
             self.received[option.address_id] = remote
-        connection.path_manager.on_address_announced(option.address_id, remote, now)
+        connection.address_announced(option.address_id, remote, now)
 
     def _is_signed(self, option: AddAddr) -> bool:
         own, other = self._connection.remote_key, self._connection.local_key

@@ -2,35 +2,16 @@
 
 from collections.abc import Collection
 from functools import partial
-from typing import TYPE_CHECKING
 
+from mptcp_stack.mptcp.addresses.owner import AddressesOwner
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.tcp.states import MAY_SEND
-
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.local_address import LocalAddress
-    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _PATIENCE = 3
 """Timeouts in a row after which nothing on a path that was withdrawn is taken for lost by chance any more."""
 
 
-def address_added(connection: "Connection", address: "LocalAddress", now: int) -> None:
-    """The stack has an address (again)."""
-    if connection.is_mptcp and connection.established and not connection.closing.data_closed:
-        connection.departed -= {address.ip}
-        connection.path_manager.on_local_address_added(address, now)
-
-
-def address_removed(connection: "Connection", address: "LocalAddress", now: int) -> None:
-    """The stack has an address no longer. Plain TCP can only wait for its return."""
-    if connection.is_mptcp and connection.established and not connection.closing.data_closed:
-        connection.departed |= {address.ip}
-        connection.path_manager.on_local_address_removed(address, now)
-        connection.wake()
-
-
-def take_leave(connection: "Connection", now: int) -> None:
+def take_leave(connection: AddressesOwner, now: int) -> None:
     """Withdraw the addresses that have gone since the last output, once a subflow is there that can say so.
 
     Until then their subflows stay: the address may return before there is another one.
@@ -41,7 +22,7 @@ def take_leave(connection: "Connection", now: int) -> None:
         withdraw(connection, departed, now)
 
 
-def withdraw(connection: "Connection", ips: Collection[bytes], now: int) -> None:
+def withdraw(connection: AddressesOwner, ips: Collection[bytes], now: int) -> None:
     """Take addresses back with one REMOVE_ADDR, and close the subflows from them when that has had time to arrive.
 
     Linux closes them itself, and gives its budget of accepted addresses back, but only for those that are still there
@@ -65,11 +46,11 @@ def withdraw(connection: "Connection", ips: Collection[bytes], now: int) -> None
         timer.set(now + grace_ns)
 
 
-def _has_gone(subflow: "Subflow") -> bool:
+def _has_gone(subflow: Subflow) -> bool:
     return all(address.ip != subflow.local.ip for address in subflow.connection.stack.addresses)
 
 
-def _close_leaving(subflow: "Subflow", now: int) -> None:
+def _close_leaving(subflow: Subflow, now: int) -> None:
     """The peer has had time to close a subflow whose address was taken back."""
     if _has_gone(subflow):
         subflow.endpoint.abort(now)
@@ -78,7 +59,7 @@ def _close_leaving(subflow: "Subflow", now: int) -> None:
     subflow.connection.wake()
 
 
-def give_up_leaving(subflow: "Subflow", now: int) -> None:
+def give_up_leaving(subflow: Subflow, now: int) -> None:
     """A retransmission timer of a subflow has expired: reset it if its FIN shows no sign of arriving."""
     if subflow.leaving and subflow.timeouts >= _PATIENCE:
         subflow.endpoint.abort(now)

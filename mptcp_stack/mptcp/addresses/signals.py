@@ -19,7 +19,7 @@ from mptcp_stack.wire import (
 )
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.addresses.owner import AddressesOwner
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
@@ -36,7 +36,7 @@ class Signals:
 
     __slots__ = ("_connection", "_waiting")
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "AddressesOwner") -> None:
         self._connection = connection
         self._waiting: list[tuple[MptcpOption, Subflow | None]] = []
 
@@ -163,7 +163,7 @@ class Signals:
             for subflow in list(connection.subflows):
                 if subflow.remote_id == address_id and connection.has_other(subflow):
                     subflow.reject(ResetReason.PROHIBITED, now, transient=True)  # the address may return
-            connection.path_manager.on_address_removed(address_id, now)
+            connection.address_withdrawn(address_id, now)
 
     def _receive_fastclose(self, option: MpFastclose, now: int) -> None:
         """The peer aborts the connection (section 3.5), if it knows our key."""
@@ -171,5 +171,4 @@ class Signals:
         if not same(option.receiver_key, connection.local_key.value):
             return
         connection.count("MPTcpExtMPFastcloseRx")
-        if not connection.closing.closed:
-            connection.closing.fail(connection_reset(), now)
+        connection.fail(connection_reset(), now)

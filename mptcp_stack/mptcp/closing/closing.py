@@ -2,15 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.events import Closed
 from mptcp_stack.mptcp.closing.fast_close import FastCloseWait
+from mptcp_stack.mptcp.closing.owner import ClosingOwner
 from mptcp_stack.mptcp.subflow import tracepoints
 from mptcp_stack.tcp import State
 from mptcp_stack.tcp.errors import connection_reset
 from mptcp_stack.wire import MpFastclose
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
@@ -27,7 +26,7 @@ class Closing:
         "_subflows_closing", "_timer", "aborting", "closed", "data_closed", "detached", "lingering",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: ClosingOwner) -> None:
         self._connection = connection
         self.aborting = False
         self.detached = False
@@ -142,10 +141,7 @@ class Closing:
         if not (connection.receiving.finished and connection.sending.finished):
             return
         self.data_closed = True
-        connection.sending.stop()
-        connection.fallback.stop()
-        connection.announcements.stop()
-        connection.path_manager.stop()
+        connection.stop()
         self.report()
         config = connection.stack.config
         if self._peer_closed_first and config.passive_close:
@@ -266,17 +262,14 @@ class Closing:
         connection = self._connection
         connection.subflows.clear()
         connection.error = error
-        connection.sending.stop()
-        connection.fallback.stop()
-        connection.announcements.stop()
-        connection.path_manager.stop()
+        connection.stop()
         self._timer.cancel()
         self.subflow_came()
         connection.sending.queue.forget()
         connection.receiving.forget(self.aborting or self.detached)
-        if connection.listener is None or connection.established:
+        if connection.known:
             self.report()
-        connection.stack.remove(connection)
+        connection.forget()
         tracepoints.connection_down(connection, now)
 
     def report(self) -> None:
@@ -285,4 +278,4 @@ class Closing:
         gone = self.detached or self.aborting or connection.error is not None
         if not self._reported and (gone or not connection.receiving.queue.length):
             self._reported = True
-            connection.stack.emit(Closed(connection, connection.error))
+            connection.tell_closed()

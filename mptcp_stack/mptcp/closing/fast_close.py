@@ -2,7 +2,10 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.keys import same
+from mptcp_stack.mptcp.services import Remnant
 from mptcp_stack.storage import expand_32
 from mptcp_stack.wire import FIN, RST, SYN, MpFastclose, Segment
 
@@ -13,11 +16,11 @@ _RETRANSMISSIONS = 3
 """As section 3.5 recommends."""
 
 
-class FastCloseWait:
+class FastCloseWait(Remnant):
     """In place of the last subflow, in ``flow``: says MP_FASTCLOSE on ACKs until the peer resets it, or long enough."""
 
     NAME: ClassVar = "FASTCLOSE-WAIT"
-    __slots__ = ("_connection", "_endpoint", "_option", "_rto_ns", "_timer", "_transmissions", "flow")
+    __slots__ = ("_connection", "_endpoint", "_option", "_rto_ns", "_timer", "_transmissions")
 
     def __init__(self, subflow: "Subflow", now: int) -> None:
         self._connection = connection = subflow.connection
@@ -31,7 +34,7 @@ class FastCloseWait:
         subflow.on_closed(None, now)
         self._endpoint.sender.scoreboard.forget()
         self._endpoint.receiver.reassembly.forget()
-        connection.stack.add_fast_close(self)
+        connection.stack.add_remnant(self)
         subflow.repeat_third_ack(now)  # without it the peer would go back to TCP, and not know what we say
         self._transmit(now)
 
@@ -53,6 +56,7 @@ class FastCloseWait:
             self._endpoint.send_reset(now)
         self._end()
 
+    @override
     def receive(self, segment: Segment, now: int) -> None:
         """The peer's answer: a RST, or MP_FASTCLOSE if it aborts as well. Anything else was sent before it knew.
 
@@ -76,4 +80,4 @@ class FastCloseWait:
 
     def _end(self) -> None:
         self._timer.cancel()
-        self._connection.stack.remove_fast_close(self)
+        self._connection.stack.remove_remnant(self)

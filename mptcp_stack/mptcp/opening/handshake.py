@@ -1,9 +1,12 @@
 """The handshakes of a subflow, one class for each role (RFC 8684 sections 3.1 and 3.2)."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
+
+from typing_extensions import override
 
 from mptcp_stack.mptcp.config import MptcpConfig
+from mptcp_stack.mptcp.control_block import ControlBlock
 from mptcp_stack.mptcp.keys import NONCE_BYTES, join_hmac, same
 from mptcp_stack.wire import (
     CHECKSUM_REQUIRED,
@@ -20,10 +23,6 @@ from mptcp_stack.wire import (
     Subtype,
     UnknownMptcp,
 )
-
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
-    from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 Option = TypeVar("Option")
 
@@ -73,12 +72,12 @@ def _understood(option: MpCapable) -> bool:
 class Handshake(ABC):
     """What a subflow says in its first segments and what it expects to hear."""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: ControlBlock) -> None:
         self.connection = connection
         self._count = connection.stack.context.counters
 
-    def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
-        """For a SYN or SYN/ACK that the subflow sends itself."""
+    def syn_options(self, transmissions: int, local_id: int, backup: bool) -> tuple[MptcpOption, ...]:
+        """For a SYN or SYN/ACK that the subflow sends itself, with this one so many ``transmissions``."""
         return ()
 
     @abstractmethod
@@ -93,6 +92,7 @@ class Handshake(ABC):
 class Plain(Handshake):
     """TCP without MPTCP."""
 
+    @override
     def established(self, segment: Segment, now: int) -> bool:
         return True
 
@@ -100,22 +100,24 @@ class Plain(Handshake):
 class ActiveInitial(Handshake):
     """We connect, and offer MPTCP, until too many SYNs that do have been lost."""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: ControlBlock) -> None:
         super().__init__(connection)
         self._given_up = False
 
-    def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
+    @override
+    def syn_options(self, transmissions: int, local_id: int, backup: bool) -> tuple[MptcpOption, ...]:
         connection = self.connection
         config = connection.stack.config
-        if subflow.syn_transmissions > config.mptcp_syn_attempts:
-            self._count["MPTcpExtMPCapableSYNTXDrop"] += subflow.syn_transmissions == config.mptcp_syn_attempts + 1
+        if transmissions > config.mptcp_syn_attempts:
+            self._count["MPTcpExtMPCapableSYNTXDrop"] += transmissions == config.mptcp_syn_attempts + 1
             self._given_up = True
             return ()
-        self._count["MPTcpExtMPCapableSYNTX"] += subflow.syn_transmissions == 1
+        self._count["MPTcpExtMPCapableSYNTX"] += transmissions == 1
         version = connection.version
         key = connection.local_key.value if version == 0 else None
         return (MpCapable(version, offer_flags(config, version), key),)
 
+    @override
     def established(self, segment: Segment, now: int) -> bool:
         connection = self.connection
         option = find(segment.options, MpCapable)
@@ -129,6 +131,7 @@ class ActiveInitial(Handshake):
         connection.begin(option, offer_flags(connection.stack.config, connection.version))
         return True
 
+    @override
     def until_confirmed(self) -> tuple[MptcpOption, ...]:
         return (self.connection.third_ack(),)
 
@@ -136,10 +139,11 @@ class ActiveInitial(Handshake):
 class PassiveInitial(Handshake):
     """A peer that offers MPTCP connects to us, with ``syn``; our listener has sent the SYN/ACK."""
 
-    def __init__(self, connection: "Connection", syn: Options) -> None:
+    def __init__(self, connection: ControlBlock, syn: Options) -> None:
         super().__init__(connection)
         self._offer = find(syn, MpCapable)
 
+    @override
     def established(self, segment: Segment, now: int) -> bool:
         connection = self.connection
         version = connection.version
@@ -164,16 +168,18 @@ class PassiveInitial(Handshake):
 class ActiveJoin(Handshake):
     """We add a subflow."""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: ControlBlock) -> None:
         super().__init__(connection)
         self._nonce = connection.stack.random.randbytes(NONCE_BYTES)
         self._peer_nonce = b""
         self.peer_backup = False
 
-    def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
-        self._count["MPTcpExtMPJoinSynTx"] += subflow.syn_transmissions == 1
-        return (MpJoinSyn(subflow.backup, subflow.local_id, self.connection.remote_key.token, self._nonce),)
+    @override
+    def syn_options(self, transmissions: int, local_id: int, backup: bool) -> tuple[MptcpOption, ...]:
+        self._count["MPTcpExtMPJoinSynTx"] += transmissions == 1
+        return (MpJoinSyn(backup, local_id, self.connection.remote_key.token, self._nonce),)
 
+    @override
     def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpJoinSynAck)
         if option is None:
@@ -189,6 +195,7 @@ class ActiveJoin(Handshake):
         self._count["MPTcpExtMPJoinPortSynAckRx"] += segment.sport != self.connection.remote.port
         return True
 
+    @override
     def until_confirmed(self) -> tuple[MptcpOption, ...]:
         digest = join_hmac(self.connection.local_key, self.connection.remote_key, self._nonce, self._peer_nonce)
         return (MpJoinAck(digest[:20]),)
@@ -197,16 +204,18 @@ class ActiveJoin(Handshake):
 class PassiveJoin(Handshake):
     """The peer adds a subflow to an address of ours, which may be a ``backup``."""
 
-    def __init__(self, connection: "Connection", option: MpJoinSyn, backup: bool) -> None:
+    def __init__(self, connection: ControlBlock, option: MpJoinSyn, backup: bool) -> None:
         super().__init__(connection)
         self._backup = backup
         self._peer_nonce = option.nonce
         self._nonce = connection.stack.random.randbytes(NONCE_BYTES)
 
-    def syn_options(self, subflow: "Subflow") -> tuple[MptcpOption, ...]:
+    @override
+    def syn_options(self, transmissions: int, local_id: int, backup: bool) -> tuple[MptcpOption, ...]:
         digest = join_hmac(self.connection.local_key, self.connection.remote_key, self._nonce, self._peer_nonce)
-        return (MpJoinSynAck(self._backup, subflow.local_id, digest[:8], self._nonce),)
+        return (MpJoinSynAck(self._backup, local_id, digest[:8], self._nonce),)
 
+    @override
     def established(self, segment: Segment, now: int) -> bool:
         option = find(segment.options, MpJoinAck)
         expected = join_hmac(self.connection.remote_key, self.connection.local_key, self._peer_nonce, self._nonce)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.path_manager.owner import PathOwner
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
@@ -24,7 +24,7 @@ class PathManager:
 
     name = ""
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "PathOwner") -> None:
         self.connection = connection
         self._timer = connection.stack.context.timers.timer(self.on_timer, connection)
 
@@ -92,4 +92,4 @@ class PathManager:
         return [address for address in connection.stack.addresses if address.reaches(remote, link)]
 
 
-PathManagerMaker = Callable[["Connection"], PathManager]
+PathManagerMaker = Callable[["PathOwner"], PathManager]

@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.local_address import choose_source
 from mptcp_stack.mptcp.path_manager.retrying import Retrying
 from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.path_manager.owner import PathOwner
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
@@ -26,33 +28,34 @@ class Default(Retrying):
 
     name = "default"
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "PathOwner") -> None:
         super().__init__(connection)
         self._used: set[bytes] = {connection.local.ip}
 
+    @override
     def on_established(self, now: int) -> None:
-        """See ``PathManager``."""
         for address in self.connection.stack.addresses:
             if address.ip != self.connection.local.ip:
                 self._announce(address, now)
         self._join(now)
 
+    @override
     def on_local_address_added(self, address: "LocalAddress", now: int) -> None:
-        """See ``PathManager``."""
         self._announce(address, now)
         self._join(now)
 
+    @override
     def on_local_address_removed(self, address: "LocalAddress", now: int) -> None:
-        """See ``PathManager``."""
         self._used.discard(address.ip)
 
+    @override
     def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
-        """See ``PathManager``: there is room for another address."""
+        """There is room for another address."""
         super().on_subflow_closed(subflow, error, now)
         self._join(now)
 
+    @override
     def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
-        """See ``PathManager``."""
         super().on_address_announced(address_id, remote, now)
         if any(subflow.remote.ip == remote.ip for subflow in self.connection.subflows):
             return
@@ -62,8 +65,9 @@ class Default(Retrying):
         for address in sources or ([routed] if routed else []):
             self.want(address, address_id, remote, now)
 
+    @override
     def fill(self, now: int) -> None:
-        """See ``Retrying``: only when nothing is left."""
+        """Only when nothing is left."""
         if not self.alone:
             return
         for address, remote_id, remote in self.missing():

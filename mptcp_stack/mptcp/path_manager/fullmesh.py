@@ -1,5 +1,7 @@
 """Full mesh: every local address with every address of the peer that it reaches."""
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.path_manager.retrying import Retrying
 
 
@@ -8,7 +10,7 @@ class FullMesh(Retrying):
 
     name = "fullmesh"
 
+    @override
     def fill(self, now: int) -> None:
-        """See ``Retrying``."""
         for address, remote_id, remote in self.missing():
             self.want(address, remote_id, remote, now)

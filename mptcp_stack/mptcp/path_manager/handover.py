@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.path_manager.retrying import Retrying
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ class Handover(Retrying):
 
     name = "handover"
 
+    @override
     def fill(self, now: int) -> None:
-        """See ``Retrying``."""
         if any(map(self._alive, self.connection.subflows)):
             return
         for address, remote_id, remote in sorted(self.missing(), key=lambda one: self.failed_ns(one[0].ip, one[2])):
@@ -30,8 +32,9 @@ class Handover(Retrying):
         ours = any(address.ip == subflow.local.ip for address in self.connection.stack.addresses)
         return ours and subflow.timeouts < _TIMEOUTS_OF_THE_DEAD
 
+    @override
     def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
-        """See ``PathManager``: the one before has had its time; a dead path cannot tell the peer, REMOVE_ADDR can."""
+        """The one before has had its time; a dead path cannot tell the peer, REMOVE_ADDR can."""
         super().on_subflow_established(subflow, now)
         connection = self.connection
         if not connection.active:
@@ -42,18 +45,18 @@ class Handover(Retrying):
             else:
                 connection.close_subflow(other, now)
 
+    @override
     def on_subflow_timeout(self, subflow: "Subflow", now: int) -> None:
-        """See ``PathManager``."""
         if self.connection.active:
             self.fill(now)
 
+    @override
     def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
-        """See ``PathManager``."""
         super().on_subflow_closed(subflow, error, now)
         if self.connection.active:
             self.fill(now)
 
+    @override
     def on_local_address_removed(self, address: "LocalAddress", now: int) -> None:
-        """See ``PathManager``."""
         if self.connection.active:
             self.fill(now)

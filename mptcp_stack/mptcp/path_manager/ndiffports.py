@@ -3,11 +3,13 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.path_manager.base import PathManagerMaker
 from mptcp_stack.mptcp.path_manager.retrying import Retrying
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
+    from mptcp_stack.mptcp.path_manager.owner import PathOwner
 
 
 class NDiffPorts(Retrying):
@@ -15,24 +17,26 @@ class NDiffPorts(Retrying):
 
     name = "ndiffports"
 
-    def __init__(self, connection: "Connection", count: int = 2) -> None:
+    def __init__(self, connection: "PathOwner", count: int = 2) -> None:
         super().__init__(connection)
         self._count = count
 
     @classmethod
+    @override
     def configured(cls, parameter: str) -> PathManagerMaker:
-        """See ``PathManager``: the number of subflows, the first one included."""
+        """The number of subflows, the first one included."""
         if not parameter:
             return cls
         if not parameter.isdecimal() or int(parameter) == 0:
             raise ValueError(f"path manager ndiffports:{parameter}: the number of subflows must be 1 or more")
         return partial(cls, count=int(parameter))
 
+    @override
     def announce_others(self, now: int) -> None:
-        """See ``Retrying``: there are no others."""
+        """There are no others."""
 
+    @override
     def fill(self, now: int) -> None:
-        """See ``Retrying``."""
         connection = self.connection
         remote = connection.announcements.remotes().get(0)
         address = next((address for address in connection.stack.addresses if address.ip == connection.local.ip), None)

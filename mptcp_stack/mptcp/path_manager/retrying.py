@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.path_manager.base import PathManager
 from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.local_address import LocalAddress
+    from mptcp_stack.mptcp.path_manager.owner import PathOwner
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 _SPACING_NS = 20_000_000
@@ -43,7 +45,7 @@ class Retrying(PathManager):
     later: the peer may not know of it, as a reset may have come to one end alone.
     """
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: "PathOwner") -> None:
         super().__init__(connection)
         self._pairs: dict[tuple[bytes, Address], _Pair] = {}
 
@@ -95,34 +97,38 @@ class Retrying(PathManager):
 
     # --- what happens
 
+    @override
     def on_established(self, now: int) -> None:
-        """See ``PathManager``: the side that listens announces, the side that connects joins, as NATs demand."""
+        """The side that listens announces, the side that connects joins, as NATs demand."""
         if self.connection.active:
             self.fill(now)
         else:
             self.announce_others(now)
 
+    @override
     def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
-        """See ``PathManager``: a new chance for what has failed, but not more often than every ``join_retry_ns``."""
+        """A new chance for what has failed, but not more often than every ``join_retry_ns``."""
         rest_ns = self.connection.stack.config.join_retry_ns
         for (_, other), pair in self._pairs.items():
             if other == remote:
                 pair.failures, pair.due_ns = 0, pair.failed_ns + rest_ns
         self._fill_when_due(now)
 
+    @override
     def on_address_removed(self, address_id: int, now: int) -> None:
-        """See ``PathManager``."""
         self._pairs = {key: pair for key, pair in self._pairs.items() if pair.remote_id != address_id}
 
+    @override
     def on_local_address_added(self, address: "LocalAddress", now: int) -> None:
-        """See ``PathManager``: what failed with it before says nothing."""
+        """What failed with it before says nothing."""
         self._pairs = {key: pair for key, pair in self._pairs.items() if key[0] != address.ip}
         if not self.connection.active:
             self.connection.announcements.announce(address, now)
         self._fill_when_due(now)
 
+    @override
     def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
-        """See ``PathManager``: what one of the hosts closed in order is not opened again while there are others.
+        """What one of the hosts closed in order is not opened again while there are others.
 
         That the peer resets a subflow whose address we have taken back says nothing, should the address return.
         """
@@ -137,13 +143,14 @@ class Retrying(PathManager):
         elif missed and connection.stack.config.join_retries:
             self.wake_at(now + connection.stack.config.join_retry_ns)
 
+    @override
     def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
-        """See ``PathManager``: the side that listens has what it wants."""
+        """The side that listens has what it wants."""
         if not self.connection.active:
             self.stop()
 
+    @override
     def on_timer(self, now: int) -> None:
-        """See ``PathManager``."""
         self._fill_when_due(now)
 
     # --- bookkeeping

@@ -2,7 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from mptcp_stack.events import (
+from typing_extensions import override
+
+from mptcp_stack.mptcp.local_address import is_link_local
+from mptcp_stack.mptcp.path_manager.base import PathManager
+from mptcp_stack.mptcp.path_manager.events import (
     AddressAnnounced,
     AddressWithdrawn,
     LocalAddressAdded,
@@ -12,8 +16,6 @@ from mptcp_stack.events import (
     SubflowClosed,
     SubflowOpened,
 )
-from mptcp_stack.mptcp.local_address import is_link_local
-from mptcp_stack.mptcp.path_manager.base import PathManager
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import address_not_available, family_not_supported, invalid, network_unreachable
 
@@ -84,32 +86,32 @@ class Userspace(PathManager):
     # --- events
 
     def _tell(self, event: PathEvent) -> None:
-        self.connection.stack.emit(event)
+        self.connection.tell(event)
 
+    @override
     def on_established(self, now: int) -> None:
-        """See ``PathManager``."""
         self._tell(PathsWanted(self.connection))
 
+    @override
     def on_local_address_added(self, address: "LocalAddress", now: int) -> None:
-        """See ``PathManager``."""
         self._tell(LocalAddressAdded(self.connection, address))
 
+    @override
     def on_local_address_removed(self, address: "LocalAddress", now: int) -> None:
-        """See ``PathManager``."""
         self._tell(LocalAddressRemoved(self.connection, address))
 
+    @override
     def on_address_announced(self, address_id: int, remote: Address, now: int) -> None:
-        """See ``PathManager``."""
         self._tell(AddressAnnounced(self.connection, address_id, remote))
 
+    @override
     def on_address_removed(self, address_id: int, now: int) -> None:
-        """See ``PathManager``."""
         self._tell(AddressWithdrawn(self.connection, address_id))
 
+    @override
     def on_subflow_established(self, subflow: "Subflow", now: int) -> None:
-        """See ``PathManager``."""
         self._tell(SubflowOpened(self.connection, subflow))
 
+    @override
     def on_subflow_closed(self, subflow: "Subflow", error: OSError | None, now: int) -> None:
-        """See ``PathManager``."""
         self._tell(SubflowClosed(self.connection, subflow, error))

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.scheduler.base import Scheduler
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
@@ -15,6 +17,7 @@ class BackupAware(Scheduler):
     name = "backup-aware"
     uses_backups = True
 
+    @override
     def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
         if any(not (subflow.backup or subflow.repairing) for subflow in self.traffic.subflows):
             subflows = [subflow for subflow in subflows if not subflow.backup]

@@ -9,24 +9,27 @@ What a scheduler may look at:
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.subflow.subflow import Subflow
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
-class Traffic(Protocol):
+class Traffic(ABC):
     """What a connection has to send, and over what."""
 
+    __slots__ = ()
+
     @property
-    def subflows(self) -> list["Subflow"]:
+    @abstractmethod
+    def subflows(self) -> list[Subflow]:
         """Every established subflow, also those that have no room at the moment."""
 
     @property
+    @abstractmethod
     def unsent_bytes(self) -> int:
         """Bytes from the application that were not sent on any subflow."""
 
     @property
+    @abstractmethod
     def window_bytes(self) -> int:
         """How much the peer takes beyond the oldest byte that it has not acknowledged, sent already or not."""
 
@@ -46,7 +49,7 @@ class Scheduler(ABC):
         self.traffic = traffic
 
     @abstractmethod
-    def select(self, subflows: Sequence["Subflow"], burst_bytes: int) -> "Subflow | None":
+    def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
         """One of ``subflows``, all of which can send now, for the next ``burst_bytes`` at the most.
 
         None: wait for one that has no room yet; it is asked again with every acknowledgement.

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.scheduler.base import Scheduler, Traffic
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
@@ -18,6 +20,7 @@ class Ecf(Scheduler):
         super().__init__(traffic)
         self._waiting = False
 
+    @override
     def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
         slow = min(subflows, key=lambda subflow: subflow.srtt_ns)
         fast = min((one for one in self.traffic.subflows if not one.backup), key=lambda one: one.srtt_ns, default=slow)

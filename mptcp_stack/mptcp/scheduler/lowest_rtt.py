@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.scheduler.base import Scheduler
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
@@ -12,5 +14,6 @@ class LowestRtt(Scheduler):
     name = "lowest-rtt"
     patient = True
 
+    @override
     def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
         return min(subflows, key=lambda subflow: subflow.srtt_ns)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.scheduler.base import Scheduler, Traffic
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
@@ -15,6 +17,7 @@ class RoundRobin(Scheduler):
         super().__init__(traffic)
         self._last: Subflow | None = None
 
+    @override
     def select(self, subflows: Sequence[Subflow], burst_bytes: int) -> Subflow | None:
         order = self.traffic.subflows
         turn = order.index(self._last) + 1 if self._last in order else 0

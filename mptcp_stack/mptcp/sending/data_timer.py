@@ -5,12 +5,12 @@ A middlebox may have acknowledged them and lost them, or the peer had no room fo
 
 from typing import TYPE_CHECKING
 
+from mptcp_stack.mptcp.sending.owner import SendingOwner
 from mptcp_stack.tcp.config import MAXIMUM_SEGMENT_PAYLOAD
 from mptcp_stack.tcp.errors import timed_out
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.sending.sending import Sending
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
@@ -20,7 +20,7 @@ class DataTimer:
 
     __slots__ = ("_backoff", "_connection", "_sending", "_timer")
 
-    def __init__(self, connection: "Connection", sending: "Sending") -> None:
+    def __init__(self, connection: SendingOwner, sending: "Sending") -> None:
         self._connection = connection
         self._sending = sending
         self._timer = connection.stack.context.timers.timer(self._expired, connection)
@@ -55,8 +55,8 @@ class DataTimer:
         answerable = connection.carrier() is not None  # how long to wait for a subflow is for others to say
         if overdue and answerable and (only_fin or not self._is_under_way()):
             self._backoff += 1
-            if self._backoff > connection.closing.retries():
-                connection.closing.fail(timed_out(), now)
+            if self._backoff > connection.retries():
+                connection.fail(timed_out(), now)
                 return
             queue = sending.queue
             end = min(queue.next, queue.base + MAXIMUM_SEGMENT_PAYLOAD)

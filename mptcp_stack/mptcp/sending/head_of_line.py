@@ -6,12 +6,10 @@ retransmission), and the subflow that was too slow for this window gets a smalle
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from mptcp_stack.mptcp.sending.owner import SendingOwner
 from mptcp_stack.mptcp.subflow.subflow import Subflow
-
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
 
 
 class Reinjection(NamedTuple):
@@ -38,7 +36,7 @@ class HeadOfLineBlocking:
 
     __slots__ = ("_connection", "_penalised_ns", "_seen")
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: SendingOwner) -> None:
         self._connection = connection
         self._seen = -1
         self._penalised_ns = 0

@@ -1,22 +1,22 @@
 """The sending half of a connection: which bytes go to which subflow, and what happens when they do not arrive."""
 
 from itertools import islice
-from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from mptcp_stack.mptcp.mapping import Mapping
-from mptcp_stack.mptcp.scheduler import Scheduler
+from mptcp_stack.mptcp.scheduler.base import Scheduler, Traffic
 from mptcp_stack.mptcp.sending.data_timer import DataTimer
 from mptcp_stack.mptcp.sending.head_of_line import HeadOfLineBlocking, Reinjection, outstanding
+from mptcp_stack.mptcp.sending.owner import SendingOwner
 from mptcp_stack.mptcp.sending.send_buffer import SendBuffer, needed_bytes
 from mptcp_stack.mptcp.sending.small_writes import SmallWrites
 from mptcp_stack.mptcp.subflow import tracepoints
+from mptcp_stack.mptcp.subflow.owner import DataSender
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.observe import DataSent, Reinjected
 from mptcp_stack.storage import NEVER, Chunks, SendQueue
 from mptcp_stack.tcp import Sender
-
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
 
 SEGMENT_CHARGE_BYTES = 768
 """What a segment takes of the peer's window at the least, however short it is.
@@ -28,7 +28,7 @@ buffer as window, so each costs 625; the rest is for those that are shorter stil
 """
 
 
-class Sending:
+class Sending(DataSender):
     """Data from the application to the subflows; positions are unwrapped data sequence numbers."""
 
     __slots__ = (
@@ -36,9 +36,9 @@ class Sending:
         "_scheduler", "buffer", "fin", "fin_sent", "queue", "small_writes",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection", first: int, scheduler: type[Scheduler]) -> None:
+    def __init__(self, connection: SendingOwner, first: int, scheduler: type[Scheduler]) -> None:
         self._connection = connection
-        self._scheduler = scheduler(self)
+        self._scheduler = scheduler(_Unsent(connection, self))
         self._blocking = HeadOfLineBlocking(connection)
         self.queue = SendQueue(first)
         config = connection.stack.config
@@ -64,27 +64,20 @@ class Sending:
         return self.fin_sent and self.queue.base >= self.queue.end
 
     @property
+    @override
     def pending_fin(self) -> Mapping | None:
-        """A DATA_FIN without payload for the next segment, while ours is sent and not acknowledged (section 3.3.3)."""
         if self.fin is None or not self.fin_sent or self.queue.base > self.fin:
             return None
         return self._checked(Mapping(0, self.fin, 0, data_fin=True), [])
 
-    # --- what schedulers look at (``Traffic``)
-
-    @property
-    def subflows(self) -> list[Subflow]:
-        """See ``Traffic``."""
-        return [subflow for subflow in self._connection.subflows if subflow.usable]
-
     @property
     def unsent_bytes(self) -> int:
-        """See ``Traffic``."""
+        """Bytes from the application that were not sent on any subflow."""
         return self.queue.unsent_bytes
 
     @property
+    @override
     def window_bytes(self) -> int:
-        """See ``Traffic``."""
         return self._edge - self.queue.base
 
     # --- out
@@ -169,11 +162,8 @@ class Sending:
             self._send_copies(now)
         return True
 
+    @override
     def probe(self, subflow: Subflow, now: int) -> bool:
-        """A tail loss probe is due on ``subflow``: a segment that it has not sent yet, if it may have any; whether so.
-
-        New data go where the scheduler would have them, were this subflow the only one with room.
-        """
         queue, connection = self.queue, self._connection
         wanted = subflow.mss
         uncovered = max(subflow.covered, queue.base)
@@ -320,7 +310,7 @@ class Sending:
         if self._connection.is_plain:
             return
         queue = self.queue
-        subflows = self.subflows
+        subflows = [subflow for subflow in self._connection.subflows if subflow.usable]
         for subflow in _without_backups(subflows, subflows):
             dsn = max(subflow.covered, queue.base)
             while dsn < queue.next and subflow.can_send(queue.next - dsn, now):
@@ -328,8 +318,8 @@ class Sending:
                 dsn += self._send_again(subflow, dsn, end - dsn, now)
             subflow.covered = dsn
 
+    @override
     def on_subflow_timeout(self, subflow: Subflow) -> None:
-        """A subflow stopped delivering: what it holds goes out on the others, too."""
         if len(self._connection.subflows) > 1:
             self.reinject_from(subflow)
 
@@ -382,17 +372,17 @@ class Sending:
 
     # --- acknowledgements
 
+    @override
     def offer(self, window: int) -> None:
-        """The peer's window in the first handshake: it counts from the first byte."""
         self._edge = max(self._edge, self.queue.base + window)
 
     @property
+    @override
     def end(self) -> int:
-        """One beyond all that was sent, the DATA_FIN included."""
         return self.queue.next + (1 if self.fin_sent else 0)
 
+    @override
     def vouched(self) -> int:
-        """Up to where TCP has acknowledged everything; nothing while more may be sent, which brings more DATA_ACKs."""
         subflows = self._connection.subflows
         segment = max((subflow.mss for subflow in subflows), default=0)
         if min(self.queue.end, self._edge) - self.queue.next >= segment:
@@ -402,8 +392,8 @@ class Sending:
             waiting += (burst.dsn for burst in islice(outstanding(subflow), 1))
         return min(waiting, default=self.end)
 
+    @override
     def on_data_ack(self, data_ack: int, window: int, now: int) -> None:
-        """A DATA_ACK with the window that counts from it (section 3.3.1)."""
         end = self.end
         if data_ack > end:
             return
@@ -419,14 +409,14 @@ class Sending:
             else:
                 self._data_timer.arm(now)
 
+    @override
     def fall_back(self) -> None:
-        """From now on TCP's acknowledgements and its FIN speak for the stream."""
         self.fin_sent = False
         self._reinjections.clear()
         self._data_timer.stop()
 
+    @override
     def on_plain_ack(self, acked_bytes: int, now: int) -> None:
-        """TCP acknowledged this many bytes of the stream since its beginning, where it stands for the DATA_ACK."""
         data_ack = self._connection.plain_base + acked_bytes
         if data_ack > self.queue.base:
             self._advance(min(data_ack, self.queue.next + (1 if self.fin_sent else 0)), now)
@@ -452,11 +442,8 @@ class Sending:
                 subflow.persist.stop()
         self._persisting = waiting
 
+    @override
     def shut_at(self, subflow: Subflow) -> int | None:
-        """Where the window ends that keeps data from ``subflow``, which has nothing under way; None: none does.
-
-        Its own, by its sequence numbers, keeps everything, also what is sent again; the connection's new data alone.
-        """
         sender, queue = subflow.endpoint.sender, self.queue
         if sender.scoreboard.first is not None or not subflow.usable or not self._may_use(subflow):
             return None
@@ -475,13 +462,10 @@ class Sending:
     def _may_use(self, subflow: Subflow) -> bool:
         return self._scheduler.uses_backups or bool(_without_backups([subflow], self._connection.subflows))
 
+    @override
     def waits_in_vain(self, now: int) -> bool:
-        """Whether a shut window is to end the connection.
-
-        After the application has closed there is a limit: else a peer that never reads held our memory (RFC 6429).
-        """
         connection = self._connection
-        if connection.closing.detached:
+        if connection.detached:
             orphan_deadline_ns = now + connection.stack.config.orphan_timeout_ns
             self._orphan_deadline_ns = min(self._orphan_deadline_ns, orphan_deadline_ns)
         return now >= self._orphan_deadline_ns
@@ -492,6 +476,31 @@ class Sending:
         self._data_timer.stop()
         for subflow in self._connection.subflows:
             subflow.persist.stop()
+
+
+class _Unsent(Traffic):
+    """What there is to send, for the scheduler to look at."""
+
+    __slots__ = ("_connection", "_sending")
+
+    def __init__(self, connection: SendingOwner, sending: Sending) -> None:
+        self._connection = connection
+        self._sending = sending
+
+    @property
+    @override
+    def subflows(self) -> list[Subflow]:
+        return [subflow for subflow in self._connection.subflows if subflow.usable]
+
+    @property
+    @override
+    def unsent_bytes(self) -> int:
+        return self._sending.queue.unsent_bytes
+
+    @property
+    @override
+    def window_bytes(self) -> int:
+        return self._sending.window_bytes
 
 
 def _without_backups(candidates: list[Subflow], subflows: list[Subflow]) -> list[Subflow]:

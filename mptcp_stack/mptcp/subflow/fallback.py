@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.opening.handshake import find
+from mptcp_stack.mptcp.subflow.owner import DataSender, SubflowOwner
 from mptcp_stack.storage import MASK_64
 from mptcp_stack.tcp import State
 from mptcp_stack.wire import FIN, MpCapable, MpFail, MptcpOption, ResetReason, Segment
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
@@ -27,12 +27,13 @@ class Fallback:
     """
 
     __slots__ = (
-        "_answers", "_connection", "_data_fin_seen", "_failed_dsn", "_patience", "alone", "contiguous", "ends_data",
-        "infinite_due",
+        "_answers", "_connection", "_data_fin_seen", "_failed_dsn", "_patience", "_sending", "alone", "contiguous",
+        "ends_data", "infinite_due",
     )  # fmt: skip
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: SubflowOwner, sending: DataSender) -> None:
         self._connection = connection
+        self._sending = sending
         self._answers = 0
         self._failed_dsn: int | None = None
         self._patience = connection.stack.context.timers.timer(self._lose_patience, connection)
@@ -44,7 +45,7 @@ class Fallback:
 
     def _allowed(self, subflow: "Subflow") -> bool:
         """Whether the subflow's bytes are all that there is: as TCP nothing would be lost."""
-        return self.contiguous and subflow.number == 0 and not self._connection.closing.data_closed
+        return self.contiguous and subflow.number == 0 and not self._connection.data_closed
 
     def _called_for(self, subflow: "Subflow") -> bool:
         """Whether to become TCP of our own accord: never once the peer may have sent data on another subflow."""
@@ -109,7 +110,7 @@ class Fallback:
         A DATA_FIN alone TCP does not acknowledge, but who answers it with neither a DSS now nor any before, does not
         know what it is.
         """
-        endpoint, sending = subflow.endpoint, self._connection.sending
+        endpoint, sending = subflow.endpoint, self._sending
         if sending.fin_sent and sending.queue.base == sending.fin:
             return not subflow.introduced
         acked = self._connection.plain_base + endpoint.sender.scoreboard.una - endpoint.iss - 1
@@ -204,10 +205,7 @@ class Fallback:
         connection = self._connection
         self.stop()
         connection.fall_back(now)
-        connection.announcements.stop()
-        connection.path_manager.stop()
-        connection.signals.clear()
-        connection.sending.fall_back()
+        self._sending.fall_back()
         self._data_fin_seen = connection.receiving.fin is not None
         if not connection.receiving.finished:
             connection.receiving.fin = None  # from here on it is TCP's FIN that counts

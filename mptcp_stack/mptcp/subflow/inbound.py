@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.mapping import MAPPING_BYTES, Mapping, MappingTable
 from mptcp_stack.mptcp.subflow.checksum_queue import ChecksumQueue
 from mptcp_stack.storage import Chunks, ReceiveQueue, expand_32
@@ -127,14 +129,16 @@ class Checked(Inbound):
         self._data_ack = 0
         self._unmapped = 0
 
+    @override
     def add(self, mapping: Mapping, now: int) -> None:
-        """See ``Inbound``: what contradicts others waits with them."""
+        """What contradicts others waits with them."""
         connection = self._subflow.connection
         if connection.receiving.may_begin(mapping.dsn) and not self._queue.add(mapping):
             connection.count("MPTcpExtDSSNoMatchTCP")
 
+    @override
     def maps(self, segment: Segment) -> bool:
-        """See ``Inbound``; a mapping that comes with the segment has to, as others that do may be damaged."""
+        """A mapping that comes with the segment has to, as others that do may be damaged."""
         ssn = self._ssn_of(segment)
         dss = segment.options.dss
         if dss is None or dss.dsn is None or dss.length <= dss.data_fin:
@@ -143,8 +147,9 @@ class Checked(Inbound):
         own = self._queue.position <= start <= ssn < start + dss.length - dss.data_fin
         return ssn < self._queue.position or (own and self._queue.covers(ssn))
 
+    @override
     def forgives(self, segment: Segment) -> bool:
-        """See ``Inbound``; but a peer may also give a mapping once, and that segment be the one that is missing."""
+        """But a peer may also give a mapping once, and that segment be the one that is missing."""
         if self.maps(segment):
             self._unmapped = 0
             return False
@@ -155,19 +160,21 @@ class Checked(Inbound):
         self._unmapped += 1
         return self._unmapped <= _FORGIVEN
 
+    @override
     def believed(self, data_ack: int) -> int:
-        """See ``Inbound``: no checksum covers it, so the next one has to say no less, unless TCP vouches for it."""
+        """No checksum covers it, so the next one has to say no less, unless TCP vouches for it."""
         before, self._data_ack = self._data_ack, data_ack
-        sending = self._subflow.connection.sending
+        sending = self._subflow.sending
         vouched = data_ack == sending.end or data_ack <= sending.vouched()
         return data_ack if vouched else min(data_ack, before)
 
+    @override
     def believes_fin(self, mapping: Mapping) -> bool:
-        """See ``Inbound``: one without payload has a checksum of its own."""
+        """One without payload has a checksum of its own."""
         return not mapping.length and mapping.verifies([])
 
+    @override
     def receive(self, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
-        """See ``Inbound``."""
         subflow, queue = self._subflow, self._queue
         connection = subflow.connection
         queue.append(chunks)
@@ -197,17 +204,17 @@ class Checked(Inbound):
         return fallback.mapping_missing(self._subflow, queue.position, now)
 
     @property
+    @override
     def charge(self) -> int:
-        """See ``Inbound``."""
         return MAPPING_BYTES * len(self._queue)
 
     @property
+    @override
     def unverified_bytes(self) -> int:
-        """See ``Inbound``."""
         return self._queue.length
 
+    @override
     def flush(self) -> None:
-        """See ``Inbound``."""
         queue, receiving = self._queue, self._subflow.connection.receiving
         if queue.length:
             receiving.insert(receiving.next, queue.peek(queue.length), queue.length)

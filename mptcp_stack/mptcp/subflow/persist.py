@@ -65,12 +65,12 @@ class Persist:
     def _probe(self, now: int) -> None:
         endpoint, connection = self._subflow.endpoint, self._subflow.connection
         connection.wake()
-        if connection.sending.shut_at(self._subflow) != self._edge:
+        if self._subflow.sending.shut_at(self._subflow) != self._edge:
             return
         if self._is_answered():
             self._unanswered = 0
-        if connection.sending.waits_in_vain(now):
-            connection.closing.fail(timed_out(), now)
+        if self._subflow.sending.waits_in_vain(now):
+            connection.fail(timed_out(), now)
         elif self._unanswered >= endpoint.sender.retries:
             endpoint.give_up(now)
         else:

@@ -2,21 +2,20 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from mptcp_stack.mptcp.addresses import mobility
+from typing_extensions import override
+
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.opening.handshake import ActiveInitial, ActiveJoin, Handshake, PassiveInitial, PassiveJoin, find
 from mptcp_stack.mptcp.subflow import tracepoints
 from mptcp_stack.mptcp.subflow.inbound import Checked, Inbound
+from mptcp_stack.mptcp.subflow.owner import DataSender, SubflowOwner
 from mptcp_stack.mptcp.subflow.persist import Persist
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
-from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Verdict
+from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Upper, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
 from mptcp_stack.wire import FIN, SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
-
-if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
 
 DSS_OPTION_BYTES = 28
 """A DSS with 8-byte acknowledgement, 8-byte DSN and no checksum, padded."""
@@ -30,7 +29,7 @@ _DISTRUST_NS, _LONGEST_DISTRUST_NS = 250_000_000, 64_000_000_000
 loses is tried once a minute."""
 
 
-class Subflow:
+class Subflow(Upper):
     """The upper layer of one endpoint. In a connection that fell back to TCP it is transparent.
 
     ``number`` counts the connection's subflows from 0, the initial one.
@@ -46,12 +45,13 @@ class Subflow:
         "_carried", "_confirm_attempts", "_confirm_timer", "_distrust_ns", "_dsn_64", "_dss_seen", "_echo_rtt",
         "_handshake", "_inbound", "_patience_ends", "_wishes", "backup", "bytes_received", "bytes_sent", "confirmed",
         "connection", "covered", "distrusted_until_ns", "endpoint", "leaving", "local_id", "number", "opened_ns",
-        "peer_reset", "persist", "refused", "rejected", "remote_id", "was_up",
+        "peer_reset", "persist", "refused", "rejected", "remote_id", "sending", "was_up",
     )  # fmt: skip
 
     def __init__(
         self,
-        connection: "Connection",
+        connection: SubflowOwner,
+        sending: DataSender,
         handshake: Handshake,
         local: Address,
         remote: Address,
@@ -60,6 +60,7 @@ class Subflow:
     ) -> None:
         stack = connection.stack
         self.connection = connection
+        self.sending = sending
         self.backup = False
         self._wishes: tuple[bool, bool] = (False, False)
         self.confirmed = False
@@ -156,7 +157,7 @@ class Subflow:
     def carry(self, start: int, end: int) -> None:
         """Note which data (numbers of the connection) are sent on it, or a little more, where they are many pieces."""
         carried = self._carried
-        base = self.connection.sending.queue.base
+        base = self.sending.queue.base
         while carried and carried[0][1] <= base:
             carried.popleft()
         self.bytes_sent += end - start
@@ -232,12 +233,12 @@ class Subflow:
 
     # --- options out
 
+    @override
     def handshake_options(self) -> tuple[MptcpOption, ...]:
-        """See ``Upper``."""
-        return self._handshake.syn_options(self)
+        return self._handshake.syn_options(self.syn_transmissions, self.local_id, self.backup)
 
+    @override
     def add_options(self, options: Options, record: Record | None) -> None:
-        """See ``Upper``."""
         connection = self.connection
         mapping: Mapping | None = record.mapping if record is not None else None
         if not connection.is_mptcp:
@@ -250,7 +251,7 @@ class Subflow:
             options.mptcp = (connection.third_ack(mapping),)
             return
         if mapping is None:
-            mapping = connection.sending.pending_fin
+            mapping = self.sending.pending_fin
             if not self.confirmed and (mapping is None or self.joining):
                 options.mptcp = self._handshake.until_confirmed()
                 if options.mptcp:
@@ -280,12 +281,14 @@ class Subflow:
         if self.connection.is_mptcp and self.connection.version == 0 and not self.number:
             self.repeat_third_ack(now)
 
+    @override
     def receive_window(self) -> int:
-        """See ``Upper``: the window is the connection's, whatever the subflow."""
+        """The window is the connection's, whatever the subflow."""
         return self.connection.receiving.window()
 
+    @override
     def may_hold(self) -> bool:
-        """See ``Upper``: the memory is the connection's, too."""
+        """The memory is the connection's, too."""
         connection = self.connection
         return connection.receiving.may_hold(subflow.charge for subflow in connection.subflows)
 
@@ -296,8 +299,8 @@ class Subflow:
 
     # --- segments in
 
+    @override
     def on_established(self, segment: Segment, now: int) -> bool:
-        """See ``Upper``."""
         if not self._handshake.established(segment, now):
             return self.reject(ResetReason.MPTCP, now)
         if self.connection.is_mptcp:
@@ -308,7 +311,7 @@ class Subflow:
                 self.connection.fallback.alone = False
             if isinstance(self._handshake, ActiveInitial | PassiveInitial):
                 scale = 0 if segment.flags & SYN else self.endpoint.peer_window_scale
-                self.connection.sending.offer(segment.window << scale)
+                self.sending.offer(segment.window << scale)
             elif isinstance(self._handshake, ActiveJoin):
                 self.wish(peers=self._handshake.peer_backup)
                 self._confirm_timer.set(now + self.connection.stack.config.join_confirm_timeout_ns)
@@ -321,8 +324,9 @@ class Subflow:
         self.connection.subflow_established(self, now)
         return True
 
+    @override
     def on_segment(self, segment: Segment, now: int) -> Verdict:
-        """See ``Upper``: everything that MPTCP options say, before the payload is looked at."""
+        """Everything that MPTCP options say, before the payload is looked at."""
         connection = self.connection
         options = segment.options
         if self._echo_rtt is not None and segment.length:
@@ -338,7 +342,7 @@ class Subflow:
         elif confirming:
             self._confirm(now)  # the fourth packet of section 3.2, or whatever shows that the peer speaks MPTCP
         if options.mptcp:
-            connection.signals.receive(self, segment, now)
+            connection.options_arrived(self, segment, now)
         if self.endpoint.state is State.CLOSED:
             return Verdict.RESET
         if not connection.is_mptcp:
@@ -393,10 +397,10 @@ class Subflow:
         receiving = connection.receiving
         if dss.data_ack is not None:
             connection.fallback.hear(self)
-            una = connection.sending.queue.base
+            una = self.sending.queue.base
             data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
             data_ack = self._inbound.believed(data_ack)
-            connection.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
+            self.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
         # With neither payload nor an end of data a mapping maps nothing, for Linux either; nor is it one without end.
         if dss.dsn is not None and (segment.length or dss.data_fin or segment.flags & FIN):
             dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
@@ -437,8 +441,9 @@ class Subflow:
         self.endpoint.send_ack(now)
         self._confirm_timer.set(now + (self.connection.stack.config.join_confirm_timeout_ns << self._confirm_attempts))
 
+    @override
     def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
-        """See ``Upper``: translate to data sequence numbers."""
+        """Translate to data sequence numbers."""
         connection = self.connection
         length = length_of(chunks)
         self.bytes_received += length
@@ -479,52 +484,51 @@ class Subflow:
 
     # --- what the endpoint reports
 
+    @override
     def on_acked(self, now: int) -> None:
-        """See ``Upper``."""
         if self.connection.is_plain:
             scoreboard = self.endpoint.sender.scoreboard
-            self.connection.sending.on_plain_ack(scoreboard.una - self.endpoint.iss - 1, now)
+            self.sending.on_plain_ack(scoreboard.una - self.endpoint.iss - 1, now)
         tracepoints.acknowledged(self, now)
 
+    @override
     def on_fin(self, now: int) -> None:
-        """See ``Upper``."""
         self.connection.subflow_fin(self, now)
 
+    @override
     def on_retransmitted(self, record: Record, now: int) -> None:
-        """See ``Upper``."""
         tracepoints.retransmitted(self, record, now)
 
+    @override
     def probe(self, now: int) -> bool:
-        """See ``Upper``. When it comes as late as a timeout, the others take over as after that."""
-        sent = self.connection.sending.probe(self, now)
+        """When it comes as late as a timeout, the others take over as after that."""
+        sent = self.sending.probe(self, now)
         if self.endpoint.sender.overdue(now):
-            self.connection.sending.on_subflow_timeout(self)
+            self.sending.on_subflow_timeout(self)
         return sent
 
+    @override
     def on_timeout(self, now: int) -> None:
-        """See ``Upper``."""
         tracepoints.timed_out(self, now)
         self._confirm_version_0(now)
-        self.connection.sending.on_subflow_timeout(self)
-        self.connection.path_manager.on_subflow_timeout(self, now)
-        mobility.give_up_leaving(self, now)
+        self.connection.subflow_timed_out(self, now)
 
+    @override
     def expect_reset(self, segment: Segment) -> None:
-        """See ``Upper``."""
         self.peer_reset = find(segment.options, MpTcpRst)
         self.refused = self.peer_reset is not None and not self.peer_reset.flags & TRANSIENT
 
+    @override
     def on_reset(self, segment: Segment, now: int) -> None:
-        """See ``Upper``."""
-        self.connection.signals.receive_reset(self, segment.options, now)
+        self.connection.reset_arrived(self, segment.options, now)
 
+    @override
     def on_closed(self, error: OSError | None, now: int) -> None:
-        """See ``Upper``."""
         self._confirm_timer.cancel()
         self.persist.stop()
         tracepoints.subflow_down(self, error, now)
         self.connection.subflow_closed(self, error, now)
 
+    @override
     def wake(self) -> None:
-        """See ``Upper``."""
         self.connection.wake()

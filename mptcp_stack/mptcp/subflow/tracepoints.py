@@ -1,29 +1,29 @@
-"""Where connections and subflows tell the stack's observer, if there is one, what happens to them."""
+"""Tracepoints: where connections and subflows tell the stack's observer, if there is one, what happens to them."""
 
 from typing import TYPE_CHECKING
 
 from mptcp_stack import observe
+from mptcp_stack.mptcp.control_block import ControlBlock
 from mptcp_stack.observe import address_text
 
 if TYPE_CHECKING:
-    from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.subflow.subflow import Subflow
     from mptcp_stack.tcp import Record
 
 
-def connection_up(connection: "Connection", now: int) -> None:
+def connection_up(connection: ControlBlock, now: int) -> None:
     """See ``observe.ConnectionUp``."""
     if (observer := connection.stack.context.observer) is not None:
         observer(observe.ConnectionUp(now, connection.number, connection.id, connection.is_mptcp, connection.active))
 
 
-def connection_down(connection: "Connection", now: int) -> None:
+def connection_down(connection: ControlBlock, now: int) -> None:
     """See ``observe.ConnectionDown``."""
     if (observer := connection.stack.context.observer) is not None:
         observer(observe.ConnectionDown(now, connection.number, _text(connection.error)))
 
 
-def fallback(connection: "Connection", now: int) -> None:
+def fallback(connection: ControlBlock, now: int) -> None:
     """See ``observe.Fallback``."""
     if (observer := connection.stack.context.observer) is not None:
         observer(observe.Fallback(now, connection.number))
@@ -84,8 +84,8 @@ def acknowledged(subflow: "Subflow", now: int) -> None:
             observe.Acknowledged(
                 now, connection.number, subflow.number,
                 ssn=scoreboard.una - subflow.endpoint.iss,
-                data_ack=connection.sending.queue.base,
-                window_edge=connection.sending.queue.base + connection.sending.window_bytes,
+                data_ack=subflow.sending.queue.base,
+                window_edge=subflow.sending.queue.base + subflow.sending.window_bytes,
                 cwnd_bytes=int(control.cwnd),
                 ssthresh_bytes=None if control.ssthresh == float("inf") else int(control.ssthresh),
                 in_flight_bytes=scoreboard.in_flight,

@@ -175,7 +175,7 @@ def test_a_mistake_in_one_connection(pair, place, monkeypatch):
             writer.write(b"x")
         elif place == "path event":
             pair.loop.driver.on_path_event = raising
-            stack.emit(PathsWanted(connection))
+            stack.tell(PathsWanted(connection))
             writer.write(b"x")
         else:
             connection.path_manager.on_local_address_removed = raising
