@@ -8,7 +8,6 @@ nanoseconds, sequence numbers unwrapped: ``ssn`` counts the bytes of a subflow f
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from ipaddress import ip_address
 
 
 @dataclass(slots=True)
@@ -132,9 +131,3 @@ Observer = Callable[[Observation], None]
 def as_json(observation: Observation) -> str:
     """One line of JSON, without the end of line: the observation's name as ``event``, and its fields."""
     return json.dumps({"event": type(observation).__name__, **asdict(observation)})
-
-
-def address_text(ip: bytes, port: int) -> str:
-    """``10.0.1.1:80`` or ``[fd00::1]:80``."""
-    text = str(ip_address(ip))
-    return f"[{text}]:{port}" if len(ip) == 16 else f"{text}:{port}"

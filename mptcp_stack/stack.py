@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from importlib import import_module
+from ipaddress import ip_address
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
@@ -36,6 +37,7 @@ from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
 from mptcp_stack.tcp.address import names_one_host
 from mptcp_stack.tcp.errors import address_in_use, address_not_available, family_not_supported, network_unreachable
+from mptcp_stack.texts import count_text, described
 from mptcp_stack.wire import (
     ACK,
     FIN,
@@ -132,6 +134,17 @@ class Stack(ConnectionServices):
 
         Without it the exception is raised, by whatever call of the stack it happened in.
         """
+
+    def __repr__(self) -> str:
+        return described(self, self._text)
+
+    def _text(self) -> str:
+        first, *others = self._addresses[:2] or (None,)
+        text = "without an address" if first is None else str(ip_address(first.ip))
+        if others:
+            text += f" and {len(self._addresses) - 1} more"
+        connections, listeners = count_text(len(self._connections), "connection"), len(self._listeners)
+        return f"{text}, {connections}, {count_text(listeners, 'listener')}"
 
     @property
     def counters(self) -> Counter[str]:

@@ -31,6 +31,7 @@ from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.storage import Chunks
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import broken_pipe, connection_reset
+from mptcp_stack.texts import address_text, count_text, described, size_text
 from mptcp_stack.wire import (
     CHECKSUM_REQUIRED,
     NO_JOIN_TO_INITIAL_ADDRESS,
@@ -73,6 +74,18 @@ class Connection(PathOwner):
         self._readable_queued = False
         self.wants_room = False
         self._keep_alive = stack.config.keep_alive
+
+    def __repr__(self) -> str:
+        return described(self, self._text)
+
+    def _text(self) -> str:
+        kind = f"MPTCP v{self.version}" if self.is_mptcp else "TCP" if self.is_plain else "opening"
+        text = f"{address_text(*self.remote)} {kind}"
+        if self.closing.closed:
+            return f"{text}, closed" if self.error is None else f"{text}, closed: {self.error.strerror or self.error}"
+        queue = self.sending.queue
+        sent, unsent = size_text(queue.next - self.plain_base), size_text(queue.unsent_bytes)
+        return f"{text}, {count_text(len(self.subflows), 'subflow')}, {sent} sent, {unsent} unsent"
 
     # --- opening
 

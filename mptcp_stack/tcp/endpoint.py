@@ -17,8 +17,9 @@ from mptcp_stack.tcp.passive_open import peer_mss
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
-from mptcp_stack.tcp.states import MAY_RECEIVE, MAY_SEND, Event, State, advance
+from mptcp_stack.tcp.states import MAY_RECEIVE, MAY_SEND, SYNCHRONISED, Event, State, advance
 from mptcp_stack.tcp.upper import Upper, Verdict
+from mptcp_stack.texts import address_text, described, size_text
 from mptcp_stack.wire import ACK, ECE, FIN, PSH, RST, SYN, Dss, IcmpError, MptcpOption, Options, Segment, Trouble
 
 _TIMESTAMP_BYTES = 12
@@ -89,6 +90,14 @@ class Endpoint:
 
     def _local_mss(self) -> int:
         return self._context.local_mss(self.local.ip)
+
+    def __repr__(self) -> str:
+        return described(self, self._text)
+
+    def _text(self) -> str:
+        text = f"{address_text(*self.local)} -> {address_text(*self.remote)} {self.state}"
+        flight = self.sender.scoreboard.in_flight
+        return f"{text}, {size_text(flight)} in flight" if flight else text
 
     # --- opening
 
@@ -371,7 +380,7 @@ class Endpoint:
             self._context.counters["TcpExtOutOfWindowIcmps"] += 1
         elif error.trouble is Trouble.TOO_BIG:
             self.sender.on_packet_too_big(error.mtu, now)
-        elif self.state < State.ESTABLISHED:
+        elif self.state not in SYNCHRONISED:
             self._close(unreachable(error.trouble), now)
         else:
             self._soft_error = unreachable(error.trouble)
@@ -428,7 +437,7 @@ class Endpoint:
 
     def acknowledge_if_due(self, now: int) -> None:
         """Send an acknowledgement unless one went out with data since it became due."""
-        if self.receiver.ack_now and self.state > State.SYN_SENT:
+        if self.receiver.ack_now and self.state not in (State.CLOSED, State.SYN_SENT):
             self.send_ack(now)
 
     def send_ack(self, now: int, *mptcp: MptcpOption, dss: Dss | None = None) -> None:
@@ -558,7 +567,7 @@ class Endpoint:
 
     def give_up(self, now: int) -> None:
         """The peer does not answer any more."""
-        if self.state > State.SYN_RECEIVED:
+        if self.state in SYNCHRONISED:
             self._context.counters["TcpExtTCPAbortOnTimeout"] += 1
         self._close(self._soft_error or timed_out(), now)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.tcp.context import Context
-from mptcp_stack.tcp.states import State
+from mptcp_stack.tcp.states import SYNCHRONISED
 from mptcp_stack.tcp.upper import Upper
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ class KeepAlive:
 
     def start(self) -> None:
         """Begin, if it is wanted and the connection is established."""
-        if self.wanted and self._endpoint.state >= State.ESTABLISHED:
+        if self.wanted and self._endpoint.state in SYNCHRONISED:
             self._timer.set(self._endpoint.receiver.heard_ns + self._config.keep_alive_idle_ns)
 
     def suspect(self, now: int) -> None:
         """There are signs that the peer has gone: if it was silent for a while ask it at once, and give it up soon."""
         endpoint = self._endpoint
-        if self._suspected or endpoint.state < State.ESTABLISHED:
+        if self._suspected or endpoint.state not in SYNCHRONISED:
             return
         rtt = endpoint.sender.rtt
         if endpoint.sender.scoreboard.first is not None:

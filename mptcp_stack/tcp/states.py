@@ -4,7 +4,7 @@ from enum import Enum, IntEnum, auto
 
 
 class State(IntEnum):
-    """Connection states, in the order of a connection's life: ``state >= ESTABLISHED`` means synchronised."""
+    """Connection states: integers, as they are looked up in sets for every segment. Their order means nothing."""
 
     CLOSED = 0
     SYN_SENT = 1
@@ -35,6 +35,8 @@ class Event(Enum):
     ABORT = auto()
 
 
+SYNCHRONISED = frozenset(State) - {State.CLOSED, State.SYN_SENT, State.SYN_RECEIVED}
+"""The handshake is complete, and the connection not over (RFC 9293 section 3.5.2)."""
 MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
 MAY_RECEIVE = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 

@@ -7,6 +7,7 @@ from mptcp_stack.mptcp.closing.owner import ClosingOwner
 from mptcp_stack.mptcp.subflow import tracepoints
 from mptcp_stack.tcp import State
 from mptcp_stack.tcp.errors import connection_reset
+from mptcp_stack.tcp.states import SYNCHRONISED
 from mptcp_stack.wire import MpFastclose
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ class Closing:
         self._subflows_closing = True
         self._timer.set(now + connection.stack.config.fin_timeout_ns)
         for subflow in list(connection.subflows):
-            if subflow.endpoint.state < State.ESTABLISHED:
+            if subflow.endpoint.state not in SYNCHRONISED:
                 subflow.endpoint.abort(now)  # a join that came too late
             else:
                 subflow.endpoint.finish(now)

@@ -13,6 +13,7 @@ from mptcp_stack.storage import MASK_32, NEVER
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.passive_open import peer_mss, remember, syn_ack
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
+from mptcp_stack.texts import address_text, described
 from mptcp_stack.wire import ACK, FIN, RST, SYN, MpCapable, Segment
 
 Accept = Callable[["Listener", HalfOpen, Segment, int], None]
@@ -80,6 +81,13 @@ class Listener:
         # All in one have waited for the same time at least: they are in the order of their deadlines.
         self._by_timeouts = tuple(OrderedDict[bytes, HalfOpen]() for _ in range(stack.config.syn_retries + 1))
         self._timer = stack.context.timers.timer(self._repeat)
+
+    def __repr__(self) -> str:
+        return described(self, self._text)
+
+    def _text(self) -> str:
+        text = f"{address_text(*self.local)}, {self.half_open} half open, {self.waiting} to accept"
+        return text if self.accepting else f"{text}, not accepting"
 
     @property
     def half_open(self) -> int:

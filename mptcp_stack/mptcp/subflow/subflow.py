@@ -15,6 +15,7 @@ from mptcp_stack.mptcp.subflow.persist import Persist
 from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Upper, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
+from mptcp_stack.texts import address_text, described, size_text
 from mptcp_stack.wire import FIN, SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
 DSS_OPTION_BYTES = 28
@@ -91,6 +92,16 @@ class Subflow(Upper):
         self._confirm_attempts = 0
         self.endpoint = Endpoint(stack.context, self, local, remote, connection.congestion_group, now)
         self.persist = Persist(self)
+
+    def __repr__(self) -> str:
+        return described(self, self._text)
+
+    def _text(self) -> str:
+        endpoint = self.endpoint
+        text = f"{self.number} {address_text(*endpoint.local)} -> {address_text(*endpoint.remote)} {endpoint.state}"
+        if self.backup:
+            text += ", backup"
+        return f"{text}, {size_text(self.bytes_sent)} sent, {size_text(self.bytes_received)} received"
 
     # --- what schedulers and path managers look at
 

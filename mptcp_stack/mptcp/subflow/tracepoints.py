@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack import observe
 from mptcp_stack.mptcp.control_block import ControlBlock
-from mptcp_stack.observe import address_text
+from mptcp_stack.texts import address_text
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
