@@ -4,7 +4,8 @@ Rules:
 
 1. The connection owns the stream, a subflow owns its sequence numbers. What is written is held by ``Sending`` until a
    DATA_ACK has come for it; a subflow only has copies on their way. After a fallback TCP's acknowledgement is that.
-2. A position in the stream is an unwrapped data sequence number; it is cut to 64 or 32 bits on the wire alone.
+2. A position in the stream counts from 0 at its first byte. ``Key`` makes the data sequence number of it, which is for
+   the wire and for who looks on.
 3. Nothing is sent in a call of the application's: it wakes the connection, and the stack's next ``transmit`` asks that
    for its ``output``.
 4. A part of a connection sees it by the class in its room's ``owner.py``, which says what it asks; each room adds to

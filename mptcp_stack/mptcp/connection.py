@@ -63,7 +63,7 @@ class Connection(PathOwner):
         self.subflows = []
         self.subflows_opened = 0
         self.joins_initial_address = True
-        self.sending = Sending(self, self.plain_base, stack.scheduler)
+        self.sending = Sending(self, stack.scheduler)
         self.announcements = Announcements(self)
         self.path_manager = stack.path_manager(self)
         self.closing = Closing(self)
@@ -84,7 +84,7 @@ class Connection(PathOwner):
         if self.closing.closed:
             return f"{text}, closed" if self.error is None else f"{text}, closed: {self.error.strerror or self.error}"
         queue = self.sending.queue
-        sent, unsent = size_text(queue.next - self.plain_base), size_text(queue.unsent_bytes)
+        sent, unsent = size_text(queue.next), size_text(queue.unsent_bytes)
         return f"{text}, {count_text(len(self.subflows), 'subflow')}, {sent} sent, {unsent} unsent"
 
     # --- opening
@@ -447,7 +447,7 @@ class Connection(PathOwner):
         self.checksums = bool(self.flags & CHECKSUM_REQUIRED)
         self.joins_initial_address = self.version == 0 or not option.flags & NO_JOIN_TO_INITIAL_ADDRESS
         self.remote_key = Key(option.sender_key, self.version)
-        self.receiving.start(self.remote_key.idsn + 1)
+        self.receiving.start()
         self.needs_third_ack = self.active and self.version > 0
         self._services.add_token(self)
 

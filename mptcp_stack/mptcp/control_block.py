@@ -24,7 +24,7 @@ class ControlBlock(ABC):
     """The state of a connection that is no part's alone.
 
     ``active``: we have connected. ``established``: TCP's first handshake is complete. ``checksums``: all data have one
-    (RFC 8684 section 3.3.1). ``plain_base``: the data sequence number of our first byte. ``error`` is what ended the
+    (RFC 8684 section 3.3.1). ``error`` is what ended the
     connection, if anything did. ``number``: by which observations name it.
     """
 
@@ -41,7 +41,6 @@ class ControlBlock(ABC):
         self.checksums = False
         self.flags = 0
         """Ours of MP_CAPABLE, and the peer's wish for checksums."""
-        self.plain_base = key.idsn + 1
         self.receiving = Receiving(stack.config.receive_buffer_bytes, stack.config.receive_buffer_autotuning)
         self.established = False
         self.number = next(stack.context.connection_numbers)

@@ -7,6 +7,8 @@ places in both.
 import hashlib
 import hmac
 
+from mptcp_stack.storage import MASK_64, expand_32, expand_64
+
 KEY_BYTES = 8
 NONCE_BYTES = 4
 
@@ -25,6 +27,15 @@ class Key:
         self.version = version
         self.token = int.from_bytes(digest[:4], "big")
         self.idsn = int.from_bytes(digest[-8:], "big")
+
+    def dsn(self, position: int) -> int:
+        """The data sequence number on the wire (64 bits) of a byte of this side's stream, the first of which is 0."""
+        return (self.idsn + 1 + position) & MASK_64
+
+    def position(self, dsn: int, is_64: bool, near: int) -> int:
+        """Which byte of this side's stream a data sequence number on the wire means: the one closest to ``near``."""
+        offset = dsn - self.idsn - 1
+        return expand_64(offset, near) if is_64 else expand_32(offset, near)
 
 
 def join_hmac(own: Key, other: Key, own_nonce: bytes, other_nonce: bytes) -> bytes:

@@ -4,7 +4,8 @@ from bisect import bisect_right
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from mptcp_stack.storage import MASK_32, MASK_64, Chunks
+from mptcp_stack.mptcp.keys import Key
+from mptcp_stack.storage import MASK_32, Chunks
 from mptcp_stack.wire import data_checksum
 
 MAPPING_BYTES: Final = 256
@@ -12,7 +13,7 @@ MAPPING_BYTES: Final = 256
 
 
 class Mapping(NamedTuple):
-    """``length`` payload bytes at ``ssn`` (counted from 1) of a subflow are those at ``dsn``; both unwrapped."""
+    """``length`` payload bytes at ``ssn`` of a subflow, counted from 1, are those at ``dsn`` of the stream, from 0."""
 
     ssn: int
     dsn: int
@@ -29,13 +30,13 @@ class Mapping(NamedTuple):
         """One beyond the last byte on the subflow."""
         return self.ssn + self.length
 
-    def checksum_of(self, chunks: Chunks) -> int:
-        """The DSS checksum over this mapping and its payload."""
-        return data_checksum(self.dsn & MASK_64, self.ssn & MASK_32, self.length + self.data_fin, chunks)
+    def checksum_of(self, chunks: Chunks, key: Key) -> int:
+        """The DSS checksum over this mapping and its payload; ``key`` is that of the side that sends them."""
+        return data_checksum(key.dsn(self.dsn), self.ssn & MASK_32, self.length + self.data_fin, chunks)
 
-    def verifies(self, chunks: Chunks) -> bool:
+    def verifies(self, chunks: Chunks, key: Key) -> bool:
         """Whether the checksum that came with the mapping is that of its payload; one that is missing never is."""
-        return self.checksum is not None and self.checksum % 65535 == self.checksum_of(chunks)
+        return self.checksum is not None and self.checksum % 65535 == self.checksum_of(chunks, key)
 
 
 _by_ssn = attrgetter("ssn")

@@ -16,7 +16,7 @@ _LEAST_MEMORY_BYTES = 128 << 10
 
 
 class Receiving:
-    """Bytes on their way to the application; positions are unwrapped data sequence numbers.
+    """Bytes on their way to the application; positions count from 0 at the first byte of the stream.
 
     ``capacity_bytes``: how far the window reaches beyond what was read. With ``autotuning`` it begins small and grows
     up to ``buffer_bytes``; the next occasion is what arrives at ``round_end_ns`` or later. ``memory_bytes``: what may
@@ -24,7 +24,7 @@ class Receiving:
     """
 
     __slots__ = (
-        "_buffer_bytes", "_edge", "_read", "_read_in_round", "_reassembly", "_tail", "capacity_bytes", "fin", "first",
+        "_buffer_bytes", "_edge", "_read", "_read_in_round", "_reassembly", "_tail", "capacity_bytes", "fin",
         "memory_bytes", "queue", "round_end_ns",
     )  # fmt: skip
 
@@ -35,14 +35,13 @@ class Receiving:
             self.round_end_ns = 0
         self.queue = ReceiveQueue()
         self.fin: int | None = None
-        self.start(0)
+        self.start()
 
-    def start(self, first: int) -> None:
-        """``first`` is the data sequence number of the first byte."""
-        self.first = first
-        self._reassembly = Reassembly(first)
+    def start(self) -> None:
+        """Nothing has arrived yet, and nothing was offered."""
+        self._reassembly = Reassembly(0)
         self._tail = Tail()
-        self._edge = first
+        self._edge = 0
         self._read = self._read_in_round = 0
 
     def resize(self, buffer_bytes: int) -> None:
@@ -74,7 +73,7 @@ class Receiving:
     @property
     def in_order_bytes(self) -> int:
         """How much of the stream has arrived without a gap."""
-        return self._reassembly.next - self.first
+        return self._reassembly.next
 
     @property
     def finished(self) -> bool:
@@ -87,7 +86,7 @@ class Receiving:
 
     def may_begin(self, dsn: int) -> bool:
         """Whether an honest peer can map bytes to ``dsn``: between the first ever and the end of the window."""
-        return self.first <= dsn <= self._limit
+        return 0 <= dsn <= self._limit
 
     def insert(self, dsn: int, chunks: Chunks, length: int) -> bool:
         """Bytes from a subflow. What lies beyond the window or the end, where no honest peer sends, is dropped.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec
-from mptcp_stack.storage import MASK_32, MASK_64
+from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.wire import ACK, Checksum, Dss, Options, Packet, Segment, encode
@@ -56,7 +56,7 @@ class Crumbs:
         (subflow,) = self.victim.subflows
         self._endpoint = subflow.endpoint
         receiver = subflow.endpoint.receiver
-        self._first, self._ssn, self._dsn = receiver.next, receiver.next - receiver.irs, self.victim.receiving.next
+        self._first, self._ssn, self._start = receiver.next, receiver.next - receiver.irs, self.victim.receiving.next
 
     @property
     def victim(self) -> Connection:
@@ -75,7 +75,7 @@ class Crumbs:
         local, remote = endpoint.local, endpoint.remote
         options = Options(ts_val=endpoint.receiver.ts_recent)
         if self.victim.is_mptcp:
-            dsn, ssn = (self._dsn + offset) & MASK_64, (self._ssn + place) & MASK_32
+            dsn, ssn = self.victim.remote_key.dsn(self._start + offset), (self._ssn + place) & MASK_32
             options.dss = Dss(0, dsn=dsn, ssn=ssn, length=length)
         payload = [memoryview(content(offset, offset + length))]
         segment = Segment(

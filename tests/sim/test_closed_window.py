@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from mptcp_stack.sim import SECOND, Application, pattern
-from mptcp_stack.storage import MASK_64
 from mptcp_stack.tcp import Address, State
 from mptcp_stack.wire import ACK, FIN, PSH, RST, SYN, Dss, MpTcpRst, ResetReason, Segment
 from tests.sim.attacks.hostile import application_of, connected, forge, mapped, strike, victim_of
@@ -50,7 +49,8 @@ def test_acknowledgement_on_a_probe(mptcp: bool, flags: int) -> None:
     assert board(run).una < board(run).next
     segment = replace(before, ack=board(run).next % 2**32, flags=flags)
     if mptcp:
-        segment.options.dss.data_ack = victim_of(run.server).sending.queue.next & MASK_64
+        server = victim_of(run.server)
+        segment.options.dss.data_ack = server.local_key.dsn(server.sending.queue.next)
     (answer,) = strike(run, run.server, segment)
     assert (answer.ack, answer.window, answer.length) == (segment.seq, 0, 0)
     assert board(run).una == board(run).next

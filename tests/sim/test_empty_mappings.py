@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from mptcp_stack.storage import MASK_64
 from tests.sim.attacks.hostile import application_of, connected, mapped, still_works, strike, victim_of
 from tests.sim.scenes import Scene
 
@@ -35,7 +34,7 @@ def test_what_it_acknowledges_counts(scene: Scene) -> None:
     application_of(scene.server).write(bytes(100))
     scene.server.settle()
     base = server.sending.queue.base
-    bare = mapped(server.subflows[0], b"", length=0, data_ack=(base + 100) & MASK_64)
+    bare = mapped(server.subflows[0], b"", length=0, data_ack=server.local_key.dsn(base + 100))
     strike(scene, scene.server, bare)
     assert server.sending.queue.base == base + 100
 

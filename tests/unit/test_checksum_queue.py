@@ -4,16 +4,18 @@ from random import Random
 
 import pytest
 
+from mptcp_stack.mptcp.keys import KEY_BYTES, Key
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.subflow.checksum_queue import ChecksumQueue
 
 STREAM = bytes(Random(1).randrange(256) for _ in range(4000))
+KEY = Key(bytes(KEY_BYTES))
 
 
 def mapping(ssn: int, length: int, data_fin: bool = False) -> Mapping:
     """An honest one: byte ``ssn`` of the subflow is STREAM[ssn - 1]."""
     made = Mapping(ssn, ssn + 10_000, length, data_fin)
-    return made._replace(checksum=made.checksum_of([memoryview(STREAM)[ssn - 1 : ssn - 1 + length]]))
+    return made._replace(checksum=made.checksum_of([memoryview(STREAM)[ssn - 1 : ssn - 1 + length]], KEY))
 
 
 def arrive(queue: ChecksumQueue, start: int, end: int) -> None:
@@ -25,7 +27,7 @@ def verified(queue: ChecksumQueue) -> list[Mapping]:
     found = []
     while one := next(filter(queue.is_whole, queue.candidates()), None):
         whole = queue.peek(one.length)
-        if one.verifies(whole):
+        if one.verifies(whole, KEY):
             found.append(one)
             queue.drop(one.length)
         else:

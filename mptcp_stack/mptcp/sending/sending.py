@@ -29,24 +29,24 @@ buffer as window, so each costs 625; the rest is for those that are shorter stil
 
 
 class Sending(DataSender):
-    """Data from the application to the subflows; positions are unwrapped data sequence numbers."""
+    """Data from the application to the subflows; positions count from 0 at the first byte of the stream."""
 
     __slots__ = (
         "_blocking", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persisting", "_reinjections",
         "_scheduler", "buffer", "fin", "fin_sent", "queue", "small_writes",
     )  # fmt: skip
 
-    def __init__(self, connection: SendingOwner, first: int, scheduler: type[Scheduler]) -> None:
+    def __init__(self, connection: SendingOwner, scheduler: type[Scheduler]) -> None:
         self._connection = connection
         self._scheduler = scheduler(_Unsent(connection, self))
         self._blocking = HeadOfLineBlocking(connection)
-        self.queue = SendQueue(first)
+        self.queue = SendQueue(0)
         config = connection.stack.config
         self.buffer = SendBuffer(config.send_buffer_bytes, config.send_buffer_autotuning)
         self.fin: int | None = None
         """Data sequence number of our DATA_FIN, once the application has closed its side."""
         self.fin_sent = False
-        self._edge = first
+        self._edge = 0
         self._reinjections: dict[int, Reinjection] = {}
         self.small_writes = SmallWrites(config.nodelay, connection.stack.context.timers, connection.wake)
         self._persisting = False
@@ -208,7 +208,7 @@ class Sending(DataSender):
     def _checked(self, mapping: Mapping, chunks: Chunks) -> Mapping:
         if not self._connection.checksums:
             return mapping
-        return mapping._replace(checksum=mapping.checksum_of(chunks))
+        return mapping._replace(checksum=mapping.checksum_of(chunks, self._connection.local_key))
 
     def _relieve(self, now: int) -> None:
         """The peer's window is full, or our buffer: all is sent, and nothing more can be until the oldest arrives."""
@@ -417,9 +417,8 @@ class Sending(DataSender):
 
     @override
     def on_plain_ack(self, acked_bytes: int, now: int) -> None:
-        data_ack = self._connection.plain_base + acked_bytes
-        if data_ack > self.queue.base:
-            self._advance(min(data_ack, self.queue.next + (1 if self.fin_sent else 0)), now)
+        if acked_bytes > self.queue.base:
+            self._advance(min(acked_bytes, self.queue.next + (1 if self.fin_sent else 0)), now)
 
     def _advance(self, data_ack: int, now: int) -> None:
         self._data_timer.restart()

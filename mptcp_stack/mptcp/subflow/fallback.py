@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.mptcp.subflow.owner import DataSender, SubflowOwner
-from mptcp_stack.storage import MASK_64
 from mptcp_stack.tcp import State
 from mptcp_stack.wire import FIN, MpCapable, MpFail, MptcpOption, ResetReason, Segment
 
@@ -113,7 +112,7 @@ class Fallback:
         endpoint, sending = subflow.endpoint, self._sending
         if sending.fin_sent and sending.queue.base == sending.fin:
             return not subflow.introduced
-        acked = self._connection.plain_base + endpoint.sender.scoreboard.una - endpoint.iss - 1
+        acked = endpoint.sender.scoreboard.una - endpoint.iss - 1
         return min(acked, sending.queue.next) > sending.queue.base
 
     def checksum_failed(self, subflow: "Subflow", mappings: list[Mapping], now: int) -> bool:
@@ -144,7 +143,7 @@ class Fallback:
 
     def _unexplained(self, subflow: "Subflow", ssn: int, now: int) -> bool:
         """Go on as TCP from ``ssn`` on if the subflow has carried all of the stream so far, or else reset it."""
-        dsn = self._connection.receiving.first - 1 + ssn
+        dsn = ssn - 1
         if not self._called_for(subflow) or dsn != self._connection.receiving.next:
             return subflow.reject(ResetReason.MIDDLEBOX, now)
         self._connection.count("MPTcpExtMPFailTx")
@@ -153,8 +152,8 @@ class Fallback:
     def _fail(self, subflow: "Subflow", dsn: int, now: int) -> bool:
         """Say from where on the stream is not what the peer meant, and go on as TCP. False: the subflow was reset."""
         if not self._called_for(subflow) or dsn != self._connection.receiving.next:
-            return subflow.reject(ResetReason.MIDDLEBOX, now, MpFail(dsn & MASK_64))
-        self._failed_dsn = dsn & MASK_64
+            return subflow.reject(ResetReason.MIDDLEBOX, now, MpFail(self._connection.remote_key.dsn(dsn)))
+        self._failed_dsn = self._connection.remote_key.dsn(dsn)
         self._become_plain(subflow, now)
         subflow.endpoint.receiver.ack_now = True
         return True
@@ -184,7 +183,7 @@ class Fallback:
         """
         connection = self._connection
         connection.count("MPTcpExtInfiniteMapRx")
-        goes_on = offset == connection.receiving.first - 1 and self._unbroken(subflow)
+        goes_on = offset == -1 and self._unbroken(subflow)
         if not (self._allowed(subflow) and goes_on):
             return subflow.reject(ResetReason.MPTCP, now)
         self._become_plain(subflow, now)

@@ -6,7 +6,7 @@ from typing_extensions import override
 
 from mptcp_stack.mptcp.mapping import MAPPING_BYTES, Mapping, MappingTable
 from mptcp_stack.mptcp.subflow.checksum_queue import ChecksumQueue
-from mptcp_stack.storage import Chunks, ReceiveQueue, expand_32
+from mptcp_stack.storage import NEVER, Chunks, ReceiveQueue, expand_32
 from mptcp_stack.wire import Segment
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Checked(Inbound):
     def __init__(self, subflow: "Subflow") -> None:
         super().__init__(subflow)
         self._queue = ChecksumQueue()
-        self._data_ack = 0
+        self._data_ack = -NEVER  # what the first one says has no other to vouch for it
         self._unmapped = 0
 
     @override
@@ -171,7 +171,7 @@ class Checked(Inbound):
     @override
     def believes_fin(self, mapping: Mapping) -> bool:
         """One without payload has a checksum of its own."""
-        return not mapping.length and mapping.verifies([])
+        return not mapping.length and mapping.verifies([], self._subflow.connection.remote_key)
 
     @override
     def receive(self, ssn: int, chunks: Chunks, length: int, now: int) -> bool:
@@ -184,7 +184,7 @@ class Checked(Inbound):
             if mapping is None:
                 return bool(candidates) or self._without_candidates(now)
             whole = queue.peek(mapping.length)
-            if not mapping.verifies(whole):
+            if not mapping.verifies(whole, connection.remote_key):
                 queue.refute(mapping)
             elif self._insert(mapping.dsn, whole, mapping.length):
                 queue.drop(mapping.length)

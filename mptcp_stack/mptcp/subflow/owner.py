@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class DataSender(ABC):
-    """The sending half of the connection. Positions are unwrapped data sequence numbers.
+    """The sending half of the connection. Positions count from 0 at the first byte of the stream.
 
     ``queue``: what is not acknowledged, or not sent. ``fin``: our DATA_FIN, once the application has closed its side;
     ``fin_sent``: it has left.

@@ -12,7 +12,7 @@ from mptcp_stack.mptcp.subflow import tracepoints
 from mptcp_stack.mptcp.subflow.inbound import Checked, Inbound
 from mptcp_stack.mptcp.subflow.owner import DataSender, SubflowOwner
 from mptcp_stack.mptcp.subflow.persist import Persist
-from mptcp_stack.storage import MASK_32, MASK_64, Chunks, expand_32, expand_64, length_of
+from mptcp_stack.storage import MASK_32, Chunks, expand_32, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Upper, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
 from mptcp_stack.texts import address_text, described, size_text
@@ -256,7 +256,8 @@ class Subflow(Upper):
             if record is None:
                 options.mptcp = connection.fallback.options()
             elif mapping is not None and mapping.infinite:
-                options.dss = Dss(dsn=mapping.dsn & MASK_64, ssn=mapping.ssn & MASK_32, checksum=mapping.checksum)
+                dsn = connection.local_key.dsn(mapping.dsn)
+                options.dss = Dss(dsn=dsn, ssn=mapping.ssn & MASK_32, checksum=mapping.checksum)
             return
         if mapping is not None and mapping.first:
             options.mptcp = (connection.third_ack(mapping),)
@@ -270,7 +271,7 @@ class Subflow(Upper):
         dss = self.data_ack()
         if mapping is not None:
             dss.dsn_64 = self._dsn_64
-            dss.dsn = mapping.dsn & MASK_64
+            dss.dsn = connection.local_key.dsn(mapping.dsn)
             dss.ssn = mapping.ssn & MASK_32
             dss.length = mapping.length + mapping.data_fin
             dss.data_fin = mapping.data_fin
@@ -279,7 +280,8 @@ class Subflow(Upper):
 
     def data_ack(self) -> Dss:
         """What has arrived of the connection."""
-        return Dss(self.connection.receiving.next & MASK_64, self._dsn_64)
+        connection = self.connection
+        return Dss(connection.remote_key.dsn(connection.receiving.next), self._dsn_64)
 
     def repeat_third_ack(self, now: int) -> None:
         """Send what completes the handshake (again), unless the peer has shown that it got it."""
@@ -396,8 +398,7 @@ class Subflow(Upper):
         """
         assert option.data_length is not None
         if segment.seq == (self.endpoint.receiver.irs + 1) & MASK_32:
-            first = self.connection.receiving.first
-            self._inbound.add(Mapping(1, first, option.data_length, checksum=option.checksum), now)
+            self._inbound.add(Mapping(1, 0, option.data_length, checksum=option.checksum), now)
 
     def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
         if not self._dss_seen:
@@ -409,12 +410,12 @@ class Subflow(Upper):
         if dss.data_ack is not None:
             connection.fallback.hear(self)
             una = self.sending.queue.base
-            data_ack = expand_64(dss.data_ack, una) if dss.data_ack_64 else expand_32(dss.data_ack, una)
+            data_ack = connection.local_key.position(dss.data_ack, dss.data_ack_64, una)
             data_ack = self._inbound.believed(data_ack)
             self.sending.on_data_ack(data_ack, segment.window << self.endpoint.peer_window_scale, now)
         # With neither payload nor an end of data a mapping maps nothing, for Linux either; nor is it one without end.
         if dss.dsn is not None and (segment.length or dss.data_fin or segment.flags & FIN):
-            dsn = expand_64(dss.dsn, receiving.next) if dss.dsn_64 else expand_32(dss.dsn, receiving.next)
+            dsn = connection.remote_key.position(dss.dsn, dss.dsn_64, receiving.next)
             receiver = self.endpoint.receiver
             expected = receiver.next - receiver.irs
             ssn = expand_32(dss.ssn, expected)

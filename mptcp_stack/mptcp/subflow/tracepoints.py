@@ -52,7 +52,8 @@ def sent(
     connection = subflow.connection
     if (observer := connection.stack.context.observer) is not None:
         ssn = record.seq - subflow.endpoint.iss
-        observer(kind(now, connection.number, subflow.number, ssn, dsn, record.length))
+        first = _first_sent(connection)
+        observer(kind(now, connection.number, subflow.number, ssn, first + dsn, record.length))
 
 
 def retransmitted(subflow: "Subflow", record: "Record", now: int) -> None:
@@ -61,7 +62,7 @@ def retransmitted(subflow: "Subflow", record: "Record", now: int) -> None:
     if (observer := connection.stack.context.observer) is not None:
         ssn = record.seq - subflow.endpoint.iss
         mapping = record.mapping
-        dsn = None if mapping is None else mapping.dsn + ssn - mapping.ssn
+        dsn = None if mapping is None else _first_sent(connection) + mapping.dsn + ssn - mapping.ssn
         observer(
             observe.Retransmitted(now, connection.number, subflow.number, ssn, dsn, record.length, record.transmissions)
         )
@@ -80,12 +81,13 @@ def acknowledged(subflow: "Subflow", now: int) -> None:
     if (observer := connection.stack.context.observer) is not None:
         sender = subflow.endpoint.sender
         control, rtt, scoreboard = sender.control, sender.rtt, sender.scoreboard
+        data_ack = _first_sent(connection) + subflow.sending.queue.base
         observer(
             observe.Acknowledged(
                 now, connection.number, subflow.number,
                 ssn=scoreboard.una - subflow.endpoint.iss,
-                data_ack=subflow.sending.queue.base,
-                window_edge=subflow.sending.queue.base + subflow.sending.window_bytes,
+                data_ack=data_ack,
+                window_edge=data_ack + subflow.sending.window_bytes,
                 cwnd_bytes=int(control.cwnd),
                 ssthresh_bytes=None if control.ssthresh == float("inf") else int(control.ssthresh),
                 in_flight_bytes=scoreboard.in_flight,
@@ -100,7 +102,18 @@ def data_received(subflow: "Subflow", ssn: int, length: int, now: int) -> None:
     """See ``observe.DataReceived``."""
     connection = subflow.connection
     if (observer := connection.stack.context.observer) is not None:
-        observer(observe.DataReceived(now, connection.number, subflow.number, ssn, length, connection.receiving.next))
+        data_next = _first_received(connection) + connection.receiving.next
+        observer(observe.DataReceived(now, connection.number, subflow.number, ssn, length, data_next))
+
+
+def _first_sent(connection: ControlBlock) -> int:
+    """The data sequence number of the first byte that we send, as it is on the wire."""
+    return connection.local_key.idsn + 1
+
+
+def _first_received(connection: ControlBlock) -> int:
+    """The same of the peer's first byte; 0 from a peer that has not said its key."""
+    return 0 if connection.remote_key is connection.local_key else connection.remote_key.idsn + 1
 
 
 def _text(error: OSError | None) -> str | None:

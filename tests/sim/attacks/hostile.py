@@ -6,7 +6,7 @@ from typing import Any
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import MILLISECOND, Application, Host
-from mptcp_stack.storage import MASK_32, MASK_64
+from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import ACK, Dss, MptcpOption, Options, Packet, Segment, complete, encode
 from tests.sim.scenes import PATH, PORT, SERVER, Scene, make_scene
@@ -65,10 +65,10 @@ def forge(subflow: Subflow, payload: bytes = b"", *mptcp: MptcpOption, **fields:
 
 def mapped(subflow: Subflow, payload: bytes, offset: int = 0, **dss: Any) -> Segment:
     """In-order payload of a subflow, mapped `offset` bytes beyond what is next in the connection, but for `dss`."""
-    receiver, receiving = subflow.endpoint.receiver, subflow.connection.receiving
+    receiver, connection = subflow.endpoint.receiver, subflow.connection
     mapping = Dss(
-        data_ack=subflow.connection.sending.queue.base & MASK_64,
-        dsn=(receiving.next + offset) & MASK_64,
+        data_ack=connection.local_key.dsn(connection.sending.queue.base),
+        dsn=connection.remote_key.dsn(connection.receiving.next + offset),
         ssn=(receiver.next - receiver.irs) & MASK_32,
         length=len(payload),
     )

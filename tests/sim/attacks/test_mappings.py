@@ -122,7 +122,8 @@ def test_data_without_a_mapping_end_the_subflow(scene: Scene) -> None:
 def test_acknowledgement_of_data_never_sent(scene: Scene, distance: int) -> None:
     subflow = victim_of(scene.server).subflows[0]
     before = victim_of(scene.server).sending.queue.base
-    strike(scene, scene.server, forge(subflow, dss=Dss(data_ack=(before + distance) & MASK_64)))
+    data_ack = subflow.connection.local_key.dsn(before + distance)
+    strike(scene, scene.server, forge(subflow, dss=Dss(data_ack=data_ack)))
     assert victim_of(scene.server).sending.queue.base == before
     still_works(scene)
 
@@ -134,7 +135,8 @@ def test_acknowledgement_from_long_ago(scene: Scene, distance: int) -> None:
     subflow = victim_of(scene.server).subflows[0]
     sending = victim_of(scene.server).sending
     before = sending.queue.base, sending._edge
-    strike(scene, scene.server, forge(subflow, dss=Dss(data_ack=(sending.queue.base - distance) & MASK_64), window=0))
+    data_ack = subflow.connection.local_key.dsn(sending.queue.base - distance)
+    strike(scene, scene.server, forge(subflow, dss=Dss(data_ack=data_ack), window=0))
     assert (sending.queue.base, sending._edge) == before
     still_works(scene)
 
@@ -145,8 +147,9 @@ def test_end_of_data_where_it_cannot_be(scene: Scene, offset: int) -> None:
     still_works(scene)
     before = received(scene)
     subflow = victim_of(scene.server).subflows[0]
-    dss = Dss(data_ack=victim_of(scene.server).sending.queue.base & MASK_64, ssn=0, length=1, data_fin=True)
-    dss.dsn = (victim_of(scene.server).receiving.next + offset) & MASK_64
+    server = victim_of(scene.server)
+    dss = Dss(data_ack=server.local_key.dsn(server.sending.queue.base), ssn=0, length=1, data_fin=True)
+    dss.dsn = server.remote_key.dsn(server.receiving.next + offset)
     strike(scene, scene.server, forge(subflow, dss=dss))
     assert not application_of(scene.server).eof
     assert victim_of(scene.server).receiving.fin is None
@@ -190,7 +193,7 @@ def test_many_small_mappings_are_bounded(checksums: bool) -> None:
     server = victim_of(scene.server)
     subflow = server.subflows[0]
     receiver = subflow.endpoint.receiver
-    dsn, ssn = server.receiving.next, receiver.next - receiver.irs
+    dsn, ssn = server.remote_key.dsn(server.receiving.next), receiver.next - receiver.irs
     for ahead in range(1, 1400, 2):
         announced = Dss(dsn=(dsn + ahead) & MASK_64, ssn=ssn + ahead, length=1, checksum=0 if checksums else None)
         strike(scene, scene.server, forge(subflow, dss=announced))
@@ -211,7 +214,7 @@ def test_bytes_that_nothing_explains_are_bounded() -> None:
     subflow = victim_of(scene.server).subflows[1]
     assert subflow.bytes_received
     for _ in range(100):
-        silent = Dss(data_ack=victim_of(scene.server).sending.queue.base & MASK_64)
+        silent = Dss(data_ack=subflow.connection.local_key.dsn(subflow.connection.sending.queue.base))
         strike(scene, scene.server, forge(subflow, pattern(1000), dss=silent))
     assert is_over(scene, 1)
     assert 60_000 < subflow.unverified_bytes < 70_000

@@ -4,11 +4,10 @@ import tracemalloc
 
 import pytest
 
-from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import SECOND, Source, pattern
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import ACK, SYN, Packet, Segment, complete, encode
+from mptcp_stack.wire import ACK, SYN, Packet, Segment, complete, data_checksum, encode
 from tests.sim.attacks.hostile import Quiet, application_of, connected, forge, mapped, still_works, strike, victim_of
 from tests.sim.scenes import DOWNLOAD, PATH, PORT, SERVER, exchange, make_scene, rewrite
 from tests.sim.test_syn_cookies import forged_syn, third_ack
@@ -141,7 +140,7 @@ def mapped_whole(subflow: Subflow, payload: bytes, checksums: bool, offset: int 
     segment = mapped(subflow, payload, offset)
     dss = segment.options.dss
     if checksums and dss is not None and dss.dsn is not None:
-        dss.checksum = Mapping(dss.ssn, dss.dsn, dss.length).checksum_of([memoryview(payload)])
+        dss.checksum = data_checksum(dss.dsn, dss.ssn, dss.length, [memoryview(payload)])
     return segment
 
 

@@ -133,7 +133,7 @@ def test_reset_of_a_subflow_is_not_one_of_the_connection(scene: Scene) -> None:
 def test_failure_is_not_believed_while_there_are_other_subflows(scene: Scene) -> None:
     """MP_FAIL (section 3.7) of a forger: one subflow at the most, never the connection, never its bytes."""
     subflow = victim_of(scene.server).subflows[1]
-    dsn = victim_of(scene.server).sending.queue.base & (2**64 - 1)
+    dsn = subflow.connection.local_key.dsn(subflow.connection.sending.queue.base)
     strike(scene, scene.server, forge(subflow, b"", MpFail(dsn)))
     scene.network.run_for(SECOND)
     assert victim_of(scene.server).is_mptcp
