@@ -7,7 +7,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from importlib import import_module
 from ipaddress import ip_address
 from itertools import chain
@@ -19,7 +19,7 @@ from typing_extensions import override
 from mptcp_stack import congestion
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.ip_reassembly import IpReassembly
-from mptcp_stack.mptcp.config import MptcpConfig
+from mptcp_stack.mptcp.config import StackConfig
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.connection_services import ConnectionServices
 from mptcp_stack.mptcp.containment import end_connection
@@ -74,13 +74,6 @@ _OVERLAPPING = {_ANY: (_ANY, _ANY_IPV4, _ANY_IPV6), _ANY_IPV4: (_ANY_IPV4, _ANY)
 
 Plugin = TypeVar("Plugin")
 ExceptionHandler = Callable[[Connection | None, Exception], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class StackConfig(MptcpConfig):
-    """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 becomes a free one."""
-
-    addresses: tuple[LocalAddress, ...] = ()
 
 
 def plug(kind: str, name: str, registry: dict[str, type[Plugin]]) -> type[Plugin]:
@@ -346,11 +339,11 @@ class Stack(ConnectionServices):
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
         stack = CustomisedStack(
             self,
-            config,
-            replace(self.context, config=config, congestion=control),
-            plug("scheduler", config.scheduler, SCHEDULERS),
-            plug_path_manager(config.path_manager),
-            local_ips,
+            config=config,
+            context=replace(self.context, config=config, congestion=control),
+            scheduler=plug("scheduler", config.scheduler, SCHEDULERS),
+            path_manager=plug_path_manager(config.path_manager),
+            local_ips=local_ips,
         )
         self._customised.add(stack)
         return stack
@@ -617,6 +610,5 @@ class Stack(ConnectionServices):
         else:
             span = segment.length + bool(segment.flags & SYN) + bool(segment.flags & FIN)
             seq, ack, flags = 0, (segment.seq + span) & MASK_32, RST | ACK
-        options = Options(mptcp=why)
-        answer = Segment(segment.dst, segment.src, segment.dport, segment.sport, seq, ack, flags, 0, options)
+        answer = Segment.answering(segment, seq=seq, ack=ack, flags=flags, options=Options(mptcp=why))
         self.context.egress.append(answer)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
 from mptcp_stack.tcp.ecn import ECN_CHOICES
 
@@ -81,3 +82,10 @@ class MptcpConfig(TcpConfig):
         for name, choices in CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(map(str, choices))}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackConfig(MptcpConfig):
+    """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 becomes a free one."""
+
+    addresses: tuple[LocalAddress, ...] = ()

@@ -2,7 +2,7 @@
 
 from typing_extensions import override
 
-from mptcp_stack.mptcp.config import MptcpConfig
+from mptcp_stack.mptcp.config import StackConfig
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.connection_services import ConnectionServices
 from mptcp_stack.mptcp.keys import Key
@@ -24,7 +24,8 @@ class CustomisedStack(ConnectionServices):
     def __init__(
         self,
         stack: ConnectionServices,
-        config: MptcpConfig,
+        *,
+        config: StackConfig,
         context: Context,
         scheduler: type[Scheduler],
         path_manager: PathManagerMaker,

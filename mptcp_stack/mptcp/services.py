@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from mptcp_stack.mptcp.config import MptcpConfig
+from mptcp_stack.mptcp.config import StackConfig
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.tcp import Address, Context, Endpoint
@@ -19,6 +19,7 @@ class Remnant(ABC):
     __slots__ = ("flow",)
     NAME: ClassVar[str]
     """Of its state, as ``Stack.flow_states`` has it."""
+    flow: bytes
 
     @abstractmethod
     def receive(self, segment: Segment, now: int) -> None:
@@ -29,7 +30,7 @@ class StackServices(ABC):
     """The stack as the parts of its connections see it."""
 
     context: Context
-    config: MptcpConfig
+    config: StackConfig
     random: "Random"
 
     @property

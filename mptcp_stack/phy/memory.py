@@ -70,9 +70,7 @@ class MemoryDevice(Device):
             if taken and not queue:
                 os.eventfd_write(self._fd, 1)
             # One buffer each, as from a real device.
-            queue.extend(
-                Packet([b"".join(packet.parts)], 0, packet.length, packet.gso_size, packet.checksum) for packet in taken
-            )
+            queue.extend(packet.joined() for packet in taken)
         return len(taken)
 
 

@@ -17,7 +17,7 @@ _FLAGS = ((0x01, "F"), (0x02, "S"), (0x04, "R"), (0x08, "P"), (0x10, "."), (0x20
 def describe(packet: Packet) -> str:
     """One line about a packet: `SOURCE > DESTINATION [FLAGS] seq ack win length`, and its options but timestamps."""
     try:
-        segment = decode(Packet([b"".join(packet.parts)], 0, packet.length, packet.gso_size, packet.checksum))
+        segment = decode(packet.joined())
     except WireError as error:
         return f"{packet.length} bytes, not a TCP segment: {error}"
     flags = "".join(letter for bit, letter in _FLAGS if segment.flags & bit)

@@ -124,12 +124,12 @@ class Endpoint:
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
         self.receiver.acknowledged()
-        record = Record(iss, iss + 1, [], 0, SYN, None)
+        record = Record.of_syn(iss)
         self.sender.sent(record, now)
         record.sent_ns, record.transmissions = sent_ns, transmissions
 
     def _queue_syn(self, now: int) -> None:
-        record = Record(self.iss, self.iss + 1, [], 0, SYN, None)
+        record = Record.of_syn(self.iss)
         self.sender.sent(record, now)
         self._emit_record(record, now)
 
@@ -430,7 +430,7 @@ class Endpoint:
         if state is self.state:
             return
         seq = self.sender.scoreboard.next
-        record = Record(seq, seq + 1, [], 0, FIN, mapping)
+        record = Record.of_fin(seq, mapping)
         self.sender.sent(record, now)
         self._emit_record(record, now)
         self._enter(Event.CLOSE, now)

@@ -40,5 +40,8 @@ def syn_ack(context: Context, syn: Segment, iss: int, now: int) -> Segment:
     window = min(config.receive_buffer_bytes, 65535)
     ack = (syn.seq + 1) & MASK_32
     flags = SYN | ACK | (SETUP_SYN_ACK if accepts_ecn(config, syn) else 0)
+    segment = Segment.answering(syn, seq=iss, ack=ack, flags=flags, options=options)
+    segment.window = window
     # What errors say of its path nobody would remember, and with MPTCP it may be 80 bytes.
-    return Segment(syn.dst, syn.src, syn.dport, syn.sport, iss, ack, flags, window, options, whole=False)
+    segment.whole = False
+    return segment

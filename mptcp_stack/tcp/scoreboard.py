@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from mptcp_stack.storage import Chunks, RangeSet, cut
-from mptcp_stack.wire import FIN
+from mptcp_stack.wire import FIN, SYN
 
 _HEAD_LIMIT = 256
 """Chosen: so many places of records that are acknowledged are cut off at once, as each cut moves all others."""
@@ -47,6 +47,16 @@ class Record:
         self.sent_ns = 0
         self.transmissions = 0
         self.delivery = Delivery.IN_FLIGHT
+
+    @classmethod
+    def of_syn(cls, iss: int) -> "Record":
+        """A SYN without payload."""
+        return cls(iss, iss + 1, [], 0, SYN, None)
+
+    @classmethod
+    def of_fin(cls, seq: int, mapping: Any = None) -> "Record":
+        """A FIN without payload."""
+        return cls(seq, seq + 1, [], 0, FIN, mapping)
 
     @property
     def size(self) -> int:

@@ -55,7 +55,7 @@ class TimeWait:
         if self._ts_recent is not None:
             options.ts_val, options.ts_ecr = timestamp(self._timestamp_offset, now), self._ts_recent
         seq, ack = self._seq & MASK_32, self._ack & MASK_32
-        answer = Segment(segment.dst, segment.src, segment.dport, segment.sport, seq, ack, ACK, 0, options)
+        answer = Segment.answering(segment, seq=seq, ack=ack, flags=ACK, options=options)
         self._context.egress.append(answer)
 
     def _restart(self, now: int) -> None:

@@ -57,6 +57,10 @@ class Packet:
         self.gso_size = gso_size
         self.checksum = checksum
 
+    def joined(self) -> Packet:
+        """The same packet in one buffer, as if it had come in."""
+        return Packet([b"".join(self.parts)], 0, self.length, self.gso_size, self.checksum)
+
     def __repr__(self) -> str:
         return f"Packet(length={self.length}, gso_size={self.gso_size}, checksum={self.checksum.name})"
 

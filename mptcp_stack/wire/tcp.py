@@ -54,6 +54,11 @@ class Segment:
     ecn: int = 0
     whole: bool = True
 
+    @classmethod
+    def answering(cls, segment: Segment, *, seq: int, ack: int, flags: int, options: Options) -> Segment:
+        """One that goes back to where `segment` came from, without payload and without a window."""
+        return cls(segment.dst, segment.src, segment.dport, segment.sport, seq, ack, flags, 0, options)
+
     @property
     def flow(self) -> bytes:
         """Source and destination address, source and destination port as on the wire: 12 bytes, 36 for IPv6.

@@ -68,7 +68,7 @@ class Sending(DataSender):
     def pending_fin(self) -> Mapping | None:
         if self.fin is None or not self.fin_sent or self.queue.base > self.fin:
             return None
-        return self._checked(Mapping(0, self.fin, 0, data_fin=True), [])
+        return self._checked(Mapping(ssn=0, dsn=self.fin, length=0, data_fin=True), [])
 
     @property
     def unsent_bytes(self) -> int:

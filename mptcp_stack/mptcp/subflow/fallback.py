@@ -198,7 +198,8 @@ class Fallback:
         endpoint = subflow.endpoint
         endpoint.use_option_bytes(0)
         checksum = 0 if self._connection.checksums else None
-        return Mapping(endpoint.sender.scoreboard.next - endpoint.iss, dsn, 0, checksum=checksum, infinite=True)
+        ssn = endpoint.sender.scoreboard.next - endpoint.iss
+        return Mapping(ssn=ssn, dsn=dsn, length=0, checksum=checksum, infinite=True)
 
     def _become_plain(self, subflow: "Subflow", now: int) -> None:
         connection = self._connection

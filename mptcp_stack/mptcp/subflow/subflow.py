@@ -398,7 +398,7 @@ class Subflow(Upper):
         """
         assert option.data_length is not None
         if segment.seq == (self.endpoint.receiver.irs + 1) & MASK_32:
-            self._inbound.add(Mapping(1, 0, option.data_length, checksum=option.checksum), now)
+            self._inbound.add(Mapping(ssn=1, dsn=0, length=option.data_length, checksum=option.checksum), now)
 
     def _receive_dss(self, dss: Dss, segment: Segment, now: int) -> None:
         if not self._dss_seen:
