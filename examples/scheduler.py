@@ -1,4 +1,4 @@
-"""Schedulers of one's own: which subflow carries what comes next.
+"""Schedulers of one's own: which subflow carries what comes next, from useful to simple.
 
 In the simulator, without root (`simulation.py` says what it plays):
 
@@ -11,7 +11,8 @@ prints
 
 In the lab, beside the kernel's, it prints a table and draws a figure:
 
-    sudo ./lab run schedulers --stacks kernel-mptcp,python-mptcp+scheduler=examples.scheduler:WaitForFast
+    sudo ./lab run schedulers --stacks kernel-mptcp,python-mptcp+scheduler=examples.scheduler:WaitForFast \
+        --set repetitions=1
 
 A class in a file of your own is `module:Class`, with the file's folder in PYTHONPATH. docs/stack.md says what a
 scheduler has to decide by.
@@ -21,7 +22,7 @@ from mptcp_stack.mptcp.scheduler import Scheduler
 
 
 class WaitForFast(Scheduler):
-    """A slower subflow only for what the fastest one would need more than its round-trip time to deliver."""
+    """A slower subflow only where the fastest one would be at it for longer than the slower one's round trip."""
 
     name = "wait-for-fast"
 
