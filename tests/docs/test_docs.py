@@ -4,6 +4,7 @@ import ast
 import importlib
 import importlib.util
 import re
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,27 @@ def test_where_to_change_what_is_there() -> None:
     for what, where in rows:
         path = ROOT / where.strip("`")
         assert path.is_dir() if where.endswith("/`") else path.is_file(), f"{what}: {where}"
+
+
+PAGES = [document for document in documents() if document.suffix == ".md"]
+
+
+def links(document: Path) -> set[Path]:
+    """The files that a page leads to."""
+    found = re.findall(r"\]\(([^)#\s:]+)(?:#[^)\s]*)?\)", document.read_text())
+    return {(document.parent / link).resolve() for link in found}
+
+
+@pytest.mark.parametrize("document", PAGES, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    assert [link for link in links(document) if not link.exists()] == []
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    readme, *others = PAGES
+    reached = links(readme)
+    reached |= {further for page in reached if page.suffix == ".md" for further in links(page)}
+    assert [page for page in others if page not in reached] == []
 
 
 PYTHON = [
