@@ -52,7 +52,7 @@ def test_a_transfer_over_the_topology(train: Path) -> None:
 @pytest.mark.timed
 def test_the_scheduler_in_the_experiment_of_schedulers(tmp_path: Path) -> None:
     stack = f"python-mptcp+scheduler={EXAMPLE}"
-    asked = ("answers=30000", "seconds=1", "size=500 kB")
+    asked = ("answers=30000", "seconds=1", "size=2 MB")
     out = run(tmp_path, "schedulers", "--stacks", stack, *(word for one in asked for word in ("--set", one)))
     assert "example: WaitForFast" in out
     assert "outcome: passed" in out
