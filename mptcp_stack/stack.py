@@ -19,6 +19,7 @@ from typing_extensions import override
 from mptcp_stack import congestion
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.ip_reassembly import IpReassembly
+from mptcp_stack.mptcp.address_table import AddressTable
 from mptcp_stack.mptcp.config import StackConfig
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.mptcp.connection_services import ConnectionServices
@@ -35,7 +36,6 @@ from mptcp_stack.mptcp.services import Remnant
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
-from mptcp_stack.tcp.address import names_one_host
 from mptcp_stack.tcp.errors import address_in_use, address_not_available, family_not_supported, network_unreachable
 from mptcp_stack.texts import count_text, described
 from mptcp_stack.wire import (
@@ -105,14 +105,11 @@ class Stack(ConnectionServices):
         self.config = config
         """The settings it was made with."""
         self.random = random
-        self._address_ids = {address.ip: address.address_id for address in config.addresses if address.address_id}
-        self._have(())
-        for address in config.addresses:
-            self._have((*self.addresses, self._with_id(address)))
+        self._own = AddressTable(config.addresses)
         self.scheduler = plug("scheduler", config.scheduler, SCHEDULERS)
         self.path_manager = plug_path_manager(config.path_manager)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
-        self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._link_mtu)
+        self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._own.mtu)
         self._reassembly = IpReassembly(self.context.timers, self.context.counters)
         self._flows: dict[bytes, Endpoint | TimeWait | Remnant] = {}
         self._listeners: dict[Address, Listener] = {}
@@ -132,10 +129,10 @@ class Stack(ConnectionServices):
         return described(self, self._text)
 
     def _text(self) -> str:
-        first, *others = self._addresses[:2] or (None,)
+        first, *others = self.addresses[:2] or (None,)
         text = "without an address" if first is None else str(ip_address(first.ip))
         if others:
-            text += f" and {len(self._addresses) - 1} more"
+            text += f" and {len(self.addresses) - 1} more"
         connections, listeners = count_text(len(self._connections), "connection"), len(self._listeners)
         return f"{text}, {connections}, {count_text(listeners, 'listener')}"
 
@@ -271,10 +268,7 @@ class Stack(ConnectionServices):
         meanwhile. Raises OSError (EADDRINUSE) when it is there already, ValueError when its address ID, or all of them,
         are taken.
         """
-        if address.ip in self._own_ips:
-            raise address_in_use()
-        address = self._with_id(address)
-        self._have((*self.addresses, address))
+        address = self._own.add(address)
         for connection in self.connections:
             if address in connection.stack.addresses:
                 try:
@@ -288,40 +282,12 @@ class Stack(ConnectionServices):
 
         MPTCP connections take it back and go on without it; a connection that has nothing else waits for its return.
         """
-        address = next((address for address in self.addresses if address.ip == ip), None)
-        if address is None:
-            raise address_not_available()
-        self._have(tuple(other for other in self.addresses if other is not address))
+        address = self._own.remove(ip)
         for connection in self.connections:
             try:
                 connection.address_removed(address, now)
             except Exception as problem:
                 self._contain(problem, connection, now)
-
-    def _have(self, addresses: tuple[LocalAddress, ...]) -> None:
-        self._addresses = addresses
-        self._own_ips = frozenset(address.ip for address in addresses)
-        self._broadcasts = frozenset(address.broadcast for address in addresses)
-
-    def _with_id(self, address: LocalAddress) -> LocalAddress:
-        """The address with its ID: its own choice, the one it had before, or one that nobody has or had lately.
-
-        An ID names one address (RFC 8684 section 3.4); those of addresses that are gone are kept for them as long as
-        there are others.
-        """
-        known = self._address_ids
-        present = {other.address_id for other in self.addresses}
-        if address.address_id in present:
-            raise ValueError(f"address ID {address.address_id} names another address (RFC 8684 section 3.4)")
-        former = {address_id: ip for ip, address_id in known.items() if address_id not in present}
-        fresh = (number for number in range(1, 256) if number not in present and number not in former)
-        address_id = address.address_id or known.get(address.ip) or next(fresh, None) or next(iter(former), None)
-        if address_id is None:
-            raise ValueError("a stack has at most 255 addresses (RFC 8684 section 3.4.1)")
-        for ip in (former.get(address_id, b""), address.ip):
-            known.pop(ip, None)
-        known[address.ip] = address_id  # at the end: the first are those that came longest ago
-        return replace(address, address_id=address_id)
 
     # --- the application's face
 
@@ -364,7 +330,7 @@ class Stack(ConnectionServices):
         local = local.unmapped
         if any(Address(ip, local.port) in self._listeners for ip in _OVERLAPPING.get(local.ip, (local.ip,))):
             raise address_in_use()
-        if local.specific and local.ip not in self._own_ips:
+        if local.specific and local.ip not in self._own.ips:
             raise address_not_available()
         stack = self.customised(settings, local_ips)
         listener = Listener(stack, local, backlog, self._accept, self._stop_listening)
@@ -391,7 +357,7 @@ class Stack(ConnectionServices):
         stack = self.customised(settings, local_ips)
         remote, local = remote.unmapped, (local or Address(b"", 0)).unmapped
         ip, port = local
-        if not self._is_host(remote.ip):
+        if not self._own.is_host(remote.ip):
             raise network_unreachable()
         if ip and len(ip) != len(remote.ip):
             raise family_not_supported()
@@ -409,15 +375,15 @@ class Stack(ConnectionServices):
     @property
     @override
     def addresses(self) -> tuple[LocalAddress, ...]:
-        return self._addresses
+        return self._own.present
 
     @override
     def is_peer(self, ip: bytes) -> bool:
-        return self._is_host(ip) and ip not in self._own_ips
+        return self._own.is_host(ip) and ip not in self._own.ips
 
     @override
     def bind(self, ip: bytes, port: int, remote: Address) -> Address:
-        if ip not in self._own_ips:
+        if ip not in self._own.ips:
             raise address_not_available()
         if len(ip) != len(remote.ip):
             raise family_not_supported()
@@ -508,9 +474,6 @@ class Stack(ConnectionServices):
 
     # --- what is not a segment of a flow
 
-    def _link_mtu(self, ip: bytes) -> int:
-        return next((address.mtu for address in self.addresses if address.ip == ip), 0)
-
     def _receive_icmp(self, packet: Packet, now: int) -> None:
         """Errors about segments of ours; other messages and protocols are not for TCP."""
         counters = self.context.counters
@@ -523,7 +486,7 @@ class Stack(ConnectionServices):
         except WireError:
             counters[f"Icmp{family}InErrors"] += 1
             return
-        if error is not None and not self._is_host(error.reporter):
+        if error is not None and not self._own.is_host(error.reporter):
             counters[f"Ip{family}InAddrErrors"] += 1
             return
         counters[f"Icmp{family}InMsgs"] += 1
@@ -538,10 +501,6 @@ class Stack(ConnectionServices):
         self._flows.pop(segment.flow, None)
         return True
 
-    def _is_host(self, ip: bytes) -> bool:
-        """Whether an address can be that of one host, this one or another."""
-        return names_one_host(ip) and ip not in self._broadcasts
-
     def _is_genuine(self, segment: Segment) -> bool:
         """Whether its source may be true: what says that it comes from us is of a connection of ours to ourselves."""
         if self.is_peer(segment.src) and segment.src != segment.dst:
@@ -555,7 +514,7 @@ class Stack(ConnectionServices):
         be meant for one, and many hosts would send it.
         """
         flags = segment.flags
-        if not (self._is_host(segment.src) and self._is_host(segment.dst) and self._is_genuine(segment)):
+        if not (self._own.is_host(segment.src) and self._own.is_host(segment.dst) and self._is_genuine(segment)):
             self.context.counters["IpInAddrErrors" if len(segment.src) == 4 else "Ip6InAddrErrors"] += 1
             return
         join = find(segment.options, MpJoinSyn) if flags & (SYN | ACK | FIN | RST) == SYN else None
@@ -580,7 +539,7 @@ class Stack(ConnectionServices):
         return MpTcpRst(0, ResetReason.MPTCP)
 
     def _listener(self, segment: Segment) -> Listener | None:
-        if not self.config.transparent and segment.dst not in self._own_ips:
+        if not self.config.transparent and segment.dst not in self._own.ips:
             return None
         listeners = self._listeners
         port = segment.dport

@@ -168,7 +168,7 @@ def reaching_everything(**settings: int) -> Scene:
     scene = connected(1, **settings)
     addresses = tuple(replace(address, gateway=True) for address in scene.client.stack.addresses)
     other = LocalAddress(client_ip(1, 6), 64, True, address_id=9)
-    scene.client.stack._addresses = (*addresses, other)
+    scene.client.stack._own.present = (*addresses, other)
     return scene
 
 

@@ -19,7 +19,7 @@ VERSIONS = pytest.mark.parametrize("settings", [{}, V0], ids=["version 1", "vers
 def make_backup(host: Host, ip: bytes) -> None:
     """One of a host's addresses is for backups."""
     flags = frozenset({"backup"})
-    host.stack._addresses = tuple(
+    host.stack._own.present = tuple(
         replace(address, flags=flags) if address.ip == ip else address for address in host.stack.addresses
     )
 

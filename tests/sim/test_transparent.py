@@ -40,7 +40,7 @@ def test_a_transparent_stack_is_joined_where_the_connection_began() -> None:
     network.hosts["server"].listen(Address(b"", PORT), lambda: server)
     network.hosts["client"].connect(Address(server_ip(1), PORT), client)
     # As if the server's address were another host's, which the stack is on the way to.
-    network.hosts["server"].stack._addresses = (LocalAddress(PROXY, 24),)
+    network.hosts["server"].stack._own.present = (LocalAddress(PROXY, 24),)
     network.run_until(lambda: client.closed and server.closed, 20 * SECOND)
     assert bytes(server.received) == client.payload
     assert network.hosts["server"].stack.counters["MPTcpExtMPJoinAckRx"] == 1

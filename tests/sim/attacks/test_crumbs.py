@@ -237,7 +237,7 @@ def test_addresses_that_come_and_go_are_not_remembered_for_ever() -> None:
         ip = b"\xfd" + bytes(11) + n.to_bytes(4, "big")
         stack.add_address(LocalAddress(ip, 64), 0)
         stack.remove_address(ip, 0)
-    assert len(stack._address_ids) <= 255
+    assert len(stack._own.ids) <= 255
 
 
 def test_an_address_id_of_ones_own_must_be_free() -> None:
