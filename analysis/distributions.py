@@ -28,7 +28,8 @@ from matplotlib.figure import Figure
 from analysis.errors import UnreadableFile, UnreadableRun
 from analysis.files import open_regular
 from analysis.load import Run
-from analysis.style import COLUMN_WIDTH_IN, Look, look
+from analysis.panels import THICK_AND_THIN, column, foot, legend, logarithmic, steps
+from analysis.style import Look, look
 
 KEPT: Final = "latencies.csv"
 """The latencies of a run whose raw files are not kept with it: `thinned`, beside its results.csv."""
@@ -43,8 +44,6 @@ FILES: Final[Mapping[str, str]] = {
 
 STEPS: Final = 200
 """Steps of a curve: each is less high than a line is wide, in a panel of 3 cm."""
-
-THICK_AND_THIN: Final = "thick: all repetitions; thin: each one"
 
 _MEASURED: Final = ("kind", "latency_ms", "count")
 
@@ -125,38 +124,24 @@ def draw(
         panels = [name for name in (*run.factors, "kind") if name not in lines and found[name].nunique() > 1]
     parts = list(_groups(found, panels))
     name = title or (lambda key: ", ".join(f"{column} {value}" for column, value in key.items()))
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.75 + _PANEL_IN * len(parts)))
-    rows = figure.subplots(len(parts), 1, squeeze=False, sharex=True)[:, 0]
-    handles: dict[str, Any] = {}
-    for axes, (key, part) in zip(rows, parts, strict=True):
+    figure, of_parts = column(len(parts), 0.75 + _PANEL_IN * len(parts))
+    for axes, (key, part) in zip(of_parts, parts, strict=True):
         for which, curve in _groups(part, lines):
-            style = line(which)
-            handles.setdefault(style.label, draw_curve(axes, curve, style))
+            draw_curve(axes, curve, line(which))
         axes.set_title(f"{name(key)}{'; ' if panels else ''}{_numbers(part, lines)}", fontsize=7, loc="left")
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("share")
-    rows[-1].set_xscale("log")
-    rows[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    rows[-1].set_xlabel("latency (ms)")
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=2, columnspacing=1.2)
-    several = found["repetition"].nunique() > 1
-    figure.supxlabel(THICK_AND_THIN if several else "one repetition", fontsize=6, x=0.02,
-                     ha="left", color="#555555")  # fmt: skip
+    logarithmic(of_parts[-1], "x")
+    of_parts[-1].set_xlabel("latency (ms)")
+    legend(figure)
+    foot(figure, THICK_AND_THIN if found["repetition"].nunique() > 1 else "one repetition")
     return figure
 
 
-def draw_curve(axes: Axes, found: pd.DataFrame, style: Look) -> Any:
-    """Draw the distribution of some latencies, thinly that of each repetition where there are more; return its line."""
+def draw_curve(axes: Axes, found: pd.DataFrame, style: Look) -> None:
+    """Draw the distribution of some latencies, and thinly that of each repetition where there are more."""
     few = thinned(found)
-    if found["repetition"].nunique() > 1:
-        for _, one in few.groupby("repetition"):
-            rising = shares(one)
-            axes.step(rising["latency_ms"], rising["share"], where="post", color=style.color, linewidth=0.4, alpha=0.5)
-    together = shares(few)
-    (drawn,) = axes.step(
-        together["latency_ms"], together["share"], where="post", color=style.color, linestyle=style.linestyle
-    )
-    return drawn
+    steps(axes, [shares(one) for _, one in few.groupby("repetition")], shares(few), style)
 
 
 def _numbers(part: pd.DataFrame, lines: Sequence[str]) -> str:

@@ -32,9 +32,9 @@ def ratio_to(summary: pd.DataFrame, reference: pd.Series, by: Sequence[str]) -> 
     return summary["mean"] / summary.join(means, on=list(by))["reference"]
 
 
-def bars(summary: pd.DataFrame, unit: float = 1.0) -> pd.Series | None:
-    """Return the lengths of error bars, `sd` in `unit`s: none (NaN) where there is one repetition, None without any."""
-    return (summary["sd"] / unit).where(summary["n"] > 1) if (summary["n"] > 1).any() else None
+def spread(summary: pd.DataFrame, unit: float = 1.0, of: str = "sd") -> pd.Series | None:
+    """Return the lengths of error bars, in `unit`s: none (NaN) where there is one repetition, None without any."""
+    return (summary[of] / unit).where(summary["n"] > 1) if (summary["n"] > 1).any() else None
 
 
 def counted(summary: pd.DataFrame, what: str = "mean ± sd") -> str:

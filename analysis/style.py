@@ -6,19 +6,19 @@ have solid lines and ours dashed ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.transforms import ScaledTranslation
 
 COLUMN_WIDTH_IN = 3.5
 """Width of one column of a two-column paper."""
+
+INK, GREY = "#222222", "#555555"
+"""Of marks that belong to no stack."""
 
 SETTINGS: Mapping[Any, Any] = {
     "figure.dpi": 300,
@@ -41,6 +41,7 @@ SETTINGS: Mapping[Any, Any] = {
     "ytick.major.width": 0.6,
     "legend.fontsize": 7,
     "legend.frameon": False,
+    "legend.columnspacing": 1.2,
     "lines.linewidth": 1.2,
     "lines.markersize": 4,
     "pdf.fonttype": 42,
@@ -140,22 +141,6 @@ def _with_settings(stack: str) -> str:
     if plain not in LOOKS:
         return stack
     return ", ".join([LOOKS[plain].label, *([congestion] if congestion else []), *settings])
-
-
-def aside(axes: Axes, drawn: Iterable[Artist], place: int, of: int, step_pt: float = 3.0) -> None:
-    """Move markers and bars of series `place` of `of` some points aside, so that none hides another.
-
-    Lines stay where they are: one that falls would look higher than it is when moved to the right, and cross others at
-    other places.
-    """
-    shift_in = (place - (of - 1) / 2) * step_pt / 72
-    moved = axes.transData + ScaledTranslation(shift_in, 0, axes.figure.dpi_scale_trans)
-    for artist in drawn:
-        if isinstance(artist, Line2D) and (linestyle := artist.get_linestyle()) != "None":
-            (line,) = axes.plot(*artist.get_data(), linestyle=linestyle, zorder=artist.get_zorder())
-            line.set(color=artist.get_color(), linewidth=artist.get_linewidth())
-            artist.set_linestyle("None")
-        artist.set_transform(moved)
 
 
 def key(one: Look, **other: Any) -> Line2D:

@@ -1,5 +1,8 @@
 """One module a kind of figure: `draw(run)` returns it, `table(run)` has the same numbers for terminals.
 
+What is drawn alike is in `analysis.panels`, what is written alike in `analysis.tables`. A module's `METRICS` are the
+results that it shows, by name: those that `analysis.compare` compares.
+
 A module may have `draw_latencies(run)` as well, which returns the distributions of latencies (`analysis.distributions`)
 as a figure of its own, or None where the raw files are missing.
 
@@ -28,7 +31,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterMathtext, NullFormatter
 from rich.table import Table
 
-from analysis import files, networks, style
+from analysis import files, networks, panels, style
 from analysis.errors import AnalysisError, Unforeseen, UnreadableRun
 from analysis.load import Run
 
@@ -39,7 +42,6 @@ _METADATA: Final[Mapping[str, dict[str, Any] | None]] = {
 }
 """Without the date the same results give the same file."""
 
-_CAPTION_POINTS: Final = 6.5
 _LETTER_WIDTH, _LINE_HEIGHT = 0.58, 1.25
 """Of the letters' size: a mean one's width, on the safe side, and the way from line to line."""
 _SHARE_BELOW_AXES: Final = 0.8
@@ -110,9 +112,9 @@ def _add_to_caption(figure: Figure, text: str, above_key: bool) -> None:
     if foot is None and above_key:
         foot = figure.axes[-1].xaxis.label
         caption = foot.get_text()
-        foot.set_fontsize(_CAPTION_POINTS)
+        foot.set_fontsize(panels.FOOT_POINTS)
     elif foot is None:
-        foot = figure.supxlabel(" ", fontsize=_CAPTION_POINTS, color="#444444")
+        foot = panels.foot(figure, " ")
     points = float(foot.get_fontsize())
     width = figure.get_figwidth() * 72 * (_SHARE_BELOW_AXES if foot not in figure.texts else 1)
     lines = textwrap.wrap(text, int(width / (_LETTER_WIDTH * points)))

@@ -12,17 +12,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator
-from rich import box
 from rich.table import Table
 
-from analysis import distributions, networks
+from analysis import distributions, networks, panels, tables
 from analysis.load import Run
-from analysis.metrics import Crossover, bars, counted, crossover, ratio_to, summarise
-from analysis.style import COLUMN_WIDTH_IN, aside, key, look
+from analysis.metrics import Crossover, counted, crossover, ratio_to, spread, summarise
+from analysis.style import GREY, key, look
 
 METRICS = ("requests_per_s",)
-"""What it shows of the results, by name (see analysis.compare)."""
 
 REFERENCE = "kernel-tcp"
 OURS, AB = "loadgen", "ab"
@@ -33,7 +30,6 @@ PAIRS = {"kernel": ("kernel-mptcp", "kernel-tcp"), "Python": ("python-mptcp", "p
 BOUND = 0.9
 """Share of the time for which a program's busiest thread ran or waited for a core: from here on it was the limit."""
 
-_GREY = "#555555"
 _ROOM = 1.4
 """From the outermost sizes to the edges, a factor: markers stand aside."""
 _FURTHER = ["requests", "busiest_thread_share"]
@@ -81,22 +77,16 @@ def draw(run: Run) -> Figure:
     """Return the figure: lines with our generator, hollow markers for ApacheBench against Apache."""
     rates = summary(run)
     kinds = [kind for kind in (EQUAL, UNEQUAL) if (rates["links"] == kind).any()]
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + 2.3 * len(kinds)))
-    panels = figure.subplots(len(kinds), squeeze=False, sharex=True)[:, 0]
-    for kind, axes in zip(kinds, panels, strict=True):
+    figure, of_kinds = panels.column(len(kinds), 1.0 + 2.3 * len(kinds))
+    for kind, axes in zip(kinds, of_kinds, strict=True):
         _draw_panel(run, axes, rates[rates["links"] == kind], kind)
     sizes = sorted(rates["size_bytes"].unique())
-    panels[-1].set_xticks(sizes, [f"{size / 1000:g}" for size in sizes])
-    panels[-1].set_xlim(sizes[0] / _ROOM, sizes[-1] * _ROOM)
-    panels[-1].set_xlabel("response size (kB)")
-    handles = [key(look(stack), markersize=3, linewidth=0.9) for stack in run.stacks]
-    labels = [look(stack).label for stack in run.stacks]
-    figure.legend(
-        [*handles, *_signs(run, rates)], [*labels, *_signs(run, rates).values()], loc="outside upper left", ncols=2,
-        handlelength=2.6, columnspacing=1.2,
-    )  # fmt: skip
-    caption = f"{_caption(run, rates)}\nmarkers of one size stand side by side, lines at their sizes"
-    figure.supxlabel(caption, fontsize=6, color=_GREY, x=0.02, ha="left")
+    of_kinds[-1].set_xticks(sizes, [f"{size / 1000:g}" for size in sizes])
+    of_kinds[-1].set_xlim(sizes[0] / _ROOM, sizes[-1] * _ROOM)
+    of_kinds[-1].set_xlabel("response size (kB)")
+    stacks = [key(look(stack), markersize=3, linewidth=0.9) for stack in run.stacks]
+    panels.legend(figure, [*stacks, *_signs(run, rates)], handlelength=2.6)
+    panels.foot(figure, f"{_caption(run, rates)}\nmarkers of one size stand side by side, lines at their sizes")
     return figure
 
 
@@ -112,13 +102,11 @@ def draw_latencies(run: Run) -> Figure | None:
 
 def _draw_panel(run: Run, axes: Axes, rates: pd.DataFrame, kind: str) -> None:
     axes.set_xscale("log")
-    axes.set_yscale("log")
-    for place, stack in enumerate(run.stacks):
-        _draw_stack(axes, rates[rates["stack"] == stack], stack, place, len(run.stacks))
-    for place, (making, found) in enumerate(_overtakings(run, kind).items()):
-        _draw_overtaking(axes, making, found, 0.05 + 0.05 * place)
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    panels.logarithmic(axes, "y", (1, 2, 5))
+    for number, stack in enumerate(run.stacks):
+        _draw_stack(axes, rates[rates["stack"] == stack], stack, (number, len(run.stacks)))
+    for number, (making, found) in enumerate(_overtakings(run, kind).items()):
+        _draw_overtaking(axes, making, found, 0.05 + 0.05 * number)
     axes.minorticks_off()
     axes.set_ylabel("requests/s")
     axes.set_title(_links(run, kind), fontsize=7, loc="left")
@@ -142,44 +130,36 @@ _BRACKET: Mapping[str, Any] = {"linewidth": 1.5, "marker": "|", "markersize": 5}
 _TICK: Mapping[str, Any] = {"linestyle": "", "marker": "d", "markersize": 3.5}
 
 
-def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str, place: int, of: int) -> None:
-    style = look(stack)
+def _draw_stack(axes: Axes, rates: pd.DataFrame, stack: str, place: tuple[int, int]) -> None:
     ours = rates[rates["generator"] == OURS].sort_values("size_bytes")
-    drawn = axes.errorbar(
-        ours["size_bytes"], ours["mean"], yerr=bars(ours), color=style.color,
-        marker=style.marker, linestyle=style.linestyle, markersize=3, linewidth=0.9, **_BARS,
-    )  # fmt: skip
+    panels.line(axes, ours["size_bytes"], ours["mean"], look(stack), spread(ours), place)
     check = rates[rates["generator"] == AB].sort_values("size_bytes")
-    checked = axes.errorbar(
-        check["size_bytes"], check["mean"], yerr=bars(check), color=style.color, marker=style.marker,
-        linestyle="", markerfacecolor="white", markersize=5, markeredgewidth=0.6, zorder=1, **_BARS,
-    )  # fmt: skip
+    panels.line(axes, check["size_bytes"], check["mean"], look(stack), spread(check), place, **_HOLLOW)
     busy = ours[ours["cpu_bound"]]
-    rings = axes.plot(busy["size_bytes"], busy["mean"], **_RING)
-    aside(axes, [*drawn.get_children(), *checked.get_children(), *rings], place, of, 2)
+    panels.aside(axes, axes.plot(busy["size_bytes"], busy["mean"], **_RING), place)
 
 
-_BARS: Mapping[str, Any] = {"capsize": 3, "elinewidth": 0.8, "capthick": 0.8}
-"""Caps are wider than markers, or a small spread could not be seen."""
+_HOLLOW: Mapping[str, Any] = {
+    "linestyle": "", "markerfacecolor": "white", "markersize": 5, "markeredgewidth": 0.6, "zorder": 1,
+}  # fmt: skip
 _RING: Mapping[str, Any] = {
     "linestyle": "", "marker": "o", "markersize": 7, "markerfacecolor": "none", "markeredgecolor": "#888888",
     "markeredgewidth": 0.7,
 }  # fmt: skip
 
 
-def _signs(run: Run, rates: pd.DataFrame) -> dict[Any, str]:
+def _signs(run: Run, rates: pd.DataFrame) -> list[Any]:
     """Return legend entries for the markers that there are, and for where MPTCP overtakes TCP."""
-    signs: dict[Any, str] = {}
+    signs: list[Any] = []
     if (rates["generator"] == AB).any():
-        hollow = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": _GREY}
-        signs[Line2D([], [], **hollow)] = "ab and Apache"
+        hollow = {"linestyle": "", "marker": "o", "markerfacecolor": "white", "markeredgecolor": GREY}
+        signs.append(Line2D([], [], **hollow, label="ab and Apache"))
     if rates["cpu_bound"].any():
-        signs[Line2D([], [], **_RING)] = "processor-bound"
+        signs.append(Line2D([], [], **_RING, label="processor-bound"))
     overtaking = {making for kind in (EQUAL, UNEQUAL) for making in _overtakings(run, kind)}
     for making in (making for making in PAIRS if making in overtaking):
-        color = look(PAIRS[making][0]).color
-        sign = Line2D([], [], color=color, **_BRACKET), Line2D([], [], color=color, **_TICK)
-        signs[sign] = f"{making}: MPTCP overtakes"
+        color, label = look(PAIRS[making][0]).color, f"{making}: MPTCP overtakes"
+        signs.append((Line2D([], [], color=color, **_BRACKET, label=label), Line2D([], [], color=color, **_TICK)))
     return signs
 
 
@@ -216,17 +196,11 @@ def table(run: Run) -> Table:
     rates, points = summary(run), _with_links(run.points)
     rates["ratio"] = ratio_to(rates, rates["stack"] == REFERENCE, _KEY)
     kinds = [kind for kind in (EQUAL, UNEQUAL) if (points["links"] == kind).any()]
-    result = Table(
-        title=run.manifest["title"],
-        box=box.SIMPLE_HEAD,
-        caption="\n".join([_caption(run, rates), *_notes(run, kinds)]),
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    rates = rates.set_index(["links", "size_bytes", "stack", "generator"])
     threads = ["thread"] if rates["busiest_thread_share"].notna().any() else []
-    for heading in ("size", "stack", "requests/s", "x TCP", "made", *threads, "ab, Apache"):
-        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
+    headings = "size", "stack", "requests/s", "x TCP", "made", *threads, "ab, Apache"
+    caption = "\n".join([_caption(run, rates), *_notes(run, kinds)])
+    result = tables.table(run.manifest["title"], headings, caption=caption)
+    rates = rates.set_index(["links", "size_bytes", "stack", "generator"])
     for kind in kinds:
         of_kind = points[points["links"] == kind]
         result.add_row("", f"{kind} links", end_section=True)
@@ -284,10 +258,8 @@ def _with_links(points: pd.DataFrame) -> pd.DataFrame:
 def _mean(rates: pd.DataFrame, key: tuple[str, int, str, str]) -> str:
     if key not in rates.index:
         return ""
-    mean, sd = rates.at[key, "mean"], rates.at[key, "sd"]
-    digits = 0 if mean >= 1000 else 1
-    spread = f" ± {sd:,.{digits}f}" if rates.at[key, "n"] > 1 else ""
-    return f"{mean:,.{digits}f}{spread}"
+    mean, sd, n = rates.loc[key, ["mean", "sd", "n"]]
+    return tables.number(mean, sd, n, ",.0f" if mean >= 1000 else ",.1f")
 
 
 def _outcome(points: pd.DataFrame) -> str:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from rich import box
 from rich.table import Table
 
-from analysis import distributions
+from analysis import distributions, panels, tables
 from analysis.figures.receive_buffer import MECHANISMS, line
 from analysis.load import Run
 from analysis.metrics import counted
-from analysis.style import COLUMN_WIDTH_IN
+from analysis.style import INK
 
 METRICS = tuple(f"download_delay_ms_p{percentile}" for percentile in (50, 95, 99, 100))
-"""What it shows of the results, by name (see analysis.compare)."""
 
 _MARKS = dict(zip(METRICS, (("median", "o"), ("p95", "d"), ("p99", "|"), ("largest", "")), strict=True))
 _KEYS = ["buffer_kb", "stack", "path"]
@@ -39,32 +37,23 @@ def draw(run: Run) -> Figure:
     delays = summary(run)
     sizes = sorted(delays["buffer_kb"].unique())
     rows = delays.groupby(["stack", "path"], sort=False).ngroups
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.9 + len(sizes) * (0.35 + 0.19 * rows)))
-    panels = figure.subplots(len(sizes), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, size in zip(panels, sizes, strict=True):
-        of_size = delays[delays["buffer_kb"] == size]
-        labels = []
-        for place, row in enumerate(of_size.to_dict("records")):
-            style = line(run, row["stack"], row["path"])
-            labels.append(style.label)
+    figure, of_sizes = panels.column(len(sizes), 0.9 + len(sizes) * (0.35 + 0.19 * rows))
+    for axes, size in zip(of_sizes, sizes, strict=True):
+        of_size = delays[delays["buffer_kb"] == size].to_dict("records")
+        looks = [line(run, row["stack"], row["path"]) for row in of_size]
+        for place, (row, style) in enumerate(zip(of_size, looks, strict=True)):
             axes.plot([row[METRICS[0]], row[METRICS[-1]]], [place, place], color=style.color, linewidth=0.8)
             for name, (_, marker) in _MARKS.items():
                 if name != METRICS[-1]:  # that is where the line ends
                     axes.plot(row[name], place, marker, color=style.color, markersize=3.5)
-        axes.set_yticks(range(len(labels)), labels, fontsize=6)
-        axes.invert_yaxis()
+        panels.rows(axes, [style.label for style in looks])
         axes.set_title(f"buffers of {size:g} kB")
-    panels[-1].set_xscale("log")
-    panels[-1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    panels[-1].xaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
-    panels[-1].set_xlabel(f"delay of a block (ms); {counted(delays, 'means')}")
-    handles = [
-        Line2D([], [], marker=marker, linestyle="", color="#222222", label=name)
-        for name, marker in list(_MARKS.values())[:-1]
-    ]
-    handles.append(Line2D([], [], color="#222222", linewidth=0.8, label="to the largest"))
-    figure.supxlabel(f"of Python MPTCP: {MECHANISMS}", fontsize=6, color="#444444")
-    figure.legend(handles=handles, loc="outside upper left", ncols=4, columnspacing=1.0, handletextpad=0.2)
+    panels.logarithmic(of_sizes[-1], "x", (1, 2, 5))
+    of_sizes[-1].set_xlabel(f"delay of a block (ms); {counted(delays, 'means')}")
+    handles = [Line2D([], [], marker=marker, linestyle="", color=INK, label=name) for name, marker in _MARKS.values()]
+    handles[-1] = Line2D([], [], color=INK, linewidth=0.8, label="to the largest")
+    panels.legend(figure, handles, 4, handletextpad=0.2)
+    panels.foot(figure, f"Python MPTCP: {MECHANISMS}")
     return figure
 
 
@@ -78,22 +67,10 @@ def draw_latencies(run: Run) -> Figure | None:
 
 def table(run: Run) -> Table:
     """Return the marks in ms by size of the buffers, stack and path."""
-    result = Table(
-        title=run.manifest["title"],
-        caption=f"in ms; {MECHANISMS}",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        collapse_padding=True,
-    )
-    for heading in ("kB", "stack", *(name for name, _ in _MARKS.values()), "blocks", "n"):
-        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
+    headings = "kB", "stack", *(name for name, _ in _MARKS.values()), "blocks", "n"
+    result = tables.table(run.manifest["title"], headings, caption=f"in ms; {MECHANISMS}")
     for row in summary(run).sort_values("buffer_kb", kind="stable").to_dict("records"):
         label = line(run, row["stack"], row["path"]).label
-        result.add_row(
-            f"{row['buffer_kb']:g}",
-            label,
-            *(f"{row[name]:.0f}" for name in METRICS),
-            f"{row['blocks']:.0f}",
-            f"{row['n']}",
-        )
+        marks = (f"{row[name]:.0f}" for name in METRICS)
+        result.add_row(f"{row['buffer_kb']:g}", label, *marks, f"{row['blocks']:.0f}", f"{row['n']}")
     return result

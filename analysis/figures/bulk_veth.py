@@ -7,16 +7,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
-from analysis import networks
+from analysis import networks, panels, tables
 from analysis.load import Run
 from analysis.metrics import ratio_to, summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import INK, look
 
 METRICS = ("throughput_bps",)
-"""What it shows of the results, by name (see analysis.compare)."""
 
 REFERENCE = "kernel-mptcp"
 GENERATORS = {"loadgen": "asyncio", "iperf3": "iperf3"}
@@ -40,14 +38,13 @@ def summary(run: Run) -> pd.DataFrame:
 def draw(run: Run) -> Figure:
     """Return the figure: a bar a stack and generator, a dot a repetition, the ratio to the kernel above."""
     rates = summary(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 2.6))
-    axes = figure.subplots()
+    figure, (axes,) = panels.column(1, 2.6)
     kinds = list(dict.fromkeys(zip(rates["stack"], rates["generator"], strict=True)))
     width = _GROUP_WIDTH / len(kinds)
-    for index, (stack, generator) in enumerate(kinds):
+    for number, (stack, generator) in enumerate(kinds):
         style = look(stack)
         bars = rates[(rates["stack"] == stack) & (rates["generator"] == generator)]
-        places = [list(WIRES).index(wire) + (index - (len(kinds) - 1) / 2) * width for wire in bars["wire"]]
+        places = [list(WIRES).index(wire) + panels.shift(number, len(kinds), width) for wire in bars["wire"]]
         filled = generator == "loadgen"
         axes.bar(
             places, bars["mean"], width * 0.9, label=f"{style.label}, {GENERATORS[generator]}",
@@ -62,7 +59,7 @@ def draw(run: Run) -> Figure:
     axes.margins(y=0.14)
     axes.set_ylabel("throughput (Gbit/s)")
     axes.set_title(_caption(run, rates), fontsize=6.5, color="#444444")
-    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
+    panels.legend(figure)
     return figure
 
 
@@ -71,7 +68,7 @@ def _annotate(axes: Axes, run: Run, place: float, bar: Any) -> None:
     points = run.passed
     same = (points["wire"] == bar.wire) & (points["stack"] == bar.stack) & (points["generator"] == bar.generator)
     values = points[same]["throughput_bps"] / 1e9
-    axes.plot([place] * len(values), values, ".", color="#222222", markersize=3)
+    axes.plot([place] * len(values), values, ".", color=INK, markersize=3)
     text = f"{bar.mean:.1f}"
     if bar.stack != REFERENCE and pd.notna(bar.over_loadgen):
         text += f"\n({bar.over_loadgen:.2f} x)"
@@ -89,9 +86,8 @@ def _caption(run: Run, rates: pd.DataFrame) -> str:
 def table(run: Run) -> Table:
     """Return Gbit/s by wire, stack and generator, with the ratios to kernel MPTCP by either."""
     rates = summary(run).set_index(["wire", "stack", "generator"])
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("wire", "stack", "by", "Gbit/s", "x kernel", "x iperf3", "n"):
-        result.add_column(heading, justify="left" if heading in ("wire", "stack", "by") else "right", no_wrap=True)
+    words = "wire", "stack", "by"
+    result = tables.table(run.manifest["title"], [*words, "Gbit/s", "x kernel", "x iperf3", "n"], words)
     keys = run.points[["wire", "stack", "generator"]].drop_duplicates().itertuples(index=False, name=None)
     for key in sorted(keys, key=lambda key: list(WIRES).index(key[0])):
         result.add_row(WIRES[key[0]], look(key[1]).label, GENERATORS[key[2]], *_numbers(run, rates, key))
@@ -106,4 +102,4 @@ def _numbers(run: Run, rates: pd.DataFrame, key: tuple[str, str, str]) -> list[s
         return [", ".join(points[same]["outcome"].unique()), "", "", ""]
     row = rates.loc[key]
     ratios = [f"{ratio:.2f}" if pd.notna(ratio) else "" for ratio in (row["over_loadgen"], row["over_iperf3"])]
-    return [f"{row['mean']:.2f} ± {row['sd']:.2f}", *ratios, f"{row['n']:.0f}"]
+    return [tables.number(row["mean"], row["sd"], row["n"]), *ratios, f"{row['n']:.0f}"]

@@ -6,15 +6,14 @@ from itertools import product
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
+from analysis import panels, tables
 from analysis.load import Run
-from analysis.metrics import bars, counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import counted, spread, summarise
+from analysis.style import look
 
 METRICS = ("rate", "programs_cpu_s")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 _BASELINES = ("none", "none again")
 _CELL = ["stack", "load", "repetition"]
@@ -58,26 +57,22 @@ def draw(run: Run) -> Figure:
     summary = _summary(run, "cores")
     collectors = [name for name in dict.fromkeys(summary["collector"]) if name != "none"]
     groups = list(summary.groupby(["stack", "load"], sort=False))
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + 0.3 * len(collectors)))
-    axes = figure.subplots()
+    figure, (axes,) = panels.column(1, 1.0 + 0.3 * len(collectors))
     for number, ((stack, load), rows) in enumerate(groups):
         rows = rows[rows["collector"] != "none"]
-        shift = (number - (len(groups) - 1) / 2) * _HEIGHT
+        places = [collectors.index(name) + panels.shift(number, len(groups), _HEIGHT) for name in rows["collector"]]
         style = look(stack)
         axes.errorbar(
-            100 * rows["mean"], [collectors.index(name) + shift for name in rows["collector"]],
-            xerr=bars(rows, 0.01), color=style.color, marker=style.marker, linestyle="",
+            100 * rows["mean"], places, xerr=spread(rows, 0.01), color=style.color, marker=style.marker, linestyle="",
             markersize=3.5, markerfacecolor=style.color if load == "http" else "white",
             label=f"{style.label}, {_LOADS[load]}", elinewidth=0.8, capsize=2, capthick=0.8,
         )  # fmt: skip
     axes.axvspan(-100 * noise(run), 100 * noise(run), color="#000000", alpha=0.08, linewidth=0, label="noise")
     axes.axvline(0, color="black", linewidth=0.6)
-    axes.set_yticks(range(len(collectors)), collectors)
-    axes.set_ylim(len(collectors) - 0.5, -0.5)
+    panels.rows(axes, collectors, 7)
     axes.set_xlabel(f"cost (% of one core); {counted(summary)}")
-    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.2)
-    figure.supxlabel(f"noise: most by which two without any differed ({100 * noise(run):.0f} %)", fontsize=6, x=0.02,
-                     ha="left", color="#555555")  # fmt: skip
+    panels.legend(figure)
+    panels.foot(figure, f"noise: most by which two without any differed ({100 * noise(run):.0f} %)")
     return figure
 
 
@@ -90,15 +85,10 @@ def noise(run: Run) -> float:
 def table(run: Run) -> Table:
     """Return cost in per cent of a core, and loss of throughput in per cent, by collector, stack and load."""
     cores, losses = (_summary(run, value).set_index(["collector", "stack", "load"]) for value in ("cores", "loss"))
-    columns = [column for column in product(run.stacks, _LOADS) if column in {key[1:] for key in cores.index}]
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False)
-    result.add_column("collector", no_wrap=True)
-    for heading in ("stack", "load"):
-        result.add_column(heading, no_wrap=True)
-    for heading in ("% of a core", "% of throughput", "n"):
-        result.add_column(heading, justify="right", no_wrap=True)
+    words = "collector", "stack", "load"
+    result = tables.table(run.manifest["title"], [*words, "% of a core", "% of throughput", "n"], words)
     for collector in dict.fromkeys(key[0] for key in cores.index):
-        for stack, load in columns:
+        for stack, load in product(run.stacks, _LOADS):
             key = (collector, stack, load)
             if key not in cores.index:
                 continue
@@ -109,5 +99,4 @@ def table(run: Run) -> Table:
 
 
 def _percent(cell: pd.Series) -> str:
-    spread = f" ± {100 * cell['sd']:.1f}" if cell["n"] > 1 else ""
-    return f"{100 * cell['mean']:.1f}{spread}"
+    return tables.number(100 * cell["mean"], 100 * cell["sd"], cell["n"], ".1f")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
-from analysis import networks
+from analysis import networks, panels, tables
 from analysis.load import Run
 from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import look
 
 METRICS = ("steady_bps", "cpu_s_per_gbyte")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 SEGMENTS = {"super-segments": "64 KB", "mss": "1 MSS"}
 """The factor's values, and what they are called."""
@@ -51,17 +49,14 @@ def _rows(run: Run) -> list[tuple[str, str]]:
 def draw(run: Run) -> Figure:
     """Return the figure: for each stack and kind of segment a mark without and one with; the ratio beside them."""
     rows = _rows(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.2 + 0.32 * len(rows)))
-    panels = figure.subplots(1, len(PANELS), sharey=True)
-    for axes, (value, label) in zip(panels, PANELS.items(), strict=True):
+    figure, both = panels.row(len(PANELS), 1.2 + 0.32 * len(rows))
+    for axes, (value, label) in zip(both, PANELS.items(), strict=True):
         _draw_panel(axes, run, value, rows)
         axes.set_xlabel(label)
-    panels[0].set_yticks(range(len(rows)), [f"{look(stack).label},\n{SEGMENTS[segments]}" for segments, stack in rows])
-    panels[0].set_ylim(len(rows) - 0.5, -0.5)
+    panels.rows(both[0], [f"{look(stack).label},\n{SEGMENTS[segments]}" for segments, stack in rows], 7)
     n = int(summarise(points(run), ["segments", "stack", "checksum"], "steady_bps")["n"].min())
-    caption = "filled: without, hollow: with checksums; x: with/without"
-    caption += f"\n{networks.link_count(run, run.parameters['paths'])} links; mean, least and greatest of n = {n}"
-    figure.supxlabel(caption, fontsize=6.5, color="#444444")
+    links = f"{networks.link_count(run, run.parameters['paths'])} links; mean, least and greatest of n = {n}"
+    panels.foot(figure, f"filled: without, hollow: with checksums; x: with/without\n{links}")
     return figure
 
 
@@ -87,9 +82,8 @@ def _draw_panel(axes: Axes, run: Run, value: str, rows: list[tuple[str, str]]) -
 
 def table(run: Run) -> Table:
     """Return both quantities without and with, and the ratio, by kind of segment and stack."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("segments", "stack", "Gbit/s", "with", "ratio", "s/GB", "with", "ratio", "n"):
-        result.add_column(heading, justify="left" if heading in ("segments", "stack") else "right", no_wrap=True)
+    headings = "segments", "stack", "Gbit/s", "with", "ratio", "s/GB", "with", "ratio", "n"
+    result = tables.table(run.manifest["title"], headings, headings[:2])
     means = {
         value: summarise(points(run), ["segments", "stack", "checksum"], value)
         .set_index(["segments", "stack", "checksum"])
@@ -109,4 +103,4 @@ def table(run: Run) -> Table:
 
 
 def _cell(row: pd.Series) -> str:
-    return f"{row['mean']:.2f}±{row['sd']:.2f}"
+    return tables.number(row["mean"], row["sd"], row["n"], sign="±")

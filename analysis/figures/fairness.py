@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
-from analysis import networks
+from analysis import networks, panels, tables
 from analysis.load import Run
-from analysis.metrics import bars, counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import counted, spread, summarise
+from analysis.style import INK, look
 
 METRICS = ("mptcp_bps", "tcp_bps", "jain_index")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 PAYLOAD_SHARE = 1448 / 1514
 """Of a full packet with timestamps, on the wire."""
 
+_CONNECTIONS = {"mptcp": ("two subflows", "#0072b2"), "tcp": ("one TCP", "#999999")}
 _HEIGHT = 0.36
 
 
@@ -34,44 +35,27 @@ def summary(run: Run) -> pd.DataFrame:
 def draw(run: Run) -> Figure:
     """Return the figure: two bars a stack, and the index at the right of the axes."""
     rates = summary(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + 0.35 * len(rates)))
-    axes = figure.subplots()
-    for shift, name, label, color in ((-0.5, "mptcp", "two subflows", "#0072b2"), (0.5, "tcp", "one TCP", "#999999")):
-        places = [place + shift * _HEIGHT for place in range(len(rates))]
-        axes.barh(places, rates[name], _HEIGHT * 0.9, color=color, label=label,
-                  xerr=bars(pd.DataFrame({"sd": rates[f"{name}_sd"], "n": rates["n"]})),
-                  error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8})  # fmt: skip
+    figure, (axes,) = panels.column(1, 1.0 + 0.35 * len(rates))
+    for number, (name, (label, color)) in enumerate(_CONNECTIONS.items()):
+        places = [place + panels.shift(number, len(_CONNECTIONS), _HEIGHT) for place in range(len(rates))]
+        panels.bars(axes, places, rates[name], spread(rates, of=f"{name}_sd"), _HEIGHT, color=color, label=label)
+    beside: dict[str, Any] = {"fontsize": 6.5, "transform": axes.get_yaxis_transform()}
     for place, row in enumerate(rates.itertuples()):
-        spread = f" ± {row.sd:.2f}" if row.n > 1 else ""
-        axes.text(
-            1.02, place, f"{row.mean:.2f}{spread}", va="center", fontsize=6.5, transform=axes.get_yaxis_transform()
-        )
-    axes.text(1.02, -0.75, "Jain's index", fontsize=6.5, transform=axes.get_yaxis_transform())
-    bottleneck_bps = networks.slowest_bps(run, run.parameters["rate"])
-    axes.axvline(
-        bottleneck_bps * PAYLOAD_SHARE / 2e6, color="#222222", linewidth=0.8, linestyle=":", label="an equal share"
-    )
-    axes.set_yticks(range(len(rates)), [look(stack).label for stack in rates["stack"]])
-    axes.set_ylim(len(rates) - 0.5, -0.5)
-    axes.grid(visible=False, axis="y")
+        axes.text(1.02, place, tables.number(row.mean, row.sd, row.n), va="center", **beside)
+    axes.text(1.02, -0.75, "Jain's index", **beside)
+    share = networks.slowest_bps(run, run.parameters["rate"]) * PAYLOAD_SHARE / 2e6
+    axes.axvline(share, color=INK, linewidth=0.8, linestyle=":", label="an equal share")
+    panels.rows(axes, [look(stack).label for stack in rates["stack"]], 7)
     axes.set_xlabel(f"goodput at the bottleneck (Mbit/s); {counted(rates)}")
-    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
+    panels.legend(figure, columns=3)
     return figure
 
 
 def table(run: Run) -> Table:
     """Return the rates of both connections and Jain's index by stack."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("stack", "MPTCP, Mbit/s", "TCP, Mbit/s", "Jain's index", "n"):
-        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
+    headings = "stack", "MPTCP, Mbit/s", "TCP, Mbit/s", "Jain's index", "n"
+    result = tables.table(run.manifest["title"], headings)
     for row in summary(run).itertuples():
-        spread = f" ± {row.sd:.3f}" if row.n > 1 else ""
-        result.add_row(
-            look(row.stack).label, _rate(row.mptcp, row.mptcp_sd, row.n), _rate(row.tcp, row.tcp_sd, row.n),
-            f"{row.mean:.3f}{spread}", f"{row.n}",
-        )  # fmt: skip
+        rates = (tables.number(*rate, row.n) for rate in ((row.mptcp, row.mptcp_sd), (row.tcp, row.tcp_sd)))
+        result.add_row(look(row.stack).label, *rates, tables.number(row.mean, row.sd, row.n, ".3f"), f"{row.n}")
     return result
-
-
-def _rate(mean: float, sd: float, n: int) -> str:
-    return f"{mean:.2f}" + (f" ± {sd:.2f}" if n > 1 else "")

@@ -7,16 +7,14 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
-from analysis import networks
+from analysis import networks, panels, tables
 from analysis.load import Run
 from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import key, look
 
 METRICS = ("throughput_bps", "home_share", "cpu_s_per_gbyte")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 STEERING = {"none": "none", "rps": "RPS", "rfs": "RFS", "mptcp-aware": "MPTCP-aware"}
 """The factor's values, and what they are called."""
@@ -44,40 +42,32 @@ def summary(run: Run, value: str) -> pd.DataFrame:
 def draw(run: Run) -> Figure:
     """Return the figure: a dot a repetition (of each path, where packets are) by stack and steering, and their mean."""
     rows = [(stack, steering) for stack in run.stacks for steering in STEERING]
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.0 + _ROW_IN * (len(rows) + len(run.stacks))))
-    panels = figure.subplots(1, len(PANELS), sharey=True)
+    figure, of_values = panels.row(len(PANELS), 1.0 + _ROW_IN * (len(rows) + len(run.stacks)))
     places = {row: number + 0.7 * run.stacks.index(row[0]) for number, row in enumerate(rows)}
-    for axes, (value, label) in zip(panels, PANELS.items(), strict=True):
+    for axes, (value, label) in zip(of_values, PANELS.items(), strict=True):
         _draw_panel(axes, run, value, places)
         axes.set_xlabel(label, fontsize=7)
         axes.grid(visible=False, axis="y")
         axes.margins(y=0.03)
-    panels[0].set_xlim(0, 104)
-    panels[0].set_xticks((0, 50, 100))
-    panels[0].set_yticks(list(places.values()), [STEERING[steering] for _, steering in places], fontsize=6.5)
-    panels[0].invert_yaxis()
+        axes.set_xlim(left=0)
+    of_values[0].set_xlim(0, 104)
+    of_values[0].set_xticks((0, 50, 100))
+    of_values[0].set_yticks(list(places.values()), [STEERING[steering] for _, steering in places], fontsize=6.5)
+    of_values[0].invert_yaxis()
     n = int(summary(run, "home_percent")["n"].min())
-    caption = f"lines: mean, dots: n = {n} (left: of each path); "
-    caption += f"{run.parameters['seconds']:g} s, {networks.link_count(run, run.parameters['paths'])} links"
-    figure.supxlabel(caption, fontsize=6.5, color="#444444")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3, columnspacing=1.0, fontsize=6.5)
+    links = networks.link_count(run, run.parameters["paths"])
+    load = f"{run.parameters['seconds']:g} s, {links} links"
+    panels.foot(figure, f"lines: mean, dots: n = {n} (left: of each path); {load}")
+    panels.legend(figure, [key(look(stack), linestyle="") for stack in run.stacks], 3)
     return figure
 
 
 def _draw_panel(axes: Axes, run: Run, value: str, places: dict[tuple[str, str], float]) -> None:
-    measured = points(run)
-    for stack in run.stacks:
-        means = summary(run, value).query("stack == @stack")
-        rows = [places[stack, steering] for steering in means["steering"]]
-        axes.plot(means["mean"], rows, "|", color="#222222", markersize=7, markeredgewidth=1)
-        axes.plot([], [], linestyle="", marker=look(stack).marker, color=look(stack).color, label=look(stack).label)
+    measured, means = points(run), summary(run, value).set_index(["stack", "steering"])["mean"]
     for (stack, steering), place in places.items():
-        same = measured[(measured["stack"] == stack) & (measured["steering"] == steering)]
-        values = _dots(same, value)
-        axes.plot(values, [place] * len(values), linestyle="", marker=look(stack).marker, color=look(stack).color,
-                  markersize=3, alpha=0.6, markeredgewidth=0)  # fmt: skip
-    axes.set_xlim(left=0)
+        if (stack, steering) in means.index:
+            same = measured[(measured["stack"] == stack) & (measured["steering"] == steering)]
+            panels.dots(axes, place, _dots(same, value), means[stack, steering], look(stack))
 
 
 def _dots(measured: pd.DataFrame, value: str) -> list[float]:
@@ -90,9 +80,8 @@ def _dots(measured: pd.DataFrame, value: str) -> list[float]:
 
 def table(run: Run) -> Table:
     """Return the means by stack and steering, with migrations and switches of the client's program."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("stack", "steering", "home %", "Gbit/s", "s/GB", "switches", "migr.", "n"):
-        result.add_column(heading, justify="left" if heading in ("stack", "steering") else "right", no_wrap=True)
+    headings = "stack", "steering", "home %", "Gbit/s", "s/GB", "switches", "migr.", "n"
+    result = tables.table(run.manifest["title"], headings, headings[:2])
     means = {value: summary(run, value).set_index(["stack", "steering"]) for value in PANELS}
     measured = points(run)
     switches = measured["programs_client_voluntary_switches"] + measured["programs_client_involuntary_switches"]
@@ -110,5 +99,4 @@ def table(run: Run) -> Table:
 
 
 def _cell(row: Any, value: str) -> str:
-    digits = 0 if value == "home_percent" else 2
-    return f"{row['mean']:.{digits}f}±{row['sd']:.{digits}f}"
+    return tables.number(row["mean"], row["sd"], row["n"], ".0f" if value == "home_percent" else ".2f", sign="±")

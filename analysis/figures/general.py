@@ -11,12 +11,12 @@ from typing import Final
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
+from analysis import panels, tables
 from analysis.load import Run
 from analysis.metrics import CLOCKS, summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import look
 
 _MOST_PANELS: Final = 4
 _MOST_ROWS: Final = 60
@@ -36,29 +36,24 @@ def draw(run: Run) -> Figure:
     groups = [(dict(zip(keys, _tuple(key), strict=True)), found) for key, found in _grouped(run.passed, keys)]
     groups = groups[:_MOST_ROWS]
     names = shown(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.5 + max(1, len(names)) * (0.45 + 0.17 * len(groups))))
-    panels = figure.subplots(max(1, len(names)), 1, squeeze=False)[:, 0]
-    labels = [_label(key, keys) for key, _ in groups]
-    for axes, name in zip(panels, names, strict=False):
+    height_in = 0.5 + max(1, len(names)) * (0.45 + 0.17 * len(groups))
+    figure, of_results = panels.column(max(1, len(names)), height_in, sharex=False)
+    for axes, name in zip(of_results, names, strict=False):
         for place, (key, found) in enumerate(groups):
-            style, values = look(str(key["stack"])), found[name].dropna()
-            axes.plot(values, [place] * len(values), style.marker, color=style.color, alpha=0.7, markersize=3.5)
-            if len(values) > 1:
-                axes.plot(values.mean(), place, "|", color="#222222", markersize=9)
-        axes.set_yticks(range(len(labels)), labels, fontsize=6)
-        axes.set_ylim(len(groups) - 0.5, -0.5)
+            values = found[name].dropna()
+            panels.dots(axes, place, values, values.mean(), look(str(key["stack"])))
+        panels.rows(axes, [_label(key, keys) for key, _ in groups])
         axes.set_xlabel(name)
     count = min((len(found) for _, found in groups), default=0)
-    panels[0].set_title(f"{run.manifest['title']}; dots: n = {count}{', |: mean' if count > 1 else ''}", fontsize=6.5)
+    marks = f"dots: n = {count}{', |: mean' if count > 1 else ''}"
+    of_results[0].set_title(f"{run.manifest['title']}; {marks}", fontsize=6.5)
     return figure
 
 
 def table(run: Run) -> Table:
     """Return mean and spread of each result by stack and factors."""
     keys, names = _keys(run), shown(run)
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in (*keys, *names, "n"):
-        result.add_column(heading, justify="left" if heading in keys else "right")
+    result = tables.table(run.manifest["title"], [*keys, *names, "n"], keys, wrap=True)
     summaries = {name: summarise(run.passed, keys, name).set_index(keys) for name in names}
     for key, found in _grouped(run.passed, keys):
         values = dict(zip(keys, _tuple(key), strict=True))

@@ -9,19 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from rich import box
 from rich.table import Table
 
-from analysis import distributions
+from analysis import distributions, panels, tables
 from analysis.collected import Collected
 from analysis.collected import load as load_collected
 from analysis.emodel import PLAYOUT_MS, score
 from analysis.files import open_regular
 from analysis.load import Run
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import INK, look
 
 METRICS = ("interruption_ms", "throughput_bps", "requests_per_s")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 FACTORS = ("proxy",)
 
@@ -78,20 +76,17 @@ def rates(run: Run, row: Any) -> pd.DataFrame:
 def draw(run: Run) -> Figure:
     """Return the figure: a panel a stack and mode, delays over time above the paths in use."""
     rows = list(calls(run).itertuples())
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.7 + 1.15 * len(rows)))
-    panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, row in zip(panels, rows, strict=True):
+    figure, of_calls = panels.column(len(rows), 0.7 + 1.15 * len(rows))
+    for axes, row in zip(of_calls, rows, strict=True):
         _draw_call(axes, run, row)
-    panels[-1].set_xlabel("time since the links' schedules began (s)")
-    for name, what in _MOMENTS.items():
-        panels[0].annotate(
-            what, (run.parameters[name] / 1e9, 1.25), xycoords=("data", "axes fraction"), ha="center", fontsize=6
-        )
-    handles = [Line2D([], [], marker=".", linestyle="", color="#222222", label="a frame")]
+        words = _MOMENTS.values() if axes is of_calls[0] else ()
+        panels.moments(axes, [run.parameters[name] / 1e9 for name in _MOMENTS], words)
+    of_calls[-1].set_xlabel("time since the links' schedules began (s)")
+    handles = [Line2D([], [], marker=".", linestyle="", color=INK, label="a frame")]
     handles += [Line2D([], [], color=color, linewidth=3, label=f"bytes over {name}") for name, color in _PATHS.values()]
     handles.append(Line2D([], [], **_TOO_LATE, label=f"too late to play ({PLAYOUT_MS:g} ms)"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.0, handlelength=1.4)
-    figure.supxlabel(_MODES, fontsize=6, x=0.02, ha="left", color="#555555")
+    panels.legend(figure, handles, handlelength=1.4)
+    panels.foot(figure, _MODES)
     return figure
 
 
@@ -111,7 +106,7 @@ def draw_latencies(run: Run) -> Figure | None:
 
 def _draw_call(axes: Axes, run: Run, row: Any) -> None:
     frames = delays(run, row)
-    axes.plot(frames["time_s"], frames["delay_ms"], ".", markersize=1.2, color="#222222", rasterized=True)
+    axes.plot(frames["time_s"], frames["delay_ms"], ".", markersize=1.2, color=INK, rasterized=True)
     axes.set_yscale("log")
     axes.set_ylim(6, 20_000)
     axes.set_yticks([10, 100, 1000], ["10", "100", "1000"])
@@ -125,8 +120,6 @@ def _draw_call(axes: Axes, run: Run, row: Any) -> None:
         top = low * (high / low) ** shares[interface].clip(0, 1)
         band = (top, low) if interface == MOBILE else (high, high * low / top)
         axes.fill_between(shares.index, *band, step="post", color=color, linewidth=0)
-    for name in _MOMENTS:
-        axes.axvline(run.parameters[name] / 1e9, color="#cc79a7", linewidth=0.8)
     axes.set_title(f"{look(row.stack).label}, {row.mode}", fontsize=7)
     axes.set_ylabel("delay (ms)")
     axes.grid(visible=False, axis="x")
@@ -134,15 +127,12 @@ def _draw_call(axes: Axes, run: Run, row: Any) -> None:
 
 def table(run: Run) -> Table:
     """Return delays, late frames, interruption and score of calls, and what the other loads got."""
-    result = Table(
-        title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption=f"delay, and longest time without a frame (gap), in ms; late: over {PLAYOUT_MS:.0f} ms; MOS: E-model;"
+    result = tables.table(
+        run.manifest["title"], ("stack", "load", "mode", "p50", "p99", "late", "gap", "MOS", "got"),
+        ("stack", "load", "mode"),
+        f"delay, and longest time without a frame (gap), in ms; late: over {PLAYOUT_MS:.0f} ms; MOS: E-model;"
         " transparent, convert: full, by another way of the proxy",
     )  # fmt: skip
-    headings = ("stack", "load", "mode", "p50", "p99", "late", "gap", "MOS", "got")
-    for heading in headings:
-        left = heading in ("stack", "load", "mode")
-        result.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in run.passed.itertuples():
         cells = _call_cells(run, row) if str(row.load).startswith("call-") else ["", "", "", "", "", _got(row)]
         mode = row.mode if row.proxy == "forward" else row.proxy

@@ -7,16 +7,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
-from rich import box
 from rich.table import Table
 
-from analysis import networks
+from analysis import networks, panels, tables
 from analysis.load import Run
-from analysis.metrics import bars, counted, ratio_to, summarise
-from analysis.style import COLUMN_WIDTH_IN, aside, look
+from analysis.metrics import counted, ratio_to, spread, summarise
+from analysis.style import GREY, look
 
 METRICS = ("throughput_bps",)
-"""What it shows of the results, by name (see analysis.compare)."""
 
 KERNEL = "kernel-tcp"
 _PAYLOAD_SHARE = 1448 / 1514
@@ -44,29 +42,25 @@ def draw(run: Run) -> Figure:
     rates = summary(run)
     losses = sorted(loss for loss in rates["loss"].unique() if loss)
     without = bool((rates["loss"] == 0).any())
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 2.9))
     widths = [1.0] * without + [0.9 + len(losses)] * bool(losses)
-    panels = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
-    for axes, lossy in zip(panels, [False] * without + [True] * bool(losses), strict=True):
-        for place, stack in enumerate(run.stacks):
+    figure, parts = panels.row(len(widths), 2.9, width_ratios=widths)
+    for axes, lossy in zip(parts, [False] * without + [True] * bool(losses), strict=True):
+        for number, stack in enumerate(run.stacks):
             rows = rates[(rates["stack"] == stack) & ((rates["loss"] > 0) == lossy)]
-            _draw_stack(axes, rows, run, stack, place)
+            _draw_stack(axes, rows, run, stack, number)
         _draw_bound(axes, run, losses if lossy else [])
-    panels[0].set_ylabel("goodput (Mbit/s)")
-    panels[0].set_yscale("log")
-    panels[0].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    panels[0].yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in "25" else "")
+    panels.logarithmic(parts[0], "y", (1, 2, 5))
+    parts[0].set_ylabel("goodput (Mbit/s)")
     if without:
-        panels[0].set_xticks([0], ["0"])
-        panels[0].set_xlim(-1, 1)
+        parts[0].set_xticks([0], ["0"])
+        parts[0].set_xlim(-1, 1)
     if losses:
-        panels[-1].set_xscale("log")
-        panels[-1].set_xticks(losses, [f"{loss * 100:g}" for loss in losses])
-        panels[-1].xaxis.set_minor_locator(NullLocator())
-        panels[-1].set_xlim(losses[0] / _ROOM, losses[-1] * _ROOM)
+        parts[-1].set_xscale("log")
+        parts[-1].set_xticks(losses, [f"{loss * 100:g}" for loss in losses])
+        parts[-1].xaxis.set_minor_locator(NullLocator())
+        parts[-1].set_xlim(losses[0] / _ROOM, losses[-1] * _ROOM)
     figure.supxlabel(f"lost packets (%); {counted(rates)}", fontsize=8)
-    handles, labels = panels[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2, columnspacing=1.2)
+    panels.legend(figure)
     return figure
 
 
@@ -81,7 +75,7 @@ def bound_mbit_per_s(run: Run, losses: np.ndarray) -> np.ndarray:
 
 
 def _draw_bound(axes: Axes, run: Run, losses: list[float]) -> None:
-    look_of_it = {"linestyle": ":", "color": "#555555", "linewidth": 1.0, "label": "bound (Mathis; the link)"}
+    look_of_it = {"linestyle": ":", "color": GREY, "linewidth": 1.0, "label": "bound (Mathis; the link)"}
     if losses:
         places = np.geomspace(losses[0] / _ROOM, losses[-1] * _ROOM, 200)
         axes.plot(places, bound_mbit_per_s(run, places), **look_of_it)
@@ -89,28 +83,21 @@ def _draw_bound(axes: Axes, run: Run, losses: list[float]) -> None:
         axes.axhline(summary(run)["bound"].max(), **look_of_it)
 
 
-def _draw_stack(axes: Axes, rates: pd.DataFrame, run: Run, stack: str, place: int) -> None:
+def _draw_stack(axes: Axes, rates: pd.DataFrame, run: Run, stack: str, number: int) -> None:
     """Draw a stack's rates. They are not joined: nothing was measured in between."""
-    controls = list(dict.fromkeys(one.partition("@")[2] for one in run.stacks))
+    first_control, control = (one.partition("@")[2] for one in (run.stacks[0], stack))
     style = look(stack)
-    first = stack.partition("@")[2] == controls[0]
-    drawn = axes.errorbar(
-        rates["loss"], rates["mean"], yerr=bars(rates), label=style.label, color=style.color,
-        marker=style.marker, linestyle="", markerfacecolor=style.color if first else "white", markersize=3.5,
-        capsize=3, elinewidth=0.8, capthick=0.8,
+    panels.line(
+        axes, rates["loss"], rates["mean"], style, spread(rates), (number, len(run.stacks)), 4, linestyle="",
+        label=style.label, markerfacecolor=style.color if control == first_control else "white", markersize=3.5,
     )  # fmt: skip
-    aside(axes, drawn.get_children(), place, len(run.stacks), 4)
 
 
 def table(run: Run) -> Table:
     """Return Mbit/s by loss and stack, with the bound and the ratio to the kernel's TCP."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("loss", "stack", "Mbit/s", "bound", "x kernel", "n"):
-        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
+    result = tables.table(run.manifest["title"], ("loss", "stack", "Mbit/s", "bound", "x kernel", "n"))
     for row in summary(run).itertuples():
-        spread = f" ± {row.sd:.2f}" if row.n > 1 else ""
+        rate = tables.number(row.mean, row.sd, row.n)
         ratio = f"{row.over_kernel:.2f}" if pd.notna(row.over_kernel) else ""
-        result.add_row(
-            f"{row.loss:.1%}", look(row.stack).label, f"{row.mean:.2f}{spread}", f"{row.bound:.2f}", ratio, f"{row.n}"
-        )
+        result.add_row(f"{row.loss:.1%}", look(row.stack).label, rate, f"{row.bound:.2f}", ratio, f"{row.n}")
     return result

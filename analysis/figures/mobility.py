@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from rich import box
 from rich.table import Table
 
+from analysis import panels, tables
 from analysis.collected import Collected
 from analysis.collected import load as load_collected
 from analysis.load import Run
 from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import look
 
 PATHS = {"client-eth1": ("first path", "#56b4e9"), "client-eth2": ("second path", "#e69f00")}
 MOMENTS = {
@@ -29,7 +30,6 @@ MOMENTS = {
 """By name of the change: whose address, whether it is there afterwards, and how it is called here."""
 
 METRICS = ("longest_gap_s", *(f"rates_bps_{name}_{path}" for name in MOMENTS for path in range(1, len(PATHS) + 1)))
-"""What it shows of the results, by name (see analysis.compare)."""
 
 OPTIONS = {
     "REMOVE_ADDR": ("v", "#000000", 1.12),
@@ -108,25 +108,21 @@ def _first(within: pd.DataFrame, begin_s: float, moves: str, name: str) -> dict[
 def draw(run: Run) -> Figure:
     """Return the figure: a panel a stack and end, the first repetition of each."""
     rows = list(run.passed.drop_duplicates(["stack", "moves"]).itertuples())
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.8 + 1.15 * len(rows)))
-    panels = figure.subplots(len(rows), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, row in zip(panels, rows, strict=True):
-        _draw_point(axes, run, row)
-    for number, (_, _, what) in enumerate(MOMENTS.values(), 1):
-        place = number * run.parameters["step_s"], 1.3
-        panels[0].annotate(what, place, xycoords=("data", "axes fraction"), ha="center", fontsize=6)
-    panels[-1].set_xlim(-0.3, (len(MOMENTS) + 1) * run.parameters["step_s"])
-    panels[-1].set_xlabel(f"time since the transfer began (s); steps of {_BIN_S:g} s")
+    figure, of_points = panels.column(len(rows), 0.8 + 1.15 * len(rows), sharey=True)
+    for axes, row in zip(of_points, rows, strict=True):
+        _draw_point(axes, run, row, [what for _, _, what in MOMENTS.values()] if axes is of_points[0] else [])
+    of_points[-1].set_xlim(-0.3, (len(MOMENTS) + 1) * run.parameters["step_s"])
+    of_points[-1].set_xlabel(f"time since the transfer began (s); steps of {_BIN_S:g} s")
     handles: list[Any] = [Patch(color=color, label=name) for name, color in PATHS.values()]
     handles += [
         Line2D([], [], linestyle="", marker=marker, color=color, markersize=3.5, label=name)
         for name, (marker, color, _) in OPTIONS.items()
     ]
-    figure.legend(handles=handles, loc="outside upper left", ncols=3, columnspacing=1.0, handlelength=1.2)
+    panels.legend(figure, handles, 3, handlelength=1.2)
     return figure
 
 
-def _draw_point(axes: Axes, run: Run, row: Any) -> None:
+def _draw_point(axes: Axes, run: Run, row: Any, words: Sequence[str]) -> None:
     directory, changes = run.point_directory(row), moments(run, row)
     zero_s = next(iter(changes.values())) - run.parameters["step_s"]
     carried, seen = rates(directory), signals(directory)
@@ -137,8 +133,7 @@ def _draw_point(axes: Axes, run: Run, row: Any) -> None:
     for name, (marker, color, height) in OPTIONS.items():
         times = seen.loc[seen["option"] == name, "time_s"] - zero_s
         axes.plot(times, [top * height] * len(times), marker, color=color, markersize=3.5)
-    for when_s in changes.values():
-        axes.axvline(when_s - zero_s, color="#cc79a7", linewidth=0.8)
+    panels.moments(axes, [when_s - zero_s for when_s in changes.values()], words)
     axes.set_ylim(0, top * 1.45)
     axes.set_ylabel("received (Mbit/s)", fontsize=7)
     axes.set_title(f"{look(row.stack).label}, the {row.moves}'s addresses", fontsize=7)
@@ -147,20 +142,18 @@ def _draw_point(axes: Axes, run: Run, row: Any) -> None:
 
 def table(run: Run) -> Table:
     """Return when each option was on the wire after each change, and the longest time without new data."""
-    result = Table(
-        title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption="REMOVE_ADDR, ADD_ADDR and its echo, MP_JOIN, first data on the path: ms after the change, on the"
+    result = tables.table(
+        run.manifest["title"],
+        ("stack", "whose", "address", "REMOVE", "ADD", "echo", "JOIN", "data", "gap, s", "n"),
+        ("stack", "whose", "address"),
+        "REMOVE_ADDR, ADD_ADDR and its echo, MP_JOIN, first data on the path: ms after the change, on the"
         " client's interfaces; gap: longest time without data for the application",
-    )  # fmt: skip
-    headings = ("stack", "whose", "address", "REMOVE", "ADD", "echo", "JOIN", "data", "gap, s", "n")
-    for heading in headings:
-        left = heading in ("stack", "whose", "address")
-        result.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    )
     found, by = delays(run), ["stack", "moves", "change"]
     for (stack, moves, change), group in found.groupby(by, sort=False):
-        cells = [_cell(group, what, "{:.0f}") for what in DELAYS]
+        cells = [_cell(group, what, ".0f") for what in DELAYS]
         result.add_row(
-            look(str(stack)).label, str(moves), MOMENTS[str(change)][2], *cells, _cell(group, "gap_s", "{:.1f}"),
+            look(str(stack)).label, str(moves), MOMENTS[str(change)][2], *cells, _cell(group, "gap_s", ".1f"),
             str(len(group)),
         )  # fmt: skip
     return result
@@ -172,4 +165,4 @@ def _cell(group: pd.DataFrame, what: str, form: str) -> str:
     if summary.empty:
         return ""
     (row,) = summary.itertuples()
-    return form.format(row.mean) + (f" ± {form.format(row.sd)}" if row.n > 1 else "")
+    return tables.number(row.mean, row.sd, row.n, form)

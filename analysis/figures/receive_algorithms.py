@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
+from analysis import panels, tables
 from analysis.load import Run
-from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN
+from analysis.metrics import spread, summarise
 
 ALGORITHMS = {
     "regular": "regular",
@@ -22,7 +21,6 @@ ALGORITHMS = {
 
 PANELS = {"comparisons": "comparisons\na segment", "ns": "processor time\na segment (ns)"}
 METRICS = tuple(f"{value}_{name}" for value in PANELS for name in ALGORITHMS)
-"""What it shows of the results, by name (see analysis.compare)."""
 
 _COLORS = ("#56b4e9", "#0072b2", "#000000", "#999999")
 _KEYS = ["subflows", "algorithm"]
@@ -46,37 +44,31 @@ def draw(run: Run) -> Figure:
     measured = costs(run)
     numbers = sorted(measured["subflows"].unique())
     height = 0.8 / len(numbers)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 1.1 + 0.38 * len(ALGORITHMS)))
-    for axes, (value, label) in zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True):
+    figure, both = panels.row(len(PANELS), 1.1 + 0.38 * len(ALGORITHMS))
+    for axes, (value, label) in zip(both, PANELS.items(), strict=True):
         means = summarise(measured, _KEYS, value).set_index(_KEYS)
-        ratios = summarise(measured, _KEYS, f"{value}_ratio").set_index(_KEYS)
-        edge = float((means["mean"] + means["sd"]).max())
+        ratios = summarise(measured, _KEYS, f"{value}_ratio").set_index(_KEYS)["mean"]
         for index, number in enumerate(numbers):
-            places = [place + (index - (len(numbers) - 1) / 2) * height for place in range(len(ALGORITHMS))]
-            bars = means.loc[number].loc[list(ALGORITHMS)]
-            axes.barh(places, bars["mean"], 0.9 * height, xerr=bars["sd"], color=_COLORS[index % len(_COLORS)],
-                      label=f"{number} subflows", error_kw={"elinewidth": 0.8})  # fmt: skip
+            places = [place + panels.shift(index, len(numbers), height) for place in range(len(ALGORITHMS))]
+            found = means.loc[number].loc[list(ALGORITHMS)]
+            color = _COLORS[index % len(_COLORS)]
+            panels.bars(axes, places, found["mean"], spread(found), height, color=color, label=f"{number} subflows")
             for place, name in zip(places, ALGORITHMS, strict=True):
-                ends = bars.loc[name, "mean"] + bars.loc[name, "sd"]
-                text = f" x {ratios.loc[(number, name), 'mean']:.2f}"
-                axes.text(ends, place, text, va="center", fontsize=5.5)
-        axes.set_xlim(0, 1.35 * edge)
+                ends = found.loc[name, "mean"] + found.loc[name, "sd"]
+                axes.text(ends, place, f" x {ratios[number, name]:.2f}", va="center", fontsize=5.5)
+        axes.set_xlim(0, 1.35 * float((means["mean"] + means["sd"]).max()))
         axes.set_xlabel(label)
-        axes.grid(visible=False, axis="y")
-        axes.set_yticks(range(len(ALGORITHMS)), list(ALGORITHMS.values()))
-    axes.invert_yaxis()
+    panels.rows(both[0], list(ALGORITHMS.values()), 7)
     n = int(summarise(measured, _KEYS, "ns")["n"].min())
-    figure.supxlabel(f"x: relative to regular; mean ± sd of n = {n} transfers", fontsize=6.5, color="#444444")
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(numbers), columnspacing=1.2)
+    panels.foot(figure, f"x: relative to regular; {'mean ± sd of ' if n > 1 else ''}n = {n} transfers")
+    panels.legend(figure, columns=len(numbers))
     return figure
 
 
 def table(run: Run) -> Table:
     """Return comparisons and processor time by number of subflows and algorithm, with the length of the queue."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("subflows", "held", "algorithm", "comparisons", "ratio", "ns", "ratio", "n"):
-        result.add_column(heading, justify="left" if heading == "algorithm" else "right", no_wrap=True)
+    headings = "subflows", "held", "algorithm", "comparisons", "ratio", "ns", "ratio", "n"
+    result = tables.table(run.manifest["title"], headings, ["algorithm"])
     measured = costs(run)
     means = {
         value: summarise(measured, _KEYS, value).set_index(_KEYS)
@@ -88,7 +80,8 @@ def table(run: Run) -> Table:
         cells = []
         for panel, digits in (("comparisons", 1), ("ns", 0)):
             ratio = means[f"{panel}_ratio"].loc[key]
-            cells += [f"{means[panel].loc[key]['mean']:.{digits}f}", f"{ratio['mean']:.2f}±{ratio['sd']:.2f}"]
+            mean = means[panel].loc[key]["mean"]
+            cells += [f"{mean:.{digits}f}", tables.number(ratio["mean"], ratio["sd"], ratio["n"], sign="±")]
         n = f"{means['ns'].loc[key]['n']:.0f}"
         result.add_row(f"{key[0]}", f"{held[key[0]]:.0f}", ALGORITHMS[key[1]], *cells, n)
     return result

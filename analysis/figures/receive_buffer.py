@@ -6,16 +6,14 @@ from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
-from analysis import networks
+from analysis import networks, panels, tables
 from analysis.load import Run
-from analysis.metrics import bars, counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, Look, aside, key, look
+from analysis.metrics import counted, spread, summarise
+from analysis.style import Look, key, look
 
 METRICS = ("goodput_bps",)
-"""What it shows of the results, by name (see analysis.compare)."""
 
 _OWN = {
     "opportunistic_retransmission=off penalisation=off": ("none of 1-4", "#999999", "x"),
@@ -57,18 +55,12 @@ def summary(run: Run) -> pd.DataFrame:
 def draw(run: Run) -> Figure:
     """Return the figure: goodput over the size of the buffers, which is logarithmic."""
     rates = summary(run)
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.4))
-    axes = figure.subplots()
+    figure, (axes,) = panels.column(1, 3.4)
     lines = list(rates.groupby(["stack", "path"], sort=False))
-    handles = [key(line(run, *which), markersize=3, linewidth=0.9) for which, _ in lines]
-    for place, ((stack, path), rows) in enumerate(lines):
-        style, rows = line(run, stack, path), rows.sort_values("buffer_kb")
-        drawn = axes.errorbar(
-            rows["buffer_kb"], rows["mean"], yerr=bars(rows), color=style.color,
-            marker=style.marker, linestyle=style.linestyle, linewidth=0.9, capsize=2.5, elinewidth=0.8, capthick=0.8,
-            markersize=3,
-        )  # fmt: skip
-        aside(axes, drawn.get_children(), place, len(lines), 1.5)
+    for number, (which, rows) in enumerate(lines):
+        rows = rows.sort_values("buffer_kb")
+        place = number, len(lines)
+        panels.line(axes, rows["buffer_kb"], rows["mean"], line(run, *which), spread(rows), place, step_pt=1.5)
     axes.set_xscale("log")
     sizes = sorted(rates["buffer_kb"].unique())
     axes.set_xticks(sizes, [f"{size:g}" for size in sizes])
@@ -76,29 +68,20 @@ def draw(run: Run) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel(f"send and receive buffer (kB); {counted(rates)}")
     axes.set_ylabel("goodput (Mbit/s)")
-    figure.supxlabel(f"of Python MPTCP: {MECHANISMS}", fontsize=6, color="#444444")
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.0, fontsize=6)
+    panels.legend(figure, [key(line(run, *which), markersize=3, linewidth=0.9) for which, _ in lines], fontsize=6)
+    panels.foot(figure, f"Python MPTCP: {MECHANISMS}")
     return figure
 
 
 def table(run: Run) -> Table:
     """Return Mbit/s by line and size of the buffers."""
     rates = summary(run)
-    result = Table(
-        title=run.manifest["title"], caption=MECHANISMS, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
-    )
-    result.add_column("Mbit/s with buffers of", no_wrap=True)
     sizes = sorted(rates["buffer_kb"].unique())
-    for size in sizes:
-        result.add_column(f"{size:g} kB", justify="right", no_wrap=True)
-    result.add_column("n", justify="right")
-    for (stack, path), rows in rates.groupby(["stack", "path"], sort=False):
-        by_size = {row.buffer_kb: row for row in rows.itertuples()}
-        cells = [_cell(by_size[size]) if size in by_size else "" for size in sizes]
-        result.add_row(line(run, stack, path).label, *cells, f"{rows['n'].min()}")
+    what = "Mbit/s with buffers of"
+    headings = what, *(f"{size:g} kB" for size in sizes), "n"
+    result = tables.table(run.manifest["title"], headings, words=[what], caption=MECHANISMS)
+    for which, rows in rates.groupby(["stack", "path"], sort=False):
+        by_size = {row.buffer_kb: tables.number(row.mean, row.sd, row.n, sign="±") for row in rows.itertuples()}
+        cells = [by_size.get(size, "") for size in sizes]
+        result.add_row(line(run, *which).label, *cells, f"{rows['n'].min()}")
     return result
-
-
-def _cell(row: object) -> str:
-    spread = f"±{row.sd:.2f}" if row.n > 1 else ""  # type: ignore[attr-defined]
-    return f"{row.mean:.2f}{spread}"  # type: ignore[attr-defined]

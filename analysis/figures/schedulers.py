@@ -15,16 +15,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from rich import box
 from rich.table import Table
 
-from analysis import distributions, networks
+from analysis import distributions, networks, panels, tables
 from analysis.load import Run
-from analysis.metrics import bars, counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, Look, look
+from analysis.metrics import counted, spread, summarise
+from analysis.style import COLUMN_WIDTH_IN, GREY, INK, Look, look
 
 METRICS = ("throughput_bps", "dialogue_delay_ms_p50")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 BULK = "bulk"
 VALUES = {
@@ -36,7 +34,8 @@ VALUES = {
     "sent": "sent_per_byte",
 }
 _KINDS = {"kernel MPTCP": "#0072b2", "Python MPTCP": "#d55e00", "example of one's own": "#cc79a7"}
-_GREY = "#555555"
+_CAPACITY: Mapping[str, Any] = {"color": GREY, "linewidth": 0.8, "linestyle": "--"}
+_P90: Mapping[str, Any] = {"color": INK, "linestyle": "", "marker": "|", "markersize": 5}
 _CURVES = ("#d55e00", "#e69f00", "#009e73", "#56b4e9", "#000000", "#999999", "#cc79a7", "#7a5c00")
 _LINES = ("-", "--", "-.", ":")
 
@@ -80,38 +79,31 @@ def draw(run: Run) -> Figure:
     stacks = list(dict.fromkeys(found["stack"]))
     figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.8 + len(cases) * (0.75 + 0.17 * len(stacks))))
     rows = figure.subplots(len(cases), len(loads), sharey=True, squeeze=False)
-    for panels, case in zip(rows, cases, strict=True):
-        for axes, load in zip(panels, loads, strict=True):
+    for of_loads, case in zip(rows, cases, strict=True):
+        for axes, load in zip(of_loads, loads, strict=True):
             part = found[(found["case"] == case) & (found["load"] == load)].set_index("stack").reindex(stacks)
             _draw_bars(axes, part, load)
             if load == BULK and (capacity := networks.capacity_bps(run, "case", case) / 1e6):
-                axes.axvline(capacity, color=_GREY, linewidth=0.8, linestyle="--")
+                axes.axvline(capacity, **_CAPACITY)
             axes.set_xlim(left=0)
-        panels[0].set_yticks(
-            range(len(stacks)), [textwrap.fill(label(stack), _LABEL_LETTERS) for stack in stacks], fontsize=6
-        )
-        panels[0].invert_yaxis()
-        panels[0].set_title(words(run, case), fontsize=6.5, loc="left")
+        panels.rows(of_loads[0], [textwrap.fill(label(stack), _LABEL_LETTERS) for stack in stacks])
+        of_loads[0].set_title(words(run, case), fontsize=6.5, loc="left")
     kinds = [kind for kind in _KINDS if kind in {_kind(stack) for stack in stacks}]
     handles: list[Any] = [Patch(color=_KINDS[kind], label=kind) for kind in kinds]
     if any(networks.capacity_bps(run, "case", case) for case in cases):
-        handles.append(Line2D([], [], color=_GREY, linewidth=0.8, linestyle="--", label="rate of both links"))
-    handles.append(Line2D([], [], color="#222222", linestyle="", marker="|", markersize=5, label="90th percentile"))
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, columnspacing=1.2, fontsize=6)
-    figure.supxlabel(f"rates, and medians of answers; {counted(found)}", fontsize=6.5)
+        handles.append(Line2D([], [], **_CAPACITY, label="rate of both links"))
+    handles.append(Line2D([], [], **_P90, label="90th percentile"))
+    panels.legend(figure, handles, fontsize=6)
+    panels.foot(figure, f"rates, and medians of answers; {counted(found)}")
     return figure
 
 
 def _draw_bars(axes: Axes, part: pd.DataFrame, load: str) -> None:
     value, unit = ("rate", 1e6) if load == BULK else ("p50", 1)
-    spread = bars(pd.DataFrame({"sd": part[f"{value}_sd"], "n": part["n"]}), unit)
-    axes.barh(
-        range(len(part)), part[value] / unit, 0.7, xerr=spread, color=[_KINDS[_kind(stack)] for stack in part.index],
-        error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8},
-    )  # fmt: skip
+    colors = [_KINDS[_kind(stack)] for stack in part.index]
+    panels.bars(axes, range(len(part)), part[value] / unit, spread(part, unit, f"{value}_sd"), color=colors)
     if load != BULK and "p90" in part:
-        axes.plot(part["p90"], range(len(part)), "|", color="#222222", markersize=5)
-    axes.grid(visible=False, axis="y")
+        axes.plot(part["p90"], range(len(part)), **_P90)
     axes.locator_params(axis="x", nbins=3)
     axes.set_xlabel("download\n(Mbit/s)" if load == BULK else f"{int(load) // 1000} kB answer\n(ms)", fontsize=6.5)
 
@@ -147,30 +139,23 @@ def words(run: Run, case: str) -> str:
 
 def table(run: Run) -> Table:
     """Return rate or times, share of the first path, and what was sent for each useful byte."""
-    result = Table(
-        title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption="paths: Mbit/s and one-way ms; p50, p90, worst: ms to an answer; first: share of the bytes that the"
+    result = tables.table(
+        run.manifest["title"],
+        ("paths", "scheduler", "load", "Mbit/s", "p50", "p90", "worst", "first", "sent", "n"),
+        ("paths", "scheduler", "load"),
+        "paths: Mbit/s and one-way ms; p50, p90, worst: ms to an answer; first: share of the bytes that the"
         " first path carried; sent: bytes on both paths for each byte of use",
-    )  # fmt: skip
-    for heading in ("paths", "scheduler", "load", "Mbit/s", "p50", "p90", "worst", "first", "sent", "n"):
-        left = heading in ("paths", "scheduler", "load")
-        result.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    )
     for row in summary(run).to_dict("records"):
         load = str(row["load"])
-        cells = [
-            _cell(row, "rate", 1e6, 2),
-            _cell(row, "p50", 1, 0),
-            _cell(row, "p90", 1, 0),
-            _cell(row, "worst", 1, 0),
-        ]
-        cells += [_cell(row, "share", 0.01, 0, "%"), _cell(row, "sent", 1, 2), str(row["n"])]
+        times = (_cell(row, name, 1, 0) for name in ("p50", "p90", "worst"))
+        cells = [_cell(row, "rate", 1e6, 2), *times, _cell(row, "share", 0.01, 0, "%"), _cell(row, "sent", 1, 2)]
         what = load if load == BULK else f"{int(load) // 1000} kB"
-        result.add_row(row["case"], label(row["stack"]), what, *cells)
+        result.add_row(row["case"], label(row["stack"]), what, *cells, f"{row['n']}")
     return result
 
 
 def _cell(row: dict[str, float], name: str, unit: float, digits: int, sign: str = "") -> str:
     if pd.isna(row.get(name)):
         return ""
-    spread = f" ± {row[f'{name}_sd'] / unit:.{digits}f}" if row["n"] > 1 else ""
-    return f"{row[name] / unit:.{digits}f}{spread}{sign}"
+    return tables.number(row[name] / unit, row[f"{name}_sd"] / unit, row["n"], f".{digits}f") + sign

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
-from rich import box
 from rich.table import Table
 
+from analysis import panels, tables
 from analysis.load import Run
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import look
 
 PANELS = {"answer": "SYN to SYN/ACK,\nat the server (µs)", "connect": "connect(),\nat the client (µs)"}
 METRICS = tuple(f"{name}_{one}_us" for name in PANELS for one in ("median", "p95"))
-"""What it shows of the results, by name (see analysis.compare)."""
 
 _PERCENTILES = ("p5", "p25", "median", "p75", "p95")
 _KEYS = ["stack", "open"]
@@ -21,25 +19,19 @@ _KEYS = ["stack", "open"]
 
 def draw(run: Run) -> Figure:
     """Return the figure: medians, boxes from quarter to quarter, and lines from the 5th to the 95th percentile."""
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.6))
-    panels = figure.subplots(len(PANELS), 1, sharex=True)
+    figure, both = panels.column(len(PANELS), 3.6)
     counts = sorted(run.passed["open"].unique())
-    for axes, (name, label) in zip(panels, PANELS.items(), strict=True):
+    for axes, (name, label) in zip(both, PANELS.items(), strict=True):
         for number, stack in enumerate(run.stacks):
-            _draw_stack(axes, run, name, stack, 0.17 * (number - (len(run.stacks) - 1) / 2), counts)
+            _draw_stack(axes, run, name, stack, panels.shift(number, len(run.stacks), 0.17), counts)
+        panels.logarithmic(axes, "y", (1, 2, 5))
         axes.set_ylabel(label)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter("{x:,.0f}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.grid(visible=False, axis="x")
-    panels[-1].set_xticks(range(len(counts)), [f"{count:,}" for count in counts])
-    panels[-1].set_xlabel("connections open")
+    both[-1].set_xticks(range(len(counts)), [f"{count:,}" for count in counts])
+    both[-1].set_xlabel("connections open")
     n = run.parameters["samples"] * int(run.passed.groupby(_KEYS).size().max())
-    caption = f"median, quartiles (thick), 5th and 95th percentile (thin) of n = {n:,}"
-    figure.supxlabel(caption, fontsize=6.5, color="#444444")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=2, columnspacing=1.2)
+    panels.foot(figure, f"median, quartiles (thick), 5th and 95th percentile (thin) of n = {n:,}")
+    panels.legend(figure)
     return figure
 
 
@@ -58,12 +50,10 @@ def _draw_stack(axes: Axes, run: Run, name: str, stack: str, shift: float, count
 
 def table(run: Run) -> Table:
     """Return medians and 95th percentiles by stack and number of open connections."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    columns = [f"{name}_{percentile}_us" for name in PANELS for percentile in ("median", "p95")]
-    for heading in ("stack", "open", "answer, µs", "p95", "connect, µs", "p95", "n"):
-        result.add_column(heading, justify="left" if heading == "stack" else "right", no_wrap=True)
+    headings = "stack", "open", "answer, µs", "p95", "connect, µs", "p95", "n"
+    result = tables.table(run.manifest["title"], headings)
     groups = run.passed.groupby(_KEYS, sort=False)
-    for (stack, count), row in groups[columns].mean().iterrows():  # type: ignore[misc]
+    for (stack, count), row in groups[list(METRICS)].mean().iterrows():  # type: ignore[misc]
         n = len(groups.get_group((stack, count))) * run.parameters["samples"]
         result.add_row(look(stack).label, f"{count:,}", *(f"{value:.0f}" for value in row), f"{n:,}")
     return result

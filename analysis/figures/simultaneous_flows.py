@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
-from analysis import networks
+from analysis import networks, panels, tables
 from analysis.load import Run
-from analysis.metrics import bars, counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import counted, spread, summarise
+from analysis.style import INK, look
 
 METRICS = ("elapsed_s",)
-"""What it shows of the results, by name (see analysis.compare)."""
 
 _GROUP_HEIGHT = 0.7
 
@@ -29,43 +27,33 @@ def draw(run: Run) -> Figure:
     """Return the figure: a bar a stack, a line where the time allowed ends."""
     times = summary(run)
     groups = list(dict.fromkeys(zip(times["case"], times["direction"], strict=True)))
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.9 + 0.4 * len(groups)))
-    axes = figure.subplots()
+    figure, (axes,) = panels.column(1, 0.9 + 0.4 * len(groups))
     height = _GROUP_HEIGHT / len(run.stacks)
     for number, stack in enumerate(run.stacks):
         rows = times[times["stack"] == stack]
         places = [
-            groups.index(group) + (number - (len(run.stacks) - 1) / 2) * height
+            groups.index(group) + panels.shift(number, len(run.stacks), height)
             for group in zip(rows["case"], rows["direction"], strict=True)
         ]
         style = look(stack)
-        axes.barh(
-            places, rows["mean"], height * 0.9, xerr=bars(rows), label=style.label, color=style.color, alpha=0.85,
-            error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8},
-        )  # fmt: skip
+        panels.bars(axes, places, rows["mean"], spread(rows), height, label=style.label, color=style.color, alpha=0.85)
         axes.vlines(
             rows["limit_s"], [place - height / 2 for place in places], [place + height / 2 for place in places],
-            color="#222222", linewidth=1, label="allowed" if not number else None,
+            color=INK, linewidth=1, label="allowed" if not number else None,
         )  # fmt: skip
-    axes.set_yticks(range(len(groups)), [f"{_words(run, case)}\n{direction}" for case, direction in groups], fontsize=6)
-    axes.invert_yaxis()
-    axes.grid(visible=False, axis="y")
+    panels.rows(axes, [f"{_words(run, case)}\n{direction}" for case, direction in groups])
     axes.set_xlabel(f"time for {run.parameters['size'] / 1e6:g} MB (s); {counted(times)}")
-    figure.legend(loc="outside upper left", ncols=3, columnspacing=1.2)
+    panels.legend(figure, columns=3)
     return figure
 
 
 def table(run: Run) -> Table:
     """Return seconds by case, direction and stack, with what was allowed."""
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("paths", "direction", "stack", "s", "allowed", "within", "n"):
-        result.add_column(
-            heading, justify="left" if heading in ("paths", "direction", "stack") else "right", no_wrap=True
-        )
+    words = "paths", "direction", "stack"
+    result = tables.table(run.manifest["title"], [*words, "s", "allowed", "within", "n"], words)
     for row in summary(run).itertuples():
-        spread = f" ± {row.sd:.2f}" if row.n > 1 else ""
         result.add_row(
-            _words(run, row.case), row.direction, look(row.stack).label, f"{row.mean:.2f}{spread}",
+            _words(run, row.case), row.direction, look(row.stack).label, tables.number(row.mean, row.sd, row.n),
             f"{row.limit_s:.2f}", "yes" if row.max <= row.limit_s else "no", f"{row.n}",
         )  # fmt: skip
     return result

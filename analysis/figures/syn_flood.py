@@ -7,17 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
-from rich import box
 from rich.table import Table
 
+from analysis import panels, tables
 from analysis.load import Run
 from analysis.metrics import counted, summarise
-from analysis.style import COLUMN_WIDTH_IN, aside, key, look
+from analysis.style import COLUMN_WIDTH_IN, key, look
 
 _REACHED, _HEARD, _SHARE = "flood_rate_per_s", "heard_share", "served_share"
 _MEDIAN, _MPTCP, _SERVED = "latency_ms_total_p50", "mptcp_connections", "succeeded"
 METRICS = (_SHARE, _MEDIAN, _HEARD)
-"""What it shows of the results, by name (see analysis.compare)."""
 
 _WITHOUT = "+syn_cookies=off"
 _BY = ["stack", "syn", "flood_per_s"]
@@ -45,52 +44,43 @@ def draw(run: Run) -> Figure:
     found = summary(run)
     syns = [syn for syn in _SYNS if syn in set(found["syn"])]
     figure = Figure(figsize=(COLUMN_WIDTH_IN * max(1, len(syns)), 3.6))
-    panels = figure.subplots(2, max(1, len(syns)), sharex=True, sharey="row", squeeze=False)
-    for (shares, times), syn in zip(panels.T, syns, strict=True):
-        times.set_yscale("log")
+    rows = figure.subplots(2, max(1, len(syns)), sharex=True, sharey="row", squeeze=False)
+    for (shares, times), syn in zip(rows.T, syns, strict=True):
+        panels.logarithmic(times, "y")
         times.set_xscale("symlog", linthresh=_RATES[1], linscale=0.4)
-        for place, stack in enumerate(run.stacks):
+        for number, stack in enumerate(run.stacks):
             # What there was without a flood is where the lines of all kinds begin.
-            rows = found[(found["stack"] == stack) & found["syn"].isin([syn, "none"])].sort_values(_REACHED)
-            places = place, len(run.stacks)
-            _line(shares, rows, stack, places, 100 * rows["mean"], 100 * rows["min"], 100 * rows["max"])
-            _line(times, rows, stack, places, rows[_MEDIAN], rows[f"{_MEDIAN}_min"], rows[f"{_MEDIAN}_max"])
+            part = found[(found["stack"] == stack) & found["syn"].isin([syn, "none"])].sort_values(_REACHED)
+            place = number, len(run.stacks)
+            _line(shares, part, stack, place, 100 * part["mean"], 100 * part["min"], 100 * part["max"])
+            _line(times, part, stack, place, part[_MEDIAN], part[f"{_MEDIAN}_min"], part[f"{_MEDIAN}_max"])
         shares.set_ylim(-4, 104)
         times.set_xlim(left=-250)
         times.set_xticks(_RATES, [f"{rate:,}" for rate in _RATES])
         times.set_xlim(right=2 * max(_RATES[1], found[_REACHED].max()))
         times.xaxis.set_minor_locator(NullLocator())
-        times.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         times.set_xlabel(
             f"{_SYNS[syn]} SYNs a second of the flood\n{counted(found, 'mean, least to most')}", fontsize=7
         )
-    panels[0][0].set_ylabel("requests served (%)")
-    panels[1][0].set_ylabel("median time (ms)")
+    rows[0][0].set_ylabel("requests served (%)")
+    rows[1][0].set_ylabel("median time (ms)")
     handles = [key(look(stack)) for stack in run.stacks if _WITHOUT not in stack]
     handles.append(
         Line2D([], [], color="#777777", marker="o", fillstyle="none", linestyle=":", label="without cookies")
     )
-    figure.legend(handles=handles, loc="outside upper center", ncols=3, columnspacing=1.0)
+    panels.legend(figure, handles, 3, loc="outside upper center")
     return figure
 
 
 def _line(
-    axes: Axes,
-    rows: pd.DataFrame,
-    stack: str,
-    places: tuple[int, int],
-    mean: pd.Series,
-    low: pd.Series,
-    high: pd.Series,
+    axes: Axes, rows: pd.DataFrame, stack: str, place: tuple[int, int], mean: pd.Series, low: pd.Series, high: pd.Series
 ) -> None:
     """Draw one stack, hollow where it has no cookies; bars from the least to the most; lines lead the eye alone."""
-    one, without = look(stack.removesuffix(_WITHOUT)), _WITHOUT in stack
-    drawn = axes.errorbar(
-        rows[_REACHED], mean, yerr=[mean - low, high - mean] if (rows["n"] > 1).any() else None, color=one.color,
-        marker=one.marker, markersize=3.5, linestyle=":" if without else one.linestyle,
-        fillstyle="none" if without else "full", capsize=2.5, capthick=0.8, elinewidth=0.8, linewidth=0.5,
-    )  # fmt: skip
-    aside(axes, drawn.get_children(), *places, 1.5)
+    looks = {"linestyle": ":", "fillstyle": "none"} if _WITHOUT in stack else {}
+    spread = [mean - low, high - mean] if (rows["n"] > 1).any() else None
+    panels.line(
+        axes, rows[_REACHED], mean, look(stack.removesuffix(_WITHOUT)), spread, place, 1.5, linewidth=0.5, **looks
+    )
 
 
 def table(run: Run) -> Table:
@@ -98,11 +88,9 @@ def table(run: Run) -> Table:
 
     Floods are in SYNs a second, with what was asked for where it was not reached.
     """
-    result = Table(title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("stack", "cookies", "flood of"):
-        result.add_column(heading, no_wrap=True)
-    for heading in ("SYN/s", "heard%", "served%", "p50 ms", "MPTCP%", "n"):
-        result.add_column(heading, justify="right", no_wrap=True)
+    words = "stack", "cookies", "flood of"
+    headings = *words, "SYN/s", "heard%", "served%", "p50 ms", "MPTCP%", "n"
+    result = tables.table(run.manifest["title"], headings, words)
     for row in summary(run).to_dict("records"):
         plain = row["stack"].removesuffix(_WITHOUT)
         result.add_row(
@@ -114,7 +102,7 @@ def table(run: Run) -> Table:
 
 
 def _spread(row: dict[str, float]) -> str:
-    return f"{100 * row['mean']:.0f}" + (f"±{100 * row['sd']:.0f}" if row["n"] > 1 else "")
+    return tables.number(100 * row["mean"], 100 * row["sd"], row["n"], ".0f", "±")
 
 
 def _rate(row: dict[str, float]) -> str:

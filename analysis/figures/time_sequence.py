@@ -13,13 +13,11 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter
-from rich import box
 from rich.table import Table
 
-from analysis import files, sequences, style
+from analysis import files, panels, sequences, style, tables
 from analysis.figures import rendered
 from analysis.sequences import ACK, DATA_ACK, DATA_FIN, LATE, REINJECTED, RETRANSMITTED, SENT, WINDOW, Connection
-from analysis.style import COLUMN_WIDTH_IN
 
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5c00", "#999999")
 """By subflow (Okabe and Ito)."""
@@ -46,18 +44,16 @@ def draw(marks: pd.DataFrame, subflows: Sequence[str]) -> Figure:
     Subflows that carried nothing have no panel.
     """
     numbers = [int(number) for number in sorted(marks[marks["kind"].isin(SENT)]["subflow"].unique())]
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 2.6 + 1.1 * len(numbers)))
     heights = [2.2, *[1.0] * len(numbers)]
-    top, *panels = figure.subplots(len(heights), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    figure, (top, *below) = panels.column(len(heights), 2.6 + 1.1 * len(numbers), height_ratios=heights)
     _panel(top, marks, "dsn", (DATA_ACK, WINDOW))
     top.set_ylabel("data sequence number")
-    for axes, number in zip(panels, numbers, strict=True):
+    for axes, number in zip(below, numbers, strict=True):
         _panel(axes, marks[marks["subflow"] == number], "ssn", (ACK,))
         axes.set_title(f"subflow {number}: {subflows[number]}", fontsize=6, pad=2)
         axes.set_ylabel("sequence\nnumber")
-    (panels or [top])[-1].set_xlabel("time (s)")
-    figure.legend(handles=_legend(marks, numbers), loc="outside upper left", ncols=3, columnspacing=1.0,
-                  handlelength=1.4)  # fmt: skip
+    (below or [top])[-1].set_xlabel("time (s)")
+    panels.legend(figure, _legend(marks, numbers), 3, handlelength=1.4)
     return figure
 
 
@@ -65,9 +61,8 @@ def table(connections: Sequence[Connection]) -> Table:
     """Return the connections that there are, the largest ones when they are many."""
     largest = sorted(connections, key=lambda one: -sum(one.sent_bytes.values()))[:_TABLE_ROWS]
     title = f"{len(connections)} MPTCP connections" + f", the largest {_TABLE_ROWS}" * (len(connections) > _TABLE_ROWS)
-    result = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for heading in ("number", "tokens", "first subflow", "subflows", "client sent, B", "server sent, B"):
-        result.add_column(heading, justify="left" if heading in ("tokens", "first subflow") else "right")
+    headings = "number", "tokens", "first subflow", "subflows", "client sent, B", "server sent, B"
+    result = tables.table(title, headings, words=("tokens", "first subflow"), wrap=True)
     for one in largest:
         tokens = " ".join(sequences.token_text(token) for token in one.tokens.values())
         sent = (f"{one.sent_bytes[sender]:,}".replace(",", " ") for sender in sequences.SENDERS)

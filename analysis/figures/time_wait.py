@@ -9,16 +9,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from rich import box
 from rich.table import Table
 
+from analysis import panels, tables
 from analysis.collected import load as load_collected
 from analysis.load import Run
-from analysis.metrics import counted
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.metrics import counted, spread
+from analysis.style import COLUMN_WIDTH_IN, GREY, look
 
 METRICS = ("subflows", "client_time_wait", "server_time_wait")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 FACTORS = ("closes_first",)
 
@@ -53,8 +52,8 @@ def draw(run: Run) -> Figure:
     counts = summary(run)
     firsts = list(dict.fromkeys(counts["closes_first"]))
     figure = Figure(figsize=(COLUMN_WIDTH_IN, 2.4 + 0.35 * len(run.stacks)))
-    panels = figure.subplots(2, len(firsts), squeeze=False, sharex="row", sharey="row")
-    for (bars, lines), first in zip(panels.T, firsts, strict=True):
+    both = figure.subplots(2, len(firsts), squeeze=False, sharex="row", sharey="row")
+    for (bars, lines), first in zip(both.T, firsts, strict=True):
         _draw_bars(bars, counts[counts["closes_first"] == first], run.stacks)
         bars.set_title(f"{first} closes first", fontsize=7)
         lines.set_title(f"at the {PASSIVE[first]}", fontsize=7)
@@ -66,16 +65,12 @@ def draw(run: Run) -> Figure:
             lines.plot(waiting.index, waiting, dashed, color=style.color, linewidth=width, label=_label(row["stack"]),
                        clip_on=False, solid_capstyle="butt")  # fmt: skip
         lines.set_xlabel("time (s)")
-    names = [_label(stack).replace(", ", ",\n") for stack in run.stacks]
-    panels[0, 0].set_yticks(range(len(run.stacks)), names)
-    panels[0, 0].invert_yaxis()
-    panels[1, 0].set_ylabel("in TIME-WAIT")
-    panels[1, 0].set_ylim(bottom=0)
-    by_label: dict[str, Any] = {f"at the {end}": Patch(**_filling(end, "#555555")) for end in _ENDS}
-    for lines in panels[1]:
-        by_label |= dict(zip(*reversed(lines.get_legend_handles_labels()), strict=True))
-    figure.legend(by_label.values(), by_label.keys(), loc="outside upper left", ncols=2, columnspacing=1.2)
-    figure.supxlabel(f"above: {counted(counts)}; below: the first repetition", fontsize=6.5)
+    panels.rows(both[0, 0], [_label(stack).replace(", ", ",\n") for stack in run.stacks], 7)
+    both[1, 0].set_ylabel("in TIME-WAIT")
+    both[1, 0].set_ylim(bottom=0)
+    ends = [Patch(**_filling(end, GREY), label=f"at the {end}") for end in _ENDS]
+    panels.legend(figure, [*ends, *panels.labelled(figure)])
+    panels.foot(figure, f"above: {counted(counts)}; below: the first repetition")
     return figure
 
 
@@ -89,31 +84,21 @@ def _filling(end: str, color: str) -> dict[str, Any]:
 
 
 def _draw_bars(axes: Axes, counts: pd.DataFrame, stacks: list[str]) -> None:
-    places = [stacks.index(stack) for stack in counts["stack"]]
-    for shift, end in zip((-0.5, 0.5), _ENDS, strict=True):
-        means, spread = counts[f"{end}_time_wait"], counts[f"{end}_time_wait_sd"].where(counts["n"] > 1)
-        shifted = [place + shift * _HEIGHT for place in places]
-        drawn = axes.barh(
-            shifted, means, _HEIGHT * 0.9, linewidth=0.6, xerr=spread if spread.notna().any() else None,
-            error_kw={"elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8},
-        )  # fmt: skip
+    for number, end in enumerate(_ENDS):
+        means = counts[f"{end}_time_wait"]
+        places = [stacks.index(stack) + panels.shift(number, len(_ENDS), _HEIGHT) for stack in counts["stack"]]
+        drawn = panels.bars(axes, places, means, spread(counts, of=f"{end}_time_wait_sd"), _HEIGHT, linewidth=0.6)
         for bar, stack in zip(drawn, counts["stack"], strict=True):
             bar.set(**_filling(end, look(stack).color))
         axes.bar_label(drawn, labels=[f"{mean:.0f}" for mean in means], padding=2, fontsize=6)
     axes.margins(x=0.3)
-    axes.grid(visible=False, axis="y")
 
 
 def table(run: Run) -> Table:
     """Return subflows made and those in TIME-WAIT at either end, by who closes first and stack."""
-    result = Table(
-        title=run.manifest["title"],
-        caption=f"in TIME-WAIT after {run.parameters['requests']:,} requests, by who closes first",
-        box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-    )  # fmt: skip
-    for heading in ("first", "stack", "subflows", "client", "server", "n"):
-        left = heading in ("first", "stack")
-        result.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    caption = f"in TIME-WAIT after {run.parameters['requests']:,} requests, by who closes first"
+    headings = "first", "stack", "subflows", "client", "server", "n"
+    result = tables.table(run.manifest["title"], headings, headings[:2], caption)
     for row in summary(run).itertuples():
         result.add_row(
             row.closes_first, _label(row.stack), f"{row.subflows:.0f}", f"{row.client_time_wait:.0f}",

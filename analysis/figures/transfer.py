@@ -9,18 +9,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rich import box
 from rich.table import Table
 
-from analysis import distributions
+from analysis import distributions, panels, tables
 from analysis.errors import UnreadableFile, UnreadableRun
 from analysis.files import open_regular
 from analysis.load import Run
 from analysis.metrics import summarise
-from analysis.style import COLUMN_WIDTH_IN, look
+from analysis.style import look
 
 METRICS = ("throughput_bps", "latency_ms_total_p50", "download_delay_ms_p50")
-"""What it shows of the results, by name (see analysis.compare)."""
 
 TIMELINE: Final = "timeline.csv"
 LOADS: Final = {"bulk": "bulk transfer", "web": "web requests", "frames": "frames"}
@@ -73,66 +71,50 @@ def over_time(path: Any) -> pd.DataFrame:
 def draw(run: Run) -> Figure:
     """Return the figure: a panel for each load that was carried, a line for each stack, thin ones its repetitions."""
     loads = [load for load in LOADS if (run.passed["load"] == load).any()]
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 0.7 + 1.35 * len(loads)))
-    panels = figure.subplots(len(loads), 1, squeeze=False)[:, 0]
+    figure, of_loads = panels.column(len(loads), 0.7 + 1.35 * len(loads), sharex=False)
     latencies = distributions.latencies(run)
-    handles: dict[str, Any] = {}
-    for axes, load in zip(panels, loads, strict=True):
+    for axes, load in zip(of_loads, loads, strict=True):
         if load == "bulk":
-            drawn = _draw_rates(axes, run)
+            _draw_rates(axes, run)
         else:
-            drawn = _draw_latencies(axes, latencies[latencies["kind"] == _KINDS[load]])
-        handles |= drawn
+            _draw_latencies(axes, latencies[latencies["kind"] == _KINDS[load]])
         count = run.passed[run.passed["load"] == load].groupby("stack").size().min()
         axes.set_title(f"{LOADS[load]}; n = {count}", fontsize=7)
         axes.set_ylim(bottom=0)
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=2, columnspacing=1.2)
+    panels.legend(figure)
     if run.passed["repetition"].nunique() > 1:
-        figure.supxlabel(distributions.THICK_AND_THIN, fontsize=6, color="#555555")
+        panels.foot(figure, panels.THICK_AND_THIN)
     return figure
 
 
-def _draw_rates(axes: Axes, run: Run) -> dict[str, Any]:
+def _draw_rates(axes: Axes, run: Run) -> None:
     """Draw rates over time: each repetition, and their mean as long as all of them last."""
-    drawn = {}
-    for stack, found in rates(run).groupby("stack", sort=False):
-        style = look(str(stack))
-        for _, one in found.groupby("repetition"):
-            axes.step(one["time_s"], one["bps"] / 1e6, where="post", color=style.color, linewidth=0.4, alpha=0.5)
-        steps = found.assign(step=found.groupby("repetition").cumcount()).groupby("step")
-        mean = steps[["time_s", "bps"]].mean()[steps.size() == found["repetition"].nunique()]
-        (drawn[style.label],) = axes.step(
-            mean["time_s"], mean["bps"] / 1e6, where="post", color=style.color, linestyle=style.linestyle
-        )
+    found = rates(run).assign(mbit_per_s=lambda rates: rates["bps"] / 1e6)
+    for stack, of_stack in found.groupby("stack", sort=False):
+        repetitions = of_stack.groupby("repetition")[["time_s", "mbit_per_s"]]
+        steps = of_stack.groupby(repetitions.cumcount())[["time_s", "mbit_per_s"]]
+        mean = steps.mean()[steps.size() == len(repetitions)]
+        panels.steps(axes, [one for _, one in repetitions], mean, look(str(stack)))
     axes.set_xlabel("time (s)")
     axes.set_ylabel("Mbit/s")
-    return drawn
 
 
-def _draw_latencies(axes: Axes, found: pd.DataFrame) -> dict[str, Any]:
+def _draw_latencies(axes: Axes, found: pd.DataFrame) -> None:
     """Draw distributions of times in ms: each repetition, and all together."""
-    drawn = {}
     for stack, of_stack in found.groupby("stack", sort=False):
-        style = look(str(stack))
-        drawn[style.label] = distributions.draw_curve(axes, of_stack, style)
+        distributions.draw_curve(axes, of_stack, look(str(stack)))
     if not found.empty:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        panels.logarithmic(axes, "x")
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("from when it was due to its last byte (ms)")
     axes.set_ylabel("share")
-    return drawn
 
 
 def table(run: Run) -> Table:
     """Return rate, requests a second and percentiles of the times, by load and stack."""
-    result = Table(
-        title=run.manifest["title"], box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True,
-        caption="p50, p95, p99: ms from when a request or frame was due to its last byte",
-    )  # fmt: skip
-    headings = ("load", "stack", "Mbit/s", "requests/s", "p50", "p95", "p99", "n")
-    for heading in headings:
-        result.add_column(heading, justify="left" if heading in ("load", "stack") else "right", no_wrap=True)
+    headings = "load", "stack", "Mbit/s", "requests/s", "p50", "p95", "p99", "n"
+    caption = "p50, p95, p99: ms from when a request or frame was due to its last byte"
+    result = tables.table(run.manifest["title"], headings, headings[:2], caption)
     for (load, stack), found in run.passed.groupby(["load", "stack"], sort=False):
         cells = {called: _cell(found, name, unit) for name, called, unit in VALUES.get(str(load), ())}
         texts = [cells.get(heading, "") for heading in headings[2:-1]]
@@ -145,7 +127,5 @@ def _cell(found: pd.DataFrame, name: str, unit: float) -> str:
         return ""
     row = summarise(found, ["load"], name).iloc[0]
     mean, sd = row["mean"] / unit, row["sd"] / unit
-    if not row["n"] > 1:
-        return f"{mean:.4g}"
     digits = min(_MOST_DIGITS, max(0, math.ceil(-math.log10(sd)))) if sd else _MOST_DIGITS
-    return f"{mean:.{digits}f} ± {sd:.{digits}f}"
+    return tables.number(mean, sd, row["n"], f".{digits}f" if row["n"] > 1 else ".4g")

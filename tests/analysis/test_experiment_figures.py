@@ -98,7 +98,7 @@ RUNS = {
                 if (stack, collector) != ("python-mptcp", "pcap")
             )
         ),
-        "pcap           kernel MPTCP   bulk        44.5 ± 0.0        10.0 ± 0.0   2",
+        "pcap          kernel MPTCP  bulk       44.5 ± 0.0       10.0 ± 0.0  2",
     ),
     "middleboxes": (
         {},
@@ -306,6 +306,7 @@ def test_a_figure_has_no_spread_of_one_repetition_and_its_units_in_brackets(path
     drawn = figures.draw(run)
     texts = [text.get_text() for text in drawn.findobj(Text)]
     assert not any("[" in text for text in texts)
+    assert not any(text.get_text().startswith("_") for key in drawn.legends for text in key.get_texts())
     repeated = run.passed["repetition"].max() > 1
     bars = [one for axes in drawn.axes for one in axes.containers if isinstance(one, ErrorbarContainer)]
     assert repeated or not any("±" in text for text in texts)
