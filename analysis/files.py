@@ -53,8 +53,8 @@ def read_text(path: Path) -> str:
     return text
 
 
-def read_document(path: Path, model: type[Document] = Document, form: int | None = None) -> dict[str, Any]:
-    """The JSON object that a file holds, of format `form`. Raises UnreadableFile, which names what does not fit."""
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object that a file holds. Raises UnreadableFile."""
     text = read_text(path)
     try:
         document = json.loads(text)
@@ -64,8 +64,14 @@ def read_document(path: Path, model: type[Document] = Document, form: int | None
         raise UnreadableFile(f"{path}: not a JSON document ({error})") from error
     if not isinstance(document, dict):
         raise UnreadableFile(f"{path}: must be a JSON object, not {type(document).__name__}")
-    if form is not None and document.get("format") != form:
-        raise UnreadableFile(f"{path}: format {document.get('format')!r}, expected {form}")
+    return document
+
+
+def read_document(path: Path, model: type[Document], form: int) -> dict[str, Any]:
+    """The JSON object that a file holds, of format `form`. Raises UnreadableFile, which names what does not fit."""
+    document = read_json(path)
+    if document.get("format") != form:
+        raise UnreadableFile(f"{path}: format: {document.get('format')!r}; allowed: {form}")
     try:
         model.model_validate(document)
     except ValidationError as failure:

@@ -8,22 +8,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
+from analysis import formats
 from analysis.code import staleness
 from analysis.errors import UnreadableFile, UnreadableRun
-from analysis.files import read_document, read_text
-from analysis.manifest import FORMAT, Manifest
+from analysis.files import read_json, read_text
 
 __all__ = ["Run", "UnreadableRun", "find_runs", "load_run"]
-
-OUTCOMES: Final = ("passed", "failed", "unsupported")
-"""Of a point."""
-
-_COLUMNS: Final = ("stack", "repetition", "outcome", "why")
-"""What every table of points has; the factors are before the outcome."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +83,8 @@ class Run:
 def load_run(path: Path) -> Run:
     """Read one run directory. Raises UnreadableRun."""
     try:
-        manifest = read_document(path / "manifest.json", Manifest, FORMAT)
+        manifest = read_json(path / "manifest.json")
+        formats.check(manifest, "manifest", str(path / "manifest.json"))
         text = read_text(path / "results.csv")
     except UnreadableFile as error:
         raise UnreadableRun(f"{path}: not a run directory ({error})") from error
@@ -115,7 +110,8 @@ def _points(text: str, manifest: Mapping[str, Any], path: Path) -> pd.DataFrame:
         points = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], dtype=words)
     except (ValueError, OverflowError) as error:
         raise UnreadableRun(f"{path}: not a table ({' '.join(str(error).split())})") from error
-    if missing := [name for name in _COLUMNS if name not in points]:
+    columns = list(formats.schema("results")["properties"])
+    if missing := [name for name in columns if name not in points]:
         raise UnreadableRun(f"{path}: has no column {', '.join(missing)}")
     # The table is written before the manifest, and both before the next point.
     measured = len(manifest.get("points", ()))
@@ -124,11 +120,10 @@ def _points(text: str, manifest: Mapping[str, Any], path: Path) -> pd.DataFrame:
             f"{path}: cut off after {len(points)} rows, the manifest has {measured or 'none'};"
             " the same `run` again writes it anew"
         )
-    for number, (stack, repetition, outcome) in enumerate(
-        zip(points["stack"], points["repetition"], points["outcome"], strict=True), 1
-    ):
-        if outcome not in OUTCOMES:
-            raise UnreadableRun(f"{path}: row {number}: outcome {outcome!r}; allowed: {', '.join(OUTCOMES)}")
-        if not isinstance(stack, str) or not isinstance(repetition, int):
-            raise UnreadableRun(f"{path}: row {number}: needs a stack and a repetition, a whole number")
+    rows = points[columns].astype(object).where(points[columns].notna(), None).itertuples(index=False, name=None)
+    for number, values in enumerate(rows, 1):
+        try:
+            formats.check(dict(zip(columns, values, strict=True)), "results", f"{path}: row {number}")
+        except UnreadableFile as error:
+            raise UnreadableRun(str(error)) from error
     return points

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from functools import cache
@@ -38,6 +38,7 @@ from testbed.errors import LabError
 if TYPE_CHECKING:
     from testbed.experiment import Experiment
     from testbed.runs.code import Code
+    from testbed.runs.formats import PointRecord
     from testbed.runs.runner import Plan, Standing
 
 commands = typer.Typer()
@@ -465,7 +466,7 @@ def report(planned: Plan, as_json: bool) -> None:
     from testbed.show.console import print_table
 
     records, outcome = planned.records(), planned.outcome()
-    whys = [f"{record['key']}: {record['outcome']}: {why}" for record in records for why in record["why"]]
+    whys = [f"{record.key}: {record.outcome}: {why}" for record in records for why in record.why]
     from analysis import figures
     from analysis.load import load_run
 
@@ -496,9 +497,9 @@ def report(planned: Plan, as_json: bool) -> None:
     raise typer.Exit(EXIT_CODES[outcome])
 
 
-def _failed_stacks(planned: Plan, records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _failed_stacks(planned: Plan, records: Sequence[PointRecord]) -> list[str]:
     """Return the stacks that were asked for and of which every point failed: what is left compares less than that."""
-    outcomes = {stack: {one["outcome"] for one in records if one["stack"] == stack} for stack in planned.stacks}
+    outcomes = {stack: {one.outcome for one in records if one.stack == stack} for stack in planned.stacks}
     return [stack for stack, found in outcomes.items() if found == {"failed"}]
 
 

@@ -74,7 +74,7 @@ def run(cells: Sequence[Cell], directory: Path, display: Display, at_once: int) 
             for cell in cells:
                 display.point_begins(cell.key, EXPECTED_S / at_once)
                 record = next(outcomes)
-                display.point_ends(record)
+                display.point_ends(record["key"], record["outcome"], record["why"], record["seconds"])
                 records.append(record)
         finally:
             display.end()

@@ -29,22 +29,23 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, TypeVar
 
-from pydantic import Field
+from pydantic import BaseModel
 
 from analysis.errors import UnreadableFile
-from analysis.files import Document, read_document, replace, within
-from analysis.manifest import Manifest
+from analysis.files import read_json, replace, within
 from testbed.errors import LabError
+from testbed.input.validation import validate
+from testbed.runs.formats import FORMAT, Manifest, PointRecord
 
-FORMAT = 1
-"""Version of the layout above; part of every manifest."""
-
-PASSED, FAILED, UNSUPPORTED, INCOMPLETE = "passed", "failed", "unsupported", "incomplete"
+PASSED: Final = "passed"
+FAILED: Final = "failed"
+UNSUPPORTED: Final = "unsupported"
+INCOMPLETE: Final = "incomplete"
 """Outcomes. A point has one of the first three, a run may also be incomplete."""
 
-EXIT_CODES = {PASSED: 0, FAILED: 1, INCOMPLETE: 1, UNSUPPORTED: 3}
+EXIT_CODES: Final[Mapping[str, int]] = {PASSED: 0, FAILED: 1, INCOMPLETE: 1, UNSUPPORTED: 3}
 """What the command line returns for the outcome of a run."""
 
 _UNFINISHED_SUFFIX = ".unfinished"
@@ -56,18 +57,21 @@ def specification_hash(specification: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def write_json(path: Path, document: Any) -> None:
+def write_json(path: Path, document: BaseModel) -> None:
     """Replace `path` by `document` as JSON, in one step."""
-    replace(path, f"{json.dumps(document, indent=2)}\n".encode())
+    replace(path, f"{json.dumps(document.model_dump(), indent=2)}\n".encode())
 
 
-def _read(path: Path, model: type[Document], form: int | None = None) -> dict[str, Any] | None:
-    """Return the JSON object in `path`, or None when there is no such file. LabError when it is not as it must be."""
+_Document = TypeVar("_Document", bound=BaseModel)
+
+
+def _read(path: Path, model: type[_Document]) -> _Document | None:
+    """Return what is in `path`, or None when there is no such file. LabError when it is not as it must be."""
     if not os.path.lexists(path):
         return None
     try:
-        return read_document(path, model, form)
-    except UnreadableFile as error:
+        return validate(model, read_json(path), str(path))
+    except (UnreadableFile, LabError) as error:
         raise LabError(f"{error}; move it away to measure again") from error
 
 
@@ -80,32 +84,6 @@ def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         elif value is None or isinstance(value, (str, int, float, bool)):
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-class _Collected(Document):
-    outcome: str
-    why: str | None
-    cpu_s: float | None
-
-
-class _Record(Document):
-    """`point.json`: what a point's own directory says of it."""
-
-    key: str
-    stack: str
-    repetition: int
-    factors: dict[str, str | int | float]
-    outcome: Literal["passed", "failed", "unsupported"]
-    why: list[str]
-    began: str
-    seconds: float
-    seed: int
-    session: int
-    lab: int
-    placement: dict[str, Any]
-    result: dict[str, Any]
-    collectors: dict[str, _Collected] = Field(default_factory=dict)
-    code: dict[str, str] = Field(default_factory=dict)
 
 
 class RunDirectory:
@@ -146,18 +124,18 @@ class RunDirectory:
         finally:
             os.close(descriptor)
 
-    def manifest(self) -> dict[str, Any]:
-        """Return the manifest, or an empty mapping before the first run."""
-        manifest = _read(self.manifest_path, Manifest, FORMAT)
+    def manifest(self) -> Manifest | None:
+        """Return the manifest, or None before the first run."""
+        manifest = _read(self.manifest_path, Manifest)
         if manifest is None and any(self._points.glob("*/point.json")):
             raise LabError(
                 f"{self.manifest_path}: missing, and there are points: move {self.path} away to measure again"
             )
-        return manifest or {}
+        return manifest
 
-    def point(self, key: str) -> dict[str, Any] | None:
+    def point(self, key: str) -> PointRecord | None:
         """Return the record of the point `key`, or None when it has not been measured to an end."""
-        return _read(self._points / key / "point.json", _Record)
+        return _read(self._points / key / "point.json", PointRecord)
 
     @contextmanager
     def writing(self, key: str) -> Iterator[Path]:
@@ -175,10 +153,10 @@ class RunDirectory:
         final = self._points / key
         if os.path.lexists(final):
             record = self.point(key)
-            self._put_aside(final, "stale" if record and record["outcome"] == PASSED else "failed")
+            self._put_aside(final, "stale" if record and record.outcome == PASSED else "failed")
         unfinished.rename(final)
 
-    def write_table(self, records: Sequence[Mapping[str, Any]]) -> None:
+    def write_table(self, records: Sequence[PointRecord]) -> None:
         """Write results.csv: the factors, the outcome and every scalar result of each record."""
         rows = [table_row(record) for record in records]
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -208,16 +186,16 @@ class RunDirectory:
         final.rename(attic / f"{final.name}.{attempts + 1}")
 
 
-def table_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the flat row of results.csv for one point's record.
+def table_row(record: PointRecord) -> dict[str, Any]:
+    """Return the flat row of results.csv for one point's record (`testbed.runs.formats.Row`).
 
     What was asked for stays when a result has the same name: a program may call itself by another one.
     """
     asked = {
-        "stack": record["stack"],
-        "repetition": record["repetition"],
-        **record["factors"],
-        "outcome": record["outcome"],
-        "why": "; ".join(record["why"]),
+        "stack": record.stack,
+        "repetition": record.repetition,
+        **record.factors,
+        "outcome": record.outcome,
+        "why": "; ".join(record.why),
     }
-    return asked | {name: value for name, value in flatten(record["result"]).items() if name not in asked}
+    return asked | {name: value for name, value in flatten(record.result).items() if name not in asked}

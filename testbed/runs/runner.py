@@ -11,6 +11,7 @@ its calibration may have been at fault.
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 import time
 import traceback
@@ -27,8 +28,19 @@ from testbed.experiment import Bench, Experiment, Point, own
 from testbed.input.plugins import blamed
 from testbed.placement.apply import check_cpus
 from testbed.runs.code import Code, differing
+from testbed.runs.formats import (
+    FORMAT,
+    CodeVersion,
+    LabRecord,
+    Manifest,
+    Network,
+    PointRecord,
+    RunOutcome,
+    Session,
+    Specification,
+)
 from testbed.runs.provenance import provenance
-from testbed.runs.results import FAILED, FORMAT, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
+from testbed.runs.results import FAILED, INCOMPLETE, PASSED, UNSUPPORTED, RunDirectory, write_json
 from testbed.show import labels
 from testbed.stacks import StackUnderTest, create, own_labels
 from testbed.stacks.base import CLIENT, SERVER
@@ -97,7 +109,8 @@ class Plan:
         self.collect = Wanted(experiment.collectors, tuple(collect))
         watched = {"collectors": list(collect)} if collect else {}
         self.directory = RunDirectory(root, experiment.name, experiment.specification() | watched)
-        own.check_place(experiment, self.directory.manifest().get("file"), self.directory.path)
+        earlier = self.directory.manifest()
+        own.check_place(experiment, earlier and earlier.file, self.directory.path)
         self.reuse = reuse
         self.code = code or Code()
         self._parts = {
@@ -135,21 +148,22 @@ class Plan:
             return experiment.method()
         return f"{experiment.method()}\n\nNot as the text has it, but as asked for: {', '.join(others)}."
 
-    def records(self) -> list[dict[str, Any]]:
+    def records(self) -> list[PointRecord]:
         """Return the records of all points measured so far, of other stacks too, in order."""
-        stacks = dict.fromkeys((*self.experiment.stacks, *self.directory.manifest().get("stacks", ()), *self.stacks))
+        earlier = self.directory.manifest()
+        stacks = dict.fromkeys((*self.experiment.stacks, *(earlier.stacks if earlier else ()), *self.stacks))
         records = (self.directory.point(point.key) for point in self.experiment.points(tuple(stacks)))
         return [record for record in records if record is not None]
 
-    def standing(self, records: Sequence[Mapping[str, Any]] | None = None) -> Standing:
+    def standing(self, records: Sequence[PointRecord] | None = None) -> Standing:
         """Return which of the chosen points passed, and which of them are stale (`records`: all, if at hand)."""
-        found = {record["key"]: record for record in (self.records() if records is None else records)}
+        found = {record.key: record for record in (self.records() if records is None else records)}
         standing = Standing([], {}, [])
         for point in self.points:
             record = found.get(point.key)
-            if record is None or record["outcome"] != PASSED:
+            if record is None or record.outcome != PASSED:
                 standing.new.append(point.key)
-            elif parts := differing(record.get("code"), self.parts(point)):
+            elif parts := differing(record.code, self.parts(point)):
                 standing.stale[point.key] = parts
             else:
                 standing.passed.append(point.key)
@@ -161,14 +175,15 @@ class Plan:
         done = {*standing.passed, *(standing.stale if self.reuse else ())}
         return [point for point in self.points if point.key not in done]
 
-    def outcome(self, records: Sequence[Mapping[str, Any]] | None = None) -> str:
+    def outcome(self, records: Sequence[PointRecord] | None = None) -> RunOutcome:
         """Return how the chosen points stand together; stale ones count as not measured unless they are reused."""
         records = self.records() if records is None else records
-        outcomes = {record["key"]: record["outcome"] for record in records}
+        outcomes: dict[str, RunOutcome] = {record.key: record.outcome for record in records}
         if not self.reuse:
             outcomes |= dict.fromkeys(self.standing(records).stale, INCOMPLETE)
         found = {outcomes.get(point.key, INCOMPLETE) for point in self.points}
-        return next(outcome for outcome in (FAILED, INCOMPLETE, PASSED, UNSUPPORTED) if outcome in found)
+        worst_first: tuple[RunOutcome, ...] = (FAILED, INCOMPLETE, PASSED, UNSUPPORTED)
+        return next(outcome for outcome in worst_first if outcome in found)
 
 
 class Runner:
@@ -178,8 +193,8 @@ class Runner:
         self._plan = plan
         self._display = display
         self._environment = environment or Environment()
-        self._manifest: dict[str, Any] = {}
-        self._session: dict[str, Any] = {}
+        self._manifest: Manifest
+        self._session: Session
         self._measured: set[str] = set()
 
     def __repr__(self) -> str:
@@ -199,8 +214,9 @@ class Runner:
             pending = plan.pending()
             if not pending:
                 # A run killed at its very end has left them behind its last point.
-                self._manifest = plan.directory.manifest()
-                self._write()
+                if (manifest := plan.directory.manifest()) is not None:
+                    self._manifest = manifest
+                    self._write()
                 return plan.outcome()
             for placement in {plan.experiment.placement(point) for point in pending}:
                 check_cpus(placement)
@@ -219,54 +235,42 @@ class Runner:
         earlier = plan.directory.manifest()
         parts = {part: known for point in pending for part, known in plan.parts(point).items()}
         plan.code.copy(parts, plan.directory.path)
-        self._session = {
-            "began": _now(), "ended": None, "command_line": sys.argv, **provenance(), "code": parts,
-        }  # fmt: skip
-        self._manifest = {
-            "format": FORMAT,
-            "experiment": plan.experiment.name,
-            "title": plan.title(),
-            "method": plan.method(),
-            "limits": plan.experiment.limits,
-            "figure": plan.experiment.figure,
-            "shows": list(plan.experiment.shows),
-            "file": own.file_of(plan.experiment),
-            "scale": plan.scale,
-            "hash": plan.directory.hash,
-            "specification": plan.directory.specification,
-            "stacks": list(dict.fromkeys((*earlier.get("stacks", ()), *plan.stacks))),
-            "labels": {**earlier.get("labels", {}), **own_labels(plan.stacks)},
-            "collectors": asdict(plan.collect),
-            "sessions": [*earlier.get("sessions", ()), self._session],
-            "labs": list(earlier.get("labs", ())),
-        }
+        self._session = Session(began=_now(), command_line=sys.argv, **provenance(), code=parts)
+        self._manifest = Manifest(
+            format=FORMAT,
+            experiment=plan.experiment.name,
+            title=plan.title(),
+            method=plan.method(),
+            limits=plan.experiment.limits,
+            figure=plan.experiment.figure,
+            shows=list(plan.experiment.shows),
+            file=own.file_of(plan.experiment),
+            scale=plan.scale,
+            hash=plan.directory.hash,
+            specification=Specification(**plan.directory.specification),
+            stacks=list(dict.fromkeys((*(earlier.stacks if earlier else ()), *plan.stacks))),
+            labels={**(earlier.labels if earlier else {}), **own_labels(plan.stacks)},
+            collectors=asdict(plan.collect),
+            sessions=[*(earlier.sessions if earlier else ()), self._session],
+            labs=list(earlier.labs if earlier else ()),
+        )
         self._write()
 
     def _end(self) -> None:
-        self._session["ended"] = _now()
+        self._session.ended = _now()
         self._write()
 
     def _write(self) -> None:
         """Bring results.csv and manifest.json up to what the points' own records say."""
         records = self._plan.records()
         self._plan.directory.write_table(records)
-        whys = [f"{record['key']}: {why}" for record in records for why in record["why"]]
-        points = {
-            record["key"]: {
-                name: record[name]
-                for name in ("outcome", "why", "began", "seconds", "seed", "session", "lab", "placement")
-            }
-            | {"collectors": _collected(record)}
-            for record in records
-        }
-        self._manifest |= {
-            "outcome": self._plan.outcome(records),
-            "why": whys,
-            "points": points,
-            "code": _codes(records),
-            "networks": _networks(records, self._manifest.get("labs", ())),
-        }
-        write_json(self._plan.directory.manifest_path, self._manifest)
+        manifest = self._manifest
+        manifest.outcome = self._plan.outcome(records)
+        manifest.why = [f"{record.key}: {why}" for record in records for why in record.why]
+        manifest.points = {record.key: record.summary() for record in records}
+        manifest.code = _code_versions(records)
+        manifest.networks = _networks(records, manifest.labs)
+        write_json(self._plan.directory.manifest_path, manifest)
 
     def _measure_groups(self, points: Sequence[Point], *, again: bool) -> list[Point]:
         """Measure `points`; return those whose lab was not as asked, if they may be tried `again`."""
@@ -294,15 +298,15 @@ class Runner:
         with self._environment.open_lab(topology) as lab:
             lab.calibrate()
             refusal = self._prepare(stack, lab)
-            self._manifest["labs"].append(
-                {
-                    "began": _now(),
-                    "stack": stack.name,
-                    "congestion": stack.congestion,
-                    "parameters": parameters,
+            self._manifest.labs.append(
+                LabRecord(
+                    began=_now(),
+                    stack=stack.name,
+                    congestion=stack.congestion,
+                    parameters=parameters,
                     **_network(topology),
                     **lab.describe(),
-                }
+                )
             )
             for point in points:
                 self._measure(point, lab, stack, refusal)
@@ -335,24 +339,24 @@ class Runner:
             )
             verdict = self._attempt(bench, point, refusal)
             self._plan.code.require_unchanged(parts)
-            record = {
-                "key": point.key,
-                "stack": point.stack,
-                "repetition": point.repetition,
-                "factors": dict(point.factors),
-                "topology": dict(point.topology),
-                **asdict(verdict),
-                "began": began,
-                "seconds": round(time.monotonic() - clock, 3),
-                "seed": bench.seed,
-                "session": len(self._manifest["sessions"]) - 1,
-                "lab": len(self._manifest["labs"]) - 1,
-                "code": parts,
-            }
+            record = PointRecord(
+                key=point.key,
+                stack=point.stack,
+                repetition=point.repetition,
+                factors=dict(point.factors),
+                topology=dict(point.topology),
+                **_as_json(asdict(verdict)),
+                began=began,
+                seconds=round(time.monotonic() - clock, 3),
+                seed=bench.seed,
+                session=len(self._manifest.sessions) - 1,
+                lab=len(self._manifest.labs) - 1,
+                code=parts,
+            )
             write_json(directory / "point.json", record)
         self._measured.add(point.key)
         self._write()
-        self._display.point_ends(record)
+        self._display.point_ends(record.key, record.outcome, record.why, record.seconds)
 
     def _attempt(self, bench: Bench, point: Point, refusal: LabError | None) -> _Verdict:
         """Measure and check one point."""
@@ -401,36 +405,21 @@ class _Verdict:
     placement: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _collected(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what came of each collector of a point, in short."""
-    return {
-        name: {what: one[what] for what in ("outcome", "why", "cpu_s")}
-        for name, one in record.get("collectors", {}).items()
-    }
-
-
-def _codes(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return each version of the code that points were measured with: its parts, the stacks, and how many points."""
-    found: list[dict[str, Any]] = []
+def _code_versions(records: Sequence[PointRecord]) -> list[CodeVersion]:
+    """Return each version of the code that points were measured with."""
+    found: list[CodeVersion] = []
     for record in records:
-        parts = record.get("code", {})
-        same = next((one for one in found if one["parts"] == parts), None)
+        same = next((one for one in found if one.parts == record.code), None)
         if same is None:
-            found.append(same := {"parts": parts, "stacks": [], "points": 0})
-        same["points"] += 1
-        if record["stack"] not in same["stacks"]:
-            same["stacks"].append(record["stack"])
+            found.append(same := CodeVersion(parts=record.code, points=0))
+        same.points += 1
+        if record.stack not in same.stacks:
+            same.stacks.append(record.stack)
     return found
 
 
-_DESCRIBED = ("network", "rates_and_delays", "link_names", "between_ends_bps", "slowest_bps")
-
-
 def _network(topology: Topology) -> dict[str, Any]:
-    """Return what figures say of a lab's network: all of it, in a few letters, its links by name, and their rates.
-
-    Rates of 0 are of links without one; those between client and server are listed only when there are no others.
-    """
+    """Return what figures say of a lab's network (`testbed.runs.formats.Network`)."""
     rates = [link.directions[0].capacity_bps or 0 for link in topology.links]
     ends = all({end.host for end in link.ends} == {CLIENT, SERVER} for link in topology.links)
     return {
@@ -442,19 +431,24 @@ def _network(topology: Topology) -> dict[str, Any]:
     }
 
 
-def _networks(records: Sequence[Mapping[str, Any]], labs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return each network that points were measured on: what figures say of it, and its points' factors."""
-    found: dict[str, dict[str, Any]] = {}
+def _networks(records: Sequence[PointRecord], labs: Sequence[LabRecord]) -> list[Network]:
+    """Return each network that points were measured on, with the factors of its points."""
+    found: dict[str, Network] = {}
     for record in records:
-        lab = labs[record["lab"]] if record["lab"] < len(labs) else {}
-        if "network" not in lab:  # of before labs were described
+        lab = labs[record.lab] if record.lab < len(labs) else LabRecord()
+        if lab.network is None:  # of before labs were described
             continue
-        words = {name: lab[name] for name in _DESCRIBED}
-        factors = found.setdefault(lab["network"], {**words, "factors": {}})["factors"]
-        for name, value in record["factors"].items():
+        words = {name: getattr(lab, name) for name in Network.model_fields if name != "factors"}
+        factors = found.setdefault(lab.network, Network(**words, factors={})).factors
+        for name, value in record.factors.items():
             if value not in factors.setdefault(name, []):
                 factors[name].append(value)
     return list(found.values())
+
+
+def _as_json(document: Any) -> Any:
+    """Return a document as it will be read again: an experiment may have numbers for names, and tuples."""
+    return json.loads(json.dumps(document))
 
 
 def _now() -> str:

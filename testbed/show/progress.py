@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -26,8 +26,8 @@ class Display(Protocol):
     def point_progress(self, share: float) -> None:
         """This share of the point is done, 0 to 1."""
 
-    def point_ends(self, record: Mapping[str, Any]) -> None:
-        """The point has ended, `record` says how."""
+    def point_ends(self, key: str, outcome: str, why: Sequence[str], seconds: float) -> None:
+        """The point has ended."""
 
     def end(self) -> None:
         """The run has ended, however."""
@@ -57,15 +57,15 @@ class Lines:
     def point_progress(self, share: float) -> None:
         """See Display."""
 
-    def point_ends(self, record: Mapping[str, Any]) -> None:
+    def point_ends(self, key: str, outcome: str, why: Sequence[str], seconds: float) -> None:
         """See Display."""
         self._done += 1
         self._left_s -= self._point_s
         pace = (time.monotonic() - self._began) / (self._expected_s - self._left_s)
-        why = f" ({'; '.join(record['why'])})" if record["why"] else ""
+        reasons = f" ({'; '.join(why)})" if why else ""
         print(
-            f"{self._done}/{self._points} {record['key']}: {record['outcome']}{why},"
-            f" {record['seconds']:.1f} s, about {max(0.0, self._left_s) * pace:.0f} s left",
+            f"{self._done}/{self._points} {key}: {outcome}{reasons},"
+            f" {seconds:.1f} s, about {max(0.0, self._left_s) * pace:.0f} s left",
             file=sys.stderr,
             flush=True,
         )
@@ -113,14 +113,13 @@ class Bar:
         done_s = self._before_s + self._point_s * min(max(share, 0.0), 1.0)
         self._progress.update(self._task, completed=done_s)
 
-    def point_ends(self, record: Mapping[str, Any]) -> None:
+    def point_ends(self, key: str, outcome: str, why: Sequence[str], seconds: float) -> None:
         """See Display."""
         self._before_s += self._point_s
         self._done += 1
         self._progress.update(self._task, completed=self._before_s, done=self._done)
-        if record["why"]:
-            reasons = "; ".join(record["why"])
-            self._progress.console.print(f"{record['key']}: {record['outcome']}: {reasons}", markup=False)
+        if why:
+            self._progress.console.print(f"{key}: {outcome}: {'; '.join(why)}", markup=False)
 
     def end(self) -> None:
         """See Display."""

@@ -15,6 +15,10 @@ from analysis.style import LOOKS, look
 
 KEPT = Path(figures.__file__).parents[1] / "notebooks" / "results"
 STACKS = ["kernel-tcp", "kernel-mptcp", "python-mptcp"]
+SUMMARY = {
+    "outcome": "passed", "why": [], "began": "", "seconds": 1.0, "seed": 1, "session": 0, "lab": 0, "placement": {},
+}  # fmt: skip
+"""What a manifest says of a point."""
 
 
 def write_run(root: Path, name: str, figure: str, parameters: dict, rows: list[dict], **manifest: object) -> Path:
@@ -313,7 +317,7 @@ def test_unreadable_run_is_one_line(microflows: Path) -> None:
         load_run(microflows.parent)
     manifest = json.loads((microflows / "manifest.json").read_text())
     (microflows / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    with pytest.raises(UnreadableRun, match="format 99, expected 1"):
+    with pytest.raises(UnreadableRun, match=r"manifest\.json: format: 99; allowed: 1"):
         load_run(microflows)
 
 

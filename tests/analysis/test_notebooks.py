@@ -18,7 +18,7 @@ from analysis.load import UnreadableRun
 from analysis.notebooks.tools import keep, run
 from analysis.notebooks.tools.thin import thinned
 from testbed.experiment import experiment_class, experiment_names, resolve
-from tests.analysis.test_analysis import write_run
+from tests.analysis.test_analysis import SUMMARY, write_run
 from tests.analysis.test_collected import KERNEL
 
 HEADINGS = [
@@ -130,7 +130,8 @@ def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     calibration = [{"link": "a", "direction": "up", "asked_bps": 3, "measured_bps": bps, "ok": True} for bps in (1, 2)]
     path = write_run(
         results, "example", "fairness", {"rate": 1}, [row], scale="quick", outcome="passed", sessions=[{}, session],
-        labs=[{"calibration": calibration[:1]}, {"calibration": calibration[1:]}], points={"a": {"session": 1}},
+        labs=[{"calibration": calibration[:1]}, {"calibration": calibration[1:]}],
+        points={"a": SUMMARY | {"session": 1}},
         why=[f"a: {results}/example/0123456789ab/points/a/error.txt"],
     )  # fmt: skip
     raw = path / "points" / "a"

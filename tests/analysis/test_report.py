@@ -8,7 +8,7 @@ from analysis import origin
 from analysis.load import find_runs, load_run
 from analysis.notebooks.tools.keep import reduced
 from analysis.report import build, latest
-from tests.analysis.test_analysis import write_run
+from tests.analysis.test_analysis import SUMMARY, write_run
 from tests.analysis.test_experiment_figures import RUNS
 
 SESSION = {
@@ -99,7 +99,7 @@ def test_points_of_two_days_and_machines_name_both(tmp_path: Path) -> None:
         | {"began": f"{day}T00:00:00.000+00:00", "cpu": {"usable": [0, 1], "model": model}, "git": {"commit": model}}
         for day, model in (("2026-01-01", "One"), ("2026-02-02", "Left"), ("2026-03-03", "Other"))
     ]
-    made = {"x": {"session": 0}, "y": {"session": 2}}  # what the second one measured was measured anew
+    made = {"x": SUMMARY, "y": SUMMARY | {"session": 2}}  # what the second one measured was measured anew
     path = write_run(tmp_path, "fairness", "fairness", parameters, points, sessions=sessions, points=made)
     facts = origin.environment(load_run(path))
     assert (facts["measured"], facts["commit"]) == ("2026-01-01 to 2026-03-03", "One; Other")

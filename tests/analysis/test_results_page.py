@@ -13,6 +13,7 @@ import pytest
 from testbed.loadgen import bulk
 from testbed.loadgen.client import Timing
 from testbed.loadgen.framing import Received
+from testbed.runs.formats import Manifest, PointRecord
 from testbed.runs.results import flatten
 from testbed.stacks.measure import Measurement
 from tests.testbed import toy
@@ -23,14 +24,32 @@ from tests.testbed.test_runner import run as measure
 KEPT = PROJECT / "analysis" / "notebooks" / "results"
 NO_MORE = {"cpu_bound"}
 """Columns of kept results that are no longer written."""
+UNITS = {"ns": "ns", "us": "µs", "ms": "ms", "s": "s", "kb": "kB", "bytes": "bytes", "bps": "bit/s"}
+"""Units as words of a name, and as the document writes them."""
+
+
+def described(file: str) -> dict[str, set[str]]:
+    """The names in the first column of the tables under a file's heading, and what the second has of each."""
+    text = (PROJECT / "docs" / "results.md").read_text()
+    (section,) = re.findall(rf"^## {re.escape(file)}\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    found: dict[str, set[str]] = {}
+    for line in section.splitlines():
+        if line.startswith("| `"):
+            _, names, second, *_ = line.split("|")
+            for name in re.findall(r"`([^`]+)`", names):
+                found.setdefault(name, set()).add(second.strip())
+    return found
 
 
 def documented(file: str) -> set[str]:
-    """The names in the first column of the tables under a file's heading."""
-    text = (PROJECT / "docs" / "results.md").read_text()
-    (section,) = re.findall(rf"^## {re.escape(file)}\n(.*?)(?=^## |\Z)", text, flags=re.MULTILINE | re.DOTALL)
-    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `")]
-    return {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+    return set(described(file))
+
+
+def unit(column: str) -> str:
+    """The unit that a column's name says that it has; "" for none."""
+    if column.endswith("_per_s"):
+        return "1/s"
+    return next((UNITS[word] for word in column.split("_")[1:] if word in UNITS), "")
 
 
 def written_columns() -> set[str]:
@@ -52,6 +71,14 @@ def test_no_column_is_there_that_is_not_written(http_columns: set[str]) -> None:
     columns = written_columns() | http_columns
     unknown = {name for name in documented("results.csv") if not fnmatch.filter(columns, name)}
     assert unknown == set()
+
+
+def test_every_column_has_its_unit(http_columns: set[str]) -> None:
+    units = described("results.csv")
+    for column in written_columns() | http_columns:
+        matching = [name for name in units if fnmatch.fnmatchcase(column, name)]
+        nearest = max(matching, key=lambda name: len(name.replace("*", "")))
+        assert all(unit(column) in stated for stated in units[nearest]), column
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +108,7 @@ def test_raw_files(tmp_path: Path) -> None:
 def test_documents(tmp_path: Path) -> None:
     measure(toy.toy(), tmp_path)
     (manifest,) = tmp_path.glob("toy/*/manifest.json")
-    assert documented("manifest.json") == set(json.loads(manifest.read_text()))
+    assert documented("manifest.json") == set(json.loads(manifest.read_text())) == set(Manifest.model_fields)
     for path in manifest.parent.glob("points/*/point.json"):
-        assert documented("point.json") == set(json.loads(path.read_text()))
+        assert documented("point.json") == set(json.loads(path.read_text())) == set(PointRecord.model_fields)
     assert documented("measurement.json") == {"commands", "congestion_seen", *(one.name for one in fields(Measurement))}

@@ -16,6 +16,7 @@ from analysis import files
 from analysis.errors import ForeignPlace, Unforeseen, UnreadableFile
 from testbed.cli.mistakes import INTERNAL, tell
 from testbed.errors import LabError, Unsupported
+from tests.analysis.test_analysis import SUMMARY
 from tests.testbed.test_cli import KERNEL, PROJECT, Done, Lab, lab
 from tests.testbed.test_runner import run, toy
 
@@ -85,13 +86,15 @@ MANIFESTS: dict[str, Spoil] = KINDS | {
     "partial": edited(lambda text: text[: len(text) // 2]),
     "nested": holding("[" * 100_000),
     "a huge number": holding('{"format": ' + "1" * 10_000 + "}"),
-    "another format": changed(format=2),
+    "another format": changed(format=2, sessions="of another kind"),
+    "no format": changed(format=None),
     "experiment up": changed(experiment="../../../../pwn"),
     "experiment root": changed(experiment="/pwn"),
     "experiment odd": changed(experiment="a\0b"),
     "experiment long": changed(experiment="x" * 300),
     "hash up": changed(hash="../../pwn"),
     "hash hidden": changed(hash=".."),
+    "hash of two lines": changed(hash=f"{NAME}\n"),
     "figure up": changed(figure="../load"),
     "figure elsewhere": changed(figure="os.path"),
     "figure unknown": changed(figure="nothing"),
@@ -159,7 +162,7 @@ def test_compare_and_notebooks_say_so_as_well(lab: Lab, results: Path, what: str
 def test_a_table_that_lost_rows_is_said(lab: Lab, results: Path) -> None:
     table = results / "quickstart" / NAME / "results.csv"
     rows = table.read_text().splitlines(keepends=True)
-    changed(points={f"point{number}": {} for number in range(len(rows) - 1)})(table.with_name("manifest.json"))
+    changed(points={f"point{number}": SUMMARY for number in range(len(rows) - 1)})(table.with_name("manifest.json"))
     assert lab("figures", "--out", str(results)).returncode == 0
     table.write_text("".join(rows[:-5]))
     assert_one_line(lab("figures", "--out", str(results)), f"{table}: cut off after {len(rows) - 6} rows")

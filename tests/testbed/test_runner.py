@@ -16,7 +16,8 @@ from analysis.load import load_run
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Point, resolve
 from testbed.placement import ANYWHERE
-from testbed.runs.results import RunDirectory, table_row, write_json
+from testbed.runs.formats import PointRecord
+from testbed.runs.results import RunDirectory, table_row
 from testbed.runs.runner import Plan, Runner
 from testbed.show.progress import Lines
 from testbed.spec import Topology
@@ -64,16 +65,19 @@ def test_files_that_a_killed_run_left_behind_its_points_are_written_anew(tmp_pat
     run(toy(), tmp_path)
     (table_path,) = tmp_path.glob("toy/*/results.csv")
     table_path.unlink()
-    write_json(table_path.with_name("manifest.json"), manifest(tmp_path) | {"outcome": "incomplete", "points": {}})
+    before = manifest(tmp_path) | {"outcome": "incomplete", "points": {}}
+    table_path.with_name("manifest.json").write_text(json.dumps(before))
     run(toy(), tmp_path)
     assert len(table(tmp_path)) == len(manifest(tmp_path)["points"]) == 8
     assert manifest(tmp_path)["outcome"] == "passed"
 
 
 def test_result_does_not_rename_a_factor() -> None:
-    record = {"stack": "s", "repetition": 1, "factors": {"size": 1}, "outcome": "passed", "why": []}
-    row = table_row(record | {"result": {"size": 2, "stack": {"counters": 3}, "rate": 4.0}})
-    assert row == {
+    result = {"size": 2, "stack": {"counters": 3}, "rate": 4.0}
+    record = PointRecord.model_construct(
+        stack="s", repetition=1, factors={"size": 1}, outcome="passed", why=[], result=result
+    )
+    assert table_row(record) == {
         "stack": "s", "repetition": 1, "size": 1, "outcome": "passed", "why": "", "stack_counters": 3, "rate": 4.0
     }  # fmt: skip
 
@@ -321,5 +325,5 @@ def test_lines_estimate_the_remaining_time(capsys: pytest.CaptureFixture[str]) -
     lines.begin(2, 10.0)
     lines.point_begins("a", 5.0)
     time.sleep(0.02)
-    lines.point_ends({"key": "a", "outcome": "failed", "why": ["bytes were lost"], "seconds": 5.0})
+    lines.point_ends("a", "failed", ["bytes were lost"], 5.0)
     assert capsys.readouterr().err == "1/2 a: failed (bytes were lost), 5.0 s, about 0 s left\n"

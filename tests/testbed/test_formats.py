@@ -1,0 +1,103 @@
+"""The formats of a run's files: the schemas are of what is written, and what does not fit is told in one line."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import formats
+from analysis.errors import UnreadableFile
+from testbed.errors import LabError
+from testbed.runs.formats import PointRecord, Row, schema_files
+from testbed.runs.results import table_row
+from testbed.runs.runner import Plan
+from tests.testbed.test_cli import PROJECT
+from tests.testbed.test_runner import run
+from tests.testbed.toy import toy
+
+KEPT = PROJECT / "analysis" / "notebooks" / "results"
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    """The directory of a run."""
+    run(toy(), tmp_path)
+    (path,) = tmp_path.glob("toy/*")
+    return path
+
+
+def document(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def test_the_schemas_that_ship_are_those_of_the_models() -> None:
+    """`python -m testbed.runs.formats` writes them anew."""
+    there = {path.name: path.read_text() for path in Path(formats.__file__).parent.glob("*.json")}
+    assert there == schema_files()
+
+
+def test_what_is_written_fits_its_schema(measured: Path) -> None:
+    formats.check(document(measured / "manifest.json"), "manifest", "manifest.json")
+    for path in measured.glob("points/*/point.json"):
+        formats.check(found := document(path), "point", "point.json")
+        Row.model_validate(row := table_row(PointRecord.model_validate(found)))
+        formats.check(row, "results", "results.csv")
+
+
+@pytest.mark.parametrize("path", sorted(KEPT.glob("*/manifest.json")), ids=lambda path: path.parent.name)
+def test_results_that_are_kept_fit(path: Path) -> None:
+    formats.check(document(path), "manifest", str(path))
+    with path.with_name("results.csv").open() as file:
+        for row in csv.DictReader(file):
+            formats.check(row | {"repetition": int(row["repetition"])}, "results", str(path))
+
+
+def test_points_of_before_they_named_their_format_are_read(measured: Path) -> None:
+    path = next(measured.glob("points/*/point.json"))
+    before = document(path)
+    del before["format"]
+    path.write_text(json.dumps(before))
+    formats.check(before, "point", "point.json")
+    assert len(Plan(toy(), measured.parents[1]).records()) == 8
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "points/*/point.json"])
+def test_another_format_is_refused_before_all_else(measured: Path, name: str) -> None:
+    path = next(measured.glob(name))
+    path.write_text(json.dumps(document(path) | {"format": 2, "why": 5}))
+    with pytest.raises(LabError) as refused:
+        Plan(toy(), measured.parents[1]).records()
+    assert str(refused.value) == f"{path}: format: must be one of 1, not 2; move it away to measure again"
+
+
+SPOILT = {
+    "is required": ({"title": None}, "title: is required"),
+    "another version": ({"format": 2, "sessions": 5}, "format: 2; allowed: 1"),
+    "no version": ({"format": None}, "format: null; allowed: 1"),
+    "true is no version": ({"format": True}, "format: true; const: 1"),
+    "a type": ({"title": 5}, "title: must be text, not 5"),
+    "a type within": ({"labs": [{"stack": {}}]}, "labs[0].stack: must be text, not {}"),
+    "in one of two types": (
+        {"labs": [{"calibration": [{"link": "a", "direction": "b", "depth": {"asked_bytes": 1}}]}]},
+        "labs[0].calibration[0].depth.measured_bytes: is required",
+    ),
+    "one of two types": ({"sessions": [{"ended": 5}]}, "sessions[0].ended: must be text or null, not 5"),
+    "one of some": ({"outcome": "perhaps"}, 'outcome: "perhaps"; allowed: passed, failed, unsupported, incomplete'),
+    "a name of two lines": ({"hash": "a\n"}, r'hash: "a\n"; pattern: ^'),
+    "too few": ({"sessions": []}, "sessions: []; minItems: 1"),
+    "a long one": ({"title": ["x" * 1000]}, f'title: must be text, not ["{"x" * 58}...'),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_what_does_not_fit_is_told_with_its_field(what: str) -> None:
+    fields, told = SPOILT[what]
+    spoilt = {k: v for k, v in (document(KEPT / "quickstart" / "manifest.json") | fields).items() if v is not None}
+    with pytest.raises(UnreadableFile) as refused:
+        formats.check(spoilt, "manifest", "here")
+    assert str(refused.value).startswith(f"here: {told}")
