@@ -27,7 +27,7 @@ class WaitForFast(Scheduler):
     name = "wait-for-fast"
 
     def select(self, subflows, burst_bytes):
-        fast = min(self.traffic.subflows, key=lambda subflow: (subflow.failing, subflow.srtt_ns))
+        fast = min(self.traffic.subflows, key=lambda subflow: (subflow.failing, subflow.backup, subflow.srtt_ns))
         if fast in subflows:
             return fast
         slow = min(subflows, key=lambda subflow: subflow.srtt_ns)

@@ -187,10 +187,12 @@ class Stack(ConnectionServices):
             counters["TcpInSegs"] += 1
             flow = self._flows.get(segment.flow)
             try:
-                if type(flow) is Endpoint or isinstance(flow, Remnant):
+                if type(flow) is Endpoint:
                     flow.receive(segment, now)
-                elif flow is None or (isinstance(flow, TimeWait) and self._leave_time_wait(flow, segment, now)):
+                elif flow is None or (type(flow) is TimeWait and self._leave_time_wait(flow, segment, now)):
                     self._receive_unknown(segment, now)
+                elif isinstance(flow, Remnant):
+                    flow.receive(segment, now)
             except Exception as problem:
                 self._contain(problem, self._flows.get(segment.flow), now)
 

@@ -19,7 +19,7 @@ HASHES = {0: hashlib.sha1, 1: hashlib.sha256}
 class Key:
     """One side's key with its token and initial data sequence number in a version of MPTCP."""
 
-    __slots__ = ("idsn", "token", "value", "version")
+    __slots__ = ("_first", "idsn", "token", "value", "version")
 
     def __init__(self, value: bytes, version: int = 1) -> None:
         digest = HASHES[version](value).digest()
@@ -27,15 +27,15 @@ class Key:
         self.version = version
         self.token = int.from_bytes(digest[:4], "big")
         self.idsn = int.from_bytes(digest[-8:], "big")
+        self._first = self.idsn + 1
 
     def dsn(self, position: int) -> int:
         """The data sequence number on the wire (64 bits) of a byte of this side's stream, the first of which is 0."""
-        return (self.idsn + 1 + position) & MASK_64
+        return (self._first + position) & MASK_64
 
     def position(self, dsn: int, is_64: bool, near: int) -> int:
         """Which byte of this side's stream a data sequence number on the wire means: the one closest to ``near``."""
-        offset = dsn - self.idsn - 1
-        return expand_64(offset, near) if is_64 else expand_32(offset, near)
+        return expand_64(dsn - self._first, near) if is_64 else expand_32(dsn - self._first, near)
 
 
 def join_hmac(own: Key, other: Key, own_nonce: bytes, other_nonce: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Sequence numbers: the one place where they wrap (RFC 9293 section 3.4, RFC 8684 section 3.3).
+"""Sequence numbers: how they wrap (RFC 9293 section 3.4, RFC 8684 section 3.3).
 
 Above this module every sequence number is *unwrapped*: a plain integer that only grows and compares with ``<``. On the
 way in a truncated number is expanded next to one already known; on the way out it is cut to its width again.

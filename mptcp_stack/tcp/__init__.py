@@ -10,10 +10,10 @@ Rules:
 4. State changes by the table of ``states`` alone. What a segment cannot be is dropped, counted, or challenged.
 5. A segment is a burst, up to 64 KB: per-packet work is for the device and for ``wire``.
 
-How it works. In: ``Endpoint.receive`` looks whether a segment is acceptable, tells the upper layer, gives what it
-acknowledges to the ``Sender`` (``Scoreboard``: what is under way; ``Recovery``: what of it is lost; round-trip time;
-congestion control) and its payload to the ``Receiver``, which hands on what is in order. Out: ``transmit`` makes a
-``Record`` and a segment of a burst, ``retransmit`` sends again what recovery says, and segments wait in
+How it works. In: ``Endpoint.receive`` looks whether a segment is acceptable, gives what it acknowledges to the
+``Sender`` (``Scoreboard``: what is under way; ``Recovery``: what of it is lost; round-trip time; congestion control),
+tells the upper layer, and gives its payload to the ``Receiver``, which hands on what is in order. Out: ``transmit``
+makes a ``Record`` and a segment of a burst, ``retransmit`` sends again what recovery says, and segments wait in
 ``Context.egress`` until the stack takes them.
 
 The end: an endpoint that reaches CLOSED or TIME-WAIT stops its timers, then says ``on_closed``, after which it calls

@@ -17,7 +17,7 @@ from mptcp_stack.tcp.passive_open import peer_mss
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
-from mptcp_stack.tcp.states import MAY_RECEIVE, MAY_SEND, SYNCHRONISED, Event, State, advance
+from mptcp_stack.tcp.states import ACKNOWLEDGING, MAY_RECEIVE, MAY_SEND, SYNCHRONISED, Event, State, advance
 from mptcp_stack.tcp.upper import Upper, Verdict
 from mptcp_stack.texts import address_text, described, size_text
 from mptcp_stack.wire import ACK, ECE, FIN, PSH, RST, SYN, Dss, IcmpError, MptcpOption, Options, Segment, Trouble
@@ -437,7 +437,7 @@ class Endpoint:
 
     def acknowledge_if_due(self, now: int) -> None:
         """Send an acknowledgement unless one went out with data since it became due."""
-        if self.receiver.ack_now and self.state not in (State.CLOSED, State.SYN_SENT):
+        if self.receiver.ack_now and self.state in ACKNOWLEDGING:
             self.send_ack(now)
 
     def send_ack(self, now: int, *mptcp: MptcpOption, dss: Dss | None = None) -> None:

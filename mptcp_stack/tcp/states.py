@@ -35,6 +35,8 @@ class Event(Enum):
     ABORT = auto()
 
 
+ACKNOWLEDGING = frozenset(State) - {State.CLOSED, State.SYN_SENT}
+"""There is something of the peer's to acknowledge."""
 SYNCHRONISED = frozenset(State) - {State.CLOSED, State.SYN_SENT, State.SYN_RECEIVED}
 """The handshake is complete, and the connection not over (RFC 9293 section 3.5.2)."""
 MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})

@@ -14,6 +14,7 @@ lost, those before are kept. Table and manifest are written anew after every poi
 
     runner      `Plan`, `Runner`
     results     the run directory
+    formats     what is written in it, as models and JSON schemas
     code        the code that a point is measured with
     provenance  machine, kernel, versions
 """

@@ -14,7 +14,7 @@ from testbed.placement.cpus import governors
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-MEASURES = ("mptcp_stack", "testbed", "experiments", "topologies", "requirements.lock")
+MEASURES = ("mptcp_stack", "testbed", "experiments", "examples", "topologies", "requirements.lock")
 """Where in a checkout a change may change a result. `keep` itself writes documents between two measurements."""
 
 _PACKAGES = ("mininet", "pydantic", "httptools", "pyroute2", "jinja2", "pandas", "matplotlib")

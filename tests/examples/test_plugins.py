@@ -88,6 +88,21 @@ def test_scheduler_that_waits() -> None:
     assert shares[3_000_000] > 0.2
 
 
+def test_scheduler_that_waits_does_not_wait_for_a_backup() -> None:
+    """A backup that is faster is not offered, has nothing under way, and so nothing would end the wait for it."""
+    paths = [replace(PATH, delay_ns=40 * MILLISECOND), replace(PATH, delay_ns=5 * MILLISECOND)]
+    backups = {"path_manager": "tests.sim.test_schedulers:FurtherAreBackups"}
+    scene = make_scene(1, paths, scheduler=named(WaitForFast), client=backups)
+    client, server = Application(), Application()
+    scene.server.listen(Address(b"", PORT), lambda: server)
+    scene.client.connect(SERVER, client)
+    for piece in (UPLOAD[:3000], b"1"):
+        client.write(piece)
+        scene.client.settle()
+        scene.network.run_for(2 * SECOND)
+    assert bytes(server.received) == UPLOAD[:3000] + b"1"
+
+
 def test_every_field_of_a_subflow_that_is_told_of_is_there() -> None:
     rows = re.findall(r"^\| `subflow\.(.*?) \|", DOCUMENT.read_text(), flags=re.MULTILINE)
     names = [name for row in rows for name in re.findall(r"[a-z_]+(?=`)", row)]

@@ -1,4 +1,4 @@
-"""Connections with settings of their own beside those of their stack (`Stack.view`)."""
+"""Connections with settings of their own beside those of their stack (`Stack.customised`)."""
 
 from collections import Counter
 from typing import Any

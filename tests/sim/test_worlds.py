@@ -4,10 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mptcp_stack.congestion import ALGORITHMS
-from mptcp_stack.mptcp.path_manager import PATH_MANAGERS
-from mptcp_stack.mptcp.scheduler import SCHEDULERS
-from tests.sim.worlds import KEPT, MIDDLEBOXES, SEEDS, digest_of, kept
+from tests.sim.worlds import KEPT, MIDDLEBOXES, SEEDS, SETTINGS, digest_of, kept
 
 
 @pytest.mark.parametrize("seed", SEEDS[::5])
@@ -21,9 +18,9 @@ def test_every_feature_occurs_in_the_worlds_kept() -> None:
     assert list(kept()) == list(SEEDS)
     lines = [line.removeprefix("# ") for line in KEPT.read_text().splitlines() if line.startswith("# ")]
     occurred = {line.strip().partition(" ")[2] for line in lines}
-    wanted = {f"scheduler {name}" for name in SCHEDULERS}
-    wanted |= {f"path manager {name}" for name in PATH_MANAGERS}
-    wanted |= {f"control {name}" for name in ALGORITHMS}
+    wanted = {f"scheduler {name}" for name in SETTINGS["scheduler"]}
+    wanted |= {f"path manager {name.partition(':')[0]}" for name in SETTINGS["path_manager"]}
+    wanted |= {f"control {name}" for name in SETTINGS["congestion"]}
     wanted |= {f"middlebox {name}" for name in MIDDLEBOXES}
     wanted |= {"MPTCP v0", "MPTCP v1", "TCP", "IPv4", "IPv6", "1 path", "2 paths", "3 paths", "4 paths"}
     wanted |= {"checksums", "no checksums", "loss", "reordering", "fallback at the beginning", "fallback later"}

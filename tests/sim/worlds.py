@@ -44,6 +44,9 @@ SIZES = (0, 1, 3000, 60_000, 300_000)
 """Bytes that an application writes at once."""
 
 SETTINGS: dict[str, list[Any]] = CHOICES | {
+    # By name: one that is new must not change what is drawn.
+    "congestion": ["reno", "cubic", "lia", "olia", "balia", "wvegas"],
+    "scheduler": ["lowest-rtt", "round-robin", "redundant", "blest", "ecf", "backup-aware"],
     "mptcp": [True] * 9 + [False],
     "path_manager": [
         "fullmesh",

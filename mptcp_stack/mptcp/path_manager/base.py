@@ -82,7 +82,7 @@ class PathManager:
         self._timer.set_earlier(time_ns)
 
     def stop(self) -> None:
-        """The connection ends: no timer fires any more."""
+        """The connection ends, or goes on as TCP and ends later (then it is called again): no timer fires any more."""
         self._timer.cancel()
 
     def local_addresses(self, remote: bytes) -> "list[LocalAddress]":

@@ -12,7 +12,7 @@ INITIAL_BYTES = 128 << 10
 class SendBuffer:
     """A capacity that is fixed, or begins small and grows with the congestion windows (NSDI 2012, section 4.1).
 
-    ``next_look``: the data sequence number whose acknowledgement is the next occasion to grow; NEVER if there is none.
+    ``next_look``: the byte of the stream whose acknowledgement is the next occasion to grow; NEVER if there is none.
     """
 
     __slots__ = ("_limit_bytes", "capacity_bytes", "next_look")

@@ -32,14 +32,25 @@ class Sending(DataSender):
     """Data from the application to the subflows; positions count from 0 at the first byte of the stream."""
 
     __slots__ = (
-        "_blocking", "_connection", "_data_timer", "_edge", "_orphan_deadline_ns", "_persisting", "_reinjections",
-        "_scheduler", "buffer", "fin", "fin_sent", "queue", "small_writes",
+        "_connection",
+        "_data_timer",
+        "_edge",
+        "_head_of_line",
+        "_orphan_deadline_ns",
+        "_persisting",
+        "_reinjections",
+        "_scheduler",
+        "buffer",
+        "fin",
+        "fin_sent",
+        "queue",
+        "small_writes",
     )  # fmt: skip
 
     def __init__(self, connection: SendingOwner, scheduler: type[Scheduler]) -> None:
         self._connection = connection
         self._scheduler = scheduler(_Unsent(connection, self))
-        self._blocking = HeadOfLineBlocking(connection)
+        self._head_of_line = HeadOfLineBlocking(connection)
         self.queue = SendQueue(0)
         config = connection.stack.config
         self.buffer = SendBuffer(config.send_buffer_bytes, config.send_buffer_autotuning)
@@ -212,7 +223,7 @@ class Sending(DataSender):
 
     def _relieve(self, now: int) -> None:
         """The peer's window is full, or our buffer: all is sent, and nothing more can be until the oldest arrives."""
-        oldest = self._blocking.relieve(self.queue.base, now)
+        oldest = self._head_of_line.relieve(self.queue.base, now)
         if oldest is not None:
             self._reinjections[oldest.dsn] = oldest
             self._reinject(now)

@@ -107,7 +107,7 @@ def data_received(subflow: "Subflow", ssn: int, length: int, now: int) -> None:
 
 
 def _first_sent(connection: ControlBlock) -> int:
-    """The data sequence number of the first byte that we send, as it is on the wire."""
+    """The data sequence number of the first byte that we send, unwrapped: on the wire it is cut to 64 bits."""
     return connection.local_key.idsn + 1
 
 
