@@ -5,7 +5,7 @@ import pytest
 from testbed.stacks.mptcp_diagnosis import FALLBACKS
 from tests.interop.mixed import ROLES, Transfer, runs
 
-pytestmark = [pytest.mark.root, pytest.mark.kernel]
+pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.kernel]
 
 BYTES = 64 << 20
 RATE_BPS = 70e6
