@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from testbed.checks import LABS
+
 # The default run is reproducible; `--hypothesis-profile=explore` looks for new examples.
 # No deadline: a busy machine is not a bug.
 settings.register_profile("reproducible", deadline=None, derandomize=True)
@@ -28,6 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
         if item.get_closest_marker("alone") and not item.get_closest_marker("root"):
             raise pytest.UsageError(f"{item.nodeid}: `alone` is for tests with root: mark it `root`, too")
+        if item.get_closest_marker("root") and not item.nodeid.startswith(LABS):
+            raise pytest.UsageError(f"{item.nodeid}: tests with root are in {', '.join(LABS)}, or are not run")
 
 
 @pytest.fixture
