@@ -59,6 +59,7 @@ def latencies(run: Run) -> pd.DataFrame:
     columns = ["stack", *run.factors, "repetition"]
     if (run.path / KEPT).is_file():
         kept = _read(run.path / KEPT, [*columns, *_MEASURED])
+        kept = kept[kept["stack"].isin(run.stacks)]  # the table may be a part of the run
         return kept.astype({name: run.points[name].dtype for name in columns})
     parts = [
         found.assign(kind=kind, **{name: getattr(row, name) for name in columns})
