@@ -132,7 +132,8 @@ def draw(
         axes.set_title(f"{name(key)}{'; ' if panels else ''}{_numbers(part, lines)}", fontsize=7, loc="left")
         axes.set_ylim(0, 1.02)
         axes.set_ylabel("share")
-    logarithmic(of_parts[-1], "x")
+    arrived = found["latency_ms"][found["latency_ms"] < math.inf]
+    logarithmic(of_parts[-1], "x", (1, 2, 5) if arrived.max() < 100 * arrived.min() else (1,))
     of_parts[-1].set_xlabel("latency (ms)")
     legend(figure)
     foot(figure, THICK_AND_THIN if found["repetition"].nunique() > 1 else "one repetition")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -35,6 +35,13 @@ def ratio_to(summary: pd.DataFrame, reference: pd.Series, by: Sequence[str]) -> 
 def spread(summary: pd.DataFrame, unit: float = 1.0, of: str = "sd") -> pd.Series | None:
     """Return the lengths of error bars, in `unit`s: none (NaN) where there is one repetition, None without any."""
     return (summary[of] / unit).where(summary["n"] > 1) if (summary["n"] > 1).any() else None
+
+
+def worst(found: pd.DataFrame, by: Sequence[str], verdict: str, ranking: Iterable[str]) -> pd.Series:
+    """Return the worst in the column `verdict` of each group of `by`; `ranking`: from the best to the worst."""
+    names = list(ranking)
+    ranked = found.assign(rank=found[verdict].map(names.index)).groupby(list(by), sort=False)["rank"]
+    return ranked.max().map(names.__getitem__)
 
 
 def counted(summary: pd.DataFrame, what: str = "mean ± sd") -> str:

@@ -163,13 +163,6 @@ class Sign:
     ink: str
 
 
-def worst(found: pd.DataFrame, by: Sequence[str], verdict: str, signs: Mapping[str, Sign]) -> pd.Series:
-    """Return the worst in the column `verdict` of each group of `by`; `signs` has them from the best to the worst."""
-    ranks = {name: rank for rank, name in enumerate(signs)}
-    ranked = found.assign(rank=found[verdict].map(ranks.__getitem__)).groupby(list(by), sort=False)["rank"]
-    return ranked.max().map(list(signs).__getitem__)
-
-
 def matrix(axes: Axes, found: pd.DataFrame, signs: Mapping[str, Sign], fontsize: float) -> list[Patch]:
     """Draw the cells of a table of verdicts, with nothing for NaN; return the entries of a key, with their numbers."""
     drawn = dict.fromkeys(signs, 0)

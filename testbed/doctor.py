@@ -22,7 +22,9 @@ HAVE, MISSING, UNKNOWN = "have", "missing", "unknown"
 
 _INSTRUCTIONS = 1  # the event of that name in linux/perf_event.h
 _ENOUGH_CORES = 4
+"""Sender, receiver, emulator, and the kernel's work on packets."""
 _ENOUGH_MEMORY_BYTES = 2 << 30
+"""Chosen: a hundred connections with full buffers (4 and 6 MiB) hold one, the rest is for all else."""
 _KERNEL = "use a kernel that has it; Debian's linux-image-amd64 does"
 _BARE_METAL = "a machine of metal, or a virtual one that passes it on"
 

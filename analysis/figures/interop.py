@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from analysis import panels, tables
+from analysis import metrics, panels, tables
 from analysis.load import Run
 from analysis.panels import Sign
 
@@ -34,7 +34,7 @@ def cells(run: Run) -> pd.DataFrame:
     names = [name for name in run.points.columns if name.startswith(_CELLS)]
     long = run.points.melt(["group", "family"], names, "cell", "outcome_of_cell").dropna(subset=["outcome_of_cell"])
     long[["feature", "ours"]] = long["cell"].str.removeprefix(_CELLS).str.rsplit("_", n=1, expand=True).to_numpy()
-    worst = panels.worst(long, ["group", "feature", "ours", "family"], "outcome_of_cell", OUTCOMES)
+    worst = metrics.worst(long, ["group", "feature", "ours", "family"], "outcome_of_cell", OUTCOMES)
     return worst.reset_index(name="outcome")
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from rich.table import Table
 
-from analysis import panels, tables
+from analysis import metrics, panels, tables
 from analysis.load import Run
 from analysis.panels import Sign
 from analysis.style import look
@@ -38,7 +38,7 @@ _PLACES = {"second": "on the second path", "both": "on both paths"}
 def matrix(run: Run) -> pd.DataFrame:
     """Return the worst verdict of all repetitions: a row for each middlebox, columns (stack, place)."""
     points = run.points.dropna(subset=["verdict"])
-    found = panels.worst(points, ["row", "stack", "place"], "verdict", VERDICTS).unstack(["stack", "place"])
+    found = metrics.worst(points, ["row", "stack", "place"], "verdict", VERDICTS).unstack(["stack", "place"])
     columns = [(stack, place) for stack in run.stacks for place in _PLACES if (stack, place) in found.columns]
     return found.reindex(index=list(dict.fromkeys(points["row"])), columns=pd.MultiIndex.from_tuples(columns))
 

@@ -75,6 +75,10 @@ class Connection(PathOwner):
         self.wants_room = False
         self._keep_alive = stack.config.keep_alive
 
+    def move_to(self, stack: ConnectionServices) -> None:
+        """Let the settings of ``stack`` hold from now on: the same stack, ``customised`` in another way."""
+        self.stack = self._services = stack
+
     def __repr__(self) -> str:
         return described(self, self._text)
 

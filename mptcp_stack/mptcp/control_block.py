@@ -24,8 +24,8 @@ class ControlBlock(ABC):
     """The state of a connection that is no part's alone.
 
     ``active``: we have connected. ``established``: TCP's first handshake is complete. ``checksums``: all data have one
-    (RFC 8684 section 3.3.1). ``error`` is what ended the
-    connection, if anything did. ``number``: by which observations name it.
+    (RFC 8684 section 3.3.1). ``error``: what ended the connection, if anything did. ``number``: by which observations
+    name it.
     """
 
     def __init__(self, stack: StackServices, local: Address, remote: Address, active: bool, key: Key) -> None:

@@ -1,4 +1,7 @@
-"""Finding out what is lost (RFC 8985 RACK with SACK, RFC 6582 NewReno without) and how fast to repair it (RFC 6937)."""
+"""Finding out what is lost (RFC 8985 RACK with SACK, RFC 6582 NewReno without) and how fast to repair it (RFC 6937).
+
+RFC 9937 has replaced RFC 6937 since; sections are those of the older one.
+"""
 
 from enum import Enum, auto
 

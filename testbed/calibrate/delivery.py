@@ -13,7 +13,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 from testbed.calibrate.results import Calibration, Delivery
-from testbed.calibrate.way import Effort, Way, next_line, start
+from testbed.calibrate.way import SETTLE_S, Effort, Way, next_line, start
 from testbed.host.hosts import Host
 from testbed.links import probe
 from testbed.spec import Impairments
@@ -23,7 +23,6 @@ _PROBES = {Effort.QUICK: 400, Effort.LONGER: 1000, Effort.THOROUGH: 2000}
 # A thorough measurement of loss: enough packets to lose so many, as long as it is not too long.
 _LOST, _MOST_PROBES = 100, 20_000
 _GAP_US, _SHORT_GAP_US = 1000, 250
-_SETTLE_S = 0.05
 
 
 def measure_delivery(
@@ -65,12 +64,12 @@ def _probe(ways: Sequence[Way], hosts: Mapping[str, Host], gap_us: int, count: i
             programs.callback(receiver.kill)
             next_line(receiver)
         # Ends that do not know each other yet ask, and hold packets back until they are answered.
-        wait_us = round(1e6 * (_SETTLE_S + 2 * max(way.longest_s for way in ways)))
+        wait_us = round(1e6 * (SETTLE_S + 2 * max(way.longest_s for way in ways)))
         arguments = ["send", str(gap_us), str(count), str(wait_us)]
         for sender in [start(hosts[name], probe.__file__, [*arguments, *ips]) for name, ips in to_send.items()]:
             programs.callback(sender.kill)
             sender.communicate(timeout=30 + 2 * gap_us * count / 1e6)
-        time.sleep(_SETTLE_S + max(way.longest_s for way in ways))
+        time.sleep(SETTLE_S + max(way.longest_s for way in ways))
         for receiver in receivers:
             arrived |= json.loads(receiver.communicate(timeout=10)[0] or "{}")
     return arrived

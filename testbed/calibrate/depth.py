@@ -16,7 +16,7 @@ from math import sqrt
 
 from testbed.calibrate.rates import flow, received
 from testbed.calibrate.results import Calibration, Depth
-from testbed.calibrate.way import Effort, Way, next_line, start
+from testbed.calibrate.way import SETTLE_S, Effort, Way, next_line, start
 from testbed.host.hosts import Host
 from testbed.links import blast
 
@@ -26,7 +26,6 @@ _FASTER, _LEAST_BPS = 3, 200_000_000
 _LEAST_FASTER = 1.5
 # Sent beyond what fits: some are dropped also when the queue is a little deeper than asked.
 _EXCESS = 1.25
-_SETTLE_S = 0.05
 # How much a queue may run empty between two readings of its shaper, and the chance in losses.
 _BLUR_S, _DEVIATIONS = 0.0005, 3.7
 
@@ -45,7 +44,7 @@ def measure_depth(
         next_line(sender)
         took_ns |= json.loads(next_line(sender))
         sender.communicate()
-    time.sleep(_SETTLE_S + max(way.longest_s + 1.1 * way.queue_bytes * 8 / way.rate_bps for way in ways))
+    time.sleep(SETTLE_S + max(way.longest_s + 1.1 * way.queue_bytes * 8 / way.rate_bps for way in ways))
     found = []
     for result, way, old in zip(results, ways, before, strict=True):
         took = took_ns[str(way.receiver.address.ip)]

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from testbed.calibrate.results import Calibration
-from testbed.calibrate.way import Effort, Way, next_line, start
+from testbed.calibrate.way import SETTLE_S, Effort, Way, next_line, start
 from testbed.host.hosts import Host
 from testbed.links import blast
 
 # Offered beyond the asked rate: keeps the queue full, and shows a link that is too fast.
 _EXCESS = 0.15
-_SETTLE_S = 0.05
 _WINDOWS_S = {Effort.QUICK: 0.4, Effort.LONGER: 1.2, Effort.THOROUGH: 3.0}
 # A window should see this many packets, so that one more or less does not matter.
 _MIN_PACKETS = 200
@@ -30,7 +29,7 @@ def measure_rates(
     window_s = max(_WINDOWS_S[effort], *(_MIN_PACKETS * way.link.frame_bytes * 8 / way.rate_bps for way in ways))
     delay_s = max(way.longest_s for way in ways)
     with _sending(ways, hosts):
-        time.sleep(_SETTLE_S + delay_s)
+        time.sleep(SETTLE_S + delay_s)
         before = [received(way, hosts) for way in ways]
         time.sleep(window_s)
         after = [received(way, hosts) for way in ways]

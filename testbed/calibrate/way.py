@@ -14,6 +14,9 @@ from testbed.host.hosts import Host
 from testbed.links.shaping import burst_bytes
 from testbed.spec import End, Impairments, Link
 
+SETTLE_S = 0.05
+"""Chosen: for packets that are late beside what the link does to them."""
+
 
 class Effort(IntEnum):
     """How long is measured: QUICK before every run, LONGER when that seems wrong, THOROUGH when a user asks."""

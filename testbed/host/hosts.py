@@ -21,6 +21,7 @@ from testbed.spec.impairments import FRAME_OVERHEAD_BYTES
 from testbed.spec.routing import Route
 
 _TERMINATE_S = 2.0
+"""Chosen: after so long what is left of a program's session is killed."""
 # Routing tables of the interfaces with a gateway: this base plus the interface's number, from 0. The Python
 # stack's tables (mptcp_stack.runtime) have numbers of their own.
 FIRST_TABLE = 100

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from testbed.host.hosts import Host
 
 POLL_INTERVAL_S = 0.1
+"""Chosen: between two looks at a program and its progress."""
 START_LIMIT_S = 15.0
+"""Chosen: so long a program that hangs is waited for; a busy machine alone must not fail a point."""
 STOP_LIMIT_S = 10.0
+"""Chosen: a program that has not ended by then, after it was told to, is killed."""
 TAIL_BYTES = 4096
+"""Of an error output: what is shown of it."""
 HEAD_BYTES = 1 << 20
 """Of an error output: where a first exception is looked for."""
 

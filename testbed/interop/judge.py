@@ -10,6 +10,7 @@ from testbed.interop.scenario import ROLES
 from testbed.runs.results import FAILED, PASSED, UNSUPPORTED
 
 _MOST_FAULTS = 5
+"""Chosen: of more the first ones are told, which mostly are the cause of the others."""
 
 
 class Verdict(NamedTuple):

@@ -39,8 +39,11 @@ from testbed.loadgen import content
 from testbed.loadgen.options import Endpoint, add_stack_arguments, endpoint, event_loop, stack_report
 
 STEP_LIMIT_S = 15.0
+"""Chosen: for what one side waits for; longer than a scene's other side (`play`) takes to give up."""
 REST_LIMIT_S = 6.0
+"""Chosen: what has not closed by then counts as left."""
 _POLL_S = 0.005
+"""Chosen: between two looks at what is left."""
 
 
 @dataclass(frozen=True)

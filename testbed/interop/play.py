@@ -23,7 +23,9 @@ from testbed.stacks.counters import difference, read
 Place = TypeVar("Place")
 
 STEP_LIMIT_S = 8.0
+"""Chosen: for what is to be seen of a step; a SYN that is lost twice, and comes after 3 s, is within it."""
 PROGRAM_LIMIT_S = 40.0
+"""Chosen: for the whole of a scene, all its steps."""
 _SYSCTLS = {"net.mptcp.blackhole_timeout": "0"}
 """Of the kernel under test, beside the scenario's: a lost SYN must not keep later ones from asking for MPTCP."""
 

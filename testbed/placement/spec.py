@@ -96,9 +96,6 @@ class Placement(Frozen):
 
 ANYWHERE = Placement()
 
-BY_INTERFACE = ("rps_cpus", "xps_cpus", "irq_cpus")
-"""The fields that concern interfaces."""
-
 
 def by_interface(field: str, text: str, interfaces: Mapping[str, Iterable[str]]) -> dict[tuple[str, str], list[int]]:
     """The CPUs of a field by host and interface, only those that are named; LabError for a name that is not there.

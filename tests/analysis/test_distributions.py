@@ -107,6 +107,16 @@ def test_a_curve_a_stack_and_how_many_requests_are_behind_it(run: Run, tmp_path:
     assert names[2:] == ["quickstart-0123456789ab-latencies.png", "quickstart-0123456789ab-latencies.pdf"]
 
 
+def test_an_axis_of_less_than_two_powers_of_ten_has_numbers_between(run: Run) -> None:
+    """From 46 to 575 ms there was one number, 100."""
+    found = distributions.latencies(run).query("46 <= latency_ms <= 575")
+    drawn = distributions.draw(run, found=found)
+    assert drawn is not None
+    axis = drawn.axes[-1].xaxis
+    low, high = axis.get_view_interval()
+    assert [place for place in axis.get_majorticklocs() if low <= place <= high] == [50, 100, 200, 500]
+
+
 def test_a_torn_raw_file_is_named(run: Run) -> None:
     path = run.point_directory(next(run.points.itertuples())) / "requests.csv"
     path.write_text("due_ns,end_ns\n1,2\n")

@@ -62,16 +62,6 @@ def test_what_failed_in_a_lab_is_played_once_more(
 ) -> None:
     (tmp_path / "test_it.py").write_text(SOMETIMES.replace("FAILURES", str(failures)))
     monkeypatch.setattr(checks, "CHECKS", {})
-    monkeypatch.setattr(
-        checks,
-        "TESTS",
-        {
-            "labs": (
-                str(tmp_path),
-                "-o",
-                f"cache_dir={tmp_path}",
-            )
-        },
-    )
+    monkeypatch.setattr(checks, "TESTS", {"labs": (str(tmp_path), "-o", f"cache_dir={tmp_path}")})
     monkeypatch.setattr(checks, "ONCE_MORE", {"labs": checks.ONCE_MORE["tests of labs"]} if again else {})
     assert checks.run_checks() == code

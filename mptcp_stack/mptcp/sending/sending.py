@@ -32,19 +32,8 @@ class Sending(DataSender):
     """Data from the application to the subflows; positions count from 0 at the first byte of the stream."""
 
     __slots__ = (
-        "_connection",
-        "_data_timer",
-        "_edge",
-        "_head_of_line",
-        "_orphan_deadline_ns",
-        "_persisting",
-        "_reinjections",
-        "_scheduler",
-        "buffer",
-        "fin",
-        "fin_sent",
-        "queue",
-        "small_writes",
+        "_connection", "_data_timer", "_edge", "_head_of_line", "_orphan_deadline_ns", "_persisting", "_reinjections",
+        "_scheduler", "buffer", "fin", "fin_sent", "queue", "small_writes",
     )  # fmt: skip
 
     def __init__(self, connection: SendingOwner, scheduler: type[Scheduler]) -> None:
@@ -55,7 +44,7 @@ class Sending(DataSender):
         config = connection.stack.config
         self.buffer = SendBuffer(config.send_buffer_bytes, config.send_buffer_autotuning)
         self.fin: int | None = None
-        """Data sequence number of our DATA_FIN, once the application has closed its side."""
+        """Where our DATA_FIN is in the stream, once the application has closed its side."""
         self.fin_sent = False
         self._edge = 0
         self._reinjections: dict[int, Reinjection] = {}

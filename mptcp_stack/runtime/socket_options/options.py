@@ -105,9 +105,10 @@ class SocketOptions:
         merged = {**self.settings, **settings}
         stack = self.stack.customised(merged, local_ips)
         self.settings, self.local_ips = merged, local_ips
-        for holder in (self.connection, self.listener):
-            if holder is not None:
-                holder.stack = stack
+        if self.connection is not None:
+            self.connection.move_to(stack)
+        if self.listener is not None:
+            self.listener.stack = stack
 
     def connected(self) -> Connection:
         """The connection, if it is established. Raises OSError (ENOTCONN)."""

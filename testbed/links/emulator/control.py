@@ -22,7 +22,9 @@ Counters = dict[str, dict[str, dict[str, int]]]
 """By link, by direction (`client->server`), by name: frames, but for `delivered_bytes`."""
 
 _ANSWER_S = 10.0
+"""Chosen: so long an emulator that hangs is waited for."""
 _STOP_S = 2.0
+"""Chosen: as for programs in hosts."""
 _ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -7,7 +7,7 @@ import select
 import socket
 import struct
 import time
-from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_CONGESTION, TCP_INFO, TCP_MAXSEG, TCP_NODELAY
+from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET, TCP_CONGESTION, TCP_INFO, TCP_KEEPIDLE, TCP_MAXSEG, TCP_NODELAY
 
 import pytest
 
@@ -87,6 +87,19 @@ def test_options_reach_the_connection(networks):
             assert 25_000 < near.send(bytes(100_000)) < 60_000
             assert 900 < near.getsockopt(IPPROTO_TCP, TCP_MAXSEG) < 1000
             assert 900 < far.getsockopt(IPPROTO_TCP, TCP_MAXSEG) < 1000
+
+
+def test_settings_that_change_replace_those_before(networks):
+    """A connection kept the settings that it was opened with beside those that were set later."""
+    client, server = networks
+    with server.create_server(("", 80)) as listener, client.socket() as near:
+        near.connect((SERVER, 80))
+        with listener.accept()[0]:
+            connection = near._side.connection
+            opened_with = connection.stack
+            near.setsockopt(IPPROTO_TCP, TCP_KEEPIDLE, 30)
+            assert connection.stack.config.keep_alive_idle_ns == 30_000_000_000
+            assert opened_with not in (connection.stack, connection._services)
 
 
 @pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_INET6])
