@@ -21,10 +21,11 @@ from typing import Any, Final
 PROJECT: Final = Path(__file__).resolve().parent.parent
 
 TREES: Final[Mapping[str, frozenset[str]]] = {
-    "mptcp_stack": frozenset(),
+    "mptcp_stack": frozenset({"_compiled"}),
     "testbed": frozenset({"checks.py", "cli", "doctor.py", "show"}),
 }
-"""Folders of the project that count as a whole, each with what in it neither builds, loads nor measures a lab."""
+"""Folders of the project that count as a whole, each with what in it neither builds, loads nor measures a lab, and what
+is made of the rest."""
 
 _OF_THE_PROJECT: Final = ("analysis", "examples", "experiments", "topologies")
 """Where files of the project are that are parts by themselves."""

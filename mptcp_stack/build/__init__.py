@@ -1,0 +1,49 @@
+"""The compiled core: the stack's modules, compiled by mypyc. It is a cache of the sources, never the truth.
+
+Rules:
+
+1. Sources are what people read, edit and debug. What was compiled is found by their hash (`Unit.key`): after an edit
+   all of the unit is Python, until it is compiled anew.
+2. All or nothing: compiled and interpreted classes of a unit do not meet in a process.
+3. What is wrong with a build costs its speed and one line, never the stack.
+
+How it works. `mptcp_stack` calls `use_compiled` before anything else in it is imported. If there is a build under the
+key, a finder (`finder`) gives its modules to all imports that follow.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, Literal
+
+from .finder import install
+from .unit import STACK
+
+PURE: Final = "MPTCP_LAB_PURE"
+"""The variable of the environment that, set to 1, keeps the stack pure Python."""
+
+_running: Literal["compiled", "pure"] = "pure"
+_problem = ""
+
+
+def use_compiled() -> None:
+    """Let the stack be imported compiled, where that is possible and `MPTCP_LAB_PURE` is not set."""
+    global _running, _problem
+    if os.environ.get(PURE, "0") in ("", "0"):
+        try:
+            _running = "compiled" if install(STACK) else "pure"
+        except ImportError as error:
+            _problem = f"cannot be loaded ({error})"
+        else:
+            if _running == "pure" and STACK.was_compiled():
+                _problem = "is of other sources"
+
+
+def running() -> Literal["compiled", "pure"]:
+    """Return which form of the stack runs in this process: compiled by mypyc, or pure Python."""
+    return _running
+
+
+def notice() -> str:
+    """Return in a line why pure Python runs although the stack was compiled; "" when it is as asked for."""
+    return f"the stack runs as pure Python: what was compiled {_problem}; './lab build' compiles it" if _problem else ""

@@ -1,0 +1,99 @@
+"""Which modules of the stack are compiled together, and the key of what they are now."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from importlib.machinery import EXTENSION_SUFFIXES
+from typing import Final, NamedTuple
+
+FLAGS: Final = ("-O2", "-g0", "-DNDEBUG", "-fPIC", "-fwrapv", "-fvisibility=hidden", "-w")
+"""What the C compiler is told. `-fwrapv` as for Python itself; hidden names make calls within the library direct."""
+_KEY_DIGITS: Final = 16
+CONTENTS: Final = "contents"
+"""The file in a build that lists its other files, each with its size in bytes: `28344 mptcp_stack/texts.so`."""
+
+
+class Unit(NamedTuple):
+    """Modules of one package that are compiled together.
+
+    `package` is the package's folder. `members` are modules (`texts.py`) and packages (`wire`) by their path in it.
+    `interpreted` are those within members that stay Python all the same, each with the reason.
+    """
+
+    package: str
+    members: tuple[str, ...]
+    interpreted: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """Return the package's name."""
+        return os.path.basename(self.package)
+
+    @property
+    def builds(self) -> str:
+        """Return the folder of what was compiled, a folder for each key."""
+        return os.path.join(self.package, "_compiled")
+
+    @property
+    def library(self) -> str:
+        """Return the name of the module that holds the code of all."""
+        return f"{self.name}__mypyc"
+
+    def was_compiled(self) -> bool:
+        """Return whether there is a build of it, of these sources or others."""
+        try:
+            return any(os.path.exists(os.path.join(self.builds, key, CONTENTS)) for key in os.listdir(self.builds))
+        except OSError:
+            return False
+
+    def sources(self) -> list[str]:
+        """Return the files of all members by their path in the package, in order; also those that stay Python."""
+        return sorted(file for member in self.members for file in self._files(member))
+
+    def _files(self, member: str) -> Iterator[str]:
+        if member.endswith(".py"):
+            yield member
+            return
+        with os.scandir(os.path.join(self.package, member)) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py") or (entry.is_dir() and not entry.name.startswith((".", "__pycache__"))):
+                    yield from self._files(f"{member}/{entry.name}")
+
+    def compiled(self) -> list[str]:
+        """Return the files that are compiled."""
+        return [file for file in self.sources() if file not in self.interpreted]
+
+    def key(self) -> str:
+        """Return what the unit is known by: a hash of all that decides what compiling it gives.
+
+        That is every source, Python and its ABI, the machine, the flags of the C compiler, and mypy. What stays Python
+        counts, too: the others are compiled for its types and constants.
+        """
+        digest = hashlib.sha256()
+        abi = (sys.version, EXTENSION_SUFFIXES[0], os.uname().machine)
+        digest.update("\0".join((*abi, *FLAGS, self.mypy(), *self.interpreted)).encode())
+        for file in self.sources():
+            with open(os.path.join(self.package, file), "rb", buffering=0) as source:
+                content = source.read()
+            digest.update(f"\0{file}\0{len(content)}\0".encode())
+            digest.update(content)
+        return digest.hexdigest()[:_KEY_DIGITS]
+
+    def mypy(self) -> str:
+        """Return which mypy compiles, by the checkout's lock file; an installed stack has none, nor compiles."""
+        try:
+            with open(os.path.join(os.path.dirname(self.package), "requirements.lock"), encoding="utf-8") as lock:
+                return lock.read().partition("\nmypy==")[2].split(maxsplit=1)[0]
+        except (OSError, IndexError):
+            return ""
+
+
+STACK: Final = Unit(
+    package=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+    members=("storage", "texts.py", "wire"),
+    interpreted={},
+)
+"""The stack's own. All that a member imports of the stack is a member, too, or `build`."""

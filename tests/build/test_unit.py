@@ -1,0 +1,68 @@
+"""The key of a compiled unit: what changes it, and what does not."""
+
+from pathlib import Path
+
+import pytest
+
+from mptcp_stack.build import running
+from mptcp_stack.build.unit import STACK, Unit
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Unit:
+    """A package with members, and a module beside them."""
+    package = tmp_path / "tiny"
+    (package / "shapes" / "solid").mkdir(parents=True)
+    for name in ("__init__.py", "sums.py", "beside.py", "shapes/__init__.py", "shapes/solid/cube.py"):
+        (package / name).write_text(f"NAME = {name!r}\n")
+    return Unit(str(package), ("sums.py", "shapes"), {"shapes/solid/cube.py": "shows that it may"})
+
+
+def test_sources_are_all_modules_of_the_members(unit: Unit) -> None:
+    assert unit.sources() == ["shapes/__init__.py", "shapes/solid/cube.py", "sums.py"]
+    assert unit.compiled() == ["shapes/__init__.py", "sums.py"]
+
+
+@pytest.mark.parametrize("name", ["sums.py", "shapes/__init__.py", "shapes/solid/cube.py", "shapes/another.py"])
+def test_an_edit_of_a_member_changes_the_key(unit: Unit, name: str) -> None:
+    key = unit.key()
+    with open(Path(unit.package, name), "a") as source:
+        source.write("# a comment is an edit as well\n")
+    assert unit.key() != key
+
+
+def test_a_file_that_goes_or_changes_its_place_changes_the_key(unit: Unit) -> None:
+    key = unit.key()
+    moved = Path(unit.package, "shapes/sums.py")
+    Path(unit.package, "sums.py").rename(moved)
+    changed = unit._replace(members=("shapes",))
+    assert changed.key() != key
+    key = changed.key()
+    moved.unlink()
+    assert changed.key() != key
+
+
+@pytest.mark.parametrize("name", ["beside.py", "__init__.py", "shapes/notes.txt"])
+def test_an_edit_outside_of_the_members_does_not_change_the_key(unit: Unit, name: str) -> None:
+    key = unit.key()
+    with open(Path(unit.package, name), "a") as file:
+        file.write("# of no member\n")
+    assert unit.key() == key
+
+
+def test_what_is_compiled_otherwise_has_another_key(unit: Unit, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [unit.key(), unit._replace(interpreted={}).key()]
+    for lock in ("mypy==1.0 \\\n", "mypy==2.0 \\\n"):
+        Path(unit.package).with_name("requirements.lock").write_text(f"# written\n{lock}")
+        keys.append(unit.key())
+    for name, value in (("sys.version", "3.99"), ("os.uname", lambda: type("Machine", (), {"machine": "vax"}))):
+        monkeypatch.setattr(f"mptcp_stack.build.unit.{name}", value)
+        keys.append(unit.key())
+    monkeypatch.setattr("mptcp_stack.build.unit.FLAGS", ("-O0",))
+    keys.append(unit.key())
+    assert len(set(keys)) == 7
+
+
+def test_the_stack_knows_its_mypy_and_which_form_runs() -> None:
+    assert STACK.mypy()
+    assert running() in ("compiled", "pure")
