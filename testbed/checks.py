@@ -1,5 +1,6 @@
 """The project's own checks, as `./lab test` runs them: lint, format, types, import contracts, tests."""
 
+import os
 import subprocess
 import sys
 import time
@@ -30,9 +31,12 @@ SOME_FAILED = 1
 CHECKS = {
     "lint": ("-m", "ruff", "check"),
     "format": ("-m", "ruff", "format", "--check"),
-    "types": ("-m", "mypy"),
+    "types": ("-m", "mypy", "--num-workers", "auto"),
     "contracts": ("-c", "from importlinter.cli import lint_imports_command as run; run()"),
 }
+
+# Tests start hundreds of programs: what is compiled for one of them is kept for the others, whatever the user has set.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def run_checks(arguments: Sequence[str] = ()) -> int:
@@ -57,7 +61,7 @@ def run_checks(arguments: Sequence[str] = ()) -> int:
 
 
 def _pytest(arguments: Sequence[str]) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT).returncode
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=ENVIRONMENT).returncode
 
 
 def _passes(name: str, command: Sequence[str]) -> bool:

@@ -1,5 +1,6 @@
 """What every test shares: what it may run on, and reproducible property tests."""
 
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{item.nodeid}: `alone` is for tests with root: mark it `root`, too")
         if item.get_closest_marker("root") and not item.nodeid.startswith(LABS):
             raise pytest.UsageError(f"{item.nodeid}: tests with root are in {', '.join(LABS)}, or are not run")
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and all that they import stay to the end: no collection of garbage need look at them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
