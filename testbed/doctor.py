@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import psutil
 
+from mptcp_stack.build import notice, running
 from testbed.collectors.perf_events import HARDWARE, Counter, tracefs
 from testbed.errors import Unsupported
 from testbed.links.bond import has_driver
@@ -170,6 +171,10 @@ def _tun_steering() -> Answer:
     return _tried([sys.executable, "-I", "-S", "-c", _STEERING])
 
 
+def _compiled_core() -> Answer:
+    return _is(running() == "compiled", notice() or ("" if running() == "compiled" else "pure Python"))
+
+
 _QUEUES = "/sys/class/net/lo/queues"
 _CHECKS = (
     _Check("root", lambda: _is(os.geteuid() == 0), "building a lab", "no lab at all", "sudo ./lab ...", True),
@@ -214,6 +219,8 @@ _CHECKS = (
     _Check("hardware counters", _hardware_counters, "cache misses, instructions",
            "costs are told in processor time alone", _BARE_METAL),
     _Check("cubic and reno", _congestion_controls, "equal terms for all stacks", "no comparison", _KERNEL, True),
+    _Check("compiled core", _compiled_core, "our stack at its full pace", "it is pure Python, 2 to 4 times as slow",
+           "./lab build"),
 )  # fmt: skip
 
 _PROGRAMS = {

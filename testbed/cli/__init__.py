@@ -14,12 +14,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from testbed.cli import analyses, checks, experiments, labs
 from testbed.cli.mistakes import tell
+from testbed.cli.options import note
 from testbed.cli.ownership import hand_over
 
 HELP = """A Multipath TCP laboratory: real packets, the kernel's stacks beside a Python one, one figure.
@@ -50,7 +52,7 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # names out of data may be in no character set
     try:
-        app(prog_name="lab")
+        app(_with_pure_first(sys.argv[1:]), prog_name="lab")
     except Exception as error:
         sys.exit(tell(error))
     finally:
@@ -68,18 +70,39 @@ def _open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
+def _with_pure_first(words: Sequence[str]) -> list[str]:
+    """Return a command's words with `--pure` in front: it may stand anywhere, but not in what `exec` starts."""
+    end = words.index("--") if "--" in words else len(words)
+    pure = ["--pure"] if "--pure" in words[:end] else []
+    return [*pure, *(word for word in words[:end] if word != "--pure"), *words[end:]]
+
+
+def _pure(wanted: bool) -> None:
+    if wanted:
+        os.environ["MPTCP_LAB_PURE"] = "1"  # for all that this command starts, too
+
+
 def _version(wanted: bool) -> None:
     if wanted:
+        from mptcp_stack.build import running
         from testbed.runs.provenance import version
 
-        print(f"mptcp-lab {version()}")
+        print(f"mptcp-lab {version()}, stack: {running()}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
+    context: typer.Context,
+    pure: Annotated[
+        bool,
+        typer.Option("--pure", callback=_pure, is_eager=True, help="Run our stack as pure Python; with any command."),
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    from mptcp_stack.build import notice
+
+    if (line := notice()) and context.invoked_subcommand != "build":
+        note(line)

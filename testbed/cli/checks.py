@@ -1,4 +1,4 @@
-"""Commands that check: our stack against the kernel's, and the project itself."""
+"""Commands for our stack and the project: compile the one, check both."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli.options import RESULTS, Json, Out, names, print_json
+from testbed.cli.options import INTERRUPTED, RESULTS, Json, Out, names, note, print_json
 from testbed.cli.ownership import watch, watch_checkout
+from testbed.errors import LabError
 
 commands = typer.Typer()
 
@@ -51,6 +52,25 @@ def interop(
             print(line)
         print(f"evidence: {directory}")
     raise typer.Exit(interop_run.exit_code(document))
+
+
+@commands.command()
+def build() -> None:
+    """Compile the core of our stack.
+
+    The first start has done it where it could; after a change of the sources it is to be done anew.
+    """
+    from mptcp_stack.build import make
+    from mptcp_stack.build.unit import STACK
+
+    try:
+        if not make.build(STACK, note):
+            note("the core is compiled: nothing has changed")
+    except make.BuildError as error:
+        raise LabError(f"the core is not compiled, our stack runs as pure Python: {error}", exit_code=1) from error
+    except KeyboardInterrupt:
+        note("the core is not compiled, our stack runs as pure Python: interrupted; './lab build' goes on")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

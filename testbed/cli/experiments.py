@@ -15,6 +15,7 @@ import typer
 
 from testbed.cli.mistakes import tell
 from testbed.cli.options import (
+    INTERRUPTED,
     RESULTS,
     AnyName,
     Collect,
@@ -45,9 +46,6 @@ commands = typer.Typer()
 
 Fresh = Annotated[bool, typer.Option("--fresh", help="Measure all anew; what is there is kept beside, as HASH.N.")]
 Reuse = Annotated[bool, typer.Option("--reuse", help="Keep stale points, of other code; table and figure say so.")]
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 
 _MEANINGS = {0: "passed", 1: "failed", 2: "not as asked", 3: "unsupported here", INTERRUPTED: "interrupted"}
 _WORST_FIRST = (INTERRUPTED, 2, 1, 3)

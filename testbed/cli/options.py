@@ -64,6 +64,8 @@ Kept = Annotated[bool, typer.Option("--kept", help="Of the results that ship wit
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document in place of text.")]
 
 RESULTS = Path("results")
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
 
 
 def source(out: Path, kept: bool, experiment: str | None = None) -> tuple[list[Run], Path]:

@@ -87,6 +87,7 @@ def _parsed(command: Command, group: Any, arguments: Sequence[str]) -> tuple[lis
 
 
 def _lab(command: Command, arguments: Sequence[str]) -> list[str]:
+    arguments = [word for word in arguments if word != "--pure"]  # goes with every command
     found, given = _parsed(command, get_command(app), arguments)
     if found or not given:
         return found

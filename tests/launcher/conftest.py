@@ -26,10 +26,14 @@ class Checkout:
         programs: Path | None = None,
         under: tuple[str, ...] = (),
         cwd: Path | None = None,
+        pure: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run the launcher as a user does; `programs` takes the place of PATH, `under` is put in front."""
+        """Run the launcher as a user does; `programs` takes the place of PATH, `under` is put in front.
+
+        Nothing is compiled, unless `pure` is false.
+        """
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-        environment["LAUNCHER"] = str(self.path / "lab")
+        environment |= {"LAUNCHER": str(self.path / "lab"), "MPTCP_LAB_PURE": str(int(pure))}
         if programs:
             environment["PATH"] = str(programs)
         command = [*under, environment["LAUNCHER"], *arguments]
@@ -71,6 +75,7 @@ def make_small_checkout(path: Path, lock: str) -> Checkout:
     (path / "requirements.lock").write_text(lock)
     (path / "testbed" / "__init__.py").touch()
     (path / "testbed" / "__main__.py").write_text("import os, sys; print(sys.argv[1:], os.getcwd())\n")
+    (path / "mptcp_stack").mkdir()
     return Checkout(path)
 
 

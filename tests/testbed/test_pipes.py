@@ -45,7 +45,7 @@ def test_every_command_that_prints_results_has_json() -> None:
         if not any("--json" in parameter.opts for parameter in command.params)
     }
     # They print what programs print, or where they have written something.
-    assert without == {"shell", "exec", "test", "keep", "docs"}
+    assert without == {"shell", "exec", "build", "test", "keep", "docs"}
 
 
 def test_a_connection_as_json(lab: Lab, tmp_path: Path) -> None:  # noqa: F811

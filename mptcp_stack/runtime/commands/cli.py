@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
+from mptcp_stack.build import notice
 from mptcp_stack.mptcp.connection import Connection
 from mptcp_stack.runtime.aio.event_loop import EventLoop, run
 from mptcp_stack.runtime.config import ConfigError, IpNetwork, NetworkConfig
@@ -63,6 +64,8 @@ Summary = Annotated[bool, typer.Option("--summary", help="Print the subflows at 
 def main() -> None:
     """Run the command line. Exit codes: 1 the network failed, 2 wrong input or not allowed; one line says why."""
     logging.basicConfig(format="mptcp_stack: %(message)s")
+    if line := notice():
+        print(f"mptcp_stack: {line}", file=sys.stderr)
     try:
         app(prog_name="mptcp_stack")
     except NetworkDownError:

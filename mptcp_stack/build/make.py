@@ -1,0 +1,240 @@
+"""Compiles a unit: its modules to C by mypyc, that by the C compiler, into the folder of its key.
+
+A build appears whole (its folder is renamed), and stays when all of it can be imported. The two newest are kept, since
+a program that runs may yet import from the one before. Beside them are `work`, by which only what has changed is
+compiled again, and `log`, what all programs said, with how it ended in the last line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import IO, Final
+
+from . import PURE
+from .finder import SUFFIX, CompiledFinder
+from .steps import Step, StepError, run
+from .unit import CONTENTS, FLAGS, Unit
+
+Say = Callable[[str], None]
+
+LOG: Final = "log"
+"""In the folder of builds: there from the first try on, whatever came of it."""
+_WORK, _C_FILES, _OBJECTS = "work", "c", "o"
+_TRANSLATED: Final = "translated"
+"""The file in the folder of work that says of which sources its C files are."""
+_UNFINISHED: Final = ".unfinished"
+_KEPT_BUILDS: Final = 2
+_TOLD_EVERY: Final = 40
+_TRANSLATE: Final = Path(__file__).with_name("translate.py")
+_IMPORT_ALL: Final = """
+import importlib, sys
+folder, *modules = sys.argv[1:]
+for name in modules:
+    file = importlib.import_module(name).__file__
+    if not file.startswith(folder):
+        sys.exit(f"{name} is {file}")
+"""
+
+
+class BuildError(Exception):
+    """Nothing was compiled; one line says why."""
+
+
+def build(unit: Unit, say: Say, work: Path | None = None, try_it: bool = True) -> bool:
+    """Compile a unit as it is now; return False when that had been done. `say` gets lines about how far it is.
+
+    `work` is the folder of what is kept to compile only changes. `try_it`: whether to import all of it, once.
+    Raises BuildError, and KeyboardInterrupt; what had been compiled by then need not be again.
+    """
+    builds = Path(unit.builds)
+    try:
+        builds.mkdir(exist_ok=True)
+        with _alone_in(builds, say), open(builds / LOG, "wb", buffering=0) as log:
+            try:
+                return _build(unit, log, say, work or builds / _WORK, try_it)
+            except (BuildError, OSError, KeyboardInterrupt) as error:
+                log.write(f"{_in_words(error)}\n".encode())
+                raise
+            finally:
+                _give_to_owner(unit)
+    except (BuildError, OSError) as error:
+        where = f" (log: {builds / LOG})" if (builds / LOG).exists() else ""
+        raise BuildError(f"{_in_words(error)}{where}") from error
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+
+
+@contextmanager
+def _alone_in(builds: Path, say: Say) -> Iterator[None]:
+    """Wait until nobody else builds here."""
+    folder = os.open(builds, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another start compiles the core: waiting for it")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _build(unit: Unit, log: IO[bytes], say: Say, work: Path, try_it: bool) -> bool:
+    key, began = unit.key(), time.monotonic()
+    folder = Path(unit.builds, key)
+    if _is_whole(unit, folder) and (not try_it or _can_be_imported(unit, folder, log)):
+        return False
+    _require_tools(unit)
+    modules = len(unit.compiled())
+    say(f"compiling the core, {modules} modules (once for these sources, about a minute)")
+    translated = work / _TRANSLATED
+    if _text_of(translated) != key:
+        translated.unlink(missing_ok=True)
+        _translate(unit, work / _C_FILES, log)
+        if unit.key() != key:
+            raise BuildError("a source was changed meanwhile")
+        translated.write_text(key)
+    _publish(_compile(unit, work, log, say), folder)
+    if try_it and not _can_be_imported(unit, folder, log):
+        shutil.rmtree(folder)
+        raise BuildError("what was compiled cannot be imported")
+    _remove_old(Path(unit.builds))
+    done = f"the core is compiled, after {time.monotonic() - began:.0f} s"
+    log.write(f"{done}\n".encode())
+    say(done)
+    return True
+
+
+def _require_tools(unit: Unit) -> None:
+    """Raise BuildError when something is missing that compiles."""
+    if shutil.which("cc") is None:
+        raise BuildError("no C compiler (cc) is here")
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        raise BuildError(f"no headers of this Python are here ({header})")
+    try:
+        mypy = metadata.version("mypy")
+    except metadata.PackageNotFoundError:
+        raise BuildError("mypy is not installed") from None
+    if unit.mypy() not in ("", mypy):
+        raise BuildError(f"mypy {mypy} is installed, not {unit.mypy()} as in requirements.lock")
+
+
+def _translate(unit: Unit, folder: Path, log: IO[bytes]) -> None:
+    """Write the unit as C into a folder."""
+    files = [f"{unit.name}/{file}" for file in unit.compiled()]
+    command = [sys.executable, "-P", str(_TRANSLATE), str(folder), unit.library, *files]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}  # the same C for the same Python: nothing is compiled twice
+    place = os.path.dirname(unit.package)
+    if subprocess.run(command, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode:
+        raise BuildError(f"mypyc failed: {_complaint(log)}")
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
+
+
+def _complaint(log: IO[bytes]) -> str:
+    """Return the first error that a compiler reported, else the last thing that was said."""
+    lines = Path(log.name).read_text(errors="replace").splitlines() or ["it said nothing"]
+    return next((line for line in lines if "error: " in line), lines[-1])
+
+
+def _compile(unit: Unit, work: Path, log: IO[bytes], say: Say) -> dict[str, Path]:
+    """Compile what mypyc wrote; return the file of each module, by its path in a build."""
+    extensions = json.loads((work / _C_FILES / "extensions.json").read_text())
+    # Headers of Python and mypyc are the system's: their versions are in the key, and their changes not looked for.
+    system = [word for path in (sysconfig.get_path("include"), *extensions["headers"]) for word in ("-isystem", path)]
+
+    def step(name: str, source: str, how: str) -> Step:
+        file, output = f"{_C_FILES}/{source}", f"{_OBJECTS}/{name}"
+        command = ("cc", *FLAGS, *system, "-I", _C_FILES, "-MMD", "-MF", f"{output}.d", how, file, "-o", output)
+        return Step(output, command, (file,))
+
+    def run_all(wanted: list[Step]) -> None:
+        try:
+            run(wanted, work, log, lambda done, of: _tell(done, of, say))
+        except StepError:
+            raise BuildError(f"cc failed: {_complaint(log)}") from None
+
+    parts = [step(f"{source}.o", source, "-c") for source in extensions["library"]]
+    modules = {
+        f"{name}{SUFFIX}": step(f"{name}{SUFFIX}", source, "-shared") for name, source in extensions["modules"].items()
+    }
+    run_all([*parts, *modules.values()])
+    name = f"{unit.library}{SUFFIX}"
+    linked = tuple(part.output for part in parts)
+    library = Step(f"{_OBJECTS}/{name}", ("cc", *FLAGS, "-shared", *linked, "-o", f"{_OBJECTS}/{name}"), linked)
+    run_all([library])
+    return {name: work / made.output for name, made in {name: library, **modules}.items()}
+
+
+def _tell(done: int, of: int, say: Say) -> None:
+    if done % _TOLD_EVERY == 0:
+        say(f"compiling the core: {done} of {of}")
+
+
+def _publish(files: dict[str, Path], folder: Path) -> None:
+    """Let a build of these files appear."""
+    unfinished = folder.with_name(_UNFINISHED)
+    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
+    try:
+        for name, file in files.items():
+            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, unfinished / name)
+        contents = "".join(f"{(unfinished / name).stat().st_size} {name}\n" for name in sorted(files))
+        (unfinished / CONTENTS).write_text(contents)
+        shutil.rmtree(folder, ignore_errors=True)  # one that was damaged
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _is_whole(unit: Unit, folder: Path) -> bool:
+    try:
+        CompiledFinder(unit, str(folder))
+    except (ImportError, OSError, ValueError):
+        return False
+    return True
+
+
+def _can_be_imported(unit: Unit, folder: Path, log: IO[bytes]) -> bool:
+    """Return whether another process gets all modules from a build: its libraries may be missing, or mypyc mistaken."""
+    files = [file.removesuffix(".py").removesuffix("/__init__") for file in unit.compiled()]
+    modules = [f"{unit.name}.{file.replace('/', '.')}" for file in files]
+    command = [sys.executable, "-c", _IMPORT_ALL, str(folder), *modules]
+    environment = {name: value for name, value in os.environ.items() if name != PURE}
+    place = os.path.dirname(unit.package)
+    return not subprocess.run(command, cwd=place, env=environment, stdout=log, stderr=log).returncode
+
+
+def _remove_old(builds: Path) -> None:
+    newest_first = sorted(builds.glob(f"*/{CONTENTS}"), key=lambda contents: -contents.stat().st_mtime_ns)
+    for contents in newest_first[_KEPT_BUILDS:]:
+        shutil.rmtree(contents.parent)
+
+
+def _give_to_owner(unit: Unit) -> None:
+    """Made by root in a checkout that is not root's, it is its owner's."""
+    owner, builds = os.stat(unit.package), Path(unit.builds)
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in (builds, *builds.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)

@@ -1,0 +1,95 @@
+"""Runs a compiler on all cores, and on nothing that has not changed since, by content."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, NamedTuple
+
+
+class StepError(Exception):
+    """A command failed; the log has what it said."""
+
+
+class Step(NamedTuple):
+    """A command that makes `output` of `inputs`, all named by their path from where it is run.
+
+    What else the command reads it tells in `output`.d, as `-MMD` of a C compiler does. Beside the output stays a record
+    of what it was made of.
+    """
+
+    output: str
+    command: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+
+def run(steps: Sequence[Step], place: Path, log: IO[bytes], tell: Callable[[int, int], None]) -> None:
+    """Run the steps that have to be, no two of which need each other; `tell` is given how many of all are done.
+
+    Raises StepError or OSError when one fails, as soon as those that run meanwhile have ended.
+    """
+    maker = _Maker(place, log)
+    todo = [step for step in steps if not maker.is_done(step)]
+    todo.sort(key=maker.size, reverse=True)  # so that no long one comes last, alone
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        try:
+            running = [pool.submit(maker.run, step) for step in todo]
+            for done, future in enumerate(as_completed(running), len(steps) - len(todo) + 1):
+                future.result()
+                tell(done, len(steps))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+class _Maker:
+    """Runs steps in one place; files do not change there but by steps."""
+
+    def __init__(self, place: Path, log: IO[bytes]) -> None:
+        self._place = place
+        self._log = log
+        self._digests: dict[str, str] = {}
+
+    def size(self, step: Step) -> int:
+        return sum((self._place / file).stat().st_size for file in step.inputs)
+
+    def is_done(self, step: Step) -> bool:
+        try:
+            known, *inputs = self._record(step).read_text().splitlines()
+            return (self._place / step.output).exists() and known == self._made_of(step, inputs)
+        except (OSError, ValueError):
+            return False
+
+    def run(self, step: Step) -> None:
+        self._record(step).unlink(missing_ok=True)
+        (self._place / step.output).parent.mkdir(parents=True, exist_ok=True)
+        ended = subprocess.run(
+            step.command, cwd=self._place, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+        )
+        if ended.returncode:
+            raise StepError
+        inputs = [*step.inputs, *self._read_meanwhile(step)]
+        self._record(step).write_text("\n".join([self._made_of(step, inputs), *inputs]))
+
+    def _record(self, step: Step) -> Path:
+        return self._place / f"{step.output}.record"
+
+    def _read_meanwhile(self, step: Step) -> list[str]:
+        with suppress(FileNotFoundError):
+            rule = (self._place / f"{step.output}.d").read_text()
+            return shlex.split(rule.replace("\\\n", " "))[1:]
+        return []
+
+    def _made_of(self, step: Step, inputs: Iterable[str]) -> str:
+        return hashlib.sha256("\0".join([*step.command, *map(self._digest, inputs)]).encode()).hexdigest()
+
+    def _digest(self, file: str) -> str:
+        if file not in self._digests:
+            self._digests[file] = hashlib.sha256((self._place / file).read_bytes()).hexdigest()
+        return self._digests[file]

@@ -1,0 +1,162 @@
+"""Compiling: only what has changed, whole or not at all, and one line when it cannot be done."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mptcp_stack.build import make
+from mptcp_stack.build.finder import SUFFIX
+
+from .conftest import ROOT, Tiny
+
+Put = Callable[[str | None], None]
+
+BUILD = """
+from mptcp_stack.build import make
+from mptcp_stack.build.unit import Unit
+import os, sys
+try:
+    print(make.build(Unit(os.path.abspath("tiny"), ("shapes", "sums.py"), {"shapes/drawn.py": ""}), print))
+except make.BuildError as error:
+    sys.exit(str(error))
+"""
+
+
+def start(tiny: Tiny, **how: object) -> subprocess.Popen[str]:
+    """Compile it in another process."""
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILD], cwd=Path(tiny.unit.package).parent, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how,
+    )  # type: ignore[call-overload, no-any-return]  # fmt: skip
+
+
+def fails(tiny: Tiny) -> str:
+    """What is said when it cannot be compiled: one line, and nothing is there that would be imported."""
+    with pytest.raises(make.BuildError) as error:
+        tiny.make()
+    assert not tiny.build.exists()
+    assert not (tiny.builds / ".unfinished").exists()
+    assert tiny.runs() == "pure"
+    line = str(error.value)
+    assert line.splitlines() == [line]
+    return line
+
+
+def objects(tiny: Tiny) -> dict[str, int]:
+    files = (path for path in tiny.builds.glob("work/o/**/*") if path.suffix in (".o", ".so"))
+    return {path.name: path.stat().st_mtime_ns for path in files}
+
+
+def test_what_is_compiled_is_not_compiled_again(tiny: Tiny) -> None:
+    assert tiny.make() == (False, [])
+
+
+def test_only_what_has_changed_is_compiled(tiny: Tiny) -> None:
+    before = objects(tiny)
+    tiny.edit("sums.py", "sum(numbers)", "sum(numbers) + 7")
+    assert tiny.make()[0]
+    changed = {name for name, when in objects(tiny).items() if when != before[name]}
+    assert changed == {"__native_tiny___sums.c.o", f"tiny__mypyc{SUFFIX}"}
+    assert tiny.python("import tiny.sums; print(tiny.sums.total([1]))").stdout == "8\n"
+    assert tiny.python("import tiny.sums; print(tiny.sums.__file__)").stdout.endswith(f"{SUFFIX}\n")
+
+
+def test_the_two_newest_stay(tiny: Tiny) -> None:
+    for age, key in enumerate(("newest", "before", "old", "oldest")):
+        shutil.copytree(tiny.build, tiny.builds / key)
+        os.utime(tiny.builds / key / "contents", (1e9 - age, 1e9 - age))
+    shutil.rmtree(tiny.build)
+    make._remove_old(tiny.builds)
+    assert {path.name for path in tiny.builds.iterdir()} == {"newest", "before", "work", "log"}
+
+
+def test_it_belongs_to_whom_the_package_does(tiny_compiled: Tiny) -> None:
+    owners = {path.lstat().st_uid for path in (tiny_compiled.builds, *tiny_compiled.builds.rglob("*"))}
+    assert owners == {os.stat(tiny_compiled.unit.package).st_uid}
+
+
+def test_no_compiler(begun: Tiny, compiler: Put) -> None:
+    compiler(None)
+    assert fails(begun) == f"no C compiler (cc) is here (log: {begun.builds}/log)"
+    assert begun.log == ["no C compiler (cc) is here"]
+
+
+def test_no_headers(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysconfig.get_path", lambda name: f"/nowhere/{name}")
+    assert fails(begun).startswith("no headers of this Python are here (/nowhere/include/Python.h) (log: ")
+
+
+def test_another_mypy(begun: Tiny) -> None:
+    Path(begun.unit.package).with_name("requirements.lock").write_text("# written\nmypy==0.1 \\\n")
+    assert "is installed, not 0.1 as in requirements.lock" in fails(begun)
+
+
+def test_a_compiler_that_fails(begun: Tiny, compiler: Put) -> None:
+    compiler("echo 'tiny.c:1: error: not today' >&2; exit 1")
+    assert fails(begun).startswith("cc failed: tiny.c:1: error: not today (log: ")
+
+
+def test_sources_that_mypyc_does_not_take(tiny: Tiny) -> None:
+    shutil.rmtree(tiny.build)
+    tiny.edit("sums.py", new="wrong: int = 'text'\n")
+    assert fails(tiny).startswith("mypyc failed: tiny/sums.py:4: error: Incompatible types in assignment")
+
+
+def test_a_source_that_changes_meanwhile(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(tiny.build)
+    tiny.edit("sums.py")
+    monkeypatch.setattr(make, "_translate", lambda *_: tiny.edit("sums.py"))
+    assert fails(tiny).startswith("a source was changed meanwhile")
+
+
+def test_what_cannot_be_imported_does_not_stay(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(make, "_IMPORT_ALL", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    assert fails(begun).startswith("what was compiled cannot be imported")
+
+
+def test_a_place_that_cannot_be_written_to(begun: Tiny) -> None:
+    shutil.rmtree(begun.builds)
+    begun.builds.write_text("")  # root may write anywhere, but not here
+    with pytest.raises(make.BuildError, match=rf"^{begun.builds}: (File exists|Not a directory)"):
+        begun.make()
+
+
+def test_a_full_disk(begun: Tiny) -> None:
+    def no_room() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    _, said = start(begun, preexec_fn=no_room).communicate()
+    assert said.startswith("cc failed: "), said
+    assert len(said.splitlines()) == 1
+    assert not begun.build.exists()
+
+
+def test_interrupted_and_continued(begun: Tiny, compiler: Put, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "started")
+    os.mkfifo(tmp_path / "never")
+    compiler(f"echo >{tmp_path}/started; exec cat {tmp_path}/never")
+    process = start(begun, start_new_session=True)
+    (tmp_path / "started").read_text()  # by now it waits for the compiler
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate()
+    assert process.returncode == -signal.SIGINT
+    assert begun.log[-1] == "interrupted"
+    assert not begun.build.exists()
+    shutil.rmtree(tmp_path / "programs")
+    assert begun.make()[0]
+    assert begun.runs() == "compiled"
+
+
+def test_two_at_once_compile_once(begun: Tiny) -> None:
+    both = [start(begun) for _ in range(2)]
+    said = sorted(process.communicate()[0].splitlines()[-1] for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert said == ["False", "True"]
+    assert begun.runs() == "compiled"
