@@ -460,7 +460,7 @@ def _measure(planned: Plan) -> None:
 
 def report(planned: Plan, as_json: bool) -> None:
     """Print the results and exit with the code of the outcome."""
-    from testbed.runs.results import EXIT_CODES, table_row
+    from testbed.runs.results import EXIT_CODES
     from testbed.show.console import print_table
 
     records, outcome = planned.records(), planned.outcome()
@@ -478,7 +478,7 @@ def report(planned: Plan, as_json: bool) -> None:
             "outcome": outcome,
             "why": whys,
             "stale": planned.standing().stale,
-            "points": [table_row(record) for record in records],
+            "points": [record.row() for record in records],
             "figures": [str(path) for path in drawn],
         }
         print_json(document)

@@ -184,6 +184,45 @@ class PointRecord(PointSummary, Asked):
         }
         return PointSummary(**said)
 
+    def row(self) -> dict[str, Scalar]:
+        """Return its row of results.csv (`Row`), in the order of the columns.
+
+        What was asked for stays when a result has the same name: a program may call itself by another one.
+        """
+        asked = {
+            "stack": self.stack,
+            "repetition": self.repetition,
+            **self.factors,
+            "outcome": self.outcome,
+            "why": "; ".join(self.why),
+        }
+        row = Row.model_validate(flatten(self.result) | asked).model_dump()
+        return {name: row[name] for name in dict.fromkeys((*asked, *row))}
+
+
+class Row(_Part):
+    """A row of results.csv.
+
+    The factors of the point stand before `outcome`, every number and word of its result after `why`.
+    """
+
+    stack: str
+    repetition: int
+    outcome: Outcome
+    why: str | None = None
+    __pydantic_extra__: dict[str, Scalar]
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the scalars of a nested mapping, keys joined by `_`; lists are left to the raw files."""
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        if value is None or isinstance(value, (str, int, float, bool)):
+            flat[f"{prefix}{key}"] = value
+        elif isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}_")
+    return flat
+
 
 class Specification(_Part):
     """What was asked, resolved: what else it has is the experiment's (`Experiment.specification`)."""
@@ -215,19 +254,6 @@ class Manifest(_Part):
     points: dict[str, PointSummary] = {}
     code: list[CodeVersion] = []
     networks: list[Network] = []
-
-
-class Row(_Part):
-    """A row of results.csv.
-
-    The factors of the point stand before `outcome`, every number and word of its result after `why`.
-    """
-
-    stack: str
-    repetition: int
-    outcome: Outcome
-    why: str | None = None
-    __pydantic_extra__: dict[str, Scalar]
 
 
 SCHEMAS: Final[Mapping[str, type[_Part]]] = {"manifest": Manifest, "point": PointRecord, "results": Row}

@@ -75,17 +75,6 @@ def _read(path: Path, model: type[_Document]) -> _Document | None:
         raise LabError(f"{error}; move it away to measure again") from error
 
 
-def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the scalars of a nested mapping, keys joined by `_`; lists are left to the raw files."""
-    flat: dict[str, Any] = {}
-    for key, value in document.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}_")
-        elif value is None or isinstance(value, (str, int, float, bool)):
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
 class RunDirectory:
     """The run directory of one specification under `root`; made at the first write.
 
@@ -157,8 +146,8 @@ class RunDirectory:
         unfinished.rename(final)
 
     def write_table(self, records: Sequence[PointRecord]) -> None:
-        """Write results.csv: the factors, the outcome and every scalar result of each record."""
-        rows = [table_row(record) for record in records]
+        """Write results.csv: a row for each record (`PointRecord.row`)."""
+        rows = [record.row() for record in records]
         columns = list(dict.fromkeys(column for row in rows for column in row))
         text = io.StringIO()
         writer = csv.DictWriter(text, columns)
@@ -184,18 +173,3 @@ class RunDirectory:
         attic.mkdir(exist_ok=True)
         attempts = sum(1 for _ in attic.glob(f"{glob.escape(final.name)}.*"))
         final.rename(attic / f"{final.name}.{attempts + 1}")
-
-
-def table_row(record: PointRecord) -> dict[str, Any]:
-    """Return the flat row of results.csv for one point's record (`testbed.runs.formats.Row`).
-
-    What was asked for stays when a result has the same name: a program may call itself by another one.
-    """
-    asked = {
-        "stack": record.stack,
-        "repetition": record.repetition,
-        **record.factors,
-        "outcome": record.outcome,
-        "why": "; ".join(record.why),
-    }
-    return asked | {name: value for name, value in flatten(record.result).items() if name not in asked}

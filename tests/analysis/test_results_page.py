@@ -13,8 +13,7 @@ import pytest
 from testbed.loadgen import bulk
 from testbed.loadgen.client import Timing
 from testbed.loadgen.framing import Received
-from testbed.runs.formats import Manifest, PointRecord
-from testbed.runs.results import flatten
+from testbed.runs.formats import Manifest, PointRecord, flatten
 from testbed.stacks.measure import Measurement
 from tests.testbed import toy
 from tests.testbed.test_cli import PROJECT
