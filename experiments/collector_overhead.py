@@ -81,7 +81,7 @@ class CollectorOverhead(Experiment[OverheadParameters]):
         collector = str(point.factors["collector"])
         watched = replace(bench, collect=Wanted() if collector in BASELINES else Wanted(required=(collector,)))
         if watched.collect.required:
-            create(collector).require(Site(bench.lab, bench.stack, bench.directory))
+            create(collector).require(Site(bench.lab.hosts, bench.stack, bench.directory))
         parameters = self.parameters
         if point.factors["load"] == HTTP:
             measurement = watched.measure(http, HttpLoad(parameters.size, parameters.requests, parameters.concurrency))

@@ -21,8 +21,7 @@ from testbed.input.validation import Frozen, validate
 from testbed.units import TimeNs
 
 if TYPE_CHECKING:
-    from testbed.lab import Lab
-    from testbed.stacks.base import StackUnderTest
+    from testbed.host.hosts import Host
 
 
 class NotApplicable(Unsupported):
@@ -37,18 +36,28 @@ class Place(NamedTuple):
     interfaces: tuple[str, ...]
 
 
+class WatchedStack(ABC):
+    """What a collector asks of the stack under test."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def runs_our_stack(self, host: str) -> bool:
+        """Tell whether the programs in ``host`` use our own stack and not the kernel's."""
+
+
 @dataclass(frozen=True)
 class Site:
-    """What is watched: a lab with the stack under test. Raw files go to `directory`."""
+    """What is watched: the hosts of a lab by name, with the stack under test. Raw files go to `directory`."""
 
-    lab: Lab
-    stack: StackUnderTest
+    hosts: Mapping[str, Host]
+    stack: WatchedStack
     directory: Path
 
     @property
     def places(self) -> list[Place]:
-        """Return every host of the lab."""
-        return [Place(name, host.pid, tuple(host.interfaces)) for name, host in self.lab.hosts.items()]
+        """Return where every host is."""
+        return [Place(name, host.pid, tuple(host.interfaces)) for name, host in self.hosts.items()]
 
     def ours(self, host: str) -> bool:
         """Tell whether the programs in `host` use our own stack."""

@@ -76,7 +76,7 @@ class Collection:
         for collector in map(create, wanted.added):
             # One that is required anyway may be given other settings.
             self._members[collector.name] = _Member(collector, required=collector.name in self._members)
-        self._site = Site(site.lab, site.stack, _free_directory(site.directory))
+        self._site = Site(site.hosts, site.stack, _free_directory(site.directory))
         self._sampler = Sampler(self._site)
         self._started: list[_Member] = []
         self._clocks: list[dict[str, int]] = []

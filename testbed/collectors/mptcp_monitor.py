@@ -43,9 +43,7 @@ class MptcpMonitor(RunningCollector):
         # Line by line: two threads write whole lines.
         self._file = (site.directory / FILE).open("w", buffering=1)
         for place in _watched(site):
-            process = site.lab.hosts[place.name].popen(
-                COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-            )
+            process = site.hosts[place.name].popen(COMMAND, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             self._monitors.append(_Monitor(place, process, self._file))
         for monitor in self._monitors:
             monitor.await_start()

@@ -48,7 +48,7 @@ class ProgramCollector(RunningCollector):
         for order in self.orders(site):
             stdout, stderr = (site.directory / f"{order.name}.{stream}" for stream in ("stdout", "stderr"))
             with stdout.open("wb") as out, stderr.open("wb") as err:
-                process = site.lab.hosts[order.host].popen(list(order.argv), stdout=out, stderr=err)
+                process = site.hosts[order.host].popen(list(order.argv), stdout=out, stderr=err)
             self._programs.append((order, Program(order.name, process, stdout, stderr)))
         for _, program in self._programs:
             program.await_start(self.ready)

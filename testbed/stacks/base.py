@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from typing_extensions import override
+
+from testbed.collectors.base import WatchedStack
 from testbed.errors import LabError, Unsupported
 from testbed.host.process import module_command
 from testbed.stacks.counters import Counters
@@ -37,13 +40,12 @@ class Evidence:
     reports: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
 
 
-class StackUnderTest(ABC):
+class StackUnderTest(WatchedStack):
     """One way to carry connections between the hosts ``client`` and ``server`` of a lab.
 
     A user's own stack is a subclass in any importable module, named as ``module:Class``.
     """
 
-    name: ClassVar[str]
     label: ClassVar[str]
     """Name for tables and legends."""
     features: ClassVar[frozenset[str]]
@@ -56,7 +58,7 @@ class StackUnderTest(ABC):
         """Take settings of the form ``name=value``. Raises :class:`LabError` when one is wrong."""
         raise LabError(f"stack {self.name} takes no settings, but got {', '.join(settings)}")
 
-    def check(self) -> None:  # noqa: B027  # most have nothing to check
+    def check(self) -> None:
         """See early, without a lab, that what was asked of the stack exists. Raises :class:`LabError`."""
 
     def supports(self, feature: str) -> bool:
@@ -90,8 +92,8 @@ class StackUnderTest(ABC):
     def module_options(self, lab: Lab, host: str) -> list[str]:
         """Return the options that make our generators use this stack in ``host``."""
 
+    @override
     def runs_our_stack(self, host: str) -> bool:
-        """Tell whether the programs in ``host`` use our own stack and not the kernel's."""
         return False
 
     @property

@@ -204,7 +204,7 @@ def measure_trial(
 ) -> Measurement:
     """Run ``trial`` in ``lab`` over ``stack`` with what is to be collected beside it, and judge it."""
     watch = _Watch(lab, stack, progress)
-    with Collection(collect, Site(lab, stack, directory)) as collection:
+    with Collection(collect, Site(lab.hosts, stack, directory)) as collection:
         commands = _commands(trial, placement, collection)
         before, links_before = counters.read(lab), lab.link_counters()
         with collection.workload():

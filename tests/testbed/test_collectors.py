@@ -92,7 +92,7 @@ def toy(name: str) -> str:
 def site(tmp_path: Path) -> Site:
     host = SimpleNamespace(pid=os.getpid(), interfaces=["lo"])
     stack = SimpleNamespace(name="pretended", runs_our_stack=lambda host: False)
-    return Site(SimpleNamespace(hosts={"client": host}), stack, tmp_path)
+    return Site({"client": host}, stack, tmp_path)
 
 
 @pytest.mark.parametrize(
