@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+from typing_extensions import override
 
 from analysis import sequences
 
@@ -22,8 +23,9 @@ class ObservedConnection(sequences.Connection):
 
     observations: dict[str, pd.DataFrame] = field(default_factory=dict)
 
+    @override
     def marks(self, sender: str) -> pd.DataFrame:
-        """See the base class. Raises NoConnection when that side's stack was not observed."""
+        """Return what there is to draw. Raises NoConnection when that side's stack was not observed."""
         if sender not in self.observations:
             raise sequences.NoConnection(f"connection {self.number}: no events of the {sender}'s stack")
         return sequences.frame(_rows(self.observations[sender], self.began_s))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from typing_extensions import override
 
 from analysis import capture, sequences
 from analysis.capture import ACK, FIN, SYN, Address, Segment
@@ -79,13 +80,13 @@ class CapturedConnection(sequences.Connection):
             lost = "its receive windows are not known" if known else f"what {subflow.other} sent on it is left out"
             self.notes.append(f"subflow {len(self.subflows) - 1}, {subflow}: its SYN/ACK is not in the capture: {lost}")
 
+    @override
     def first_sent_s(self, sender: str) -> float:
-        """See the base class."""
         segments = (segment for one in self.members for segment in one.segments if one.roles[segment.source] == sender)
         return next((segment.time_ns / 1e9 for segment in segments), inf)
 
+    @override
     def marks(self, sender: str) -> pd.DataFrame:
-        """See the base class."""
         return sequences.frame(list(_Tracer(self, sender).marks()))
 
 

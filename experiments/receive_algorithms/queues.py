@@ -19,7 +19,9 @@ import statistics
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
+
+from typing_extensions import override
 
 from mptcp_stack.storage import Chunks, Reassembly, cut
 
@@ -35,21 +37,22 @@ class Arrival(NamedTuple):
     length: int
 
 
-class ReceiveQueue(Protocol):
+class ReceiveQueue(ABC):
     """Puts a connection's bytes in order."""
 
+    @abstractmethod
     def insert(self, subflow: int, start: int, chunks: Chunks, length: int) -> Chunks:
         """Take `length` bytes at `start`; return what is now in order."""
 
 
-class Ours:
+class Ours(ReceiveQueue):
     """The queue of our stack."""
 
     def __init__(self, start: int) -> None:
         self._reassembly = Reassembly(start)
 
+    @override
     def insert(self, subflow: int, start: int, chunks: Chunks, length: int) -> Chunks:
-        """See :class:`ReceiveQueue`."""
         return self._reassembly.insert(start, chunks, length)
 
 
@@ -67,7 +70,7 @@ class Segment:
         self.priority = (int(start) * _GOLDEN) & 0xFFFFFFFFFFFFFFFF
 
 
-class Linked(ABC):
+class Linked(ReceiveQueue):
     """Segments in a list; of overlapping bytes the ones that came first stay."""
 
     def __init__(self, start: int) -> None:
@@ -79,14 +82,14 @@ class Linked(ABC):
     def find(self, subflow: int, start: int) -> Segment | None:
         """Return the last segment that begins at or before `start`, None if there is none; the list is not empty."""
 
-    def added(self, segment: Segment) -> None:  # noqa: B027  # the list is all that some have
+    def added(self, segment: Segment) -> None:  # the list is all that some have
         """Take note of a segment in the list."""
 
-    def removed(self, segment: Segment) -> None:  # noqa: B027
+    def removed(self, segment: Segment) -> None:
         """Take note of the first segment of the list having left it."""
 
+    @override
     def insert(self, subflow: int, start: int, chunks: Chunks, length: int) -> Chunks:
-        """See :class:`ReceiveQueue`."""
         end = start + length
         if start < self.next:
             if end <= self.next:

@@ -40,7 +40,10 @@ _SEES_NO_ADDRESSES = "interfaces and addresses of the host cannot be looked at"
 
 
 class ConnectionHandler(Protocol):
-    """Who is told about one connection."""
+    """Who is told about one connection.
+
+    A protocol and no base: a compiled class that has one of Python's, as transports have, can have no other beside it.
+    """
 
     def on_connected(self) -> None:
         """The connection that we opened is established."""

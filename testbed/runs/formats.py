@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import GenerateJsonSchema
+from typing_extensions import override
 
 from analysis.files import PLAIN_NAME, replace
 
@@ -263,8 +264,8 @@ SCHEMAS: Final[Mapping[str, type[_Part]]] = {"manifest": Manifest, "point": Poin
 class _Untitled(GenerateJsonSchema):
     """Schemas without titles of fields, which would say their names again."""
 
+    @override
     def field_title_should_be_set(self, schema: Any) -> bool:
-        """See the base class."""
         return False
 
 

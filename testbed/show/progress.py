@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing_extensions import override
 
 
-class Display(Protocol):
+class Display:
     """Is told by the runner what happens. Seconds are expected ones, see `Experiment.expected_seconds`."""
 
     def begin(self, points: int, expected_s: float) -> None:
@@ -33,7 +33,7 @@ class Display(Protocol):
         """The run has ended, however."""
 
 
-class Lines:
+class Lines(Display):
     """One line a point on standard error: for log files and pipes."""
 
     def __init__(self) -> None:
@@ -41,24 +41,18 @@ class Lines:
         self._began = time.monotonic()
         self._expected_s = self._left_s = self._point_s = 0.0
 
+    @override
     def begin(self, points: int, expected_s: float) -> None:
-        """See Display."""
         self._points = points
         self._expected_s = self._left_s = expected_s
         self._began = time.monotonic()
 
-    def stage(self, text: str) -> None:
-        """See Display."""
-
+    @override
     def point_begins(self, key: str, expected_s: float) -> None:
-        """See Display."""
         self._point_s = expected_s
 
-    def point_progress(self, share: float) -> None:
-        """See Display."""
-
+    @override
     def point_ends(self, key: str, outcome: str, why: Sequence[str], seconds: float) -> None:
-        """See Display."""
         self._done += 1
         self._left_s -= self._point_s
         pace = (time.monotonic() - self._began) / (self._expected_s - self._left_s)
@@ -70,11 +64,8 @@ class Lines:
             flush=True,
         )
 
-    def end(self) -> None:
-        """See Display."""
 
-
-class Bar:
+class Bar(Display):
     """A progress bar with the remaining time, on standard error."""
 
     def __init__(self, console: Console) -> None:
@@ -94,35 +85,35 @@ class Bar:
         self._before_s = self._point_s = 0.0
         self._done = 0
 
+    @override
     def begin(self, points: int, expected_s: float) -> None:
-        """See Display."""
         self._task = self._progress.add_task("", total=expected_s, points=points, done=0)
         self._progress.start()
 
+    @override
     def stage(self, text: str) -> None:
-        """See Display."""
         self._progress.update(self._task, description=text)
 
+    @override
     def point_begins(self, key: str, expected_s: float) -> None:
-        """See Display."""
         self._point_s = expected_s
         self._progress.update(self._task, description=key)
 
+    @override
     def point_progress(self, share: float) -> None:
-        """See Display."""
         done_s = self._before_s + self._point_s * min(max(share, 0.0), 1.0)
         self._progress.update(self._task, completed=done_s)
 
+    @override
     def point_ends(self, key: str, outcome: str, why: Sequence[str], seconds: float) -> None:
-        """See Display."""
         self._before_s += self._point_s
         self._done += 1
         self._progress.update(self._task, completed=self._before_s, done=self._done)
         if why:
             self._progress.console.print(f"{key}: {outcome}: {'; '.join(why)}", markup=False)
 
+    @override
     def end(self) -> None:
-        """See Display."""
         self._progress.stop()
 
 

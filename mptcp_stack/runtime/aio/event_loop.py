@@ -13,6 +13,8 @@ from ipaddress import ip_address
 from itertools import zip_longest
 from typing import IO, Any, TypeVar
 
+from typing_extensions import override
+
 from mptcp_stack.runtime.config import NetworkConfig
 from mptcp_stack.runtime.driver import Driver
 from mptcp_stack.runtime.network import Network, packed_address
@@ -50,8 +52,8 @@ class EventLoop(asyncio.SelectorEventLoop):
             raise
         self.driver = Driver(self, self.network)
 
+    @override
     def close(self) -> None:
-        """See the class."""
         with ExitStack() as steps:
             steps.callback(super().close)
             if not self.is_closed() and not self.is_running():
@@ -83,7 +85,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         interleave: int | None = None,
         all_errors: bool = False,
     ) -> Transports:
-        """See asyncio. `connection_settings` says which settings the connection has beside those of the network."""
+        """Connect as asyncio; `connection_settings` says which settings it has beside those of the network."""
         if server_hostname is not None and not ssl:
             raise ValueError("server_hostname is only meaningful with ssl")
         if ssl and server_hostname is None and not host:
@@ -114,7 +116,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         *,
         fallback: bool = True,
     ) -> int:
-        """See asyncio. It begins at `offset`, also where the file was read before.
+        """Send as asyncio. It begins at `offset`, also where the file was read before.
 
         asyncio's own way for transports that are not the kernel's (TLS over the kernel's among them) seeks only to an
         `offset` that is not 0.
@@ -154,7 +156,7 @@ class EventLoop(asyncio.SelectorEventLoop):
         start_serving: bool = True,
         keep_alive: bool | None = None,
     ) -> asyncio.AbstractServer:
-        """See asyncio. Without a host it listens on every address of the stack, and on none of the kernel's.
+        """Listen as asyncio. Without a host on every address of the stack, and on none of the kernel's.
 
         That is one socket for each family that the stack has, or for `family`. A specific host is the only address that
         subflows may use. An address can be taken again at once, also without `reuse_address`; `reuse_port` is not

@@ -6,6 +6,8 @@ import select
 import selectors
 from typing import Any
 
+from typing_extensions import override
+
 _MILLISECOND_S = 1e-3
 _FD_SETSIZE = 1024
 """From sys/select.h: `select` takes no descriptor beyond."""
@@ -32,8 +34,9 @@ class FineSelector(selectors.EpollSelector):
         super().__init__()
         self._stale = False
 
+    @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """See `selectors`; may return early, with nothing."""
+        """What is ready; may return early, with nothing."""
         if self._stale:
             self._renew()
         keys = self._fd_to_key
@@ -64,13 +67,14 @@ class FineSelector(selectors.EpollSelector):
             select.select((own,), (), (), timeout)
         return self._selector.poll(0, limit)
 
+    @override
     def modify(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
-        """See `selectors`. The number may stand for another file than when it was registered."""
+        """Wait for other events. The number may stand for another file than when it was registered."""
         self.unregister(fileobj)
         return self.register(fileobj, events, data)
 
+    @override
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        """See `selectors`."""
         try:
             self._selector.unregister(self.get_key(fileobj).fd)
         except OSError:

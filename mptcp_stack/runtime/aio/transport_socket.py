@@ -37,11 +37,11 @@ class TransportSocket:
         return family_of(self.getsockname())
 
     def getsockopt(self, level: int, optname: int, buflen: int = 0) -> Any:
-        """See `SocketOptions.get`."""
+        """The value as `socket.getsockopt` gives it. Raises OSError (ENOPROTOOPT when there is no such option)."""
         return self._options.get(level, optname, buflen)
 
     def setsockopt(self, level: int, optname: int, value: Any) -> None:
-        """See `SocketOptions.set`."""
+        """Set a value as `socket.setsockopt` does. Raises OSError (ENOPROTOOPT), TypeError."""
         self._options.set(level, optname, value)
 
     def getsockname(self) -> SocketAddress:
@@ -61,7 +61,7 @@ class TransportSocket:
             self._options.driver.wake()
 
     def fileno(self) -> int:
-        """See the class; -1 for a listener and after the connection was closed."""
+        """A descriptor to poll, made at the first call; -1 for a listener and after the connection was closed."""
         if self._descriptor < 0 and self._options.connection is not None and not self._released:
             self._descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self.update()

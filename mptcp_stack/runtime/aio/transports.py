@@ -9,6 +9,8 @@ from asyncio import constants, transports
 from collections import deque
 from typing import Any
 
+from typing_extensions import override
+
 from mptcp_stack.runtime.network import mptcp_info, socket_address
 from mptcp_stack.runtime.socket_options.options import SocketOptions
 
@@ -87,8 +89,8 @@ class StreamTransport(transports._FlowControlMixin):
 
     # --- asyncio.BaseTransport
 
+    @override
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """See the class."""
         if name == "mptcp":
             return mptcp_info(self._connection)
         if name == "connection":
@@ -252,14 +254,14 @@ class StreamTransport(transports._FlowControlMixin):
     # --- what the driver reports
 
     def on_connected(self) -> None:
-        """See `ConnectionHandler`; a transport is made only for connections that are established."""
+        """Never: a transport is made only for connections that are established."""
 
     def on_readable(self) -> None:
-        """See `ConnectionHandler`."""
+        """Hand on what has arrived."""
         self._read()
 
     def on_writable(self) -> None:
-        """See `ConnectionHandler`."""
+        """Send what waits, as far as there is room."""
         waiting = self._waiting
         while waiting:
             view = waiting[0]
@@ -281,7 +283,7 @@ class StreamTransport(transports._FlowControlMixin):
             self._shut_down()
 
     def on_closed(self, error: OSError | None) -> None:
-        """See `ConnectionHandler`. What has arrived is still delivered; after an orderly end the application closes."""
+        """Deliver what has arrived; after an orderly end the application closes."""
         self._read()
         if error is not None:
             self._force_close(error)

@@ -117,7 +117,7 @@ class NetworkSide:
     # --- opening
 
     def bind(self, local: Address) -> None:
-        """See `Socket.bind`."""
+        """Take an address and port, for `connect` or `listen`. Raises OSError (EADDRNOTAVAIL, EADDRINUSE, EINVAL)."""
         self._check_open()
         if self.local is not None or self.connection is not None or self.listener is not None:
             raise error(errno.EINVAL)
@@ -145,7 +145,7 @@ class NetworkSide:
         return errno.EINPROGRESS
 
     def listen(self, backlog: int) -> None:
-        """See `Socket.listen`."""
+        """Accept connections to the address of `bind`; again, only `backlog` changes. Raises OSError."""
         self._check_open()
         if self.connection is not None:
             raise error(errno.EINVAL)
@@ -238,14 +238,14 @@ class NetworkSide:
     # --- what the driver reports
 
     def on_connected(self) -> None:
-        """See `ConnectionHandler`."""
+        """Begin to carry the stream."""
         self.streaming = True
         self._unpad()
         self._watch_reading(True)
         self.on_readable()
 
     def on_readable(self) -> None:
-        """See `ConnectionHandler`. Hand on what has arrived, as far as the pair has room, then the end of it."""
+        """Hand on what has arrived, as far as the pair has room, then the end of it."""
         connection = self.connection
         assert connection is not None
         try:
@@ -265,11 +265,11 @@ class NetworkSide:
             self.close()
 
     def on_writable(self) -> None:
-        """See `ConnectionHandler`."""
+        """Take from the application again."""
         self._watch_reading(True)
 
     def on_closed(self, error: OSError | None) -> None:
-        """See `ConnectionHandler`. What has arrived can still be read before the error; writing fails at once."""
+        """What has arrived can still be read before the error; writing fails at once."""
         assert self.connection is not None
         # For who reads, an end comes before any error (SOCK_DONE in Linux).
         self.options.error = None if self.connection.receiving.finished else error

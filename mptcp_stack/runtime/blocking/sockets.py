@@ -97,7 +97,7 @@ class SocketNetwork:
         *,
         all_errors: bool = False,
     ) -> Socket:
-        """See `socket.create_connection`, which it can stand in for: what is not a time means the default one."""
+        """Connect as `socket.create_connection`, which it can stand in for: what is no time means the default one."""
         problems: list[OSError] = []
         for *_, found in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
             connection = self.socket()
@@ -127,7 +127,7 @@ class SocketNetwork:
         reuse_port: bool = False,
         dualstack_ipv6: bool = False,
     ) -> Socket:
-        """See `socket.create_server`; without address and family it listens on the addresses of both."""
+        """Listen as `socket.create_server`; without address and family on the addresses of both."""
         if reuse_port:
             raise ValueError("SO_REUSEPORT not supported on this platform")
         if dualstack_ipv6 and family != socket.AF_INET6:
@@ -317,7 +317,7 @@ class Socket(socket.socket):
     recvmsg_into = telling(socket.socket.recvmsg_into, 2, address_in=True)
 
     def sendto(self, data: Any, *flags_and_address: Any) -> int:
-        """See `send`: the address, which comes last, has no meaning for a stream."""
+        """Send as `send`: the address, which comes last, has no meaning for a stream."""
         sent: int = self.send(data, *flags_and_address[:-1])
         return sent
 
@@ -369,7 +369,7 @@ class Socket(socket.socket):
                 time.sleep(_LINGER_POLL_S)
 
     def detach(self) -> int:
-        """See `socket.detach`: reading and writing is all that can be done with a mere descriptor."""
+        """Give the descriptor away, as `socket.detach`: it reads and writes, and that is all it can do."""
         side = self._side
         side.sockets.discard(self)
         if not side.streaming and not side.sockets:
@@ -432,7 +432,7 @@ class Socket(socket.socket):
         return connection
 
     def mptcp_info(self) -> dict[str, object]:
-        """See `network.mptcp_info`."""
+        """Whether MPTCP is spoken, and the state of every subflow. Raises OSError (ENOTCONN)."""
         return self._call(lambda: mptcp_info(self._opened()))
 
 

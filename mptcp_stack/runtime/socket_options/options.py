@@ -119,7 +119,7 @@ class SocketOptions:
     # --- the calls
 
     def get(self, level: int, number: int, length: int = 0) -> Any:
-        """See `socket.getsockopt`. Raises OSError (ENOPROTOOPT when there is no such option)."""
+        """The value as `socket.getsockopt` gives it. Raises OSError (ENOPROTOOPT when there is no such option)."""
         if length not in _LENGTHS:
             raise OSError("getsockopt buflen out of range")  # as the standard library
         option = _find(level, number)
@@ -133,7 +133,7 @@ class SocketOptions:
         return value
 
     def set(self, level: int, number: int, value: Any) -> None:
-        """See `socket.setsockopt`. Raises OSError (ENOPROTOOPT), TypeError."""
+        """Set a value as `socket.setsockopt` does. Raises OSError (ENOPROTOOPT), TypeError."""
         option = _find(level, number)
         if option.write is None:
             raise error(errno.ENOPROTOOPT)
@@ -355,7 +355,7 @@ def connection_settings(**settings: Any) -> Iterator[None]:
 
 
 def current_settings() -> Mapping[str, Any]:
-    """See `connection_settings`."""
+    """The settings of the `connection_settings` block that this code runs in, none outside of one."""
     return _SETTINGS.get()
 
 
