@@ -3,6 +3,8 @@
 Give a stack an observer, ``Stack.observe(function)``, and it is called with each observation as it is made; without
 one nothing is built. ``as_json`` makes a line of text of an observation. Times are those of the stack's clock in
 nanoseconds, sequence numbers unwrapped: ``ssn`` counts the bytes of a subflow from 1, ``dsn`` those of the connection.
+
+A new one is a class here and a function in ``mptcp.subflow.tracepoints``, which is called where it happens.
 """
 
 import json

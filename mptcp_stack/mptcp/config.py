@@ -1,4 +1,8 @@
-"""What a user can set about MPTCP."""
+"""What a user can set about MPTCP; about TCP it is in ``tcp.config``.
+
+A field is a setting by its name: an argument of ``NetworkConfig``, ``--set name=value``, and ``+name=value`` behind a
+stack under test. Its type and the unit in its name say how it is written (``runtime.settings``).
+"""
 
 from dataclasses import dataclass
 

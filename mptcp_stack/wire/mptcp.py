@@ -3,6 +3,9 @@ file.
 
 `decode(body)` and `encode()` are inverse: `body` is the option without Kind and Length, so that its first
 four bits are the subtype. `decode` raises WireError when lengths do not fit; `encode` trusts its caller.
+
+What they do is elsewhere: of handshakes in ``mptcp.opening.handshake``, of others in ``mptcp.addresses.signals``, which
+sends them and tells who acts on them. ``tests/unit/wire/strategies.py`` draws them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""TCP options: MSS (RFC 9293), window scale and timestamps (RFC 7323), SACK (RFC 2018), MPTCP (RFC 8684)."""
+"""TCP options: MSS (RFC 9293), window scale and timestamps (RFC 7323), SACK (RFC 2018), MPTCP (RFC 8684).
+
+Those of a SYN are chosen and read in ``tcp.endpoint`` and ``tcp.passive_open``, those of other segments by
+``Endpoint`` and ``Receiver``. ``tests/unit/wire/strategies.py`` draws them.
+"""
 
 from __future__ import annotations
 

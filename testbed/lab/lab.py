@@ -196,6 +196,7 @@ _RECORDED = (
     "net.mptcp.enabled",
     "net.mptcp.blackhole_timeout",
 )
+"""Settings that the manifest has of every host, under `labs`; one that a kernel lacks is left out."""
 
 
 def _sysctls(host: Host) -> dict[str, str]:

@@ -12,4 +12,8 @@
 Rules: programs write their result as JSON on standard output and their progress as JSON lines on standard error; a
 server says that it listens, and ends at SIGTERM. They know nothing of the lab, only addresses. Their bytes are known to
 both ends (``content``). ``apache`` and ``curl`` read what the real programs print, under the same keys.
+
+A new load is a program here; a function that starts and judges it, as those of ``testbed.stacks.measure``, whose kind
+is among ``FEATURES`` of ``testbed.stacks.base`` where not every stack can carry it; a line in docs/loadgen.md, and its
+results in docs/results.md.
 """
