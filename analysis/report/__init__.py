@@ -1,7 +1,13 @@
 """One document of all experiments: HTML to read, PDF to print, with nothing to fetch from elsewhere.
 
-Each chapter has the figure and table of one experiment's latest run, how it was measured, how the links measured up,
-the machine, and the command that makes it again. What failed or could not run is listed, never left out.
+Rules:
+
+- A chapter has the figure and table of one experiment's latest run (`latest`), how it was measured, how the links
+  measured up, the machine, and the command that makes it again. What failed or could not run is listed, never left out.
+- Every text may be anybody's: it is escaped, and nothing that it names is fetched.
+
+How it works: `build` makes a `Chapter` of each run, with its figures as files in the page and its tables as texts; the
+template (`report.html.j2`, `report.css`) lays them out as one page, and WeasyPrint makes the PDF of it.
 """
 
 from __future__ import annotations

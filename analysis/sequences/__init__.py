@@ -1,6 +1,22 @@
 """MPTCP connections as sequence numbers over time, from captures (`pcap`) and from our stack's event stream (`events`).
 
-Numbers are relative, as in the DSS option: 1 is the first byte of a subflow (`ssn`) or of the connection (`dsn`).
+Rules:
+
+- Numbers are relative, as in the DSS option: 1 is the first byte of a subflow (`ssn`) or of the connection (`dsn`).
+- A connection is as one place saw it, on the clock of that place; what is late or lost there depends on the place.
+- What is not in a capture is not made up: it is left out, and said in the connection's `notes`.
+
+How it works: `sources.load` makes a list of connections for each place, one of which is chosen by its number or token
+(`choose`); its `marks` are a frame of all that there is to draw, for `analysis.figures.time_sequence`. Of a capture,
+`pcap` gives every segment to its subflow, and the subflow, by its keys and tokens, to its connection; then each number
+is unwrapped and mapped.
+
+    sources     where connections come from: capture files, or what collectors left of a point
+    pcap        connections of captures
+    joins       why a join of a capture came to nothing
+    numbers     sequence numbers: unwrapped, mapped, seen before
+    twins       packets that a capture has twice
+    events      connections of our stack's event stream
 """
 
 from __future__ import annotations
