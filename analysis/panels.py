@@ -1,8 +1,9 @@
 """The panels that figures are made of: a figure's module says what is shown, this one how it is drawn.
 
-There are lines with their spread (`line`), rows of bars or dots (`rows`, `bars`, `dots`), a matrix of signs (`matrix`),
-and what goes in steps: distributions, and rates over time (`steps`, `moments`). A figure begins with `column` or `row`,
-and ends with `legend` and `foot`::
+There are lines with their spread (`line`); rows of bars, dots, or marks with their ranges (`rows`, `bars`, `dots`,
+`marks`, `ranges`), which may stand `upright` as columns; a matrix of signs (`matrix`); and what goes in steps:
+distributions, and rates over time (`steps`, `moments`). A figure begins with `column` or `row`, and ends with `legend`
+and `foot`::
 
     figure, (axes,) = panels.column(1, 2.6)
     for number, stack in enumerate(run.stacks):
@@ -132,15 +133,43 @@ def rows(axes: Axes, labels: Sequence[str], fontsize: float = 6) -> None:
 
 
 def bars(
-    axes: Axes, places: Iterable[float], lengths: pd.Series, spread: Any = None, height: float = 0.78, **options: Any
-) -> BarContainer:
+    axes: Axes, places: Iterable[float], lengths: pd.Series, spread: Any = None, height: float = 0.78, *,
+    upright: bool = False, **options: Any,
+) -> BarContainer:  # fmt: skip
     """Draw bars at the places of rows, with their spread (None without); `height` includes the gap between two.
 
     `options` are those of `Axes.barh`.
     """
-    axes.grid(visible=False, axis="y")
     whiskers = {**_WHISKERS, "capsize": _CAP_OF_BARS}
+    if upright:
+        axes.grid(visible=False, axis="x")
+        return axes.bar(list(places), lengths, 0.9 * height, yerr=spread, error_kw=whiskers, **options)
+    axes.grid(visible=False, axis="y")
     return axes.barh(list(places), lengths, 0.9 * height, xerr=spread, error_kw=whiskers, **options)
+
+
+def marks(
+    axes: Axes, places: Iterable[float], values: Iterable[float], style: Look, spread: Any = None, *,
+    upright: bool = False, **options: Any,
+) -> None:  # fmt: skip
+    """Draw markers at the places of rows, with their spread (None without). `options` are those of `Axes.errorbar`."""
+    looks = {"color": style.color, "marker": style.marker, "linestyle": "", "markersize": 3.5, **options}
+    whiskers = {**_WHISKERS, "capsize": _CAP_OF_BARS}
+    if upright:
+        axes.errorbar(list(places), list(values), yerr=spread, **whiskers, **looks)
+    else:
+        axes.errorbar(list(values), list(places), xerr=spread, **whiskers, **looks)
+
+
+def ranges(
+    axes: Axes, places: Iterable[float], least: Any, most: Any, style: Look, *, upright: bool = False, **options: Any
+) -> None:
+    """Draw lines from the `least` to the `most` at the places of rows, for marks to stand on.
+
+    `options` are those of `Axes.hlines`.
+    """
+    draw = axes.vlines if upright else axes.hlines
+    draw(list(places), least, most, **{"color": style.color, "linewidth": 0.8, **options})
 
 
 def dots(axes: Axes, place: float, values: Sequence[float] | pd.Series, mean: float, style: Look) -> None:

@@ -42,10 +42,10 @@ def draw(run: Run) -> Figure:
         of_size = delays[delays["buffer_kb"] == size].to_dict("records")
         looks = [line(run, row["stack"], row["path"]) for row in of_size]
         for place, (row, style) in enumerate(zip(of_size, looks, strict=True)):
-            axes.plot([row[METRICS[0]], row[METRICS[-1]]], [place, place], color=style.color, linewidth=0.8)
+            panels.ranges(axes, [place], row[METRICS[0]], row[METRICS[-1]], style)
             for name, (_, marker) in _MARKS.items():
                 if name != METRICS[-1]:  # that is where the line ends
-                    axes.plot(row[name], place, marker, color=style.color, markersize=3.5)
+                    panels.marks(axes, [place], [row[name]], style, marker=marker)
         panels.rows(axes, [style.label for style in looks])
         axes.set_title(f"buffers of {size:g} kB")
     panels.logarithmic(of_sizes[-1], "x", (1, 2, 5))

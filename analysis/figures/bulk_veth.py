@@ -46,8 +46,8 @@ def draw(run: Run) -> Figure:
         bars = rates[(rates["stack"] == stack) & (rates["generator"] == generator)]
         places = [list(WIRES).index(wire) + panels.shift(number, len(kinds), width) for wire in bars["wire"]]
         filled = generator == "loadgen"
-        axes.bar(
-            places, bars["mean"], width * 0.9, label=f"{style.label}, {GENERATORS[generator]}",
+        panels.bars(
+            axes, places, bars["mean"], height=width, upright=True, label=f"{style.label}, {GENERATORS[generator]}",
             facecolor=style.color if filled else "white", edgecolor=style.color,
             hatch="" if filled else "////", alpha=0.85,
         )  # fmt: skip
@@ -55,7 +55,6 @@ def draw(run: Run) -> Figure:
             _annotate(axes, run, place, bar)
     axes.set_xticks(range(len(WIRES)), list(WIRES.values()))
     axes.set_xlabel("packets on the wire, up to")
-    axes.grid(visible=False, axis="x")
     axes.margins(y=0.14)
     axes.set_ylabel("throughput (Gbit/s)")
     axes.set_title(_caption(run, rates), fontsize=6.5, color="#444444")

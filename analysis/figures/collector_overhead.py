@@ -62,10 +62,9 @@ def draw(run: Run) -> Figure:
         rows = rows[rows["collector"] != "none"]
         places = [collectors.index(name) + panels.shift(number, len(groups), _HEIGHT) for name in rows["collector"]]
         style = look(stack)
-        axes.errorbar(
-            100 * rows["mean"], places, xerr=spread(rows, 0.01), color=style.color, marker=style.marker, linestyle="",
-            markersize=3.5, markerfacecolor=style.color if load == "http" else "white",
-            label=f"{style.label}, {_LOADS[load]}", elinewidth=0.8, capsize=2, capthick=0.8,
+        panels.marks(
+            axes, places, 100 * rows["mean"], style, spread(rows, 0.01), label=f"{style.label}, {_LOADS[load]}",
+            markerfacecolor=style.color if load == "http" else "white",
         )  # fmt: skip
     axes.axvspan(-100 * noise(run), 100 * noise(run), color="#000000", alpha=0.08, linewidth=0, label="noise")
     axes.axvline(0, color="black", linewidth=0.6)

@@ -68,9 +68,9 @@ def _draw_panel(axes: Axes, run: Run, value: str, rows: list[tuple[str, str]]) -
             if (*row, checksum) not in means.index:
                 continue
             mark, style = means.loc[(*row, checksum)], look(row[1])
-            axes.hlines(place + shift, mark["min"], mark["max"], color=style.color, linewidth=0.8)
-            axes.plot(mark["mean"], place + shift, marker=style.marker, color=style.color, markersize=4.5,
-                      markerfacecolor="white" if checksum else style.color)  # fmt: skip
+            panels.ranges(axes, [place + shift], mark["min"], mark["max"], style)
+            fill = "white" if checksum else style.color
+            panels.marks(axes, [place + shift], [mark["mean"]], style, markersize=4.5, markerfacecolor=fill)
         if row in ratio.index:
             axes.text(0.99, place, f"x {ratio.loc[row]['mean']:.2f}", va="center", ha="right", fontsize=6.5,
                       transform=axes.get_yaxis_transform())  # fmt: skip

@@ -42,10 +42,10 @@ def _draw_stack(axes: Axes, run: Run, name: str, stack: str, shift: float, count
     here = means.loc[stack] if stack in means.index.get_level_values(0) else means.iloc[:0]
     places = [counts.index(count) + shift for count in here.index]
     style = look(stack)
-    axes.vlines(places, here["p5"], here["p95"], color=style.color, linewidth=0.8)
-    axes.vlines(places, here["p25"], here["p75"], color=style.color, linewidth=6, alpha=0.45)
-    axes.plot(places, here["median"], linestyle="none", marker=style.marker, color=style.color,
-              markeredgecolor="white", markeredgewidth=0.3, markersize=3.5, label=style.label)  # fmt: skip
+    panels.ranges(axes, places, here["p5"], here["p95"], style, upright=True)
+    panels.ranges(axes, places, here["p25"], here["p75"], style, upright=True, linewidth=6, alpha=0.45)
+    edge = {"markeredgecolor": "white", "markeredgewidth": 0.3}
+    panels.marks(axes, places, here["median"], style, upright=True, label=style.label, **edge)
 
 
 def table(run: Run) -> Table:
