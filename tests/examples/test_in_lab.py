@@ -41,7 +41,6 @@ def test_the_trace_is_found_beside_the_topology(train: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.alone
 def test_a_transfer_over_the_topology(train: Path) -> None:
     asked = ("topology=./train.yaml.j2", "loads=bulk", "seconds=3")
     out = run(train.parent, "transfer", "--stacks", "kernel-tcp", *(word for one in asked for word in ("--set", one)))
@@ -49,7 +48,6 @@ def test_a_transfer_over_the_topology(train: Path) -> None:
 
 
 @pytest.mark.root
-@pytest.mark.alone
 def test_the_scheduler_in_the_experiment_of_schedulers(tmp_path: Path) -> None:
     stack = f"python-mptcp+scheduler={EXAMPLE}"
     asked = ("answers=30000", "seconds=1", "size=2 MB")

@@ -92,6 +92,13 @@ class Transfer:
             (reports[CLIENT] or {}).get("connection"),
         )  # fmt: skip
 
+    @property
+    def is_mptcp(self) -> bool:
+        """Whether it ended as MPTCP; where our stack does not tell, whether it began so."""
+        if self.connection is not None:
+            return bool(self.connection["is_mptcp"])
+        return self.count("MPCapableACKRX")[1] > 0
+
     def check_content(self, size: int) -> None:
         """Everything arrived as it was sent."""
         assert self.problems == []

@@ -1,13 +1,13 @@
-"""Our MPTCP and the Linux kernel's: 64 MB each way, in both roles, over two paths of equal rate."""
+"""Our MPTCP and the Linux kernel's, in both roles: 64 MB each way over two equal paths, and a full mesh of subflows."""
 
 import pytest
 
 from testbed.stacks.mptcp_diagnosis import FALLBACKS
-from tests.interop.mixed import ROLES, Transfer, runs
+from tests.interop.mixed import KERNEL, PYTHON, ROLES, Transfer, runs
 
 pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.kernel]
 
-BYTES = 64 << 20
+BYTES, MESH_BYTES = 64 << 20, 16 << 20
 RATE_BPS = 70e6
 DIRECTIONS = ["download", "upload"]
 
@@ -15,6 +15,10 @@ BODY = f"""
     for client, server in {ROLES}:
         for direction in {DIRECTIONS}:
             transfer(f"{{client}} {{direction}}", client, server, direction, {BYTES})
+"""
+MESH = f"""
+    for client, server in {ROLES}:
+        transfer(client, client, server, "download", {MESH_BYTES})
 """
 
 
@@ -57,3 +61,18 @@ def test_both_paths_carry_it(transfer):
         assert min(transfer.shares(host)) >= 0.35
     # More than one path alone could carry.
     assert transfer.result["throughput_bps"] > RATE_BPS
+
+
+@pytest.fixture(scope="module")
+def meshed(tmp_path_factory) -> dict[str, Transfer]:
+    return runs(tmp_path_factory.mktemp("mesh"), "two-paths-routed", {"rate": "100 Mbit/s", "queue": "500 kB"}, MESH)
+
+
+@pytest.mark.parametrize("client", [PYTHON, KERNEL])
+def test_every_address_joins_every_other(meshed, client):
+    transfer = meshed[client]
+    transfer.check_content(MESH_BYTES)
+    assert transfer.is_mptcp
+    assert transfer.count("MPJoinSynTx")[0] == transfer.count("MPJoinAckRx")[1] == 3
+    for host in ("client", "server"):
+        assert min(transfer.shares(host)) >= 0.15

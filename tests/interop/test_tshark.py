@@ -107,6 +107,8 @@ def dissect(path: Path) -> list[Frame]:
     ordered = path.with_suffix(".ordered")
     subprocess.run(["reordercap", str(path), str(ordered)], check=True, capture_output=True)
     argv = ["tshark", "-r", str(ordered), "-T", "fields", "-E", "aggregator=|", "-E", "separator=/t"]
+    # Payload is noise that must not be taken for some protocol.
+    argv += ["-d", "tcp.port==5001,data"]
     for check in CHECKS:
         argv += ["-o", f"{check}:TRUE"]
     for name in FIELDS:

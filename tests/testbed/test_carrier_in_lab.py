@@ -13,7 +13,7 @@ from testbed.spec.schedule import Change
 from testbed.stacks import measure
 topology = load_topology("two-paths", {"rate": "8 Mbit/s", "delay": "5 ms", "queue": "40 kB"})
 first, second = topology.links
-steps = [{"at": "4 s", "state": "down", "carrier": "client"}, {"at": "5 s", "state": "up"}]
+steps = [{"at": "2500 ms", "state": "down", "carrier": "client"}, {"at": "3500 ms", "state": "up"}]
 second = second.model_copy(update={"schedule": tuple(map(Change.model_validate, steps))})
 with Lab(topology.model_copy(update={"links": (first, second)})) as lab:
     for name in ("python-mptcp", "kernel-mptcp"):
@@ -23,7 +23,7 @@ with Lab(topology.model_copy(update={"links": (first, second)})) as lab:
         here.mkdir()
         def look(share):
             seen.append(lab.hosts["client"].run(["cat", "/sys/class/net/client-eth2/carrier"]).stdout.strip())
-        load = measure.BulkLoad("download", limit_seconds=5, check="sha256")
+        load = measure.BulkLoad("download", limit_seconds=3.5, check="sha256")
         measured = measure.bulk(lab, stack, load, here, progress=look)
         report = measured.stacks["client"]
         say([measured.problems, seen, (report or {}).get("counters", {})])

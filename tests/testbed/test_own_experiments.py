@@ -169,7 +169,6 @@ def test_an_exception_while_it_is_planned_is_told_with_its_line(downloads: Path,
 
 
 @pytest.mark.root
-@pytest.mark.alone
 def test_the_example_runs(downloads: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-P", "-m", "testbed", "run", "./downloads.py", "--out", "r", "--stacks", "kernel-tcp",

@@ -16,7 +16,7 @@ from tests.testbed.lab_run import ROOT
 NOBODY = 65534
 SMALL = ["sizes_bytes=1000,30000", "ab_sizes_bytes=", "requests=10", "seconds=0.3", "repetitions=1", "concurrency=2"]
 
-pytestmark = [pytest.mark.root, pytest.mark.alone]
+pytestmark = pytest.mark.root
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from testbed import stacks
 from tests.testbed.lab_run import run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.alone, pytest.mark.kernel]
+pytestmark = [pytest.mark.root, pytest.mark.kernel]
 
 BULK_BYTES = 2_000_000
 
@@ -65,6 +65,7 @@ def carried(measurement: dict) -> list[float]:
     return [number / sum(sent) for number in sent]
 
 
+@pytest.mark.alone
 def test_http_passes_its_checks(loads):
     assert loads.http["problems"] == []
     assert loads.http["result"]["succeeded"] == 60
@@ -73,6 +74,7 @@ def test_http_passes_its_checks(loads):
     assert (loads.directory / "requests.csv").read_text().count("ok") == 60
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("direction", ["download", "upload"])
 def test_bulk_passes_its_checks(loads, direction):
     measurement = getattr(loads, direction)
@@ -83,6 +85,7 @@ def test_bulk_passes_its_checks(loads, direction):
     assert 20e6 < result["throughput_bps"] < 100e6
 
 
+@pytest.mark.alone
 def test_apache_bench_passes_its_checks(loads):
     if loads.apache is None:
         assert loads.stack.startswith("python-")
@@ -94,6 +97,7 @@ def test_apache_bench_passes_its_checks(loads):
     assert "AcceptFilter" in (loads.directory / "apache2-apache2.conf").read_text()
 
 
+@pytest.mark.alone
 def test_iperf3_over_kernel_mptcp(tmp_path):
     (measurement,) = measured(tmp_path, "kernel-mptcp", "bulk(measure.iperf3, 'download', limit_seconds=1.0)")
     assert measurement["problems"] == []
