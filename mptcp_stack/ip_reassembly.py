@@ -16,11 +16,13 @@ MAX_HELD_BYTES: Final = 4 << 20
 """Of one IP version, as Linux has it (``ipfrag_high_thresh``): room for 64 of the largest packets."""
 MAX_PARTS: Final = 256
 """Of one packet: more than a jumbo frame of 9000 bytes gives on a link with the least MTU of all, 68 bytes (188)."""
-_PART_BYTES, _PACKET_BYTES = 200, 1000
+_PART_BYTES: Final = 200
+_PACKET_BYTES: Final = 1000
 """What a part and a packet take beside their data, rounded up: parts of 8 bytes are not to be for nothing."""
 
-_SECOND_NS = 1_000_000_000
-_NOT_ECT, _CE = 0, 3
+_SECOND_NS: Final = 1_000_000_000
+_NOT_ECT: Final = 0
+_CE: Final = 3
 _offset = itemgetter(0)
 
 
@@ -30,15 +32,18 @@ class _Version(NamedTuple):
     timeout_ns: int
 
 
-_VERSIONS = {4: _Version("Ip", 30 * _SECOND_NS), 6: _Version("Ip6", 60 * _SECOND_NS)}
+_VERSIONS: Final = {4: _Version("Ip", 30 * _SECOND_NS), 6: _Version("Ip6", 60 * _SECOND_NS)}
 """Linux's time for IPv4, less than what RFC 1122 recommends; that of RFC 8200 for IPv6."""
 
 
 class IpReassembly:
-    """Puts packets of both IP versions together. Counts under the kernel's names (``IpReasmReqds`` and so on)."""
+    """Puts packets of both IP versions together. Counts under the kernel's names (``IpReasmReqds`` and so on).
 
-    def __init__(self, timers: Timers, counters: Counter[str]) -> None:
-        self._tables = {number: _Table(version, timers, counters) for number, version in _VERSIONS.items()}
+    ``most_bytes``: the memory that parts of each version may take.
+    """
+
+    def __init__(self, timers: Timers, counters: Counter[str], most_bytes: int = MAX_HELD_BYTES) -> None:
+        self._tables = {number: _Table(version, timers, counters, most_bytes) for number, version in _VERSIONS.items()}
 
     def add(self, packet: Packet, now: int) -> Packet | None:
         """A packet for which ``wire.decode`` raised FragmentError; returns the whole that it makes complete."""
@@ -98,9 +103,10 @@ class _Incomplete:
 class _Table:
     """Incomplete packets of one IP version, the oldest first."""
 
-    def __init__(self, version: _Version, timers: Timers, counters: Counter[str]) -> None:
+    def __init__(self, version: _Version, timers: Timers, counters: Counter[str], most_bytes: int) -> None:
         self._prefix, self._timeout_ns = version
         self._counters = counters
+        self._most_bytes = most_bytes
         self._packets: OrderedDict[bytes, _Incomplete] = OrderedDict()
         self._cost_bytes = 0
         self._timer = timers.timer(self._expire)
@@ -137,7 +143,7 @@ class _Table:
         if incomplete.received == incomplete.end:
             return self._complete(part.packet)
         # Whole packets come within moments: what has waited longest is the least loss.
-        while self._cost_bytes > MAX_HELD_BYTES:
+        while self._cost_bytes > self._most_bytes:
             self._fail(next(iter(self._packets)))
         return None
 

@@ -11,8 +11,7 @@ from dataclasses import fields, replace
 from importlib import import_module
 from ipaddress import ip_address
 from itertools import chain
-from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from typing_extensions import override
 
@@ -63,13 +62,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackConfig", "plug"]
 
-EPHEMERAL_PORTS = range(1024, 65536)
+EPHEMERAL_PORTS: Final = range(1024, 65536)
 """All that no privilege belongs to (RFC 6056 section 3.2); the lab gives its kernels the same."""
-_FLUSH_ROUNDS = 8
+_FLUSH_ROUNDS: Final = 8
 """Chosen: output wakes connections again, in the worlds of ``tests/sim`` for a second round at the most; one that wakes
 itself for ever holds up nobody else."""
-_ANY, _ANY_IPV4, _ANY_IPV6 = b"", bytes(4), bytes(16)
-_OVERLAPPING = {_ANY: (_ANY, _ANY_IPV4, _ANY_IPV6), _ANY_IPV4: (_ANY_IPV4, _ANY), _ANY_IPV6: (_ANY_IPV6, _ANY)}
+_ANY: Final = b""
+_ANY_IPV4: Final = bytes(4)
+_ANY_IPV6: Final = bytes(16)
+_OVERLAPPING: Final = {_ANY: (_ANY, _ANY_IPV4, _ANY_IPV6), _ANY_IPV4: (_ANY_IPV4, _ANY), _ANY_IPV6: (_ANY_IPV6, _ANY)}
 """Addresses that are never listened on at the same port at a time."""
 
 Plugin = TypeVar("Plugin")
@@ -116,7 +117,6 @@ class Stack(ConnectionServices):
         self._tokens: dict[int, Connection] = {}
         self._connections: dict[Connection, None] = {}
         self._dirty: dict[Connection, None] = {}
-        self._customised = WeakSet[CustomisedStack]()
         self._events: deque[Event] = deque()
         self._ident = random.randrange(1 << 16)
         self.on_exception: ExceptionHandler | None = None
@@ -158,8 +158,7 @@ class Stack(ConnectionServices):
 
     def observe(self, observer: Observer | None) -> None:
         """Have ``observer`` called with every observation (see ``mptcp_stack.observe``); None: no more."""
-        for context in (self.context, *(stack.context for stack in self._customised)):
-            context.observer = observer
+        self.context.shared.observer = observer
 
     # --- driven by the runtime
 
@@ -169,7 +168,7 @@ class Stack(ConnectionServices):
         ``backlogged``: more of them wait, as we are slower than the network.
         """
         counters = self.context.counters
-        self.context.load.backlogged = backlogged
+        self.context.shared.backlogged = backlogged
         for packet in packets:
             try:
                 segment = decode(packet)
@@ -305,7 +304,7 @@ class Stack(ConnectionServices):
             raise ValueError(f"{', '.join(sorted(unknown))}: no such setting")
         config = replace(self.config, **settings)
         control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
-        stack = CustomisedStack(
+        return CustomisedStack(
             self,
             config=config,
             context=replace(self.context, config=config, congestion=control),
@@ -313,8 +312,6 @@ class Stack(ConnectionServices):
             path_manager=plug_path_manager(config.path_manager),
             local_ips=local_ips,
         )
-        self._customised.add(stack)
-        return stack
 
     def listen(
         self,

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Final
 
-_UNITS = ("kB", "MB", "GB", "TB")
+_UNITS: Final = ("kB", "MB", "GB", "TB")
 
 
 def address_text(ip: bytes, port: int) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mptcp_stack.build import running
 from testbed.checks import LABS
 
 # The default run is reproducible; `--hypothesis-profile=explore` looks for new examples.
@@ -19,6 +20,7 @@ settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("reproducible")
 
 LACKING = {
+    "pure": "with the compiled core: {}" if running() == "compiled" else None,
     "root": None if os.geteuid() == 0 else "needs root: run with sudo",
     "kernel": None if Path("/proc/sys/net/mptcp").is_dir() else "needs a kernel with MPTCP",
 }
@@ -27,8 +29,8 @@ LACKING = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         for marker, reason in LACKING.items():
-            if reason and item.get_closest_marker(marker):
-                item.add_marker(pytest.mark.skip(reason=reason))
+            if reason and (mark := item.get_closest_marker(marker)):
+                item.add_marker(pytest.mark.skip(reason=reason.format(*mark.args)))
         if item.get_closest_marker("alone") and not item.get_closest_marker("root"):
             raise pytest.UsageError(f"{item.nodeid}: `alone` is for tests with root: mark it `root`, too")
         if item.get_closest_marker("root") and not item.nodeid.startswith(LABS):

@@ -1,11 +1,16 @@
 """BALIA, the balanced linked adaptation (draft-walid-mptcp-congestion-control; Peng and others, ToN 2016)."""
 
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
 from mptcp_stack.congestion.coupled import Coupled
 
-_LARGEST_DECREASE = 1.5
+_LARGEST_DECREASE: Final = 1.5
 """The draft's: a loss takes three quarters of a window at the most."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Balia(Coupled):
     """Between LIA's friendliness and OLIA's responsiveness; ``x`` is the rate of a subflow, window over RTT."""
 

@@ -4,17 +4,20 @@ Everything is counted in bytes, so that a super-segment counts as what it carrie
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+from mypy_extensions import mypyc_attr
 
 from mptcp_stack.congestion.hystart import HyStart
 
-INITIAL_WINDOW_SEGMENTS = 10
+INITIAL_WINDOW_SEGMENTS: Final = 10
 """RFC 6928."""
 
-MINIMUM_WINDOW_SEGMENTS = 2
+MINIMUM_WINDOW_SEGMENTS: Final = 2
 """RFC 5681 section 3.1, equation 4."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class CongestionControl(ABC):
     """The congestion window of one subflow.
 
@@ -24,16 +27,16 @@ class CongestionControl(ABC):
     retransmission timer has not expired since it was sent.
     """
 
-    name = ""
+    name: ClassVar[str] = ""
     remembered: ClassVar[tuple[str, ...]] = ("_hystart",)
     """Attributes that a reduction changes, beside the window, and that go back to what they were if it was in vain."""
-    uses_hystart = True
+    uses_hystart: ClassVar[bool] = True
     """Leave the first slow start when the round-trip time grows (RFC 9406)."""
 
     def __init__(self, mss: int, group: list["CongestionControl"]) -> None:
         self.mss = mss
         self.group = group
-        self.cwnd: float = INITIAL_WINDOW_SEGMENTS * mss
+        self.cwnd = float(INITIAL_WINDOW_SEGMENTS * mss)
         self.ssthresh = float("inf")
         self.srtt_ns = 0
         self.rtt_ns = 0
@@ -96,8 +99,9 @@ class CongestionControl(ABC):
         are of a few segments, fractions that are kept make a flow faster (cubic, 3 % lost, in the simulator: a fifth).
         """
         self._hystart = None
-        self.cwnd = max(self._whole(self.cwnd), self.mss)
-        self.cwnd = self.ssthresh = max(self._whole(self.decrease(now)), MINIMUM_WINDOW_SEGMENTS * self.mss)
+        self.cwnd = float(max(self._whole(self.cwnd), self.mss))
+        self.ssthresh = float(max(self._whole(self.decrease(now)), MINIMUM_WINDOW_SEGMENTS * self.mss))
+        self.cwnd = self.ssthresh
 
     def _whole(self, size: float) -> int:
         """The whole segments in ``size`` bytes, in bytes; what a sum of fractions lacks of one is not missed."""
@@ -121,4 +125,4 @@ class CongestionControl(ABC):
 
     def on_timeout(self, now: int) -> None:
         """The retransmission timer expired, after ``on_congestion`` if that is due: one segment (RFC 5681)."""
-        self.cwnd = self.mss
+        self.cwnd = float(self.mss)

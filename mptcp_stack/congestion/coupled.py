@@ -2,9 +2,12 @@
 
 from abc import abstractmethod
 
+from mypy_extensions import mypyc_attr
+
 from mptcp_stack.congestion.base import MINIMUM_WINDOW_SEGMENTS, CongestionControl
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Coupled(CongestionControl):
     """Slow start and decrease are those of Reno unless a subclass says otherwise.
 

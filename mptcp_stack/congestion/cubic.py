@@ -1,18 +1,23 @@
 """CUBIC (RFC 9438): the window grows as a cubic function of the time since the last loss."""
 
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
 from mptcp_stack.congestion.base import CongestionControl
 
-_C = 0.4
+_C: Final = 0.4
 """RFC 9438 section 5.1."""
-_BETA = 0.7
+_BETA: Final = 0.7
 """RFC 9438 section 4.6."""
-_RENO_ALPHA = 3 * (1 - _BETA) / (1 + _BETA)
+_RENO_ALPHA: Final = 3 * (1 - _BETA) / (1 + _BETA)
 """Also above the window before the last reduction, as in Linux. With 1 there (RFC 9438 section 4.3) goodput is 1.1
 times as much in the simulator where 1 % or 3 % of the packets are lost."""
-_UNKNOWN_SHARE = 0.05
+_UNKNOWN_SHARE: Final = 0.05
 """Growth of the window a round trip, at least, while no loss has shown how much the path carries; Linux's figure."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Cubic(CongestionControl):
     """RFC 9438 with fast convergence and the Reno-friendly region, as far as Linux has it; segments inside."""
 

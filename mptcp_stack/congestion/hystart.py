@@ -1,13 +1,15 @@
 """HyStart++ (RFC 9406): leave slow start when the round-trip time grows, before the queue overflows."""
 
+from typing import Final
+
 # As section 4.3 recommends.
-_MINIMUM_RTT_THRESHOLD_NS = 4_000_000
-_MAXIMUM_RTT_THRESHOLD_NS = 16_000_000
-_RTT_DIVISOR = 8
-_SAMPLES = 8
-_CONSERVATIVE_GROWTH_DIVISOR = 4
-_CONSERVATIVE_ROUNDS = 5
-_NO_SAMPLE = 1 << 62
+_MINIMUM_RTT_THRESHOLD_NS: Final = 4_000_000
+_MAXIMUM_RTT_THRESHOLD_NS: Final = 16_000_000
+_RTT_DIVISOR: Final = 8
+_SAMPLES: Final = 8
+_CONSERVATIVE_GROWTH_DIVISOR: Final = 4
+_CONSERVATIVE_ROUNDS: Final = 5
+_NO_SAMPLE: Final = (1 << 62) - 1
 
 
 class HyStart:

@@ -1,8 +1,11 @@
 """LIA, the coupled increase of MPTCP (RFC 6356): never more aggressive than one TCP on the best path."""
 
+from mypy_extensions import mypyc_attr
+
 from mptcp_stack.congestion.coupled import Coupled
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Lia(Coupled):
     """RFC 6356 section 3."""
 

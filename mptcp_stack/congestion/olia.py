@@ -1,9 +1,12 @@
 """OLIA, opportunistic linked increases (draft-khalili-mptcp-congestion-control; Khalili and others, CoNEXT 2012)."""
 
+from mypy_extensions import mypyc_attr
+
 from mptcp_stack.congestion.base import CongestionControl
 from mptcp_stack.congestion.coupled import Coupled
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Olia(Coupled):
     """Optimal balance (the first term) and responsiveness (``alpha``, which moves window to the best paths)."""
 

@@ -1,15 +1,20 @@
 """wVegas, weighted Vegas: coupled by delay instead of loss (Cao and others, ICNP 2012)."""
 
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
 from mptcp_stack.congestion.base import MINIMUM_WINDOW_SEGMENTS, CongestionControl
 
-_TOTAL_SEGMENTS = 10
+_TOTAL_SEGMENTS: Final = 10
 """What all subflows together keep in queues, as in the authors' implementation for Linux."""
-_LEAST_SEGMENTS = 2
+_LEAST_SEGMENTS: Final = 2
 """What a slow subflow may keep there all the same: also the authors'."""
-_SLOW_START_SEGMENTS = 1
+_SLOW_START_SEGMENTS: Final = 1
 """With more than that in a queue slow start is over: the authors' gamma, as in TCP Vegas of Linux."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class WeightedVegas(CongestionControl):
     """Each subflow keeps its share of a fixed number of segments queued, shares going by rate.
 

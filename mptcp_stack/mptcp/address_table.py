@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
 from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.tcp.address import names_one_host
 from mptcp_stack.tcp.errors import address_in_use, address_not_available
 
-_IDS = range(1, 256)
+_IDS: Final = range(1, 256)
 """0 is the address that a connection began with (RFC 8684 section 3.4.1)."""
 
 

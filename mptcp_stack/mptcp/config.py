@@ -5,16 +5,19 @@ stack under test. Its type and the unit in its name say how it is written (``run
 """
 
 from dataclasses import dataclass
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
 from mptcp_stack.tcp.ecn import ECN_CHOICES
 
-SYN_COOKIES = ("off", "overflow", "always")
-FASTCLOSE = ("rst", "ack")
-UNLIMITED = 1 << 30
+SYN_COOKIES: Final = ("off", "overflow", "always")
+FASTCLOSE: Final = ("rst", "ack")
+UNLIMITED: Final = 1 << 30
 """More often than anything happens in the life of a connection."""
-CHOICES: dict[str, tuple[object, ...]] = {
+CHOICES: Final[dict[str, tuple[object, ...]]] = {
     "ecn": ECN_CHOICES,
     "syn_cookies": SYN_COOKIES,
     "fastclose": FASTCLOSE,
@@ -25,6 +28,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
 """The values of the settings that have few."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(frozen=True, kw_only=True)
 class MptcpConfig(TcpConfig):
     """Settings of every MPTCP connection of a stack. Sizes in bytes, times in nanoseconds."""
@@ -88,6 +92,7 @@ class MptcpConfig(TcpConfig):
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(map(str, choices))}")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(frozen=True, kw_only=True)
 class StackConfig(MptcpConfig):
     """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 becomes a free one."""

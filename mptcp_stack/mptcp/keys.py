@@ -6,13 +6,14 @@ places in both.
 
 import hashlib
 import hmac
+from typing import Final
 
 from mptcp_stack.storage import MASK_64, expand_32, expand_64
 
-KEY_BYTES = 8
-NONCE_BYTES = 4
+KEY_BYTES: Final = 8
+NONCE_BYTES: Final = 4
 
-HASHES = {0: hashlib.sha1, 1: hashlib.sha256}
+HASHES: Final = {0: hashlib.sha1, 1: hashlib.sha256}
 """By version of MPTCP."""
 
 

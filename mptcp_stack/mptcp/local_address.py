@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
-FLAGS = ("signal", "subflow", "backup", "fullmesh")
+FLAGS: Final = ("signal", "subflow", "backup", "fullmesh")
 """What an address is for, in the words of ip-mptcp(8); all path managers heed ``backup``, ``default`` the others."""
 
 

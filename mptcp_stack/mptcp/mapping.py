@@ -1,8 +1,9 @@
 """Data sequence mappings: which bytes of a subflow are which bytes of the connection (RFC 8684 section 3.3.1)."""
 
 from bisect import bisect_right
+from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, NamedTuple
+from typing import Final
 
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.storage import MASK_32, Chunks
@@ -12,18 +13,38 @@ MAPPING_BYTES: Final = 256
 """What one costs in memory (184 bytes of CPython 3.11, and its place in a list)."""
 
 
-class Mapping(NamedTuple):
+@dataclass(slots=True, init=False)
+class Mapping:
     """``length`` payload bytes at ``ssn`` of a subflow, counted from 1, are those at ``dsn`` of the stream, from 0."""
 
     ssn: int
     dsn: int
     length: int
-    data_fin: bool = False
-    first: bool = False
+    data_fin: bool
+    first: bool
     """Announced with the MP_CAPABLE option instead of a DSS."""
-    checksum: int | None = None
-    infinite: bool = False
+    checksum: int | None
+    infinite: bool
     """The bytes from here on are TCP's (section 3.7); on the wire the length is 0."""
+
+    # Written out: a generated one is not compiled, and one is made for each segment.
+    def __init__(
+        self,
+        ssn: int,
+        dsn: int,
+        length: int,
+        data_fin: bool = False,
+        first: bool = False,
+        checksum: int | None = None,
+        infinite: bool = False,
+    ) -> None:
+        self.ssn = ssn
+        self.dsn = dsn
+        self.length = length
+        self.data_fin = data_fin
+        self.first = first
+        self.checksum = checksum
+        self.infinite = infinite
 
     @property
     def end(self) -> int:
@@ -33,6 +54,10 @@ class Mapping(NamedTuple):
     def checksum_of(self, chunks: Chunks, key: Key) -> int:
         """The DSS checksum over this mapping and its payload; ``key`` is that of the side that sends them."""
         return data_checksum(key.dsn(self.dsn), self.ssn & MASK_32, self.length + self.data_fin, chunks)
+
+    def with_length(self, length: int) -> "Mapping":
+        """The same, of so many bytes."""
+        return Mapping(self.ssn, self.dsn, length, self.data_fin, self.first, self.checksum, self.infinite)
 
     def verifies(self, chunks: Chunks, key: Key) -> bool:
         """Whether the checksum that came with the mapping is that of its payload; one that is missing never is."""
@@ -65,7 +90,7 @@ class MappingTable:
     def add(self, mapping: Mapping) -> bool:
         """Remember a mapping. False: it contradicts one already there."""
         mappings = self._mappings
-        if mappings and mappings[-1] == mapping:
+        if mappings and mappings[-1].dsn == mapping.dsn and mappings[-1] == mapping:
             return True
         start = end = bisect_right(mappings, mapping.ssn, key=_by_ssn)
         if start and mappings[start - 1].end > mapping.ssn:
@@ -90,7 +115,7 @@ class MappingTable:
         if first.ssn <= mapping.ssn and mapping.end <= first.end:
             return True
         first = min(first, mapping, key=_by_ssn)
-        self._mappings[start:end] = [first._replace(length=max(last.end, mapping.end) - first.ssn)]
+        self._mappings[start:end] = [first.with_length(max(last.end, mapping.end) - first.ssn)]
         return True
 
     def covers(self, ssn: int) -> bool:

@@ -1,17 +1,18 @@
 """The receiving half of a connection: order by data sequence number, and the shared window."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from mptcp_stack.storage import NEVER, Chunks, Reassembly, ReceiveQueue, Tail, cut
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
 
-INITIAL_WINDOW_BYTES = 128 << 10
+INITIAL_WINDOW_BYTES: Final = 128 << 10
 """Far more than a sender's initial window, so that growing keeps ahead of its slow start."""
 
-_MEMORY_FACTOR = 2
+_MEMORY_FACTOR: Final = 2
 """What comes before its turn may cost so many times the buffer: full segments, each alone, cost 1.4 times their bytes,
 small ones far more (``storage.chunks``). Linux leaves half of a buffer to what packets cost, too."""
-_LEAST_MEMORY_BYTES = 128 << 10
+_LEAST_MEMORY_BYTES: Final = 128 << 10
 """But so much, as what small segments cost has no relation to a small buffer: some two hundred pieces."""
 
 

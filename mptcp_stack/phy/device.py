@@ -6,11 +6,14 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
+
+from mypy_extensions import mypyc_attr
 
 from mptcp_stack.wire import Packet
 
-MAX_IP_BYTES = 65535
-GONE = frozenset((errno.EBADF, errno.EBADFD, errno.ENODEV, errno.ENXIO))
+MAX_IP_BYTES: Final = 65535
+GONE: Final = frozenset((errno.EBADF, errno.EBADFD, errno.ENODEV, errno.ENXIO))
 """Errors of a device that does not exist any more."""
 
 
@@ -28,6 +31,7 @@ class Capabilities:
     max_packet_bytes: int
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Device(ABC):
     """A network interface of the stack. Never blocks.
 

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Sequence
 from threading import Lock
+from typing import Final
 
 from typing_extensions import override
 
@@ -13,8 +14,10 @@ from mptcp_stack.wire import Packet
 
 from .device import MAX_IP_BYTES, Capabilities, Device
 
-OFFLOADS = Capabilities(mtu=1500, checksum_offload=True, segmentation_offload=True, max_packet_bytes=MAX_IP_BYTES)
-NO_OFFLOADS = Capabilities(mtu=1500, checksum_offload=False, segmentation_offload=False, max_packet_bytes=1500)
+OFFLOADS: Final = Capabilities(
+    mtu=1500, checksum_offload=True, segmentation_offload=True, max_packet_bytes=MAX_IP_BYTES
+)
+NO_OFFLOADS: Final = Capabilities(mtu=1500, checksum_offload=False, segmentation_offload=False, max_packet_bytes=1500)
 
 
 class MemoryDevice(Device):

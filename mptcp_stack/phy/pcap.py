@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from struct import Struct
+from typing import Final
 
 from mptcp_stack.wire import Packet, complete, split
 
-_MAGIC_NANOSECONDS = 0xA1B23C4D
-_LINKTYPE_RAW = 101
-_SNAP_BYTES = 0x40000
+_MAGIC_NANOSECONDS: Final = 0xA1B23C4D
+_LINKTYPE_RAW: Final = 101
+_SNAP_BYTES: Final = 0x40000
 """As tcpdump says of packets that were not cut."""
-_FILE_HEADER = Struct("<IHHiIII")
-_RECORD_HEADER = Struct("<IIII")
-_PROTOCOL_TCP = 6
+_FILE_HEADER: Final = Struct("<IHHiIII")
+_RECORD_HEADER: Final = Struct("<IIII")
+_PROTOCOL_TCP: Final = 6
 
 
 class PcapWriter:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from ipaddress import ip_address
+from typing import Final
 
 from mptcp_stack.wire import Options, Packet, Segment, WireError, decode
 
 from .tap import Observer
 
 # In the order of tcpdump.
-_FLAGS = ((0x01, "F"), (0x02, "S"), (0x04, "R"), (0x08, "P"), (0x10, "."), (0x20, "U"), (0x40, "E"), (0x80, "W"))
+_FLAGS: Final = ((0x01, "F"), (0x02, "S"), (0x04, "R"), (0x08, "P"), (0x10, "."), (0x20, "U"), (0x40, "E"), (0x80, "W"))
 
 
 def describe(packet: Packet) -> str:

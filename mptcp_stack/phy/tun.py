@@ -10,6 +10,7 @@ import fcntl
 import os
 from collections.abc import Sequence
 from struct import Struct
+from typing import Final
 
 from typing_extensions import override
 
@@ -17,19 +18,25 @@ from mptcp_stack.wire import Packet, WireError, virtio
 
 from .device import GONE, MAX_IP_BYTES, Capabilities, Device
 
-CLONE_DEVICE = "/dev/net/tun"
+CLONE_DEVICE: Final = "/dev/net/tun"
 
-_TUNSETIFF = 0x400454CA
-_TUNSETOFFLOAD = 0x400454D0
-_TUNSETVNETHDRSZ = 0x400454D8
-_IFF_TUN, _IFF_NO_PI, _IFF_VNET_HDR, _IFF_TUN_EXCL = 0x0001, 0x1000, 0x4000, 0x8000
-_OFFLOAD_CSUM, _OFFLOAD_TSO4, _OFFLOAD_TSO6, _OFFLOAD_TSO_ECN = 0x01, 0x02, 0x04, 0x08
-_IFREQ = Struct("16sH22x")
-_INT = Struct("i")
+_TUNSETIFF: Final = 0x400454CA
+_TUNSETOFFLOAD: Final = 0x400454D0
+_TUNSETVNETHDRSZ: Final = 0x400454D8
+_IFF_TUN: Final = 0x0001
+_IFF_NO_PI: Final = 0x1000
+_IFF_VNET_HDR: Final = 0x4000
+_IFF_TUN_EXCL: Final = 0x8000
+_OFFLOAD_CSUM: Final = 0x01
+_OFFLOAD_TSO4: Final = 0x02
+_OFFLOAD_TSO6: Final = 0x04
+_OFFLOAD_TSO_ECN: Final = 0x08
+_IFREQ: Final = Struct("16sH22x")
+_INT: Final = Struct("i")
 
-_READ_BYTES = virtio.HEADER_LENGTH + MAX_IP_BYTES
+_READ_BYTES: Final = virtio.HEADER_LENGTH + MAX_IP_BYTES
 # The kernel takes no more buffers in one writev (IOV_MAX).
-_MAX_PARTS = 1023
+_MAX_PARTS: Final = 1023
 
 
 class Tun(Device):
@@ -120,4 +127,4 @@ class Tun(Device):
 
 
 # EIO: the interface is down.
-_QUEUE_IS_FULL = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EIO))
+_QUEUE_IS_FULL: Final = frozenset((errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.EIO))

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.mptcp.containment import end, end_connection
@@ -32,11 +32,12 @@ from .retrying_reader import RetryingReader, is_gone
 
 logger = logging.getLogger("mptcp_stack")
 
-_NS_PER_SECOND = 1e9
-_DRAIN_POLL_S = 0.005
+_NS_PER_SECOND: Final = 1e9
+_DRAIN_POLL_S: Final = 0.005
 """Chosen: a loop closes so much later at the most, and looks at its connections no more than 200 times a second."""
-_RECEIVES_NOTHING, _SENDS_NOTHING = "the network's device receives nothing", "the network's device sends nothing"
-_SEES_NO_ADDRESSES = "interfaces and addresses of the host cannot be looked at"
+_RECEIVES_NOTHING: Final = "the network's device receives nothing"
+_SENDS_NOTHING: Final = "the network's device sends nothing"
+_SEES_NO_ADDRESSES: Final = "interfaces and addresses of the host cannot be looked at"
 
 
 class ConnectionHandler(Protocol):

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from mptcp_stack.phy import GONE
 
-_PAUSES_S = (0.001, 0.01, 0.1, 1.0)
+_PAUSES_S: tuple[float, ...] = (0.001, 0.01, 0.1, 1.0)
 """After one failure, after the next, ...: who had no luck for a second has lost what it read from."""
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.sim.network import Host
 
-REQUEST_BYTES = 8
+REQUEST_BYTES: Final = 8
 
 
 def pattern(length: int, seed: int = 0) -> bytes:

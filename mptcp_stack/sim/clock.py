@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from heapq import heappop, heappush
+from typing import Final
 
-MILLISECOND = 1_000_000
-SECOND = 1_000_000_000
+MILLISECOND: Final = 1_000_000
+SECOND: Final = 1_000_000_000
 
 Action = Callable[[], None]
 

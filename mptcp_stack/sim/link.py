@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from mypy_extensions import mypyc_attr
+
 from mptcp_stack.sim.clock import SECOND
 from mptcp_stack.wire import FragmentError, fragment
 
@@ -47,6 +49,7 @@ class LinkCounters:
     corrupted: int = 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Link:
     """One direction of a link, without a timer: the time of delivery is known when a packet is offered."""
 

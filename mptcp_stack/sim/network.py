@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
+
+from mypy_extensions import mypyc_attr
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.sim.application import Application
@@ -21,15 +23,16 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.connection import Connection
     from mptcp_stack.mptcp.opening.listener import Listener
 
-MAX_IDLE_WAKES = 1000
+MAX_IDLE_WAKES: Final = 1000
 """In a row: each has left a timer due that has already come."""
-MAX_PACKETS_AT_ONCE = 20_000
+MAX_PACKETS_AT_ONCE: Final = 20_000
 """Sent in one nanosecond; without rate and delay two hosts can answer each other for ever in no time."""
-TRACE_TAIL = 40
-CLOSED_KEPT = 100
+TRACE_TAIL: Final = 40
+CLOSED_KEPT: Final = 100
 """Connections that are over and that a diagnosis still speaks of."""
 
 
+@mypyc_attr(native_class=False)
 class SimulationError(AssertionError):
     """A run that can not come to its end; the message carries a diagnosis."""
 

@@ -1,10 +1,10 @@
 """What was sent, for comparing runs and for reading when something goes wrong."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mptcp_stack.wire import Packet, WireError, decode
 
-FLAG_NAMES = "FSRP.UEW"
+FLAG_NAMES: Final = "FSRP.UEW"
 
 
 class TraceRecord(NamedTuple):

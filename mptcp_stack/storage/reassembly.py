@@ -2,14 +2,15 @@
 
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
+from typing import Final
 
 from mptcp_stack.storage.chunks import SMALL_BYTES, Chunks, append, cost, cut, kept
 from mptcp_stack.storage.range_set import RangeSet
 from mptcp_stack.storage.receive_queue import ReceiveQueue
 
-_SAMPLE_BYTES = 64
+_SAMPLE_BYTES: Final = 64
 """So many bytes of those that overlap tell whether both are the same part of a stream."""
-_RECENT = 8
+_RECENT: Final = 8
 """Twice what one acknowledgement can report: of ranges that have grown together only one is left."""
 
 

@@ -1,8 +1,10 @@
 """Bytes in order, taken from the head piece by piece."""
 
+from typing import Final
+
 from mptcp_stack.storage.chunks import EMPTY, Chunks, append, kept
 
-_HEAD_LIMIT = 64
+_HEAD_LIMIT: Final = 64
 """Chosen: so many empty places, and as many as full ones, before the list is cut: a byte read costs the same always."""
 
 

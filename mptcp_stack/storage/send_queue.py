@@ -1,10 +1,11 @@
 """What the application has written and the peer has not acknowledged yet, by stream offset."""
 
 from bisect import bisect_right
+from typing import Final
 
 from mptcp_stack.storage.chunks import EMPTY, Chunks, append
 
-_HEAD_LIMIT = 64
+_HEAD_LIMIT: Final = 64
 """As in ``ReceiveQueue``."""
 
 

@@ -4,11 +4,13 @@ Above this module every sequence number is *unwrapped*: a plain integer that onl
 way in a truncated number is expanded next to one already known; on the way out it is cut to its width again.
 """
 
-MASK_32 = 0xFFFF_FFFF
-MASK_64 = 0xFFFF_FFFF_FFFF_FFFF
+from typing import Final
 
-_HALF_32 = 1 << 31
-_HALF_64 = 1 << 63
+MASK_32: Final = 0xFFFF_FFFF
+MASK_64: Final = 0xFFFF_FFFF_FFFF_FFFF
+
+_HALF_32: Final = 1 << 31
+_HALF_64: Final = 1 << 63
 
 
 def expand_32(truncated: int, near: int) -> int:

@@ -6,9 +6,11 @@ not keep a connection alive that has closed. When such entries are the most of t
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush
+from typing import Final
 
-NEVER = 1 << 126
-_USELESS_ENTRIES = 64
+NEVER: Final = (1 << 62) - 1
+"""In a hundred years; the largest number that the compiled core calculates with in a machine word."""
+_USELESS_ENTRIES: Final = 64
 """So few, and as many as there are armed timers, may lie in the heap before they are worth the clearing."""
 
 
@@ -22,7 +24,7 @@ class _Entry:
         self.timer = timer
 
 
-_NOWHERE = _Entry(NEVER, None)
+_NOWHERE: Final = _Entry(NEVER, None)
 """Of all timers that have never been set."""
 
 

@@ -3,7 +3,8 @@
 from typing import Final, NamedTuple
 
 _MAPPED: Final = bytes(10) + b"\xff\xff"
-_UNSPECIFIED_6, _LOOPBACK_6 = bytes(16), bytes(15) + b"\x01"
+_UNSPECIFIED_6: Final = bytes(16)
+_LOOPBACK_6: Final = bytes(15) + b"\x01"
 _NO_HOSTS_4: Final = frozenset((0, 127, *range(224, 256)))
 """First bytes of addresses that are no host's: "this network", loopback, multicast, and the reserved ones, which the
 limited broadcast address is one of (RFC 1122 section 3.2.1.3, RFC 6890)."""

@@ -1,14 +1,18 @@
 """What a user can set about TCP."""
 
 from dataclasses import dataclass
+from typing import Final
 
-SECOND_NS = 1_000_000_000
-MILLISECOND_NS = 1_000_000
+from mypy_extensions import mypyc_attr
 
-MAXIMUM_SEGMENT_PAYLOAD = 65535 - 40 - 60
+SECOND_NS: Final = 1_000_000_000
+MILLISECOND_NS: Final = 1_000_000
+
+MAXIMUM_SEGMENT_PAYLOAD: Final = 65535 - 40 - 60
 """Payload of the largest super-segment: one IPv6 packet with full TCP options. It fits one DSS mapping too."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(frozen=True, kw_only=True)
 class TcpConfig:
     """Settings of every TCP endpoint of a stack. Sizes in bytes, times in nanoseconds."""

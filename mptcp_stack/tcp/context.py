@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from itertools import count
+from typing import Final
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.observe import Observer
@@ -14,11 +15,11 @@ from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.tcp.path_mtu import HEADER_BYTES, KnownSizes
 from mptcp_stack.wire import Options, Segment
 
-MAXIMUM_WINDOW_SCALE = 14
+MAXIMUM_WINDOW_SCALE: Final = 14
 """RFC 7323 section 2.3."""
-TIMESTAMP_UNIT_NS = 1_000_000
+TIMESTAMP_UNIT_NS: Final = 1_000_000
 """The finest that RFC 7323 section 5.4 allows, and Linux's: a round trip is known to a millisecond by it."""
-_MAXIMUM_ECHO_AGE_MS = 120_000
+_MAXIMUM_ECHO_AGE_MS: Final = 120_000
 """Chosen: no answer to what is alive takes longer, so that an older echo is made up, or of another connection."""
 
 
@@ -36,18 +37,22 @@ def echo_age_ns(offset: int, options: Options, now: int) -> int:
 
 
 @dataclass
-class Load:
-    """Whether we keep up with the network. ``backlogged``: packets wait until those before them are processed."""
+class Shared:
+    """What changes, and is the same for all connections.
+
+    ``backlogged``: we do not keep up with the network, packets wait until those before them are processed.
+    ``observer`` is told what happens (``mptcp_stack.observe``).
+    """
 
     backlogged: bool = False
+    observer: Observer | None = None
 
 
 @dataclass(kw_only=True)
 class Context:
     """Timers, counters, the segments that want to leave, and the secret behind unpredictable numbers.
 
-    Connections with settings of their own have a copy: what changes must be an object that all copies hold, as
-    all but ``observer`` are, which the stack sets in each.
+    Connections with settings of their own have a copy: what changes must be in an object that all copies hold.
     """
 
     config: TcpConfig
@@ -59,8 +64,7 @@ class Context:
     timers: Timers = field(default_factory=Timers)
     counters: Counter[str] = field(default_factory=Counter)
     egress: list[Segment] = field(default_factory=list)
-    load: Load = field(default_factory=Load)
-    observer: Observer | None = None
+    shared: Shared = field(default_factory=Shared)
     connection_numbers: Iterator[int] = field(default_factory=partial(count, 1))
     """By which observations name connections."""
 

@@ -5,7 +5,7 @@ from typing import Final
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.wire import ACK, CWR, ECE, Segment
 
-ECN_CHOICES = ("off", "accept", "on")
+ECN_CHOICES: Final = ("off", "accept", "on")
 """Neither ask for ECN nor take it, take it when a peer asks, ask for it as well."""
 
 ECT_0: Final = 2

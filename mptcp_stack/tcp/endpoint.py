@@ -4,7 +4,7 @@ An endpoint does not own the stream. The layer above gives it bursts to send (``
 (``Upper.on_data``), so that plain TCP and an MPTCP subflow are the same thing here.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import MASK_32, Chunks, expand_32
@@ -22,11 +22,11 @@ from mptcp_stack.tcp.upper import Upper, Verdict
 from mptcp_stack.texts import address_text, described, size_text
 from mptcp_stack.wire import ACK, ECE, FIN, PSH, RST, SYN, Dss, IcmpError, MptcpOption, Options, Segment, Trouble
 
-_TIMESTAMP_BYTES = 12
-_UNSUSPICIOUS_SYNS = 2
+_TIMESTAMP_BYTES: Final = 12
+_UNSUSPICIOUS_SYNS: Final = 2
 """After more than these the initial window is one segment (RFC 6928 section 2)."""
-_MAXIMUM_UNSCALED_WINDOW = 65535
-_CHALLENGE_INTERVAL_NS = 100_000_000
+_MAXIMUM_UNSCALED_WINDOW: Final = 65535
+_CHALLENGE_INTERVAL_NS: Final = 100_000_000
 """Chosen, for each connection: RFC 5961 section 7 has ten in five seconds as an example, Linux one in half a second.
 Whoever has lost track is answered soon, and a flood costs us ten acknowledgements a second."""
 
@@ -147,7 +147,7 @@ class Endpoint:
         self._ecn.take_setup(syn, ours.transmissions if ours else 0)
         self.sender.peer_mss = peer_mss(syn)
         self.use_option_bytes(self.option_bytes)
-        self.control.cwnd = 10 * self.control.mss
+        self.control.cwnd = 10.0 * self.control.mss
 
     def _agree_on_scaling(self, options: Options) -> None:
         """Windows are scaled if all SYNs say by how much, which may be by nothing (RFC 7323 section 2.2)."""
@@ -205,7 +205,7 @@ class Endpoint:
         sender.rtt.end_handshake()
         sender.retries = self._config.data_retries
         if syn is not None and syn.transmissions > _UNSUSPICIOUS_SYNS:
-            self.control.cwnd = sender.mss
+            self.control.cwnd = float(sender.mss)
         self._enter(Event.SYN_ACKED, now)
         self.keep_alive.start()
         if self._upper.on_established(segment, now):

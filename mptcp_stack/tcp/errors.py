@@ -1,10 +1,11 @@
 """The errors that an application sees, as the standard library's socket module raises them."""
 
 import errno
+from typing import Final
 
 from mptcp_stack.wire import Trouble
 
-_TROUBLES = {
+_TROUBLES: Final = {
     Trouble.NO_ROUTE: (errno.ENETUNREACH, "Network is unreachable"),
     Trouble.HOST_UNREACHABLE: (errno.EHOSTUNREACH, "No route to host"),
     Trouble.PROTOCOL_UNREACHABLE: (errno.ENOPROTOOPT, "Protocol not available"),

@@ -1,6 +1,6 @@
 """Keep-alive: asking a silent peer whether it is still there (RFC 9293 section 3.8.4)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.tcp.context import Context
@@ -10,7 +10,7 @@ from mptcp_stack.tcp.upper import Upper
 if TYPE_CHECKING:
     from mptcp_stack.tcp.endpoint import Endpoint
 
-_QUICK_PROBES = 3
+_QUICK_PROBES: Final = 3
 """Unanswered in a row, or as many timeouts, and a peer that is suspected to be gone is: so many losses by chance are
 rare, and who was suspected wrongly can come again."""
 

@@ -1,13 +1,15 @@
 """Pacing: bursts spread over the round trip instead of a window at once, which a short queue would drop whole."""
 
+from typing import Final
+
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import Timer
 
-_SLOW_START_FACTOR = 2.0
-_AVOIDANCE_FACTOR = 1.2
+_SLOW_START_FACTOR: Final = 2.0
+_AVOIDANCE_FACTOR: Final = 1.2
 """Faster than the window by this much, as Linux has it, so that the window and not the pace decides."""
 
-_CREDIT_NS = 1_000_000
+_CREDIT_NS: Final = 1_000_000
 """What a late timer lost may be caught up: about the resolution of an event loop's timers."""
 
 

@@ -4,14 +4,16 @@ A listener keeps the SYN and a few numbers, or nothing at all, until the third s
 is an endpoint made (``Endpoint.resume_passive``), so that a flood of forged SYNs costs little.
 """
 
+from typing import Final
+
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp.context import Context, timestamp
 from mptcp_stack.tcp.ecn import SETUP_SYN_ACK, accepts_ecn
 from mptcp_stack.wire import ACK, SYN, Options, Segment
 
-DEFAULT_PEER_MSS = {4: 536, 16: 1220}
+DEFAULT_PEER_MSS: Final = {4: 536, 16: 1220}
 """By the length of an address (RFC 9293 section 3.7.1)."""
-MINIMUM_PEER_MSS = 88
+MINIMUM_PEER_MSS: Final = 88
 """A smaller offer would leave no payload beside 40 bytes of options; Linux draws the same line."""
 
 

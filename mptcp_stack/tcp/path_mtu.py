@@ -1,12 +1,12 @@
 """Path MTU: the largest packet that gets through to one peer (RFC 1191, RFC 8201)."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mptcp_stack.storage import Timers
 from mptcp_stack.tcp.config import SECOND_NS
 
-HEADER_BYTES = {4: 40, 16: 60}
+HEADER_BYTES: Final = {4: 40, 16: 60}
 """IP and TCP headers without options, by the length of an address."""
 
 
@@ -24,12 +24,12 @@ class PacketSize(NamedTuple):
         return PacketSize(min(self.mtu, mtu), self.whole)
 
 
-_LEAST = {4: PacketSize(552, whole=False), 16: PacketSize(1280)}
+_LEAST: Final = {4: PacketSize(552, whole=False), 16: PacketSize(1280)}
 """The least that errors make of us. A path may have 68 bytes (RFC 791), but there MPTCP's options leave no room for
 data, and whoever forges errors would make segments of next to nothing. So routers may cut what is below 552 bytes, as
 Linux has it: that gets through every network, and a liar costs us no more than the headers of such segments do. Every
 link of IPv6 carries 1280 (RFC 8200 section 5)."""
-_STEPS = {
+_STEPS: Final = {
     4: (
         PacketSize(1064), PacketSize(552), PacketSize(552, whole=False), PacketSize(296, whole=False),
         PacketSize(128, whole=False), PacketSize(68, whole=False),
@@ -38,17 +38,17 @@ _STEPS = {
 }  # fmt: skip
 """What to try when nobody says what fits: 1024 bytes first (RFC 4821 section 7.2), and where nothing else gets through
 even what is only needed if routers lose what they should cut. No forged error leads there, only lost segments do."""
-_LEAST_PAYLOAD = 8
+_LEAST_PAYLOAD: Final = 8
 """RFC 791 section 3.2 has every network carry so much behind the longest header; for less no segment is worth it."""
-_LIFETIME_NS = 600 * SECOND_NS
+_LIFETIME_NS: Final = 600 * SECOND_NS
 """After so long the path may have become another one (RFC 1191 section 6.3)."""
-_SUSPICION_NS = 10 * SECOND_NS
+_SUSPICION_NS: Final = 10 * SECOND_NS
 """Chosen: how long a size that a black hole left is kept at first, four times as long each time it is still needed."""
-_SUSPICIOUS_TIMEOUTS = 3
+_SUSPICIOUS_TIMEOUTS: Final = 3
 """Linux's (tcp_retries1): fewer happen where packets are lost by chance, more make who waits wait twice as long."""
-_CONDEMNING_TIMEOUTS = 2
+_CONDEMNING_TIMEOUTS: Final = 2
 """Of a full segment after a small one has arrived; one alone may be chance."""
-_MAXIMUM_KNOWN = 4096
+_MAXIMUM_KNOWN: Final = 4096
 """Chosen: of more destinations the one that was learnt first is forgotten, which costs it another error."""
 
 KnownSizes = dict[bytes, tuple[PacketSize, int]]

@@ -1,20 +1,21 @@
 """The receiving half of a TCP endpoint: order, and when and how to acknowledge."""
 
 from itertools import islice
+from typing import Final
 
 from mptcp_stack.storage import MASK_32, Chunks, Reassembly, cut
 from mptcp_stack.storage.timers import Timer
 from mptcp_stack.tcp.config import SECOND_NS, TcpConfig
 from mptcp_stack.wire import FIN, RST, Segment
 
-_DEFAULT_MSS = 536
+_DEFAULT_MSS: Final = 536
 """RFC 9293 section 3.7.1, until a segment came."""
-_TIMESTAMP_HALF = 1 << 31
-_TIMESTAMP_LIFETIME_NS = 24 * 86400 * SECOND_NS
+_TIMESTAMP_HALF: Final = 1 << 31
+_TIMESTAMP_LIFETIME_NS: Final = 24 * 86400 * SECOND_NS
 """After so long without a segment a 32-bit timestamp may have wrapped (RFC 7323 section 5.5)."""
-_MOST_BLOCKS = 4
+_MOST_BLOCKS: Final = 4
 """As many as 40 bytes of options have room for."""
-_QUICK_ACKS = 16
+_QUICK_ACKS: Final = 16
 """The first acknowledgements are not delayed, so that the peer's slow start is not either (as Linux does)."""
 
 

@@ -4,6 +4,7 @@ RFC 9937 has replaced RFC 6937 since; sections are those of the older one.
 """
 
 from enum import Enum, auto
+from typing import Final
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
@@ -12,11 +13,11 @@ from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 from mptcp_stack.tcp.undo import Undo
 from mptcp_stack.wire import SYN
 
-DUPLICATE_THRESHOLD = 3
+DUPLICATE_THRESHOLD: Final = 3
 """RFC 5681 section 3.2; RFC 6675 calls it DupThresh."""
-_LIMITED_TRANSMIT_SEGMENTS = 2
+_LIMITED_TRANSMIT_SEGMENTS: Final = 2
 """So many duplicates send one new segment each (RFC 3042 section 2); with SACK, what is selected makes room for it."""
-_PATIENT_RECOVERIES = 16
+_PATIENT_RECOVERIES: Final = 16
 """For so many recoveries a reordering window stays that was too short once (RFC 8985 section 6.2.1)."""
 
 

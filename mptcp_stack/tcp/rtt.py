@@ -1,17 +1,19 @@
 """Round-trip time and retransmission timeout (RFC 6298)."""
 
+from typing import Final
+
 from mptcp_stack.tcp.context import echo_age_ns
 from mptcp_stack.wire import Options
 
-CLOCK_GRANULARITY_NS = 1_000_000
+CLOCK_GRANULARITY_NS: Final = 1_000_000
 """G of RFC 6298 section 2: about the resolution of an event loop's timers, and that of our timestamps."""
-MINIMUM_RTO_NS = 200_000_000
+MINIMUM_RTO_NS: Final = 200_000_000
 """Linux's bound. RFC 6298 asks for 1 s but lets an implementation with a finer clock go below (section 2.4)."""
-MAXIMUM_RTO_NS = 60_000_000_000
+MAXIMUM_RTO_NS: Final = 60_000_000_000
 """The least that RFC 6298 section 2.5 allows, half of Linux's: a path that is back is noticed within a minute."""
-INITIAL_RTO_NS = 1_000_000_000
+INITIAL_RTO_NS: Final = 1_000_000_000
 """RFC 6298 section 2.1."""
-RETRIED_HANDSHAKE_RTO_NS = 3_000_000_000
+RETRIED_HANDSHAKE_RTO_NS: Final = 3_000_000_000
 """RFC 6298 section 5.7."""
 
 

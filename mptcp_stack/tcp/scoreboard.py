@@ -5,16 +5,17 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, Final
 
 from mptcp_stack.storage import Chunks, RangeSet, cut
 from mptcp_stack.wire import FIN, SYN
 
-_HEAD_LIMIT = 256
+_HEAD_LIMIT: Final = 256
 """Chosen: so many places of records that are acknowledged are cut off at once, as each cut moves all others."""
 
-_RECORD_BYTES = 1024
-_SPLIT_RECORDS, _SENT_RECORDS = 256, 1024
+_RECORD_BYTES: Final = 1024
+_SPLIT_RECORDS: Final = 256
+_SENT_RECORDS: Final = 1024
 """A record costs 700 bytes, and loss detection looks at each. So about so many, and one for each kilobyte outstanding,
 are all that a peer gets that selects single bytes (CVE-2019-11478; Linux bounds fragments by the send buffer) or has us
 send them. Full segments are fewer than one a kilobyte, even where each is a record of its own."""

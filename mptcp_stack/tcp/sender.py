@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from enum import Enum, auto
+from typing import Final
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
@@ -13,15 +14,16 @@ from mptcp_stack.tcp.rtt import MINIMUM_RTO_NS, RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
 from mptcp_stack.tcp.upper import Upper
 
-_MINIMUM_PROBE_NS = 10_000_000
+_MINIMUM_PROBE_NS: Final = 10_000_000
 """As in the draft before RFC 8985: an event loop's timers are late by milliseconds, a probe too early is in vain."""
-_LONGEST_ACK_DELAY_NS = MINIMUM_RTO_NS
+_LONGEST_ACK_DELAY_NS: Final = MINIMUM_RTO_NS
 """How long a peer may wait with the acknowledgement of a single segment (RFC 8985 section 7.2); Linux's figure."""
-_CAPPED_ROUND_TRIPS = 2
+_CAPPED_ROUND_TRIPS: Final = 2
 """With ``cwnd_capping`` the path's buffer holds about as much as the path itself."""
-_BURST_NS = 1_000_000
+_BURST_NS: Final = 1_000_000
 """A burst is at most what the path carries in this time, as Linux sizes its super-segments."""
-_LEAST_BURST, _BACKLOGGED_BURST = 2, 8
+_LEAST_BURST: Final = 2
+_BACKLOGGED_BURST: Final = 8
 """But it may always have so many segments; more while packets wait for us: many small bursts make them wait longer."""
 
 
@@ -177,7 +179,7 @@ class Sender:
         limit = self._config.gso_max_bytes
         srtt_ns = self.rtt.srtt_ns
         if srtt_ns > _BURST_NS:
-            least = _BACKLOGGED_BURST if self._context.load.backlogged else _LEAST_BURST
+            least = _BACKLOGGED_BURST if self._context.shared.backlogged else _LEAST_BURST
             limit = min(limit, max(int(2 * self.control.cwnd * _BURST_NS / srtt_ns), least * self.mss))
         return max(limit // self.mss, 1) * self.mss
 

@@ -1,6 +1,7 @@
 """The TCP state machine as a table (RFC 9293 section 3.3.2, figure 5)."""
 
 from enum import Enum, IntEnum, auto
+from typing import Final
 
 
 class State(IntEnum):
@@ -35,14 +36,14 @@ class Event(Enum):
     ABORT = auto()
 
 
-ACKNOWLEDGING = frozenset(State) - {State.CLOSED, State.SYN_SENT}
+ACKNOWLEDGING: Final = frozenset(State) - {State.CLOSED, State.SYN_SENT}
 """There is something of the peer's to acknowledge."""
-SYNCHRONISED = frozenset(State) - {State.CLOSED, State.SYN_SENT, State.SYN_RECEIVED}
+SYNCHRONISED: Final = frozenset(State) - {State.CLOSED, State.SYN_SENT, State.SYN_RECEIVED}
 """The handshake is complete, and the connection not over (RFC 9293 section 3.5.2)."""
-MAY_SEND = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
-MAY_RECEIVE = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+MAY_SEND: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
+MAY_RECEIVE: Final = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
 
-TRANSITIONS: dict[tuple[State, Event], State] = {
+TRANSITIONS: Final[dict[tuple[State, Event], State]] = {
     (State.CLOSED, Event.ACTIVE_OPEN): State.SYN_SENT,
     (State.CLOSED, Event.PASSIVE_OPEN): State.SYN_RECEIVED,
     (State.SYN_SENT, Event.SYN_ACKED): State.ESTABLISHED,

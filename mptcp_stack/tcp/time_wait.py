@@ -1,13 +1,13 @@
 """TIME-WAIT: what remains of a connection after an active close (RFC 9293 section 3.4.2, 3.10.7.4)."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from mptcp_stack.storage import MASK_32, Timer, expand_32
 from mptcp_stack.tcp.context import Context, timestamp
 from mptcp_stack.tcp.endpoint import Endpoint
 from mptcp_stack.wire import ACK, FIN, RST, SYN, Options, Segment
 
-_TIMESTAMP_HALF = 1 << 31
+_TIMESTAMP_HALF: Final = 1 << 31
 
 
 class TimeWait:

@@ -1,6 +1,19 @@
 """Bytes to values and back: IP packets, TCP segments, options. No state, no I/O, no time.
 
-`decode` and `encode` are the hot path; `complete` and `split` do in software what a device's offloads do.
+Rules:
+
+1. Whatever bytes come in, `decode` gives a segment or raises `WireError`, which is counted and not shown to anybody.
+2. `encode` trusts its caller, and raises ValueError for what no field can hold.
+3. No payload is copied: a segment's are views of the packet that came, a packet's parts are those views again.
+4. Numbers are as on the wire, 32 or 64 bits; who keeps state unwraps them (`storage.expand_32`).
+5. A packet may be a super-segment of up to 64 KB, as between Linux's TCP and a network card. Its checksum says whether
+   it is complete, left to the device, or verified by it.
+
+How it works. `decode`: the IP header (`ipv4`, `ipv6`), the TCP header, and options; those of nearly every segment,
+timestamps and one DSS, are read by precompiled forms (`dss`), all others one by one (`options`, `mptcp`). Parts of
+packets and ICMP errors raise what says so, and have readers of their own (`fragments`, `icmp`). `encode` goes the other
+way. `complete` and `split` do in software what a device's offloads do, and `virtio` is the header by which Linux asks
+for them.
 """
 
 from .checksum import Buffer, checksum, data_checksum, ones_sum

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from struct import Struct
+from typing import Final
 
 Buffer = bytes | bytearray | memoryview
 
 # Integers that fit the first cache level: twice as fast for 64 KB as a single one.
-_CHUNK_BYTES = 4096
-_DATA_PSEUDO_HEADER = Struct("!QIHH")
+_CHUNK_BYTES: Final = 4096
+_DATA_PSEUDO_HEADER: Final = Struct("!QIHH")
 
 
 def ones_sum(buffers: Iterable[Buffer]) -> int:

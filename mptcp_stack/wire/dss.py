@@ -22,12 +22,12 @@ DSN: Final = 0x04
 DATA_ACK_64: Final = 0x02
 DATA_ACK: Final = 0x01
 
-_FLAGS = 0x1F
-_CHECKSUM = 0x20  # not on the wire, where the length tells it: marks the forms with a checksum
-_MASK_32 = 0xFFFFFFFF
+_FLAGS: Final = 0x1F
+_CHECKSUM: Final = 0x20  # not on the wire, where the length tells it: marks the forms with a checksum
+_MASK_32: Final = 0xFFFFFFFF
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Dss:
     """A data acknowledgement, a mapping, or both; `data_ack` and `dsn` are None when absent.
 
@@ -36,14 +36,34 @@ class Dss:
     `data_fin` is set. Numbers of the 4-byte forms (`*_64` False) are cut to their low 32 bits when encoded.
     """
 
-    data_ack: int | None = None
-    data_ack_64: bool = True
-    dsn: int | None = None
-    dsn_64: bool = True
-    ssn: int = 0
-    length: int = 0
-    checksum: int | None = None
-    data_fin: bool = False
+    data_ack: int | None
+    data_ack_64: bool
+    dsn: int | None
+    dsn_64: bool
+    ssn: int
+    length: int
+    checksum: int | None
+    data_fin: bool
+
+    def __init__(
+        self,
+        data_ack: int | None = None,
+        data_ack_64: bool = True,
+        dsn: int | None = None,
+        dsn_64: bool = True,
+        ssn: int = 0,
+        length: int = 0,
+        checksum: int | None = None,
+        data_fin: bool = False,
+    ) -> None:
+        self.data_ack = data_ack
+        self.data_ack_64 = data_ack_64
+        self.dsn = dsn
+        self.dsn_64 = dsn_64
+        self.ssn = ssn
+        self.length = length
+        self.checksum = checksum
+        self.data_fin = data_fin
 
     @classmethod
     def decode(cls, body: bytes) -> Dss:
@@ -125,7 +145,7 @@ def _head(length: int, flags: int) -> int:
 
 
 # A checksum comes with a mapping only (RFC 8684 section 3.3).
-_FORMS = {flags: Form(flags) for flags in range(0x40) if flags & DSN or not flags & _CHECKSUM}
+_FORMS: Final = {flags: Form(flags) for flags in range(0x40) if flags & DSN or not flags & _CHECKSUM}
 
 FORM_BY_HEAD: Final = {form.head: form for form in _FORMS.values()}
 """Form by the first 4 bytes of the option as a big-endian integer, reserved bits zero."""

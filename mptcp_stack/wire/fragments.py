@@ -16,11 +16,11 @@ from .packet import Checksum, Packet
 UNIT: Final = 8
 """All parts but the last are a multiple of so many bytes."""
 
-_MAX_LENGTH = {4: 65535, 6: 65535 + ipv6.HEADER_LENGTH}
+_MAX_LENGTH: Final = {4: 65535, 6: 65535 + ipv6.HEADER_LENGTH}
 """Of a whole packet, as far as its header can say."""
 # Of both versions: what carries nothing for us need not be put together.
-_WANTED_4 = frozenset((ipv4.PROTOCOL_TCP, icmp.PROTOCOL_ICMP))
-_WANTED_6 = ipv6.EXTENSIONS | {ipv6.NEXT_HEADER_TCP, icmp.NEXT_HEADER_ICMPV6}
+_WANTED_4: Final = frozenset((ipv4.PROTOCOL_TCP, icmp.PROTOCOL_ICMP))
+_WANTED_6: Final = ipv6.EXTENSIONS | {ipv6.NEXT_HEADER_TCP, icmp.NEXT_HEADER_ICMPV6}
 
 
 class Fragment(NamedTuple):

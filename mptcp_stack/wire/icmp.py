@@ -15,9 +15,9 @@ from .packet import Checksum, Packet
 PROTOCOL_ICMP: Final = 1
 NEXT_HEADER_ICMPV6: Final = 58
 
-_HEADER_LENGTH = 8
-_HEADER = Struct("!BBHI")
-_QUOTED_TCP = Struct("!HHI")
+_HEADER_LENGTH: Final = 8
+_HEADER: Final = Struct("!BBHI")
+_QUOTED_TCP: Final = Struct("!HHI")
 """Ports and sequence number: all that every router quotes of a segment."""
 
 
@@ -34,7 +34,7 @@ class Trouble(Enum):
     MALFORMED = auto()
 
 
-_TROUBLES_4 = {
+_TROUBLES_4: Final = {
     (3, 0): Trouble.NO_ROUTE,
     (3, 1): Trouble.HOST_UNREACHABLE,
     (3, 2): Trouble.PROTOCOL_UNREACHABLE,
@@ -50,7 +50,7 @@ _TROUBLES_4 = {
     (11, 0): Trouble.EXPIRED,
     (12, 0): Trouble.MALFORMED,
 }
-_TROUBLES_6 = {
+_TROUBLES_6: Final = {
     (1, 0): Trouble.NO_ROUTE,
     (1, 1): Trouble.PROHIBITED,
     (1, 2): Trouble.HOST_UNREACHABLE,

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from struct import Struct
+from typing import Final
 
 from .checksum import Buffer
 from .errors import ChecksumError, FragmentError, OtherProtocolError, WireError
 
-HEADER_LENGTH = 20
-TTL = 64
+HEADER_LENGTH: Final = 20
+TTL: Final = 64
 """RFC 1700's default, and Linux's (``ip_default_ttl``)."""
-PROTOCOL_TCP = 6
-DONT_FRAGMENT = 0x4000
-MORE_FRAGMENTS = 0x2000
-FRAGMENT_OFFSET = 0x1FFF
+PROTOCOL_TCP: Final = 6
+DONT_FRAGMENT: Final = 0x4000
+MORE_FRAGMENTS: Final = 0x2000
+FRAGMENT_OFFSET: Final = 0x1FFF
 """In units of 8 bytes."""
 
-_HEADER = Struct("!BBHHHBBH4s4s")
+_HEADER: Final = Struct("!BBHHHBBH4s4s")
 # The words of a header of ours that never change, summed.
-_CONSTANT_SUM = 0x4500 + (TTL << 8 | PROTOCOL_TCP)
+_CONSTANT_SUM: Final = 0x4500 + (TTL << 8 | PROTOCOL_TCP)
 
 
 def encode(src: bytes, dst: bytes, ecn: int, ident: int, flags: int, length: int, address_sum: int) -> bytes:

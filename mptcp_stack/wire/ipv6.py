@@ -8,27 +8,31 @@ from typing import Final, NamedTuple
 from .checksum import Buffer
 from .errors import FragmentError, HeaderChainError, OtherProtocolError, WireError
 
-HEADER_LENGTH = 40
-HOP_LIMIT = 64
+HEADER_LENGTH: Final = 40
+HOP_LIMIT: Final = 64
 """As for IPv4."""
 NEXT_HEADER_AT: Final = 6
-NEXT_HEADER_TCP = 6
+NEXT_HEADER_TCP: Final = 6
 FRAGMENT_LENGTH: Final = 8
 """Bytes of the Fragment header (section 4.5)."""
 FRAGMENT: Final = Struct("!BBHI")
 """Next header, reserved, offset with the flag M, identification."""
 
-_HEADER = Struct("!IHBB16s16s")
-_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION = 0, 43, 44, 60
+_HEADER: Final = Struct("!IHBB16s16s")
+_HOP_BY_HOP: Final = 0
+_ROUTING: Final = 43
+_FRAGMENT: Final = 44
+_DESTINATION: Final = 60
 EXTENSIONS: Final = frozenset((_HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION))
-_MAX_EXTENSIONS = 8
+_MAX_EXTENSIONS: Final = 8
 """One more than a packet has that uses all of RFC 8200 section 4.1 in its order."""
-_UNFRAGMENTED = 0xFFF9  # an offset, or M; the two bits between are reserved
-_PAD_1, _PAD_N = 0, 1
-_MAX_OPTIONS = 8
-_MAX_PADDING = 7
+_UNFRAGMENTED: Final = 0xFFF9  # an offset, or M; the two bits between are reserved
+_PAD_1: Final = 0
+_PAD_N: Final = 1
+_MAX_OPTIONS: Final = 8
+_MAX_PADDING: Final = 7
 """Both as in Linux; RFC 8504 section 5.3 lets a host have these limits, as more only costs time."""
-_MUST_BE_KNOWN = 0xC0  # bits of an option's type: what to do who does not know it, 0 being to skip it
+_MUST_BE_KNOWN: Final = 0xC0  # bits of an option's type: what to do who does not know it, 0 being to skip it
 
 
 class Headers(NamedTuple):

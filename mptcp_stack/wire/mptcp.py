@@ -40,11 +40,11 @@ EXTENSIBILITY: Final = 0x40
 NO_JOIN_TO_INITIAL_ADDRESS: Final = 0x20
 HMAC: Final = 0x01  # HMAC-SHA256 in version 1, HMAC-SHA1 in version 0
 
-_WORD = Struct("!H")
-_JOIN_SYN = Struct("!BBI4s")
-_JOIN_SYN_ACK = Struct("!BB8s4s")
-_BACKUP = 0x01
-_ECHO = 0x01
+_WORD: Final = Struct("!H")
+_JOIN_SYN: Final = Struct("!BBI4s")
+_JOIN_SYN_ACK: Final = Struct("!BB8s4s")
+_BACKUP: Final = 0x01
+_ECHO: Final = 0x01
 
 
 @dataclass(slots=True)
@@ -194,7 +194,7 @@ class AddAddr:
 
 
 # (address bytes, port present, HMAC present) by length without Kind and Length.
-_ADD_ADDR_LAYOUTS = {
+_ADD_ADDR_LAYOUTS: Final = {
     2 + address + 2 * port + 8 * hmac: (address, port, hmac)
     for address in (4, 16)
     for port in (False, True)
@@ -372,13 +372,13 @@ def _decode_join(body: bytes) -> MpJoinSyn | MpJoinSynAck | MpJoinAck:
     return decode(body)
 
 
-_JOIN_BY_LENGTH: dict[int, Callable[[bytes], MpJoinSyn | MpJoinSynAck | MpJoinAck]] = {
+_JOIN_BY_LENGTH: Final[dict[int, Callable[[bytes], MpJoinSyn | MpJoinSynAck | MpJoinAck]]] = {
     10: MpJoinSyn.decode,
     14: MpJoinSynAck.decode,
     22: MpJoinAck.decode,
 }
 
-_DECODERS: dict[int, Callable[[bytes], MptcpOption | Dss]] = {
+_DECODERS: Final[dict[int, Callable[[bytes], MptcpOption | Dss]]] = {
     Subtype.MP_CAPABLE: _decode_capable,
     Subtype.MP_JOIN: _decode_join,
     Subtype.DSS: Dss.decode,

@@ -19,16 +19,22 @@ from .mptcp import MptcpOption, decode_mptcp
 
 MAX_LENGTH: Final = 40
 
-_END, _NOP, _MSS, _WINDOW_SCALE, _SACK_PERMITTED, _SACK, _TIMESTAMPS = 0, 1, 2, 3, 4, 5, 8
+_END: Final = 0
+_NOP: Final = 1
+_MSS: Final = 2
+_WINDOW_SCALE: Final = 3
+_SACK_PERMITTED: Final = 4
+_SACK: Final = 5
+_TIMESTAMPS: Final = 8
 
-_NOP_NOP_TS = 0x0101080A
-_TS_WORDS = Struct("!III")
-_TS = Struct("!II")
-_WORD = Struct("!I")
-_BLOCK = Struct("!II")
+_NOP_NOP_TS: Final = 0x0101080A
+_TS_WORDS: Final = Struct("!III")
+_TS: Final = Struct("!II")
+_WORD: Final = Struct("!I")
+_BLOCK: Final = Struct("!II")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Options:
     """The options of one segment; None, False or empty: absent.
 
@@ -36,14 +42,34 @@ class Options:
     most recent block first. `mptcp` holds all MPTCP options but the DSS, in their order.
     """
 
-    mss: int | None = None
-    window_scale: int | None = None
-    sack_permitted: bool = False
-    ts_val: int | None = None
-    ts_ecr: int = 0
-    sack: tuple[tuple[int, int], ...] = ()
-    dss: Dss | None = None
-    mptcp: tuple[MptcpOption, ...] = ()
+    mss: int | None
+    window_scale: int | None
+    sack_permitted: bool
+    ts_val: int | None
+    ts_ecr: int
+    sack: tuple[tuple[int, int], ...]
+    dss: Dss | None
+    mptcp: tuple[MptcpOption, ...]
+
+    def __init__(
+        self,
+        mss: int | None = None,
+        window_scale: int | None = None,
+        sack_permitted: bool = False,
+        ts_val: int | None = None,
+        ts_ecr: int = 0,
+        sack: tuple[tuple[int, int], ...] = (),
+        dss: Dss | None = None,
+        mptcp: tuple[MptcpOption, ...] = (),
+    ) -> None:
+        self.mss = mss
+        self.window_scale = window_scale
+        self.sack_permitted = sack_permitted
+        self.ts_val = ts_val
+        self.ts_ecr = ts_ecr
+        self.sack = sack
+        self.dss = dss
+        self.mptcp = mptcp
 
 
 def decode_options(buffer: Buffer, start: int, end: int) -> Options:
@@ -126,7 +152,7 @@ def _expect_length(body: bytes, length: int) -> None:
         raise WireError("option length")
 
 
-_DECODERS: dict[int, Callable[[Options, bytes], None]] = {
+_DECODERS: Final[dict[int, Callable[[Options, bytes], None]]] = {
     _MSS: _decode_mss,
     _WINDOW_SCALE: _decode_window_scale,
     _SACK_PERMITTED: _decode_sack_permitted,

@@ -7,16 +7,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from struct import Struct
+from typing import Final
 
 from . import ipv4, ipv6
 from .checksum import Buffer, checksum, ones_sum
 
-_WORD = Struct("!H")
-_SEQ = Struct("!I")
-_FIN_PSH = 0x09
-CWR = 0x80
+_WORD: Final = Struct("!H")
+_SEQ: Final = Struct("!I")
+_FIN_PSH: Final = 0x09
+CWR: Final = 0x80
 # Offsets in the TCP header.
-_SEQ_AT, _DATA_OFFSET_AT, FLAGS_AT, CHECKSUM_AT = 4, 12, 13, 16
+_SEQ_AT: Final = 4
+_DATA_OFFSET_AT: Final = 12
+FLAGS_AT: Final = 13
+CHECKSUM_AT: Final = 16
 
 
 class Checksum(IntEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from struct import Struct, error
 from typing import Final
 
@@ -26,11 +26,11 @@ HEADER_LENGTH: Final = 20
 MAX_PACKET_LENGTH: Final = 65535
 """Largest IPv4 total length, and the largest IPv6 packet that we make."""
 
-_HEADER = Struct("!HHIIHHHH")
-_PORTS = Struct("!HH")
+_HEADER: Final = Struct("!HHIIHHHH")
+_PORTS: Final = Struct("!HH")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Segment:
     """A TCP segment with its addresses; a super-segment when `gso_size` is not 0.
 
@@ -43,16 +43,49 @@ class Segment:
     dst: bytes
     sport: int
     dport: int
-    seq: int = 0
-    ack: int = 0
-    flags: int = 0
-    window: int = 0
-    options: Options = field(default_factory=Options)
-    payload: list[memoryview] = field(default_factory=list)
-    length: int = 0
-    gso_size: int = 0
-    ecn: int = 0
-    whole: bool = True
+    seq: int
+    ack: int
+    flags: int
+    window: int
+    options: Options
+    payload: list[memoryview]
+    length: int
+    gso_size: int
+    ecn: int
+    whole: bool
+
+    # Written out, as in `Options` and `Dss`: a generated one is not compiled, and they are made for each segment.
+    def __init__(
+        self,
+        src: bytes,
+        dst: bytes,
+        sport: int,
+        dport: int,
+        seq: int = 0,
+        ack: int = 0,
+        flags: int = 0,
+        window: int = 0,
+        options: Options | None = None,
+        payload: list[memoryview] | None = None,
+        length: int = 0,
+        gso_size: int = 0,
+        ecn: int = 0,
+        whole: bool = True,
+    ) -> None:
+        self.src = src
+        self.dst = dst
+        self.sport = sport
+        self.dport = dport
+        self.seq = seq
+        self.ack = ack
+        self.flags = flags
+        self.window = window
+        self.options = Options() if options is None else options
+        self.payload = [] if payload is None else payload
+        self.length = length
+        self.gso_size = gso_size
+        self.ecn = ecn
+        self.whole = whole
 
     @classmethod
     def answering(cls, segment: Segment, *, seq: int, ack: int, flags: int, options: Options) -> Segment:
@@ -127,7 +160,7 @@ def _verify(addresses: bytes, views: list[memoryview], length: int) -> None:
         raise ChecksumError("TCP checksum")
 
 
-_DECODE_IP = {4: ipv4.decode, 6: ipv6.decode}
+_DECODE_IP: Final = {4: ipv4.decode, 6: ipv6.decode}
 
 
 def encode(segment: Segment, ident: int = 0) -> Packet:

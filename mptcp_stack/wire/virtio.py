@@ -21,9 +21,9 @@ GSO_TCPV4: Final = 1
 GSO_TCPV6: Final = 4
 GSO_ECN: Final = 0x80  # with GSO_TCPV4 or GSO_TCPV6: CWR is set
 
-_HEADER = Struct("=BBHHHH")
-_STATES = (Checksum.NONE, Checksum.PARTIAL, Checksum.VALID, Checksum.PARTIAL)
-_PLAIN = bytes(HEADER_LENGTH)
+_HEADER: Final = Struct("=BBHHHH")
+_STATES: Final = (Checksum.NONE, Checksum.PARTIAL, Checksum.VALID, Checksum.PARTIAL)
+_PLAIN: Final = bytes(HEADER_LENGTH)
 
 
 def pack(packet: Packet) -> bytes:

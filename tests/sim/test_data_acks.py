@@ -30,6 +30,7 @@ def test_the_data_ack_follows_an_announcement_that_leaves_no_room_for_it() -> No
     assert acks[0] < 50 * MILLISECOND
 
 
+@pytest.mark.pure("replaces a method of a class")
 def test_data_lost_behind_tcp_go_over_their_own_subflow_when_no_other_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a receiver does that has no memory for them."""
     scene = make_scene(1, [PATH, impaired(delay_ns=30 * MILLISECOND)])

@@ -1,6 +1,7 @@
 """Explicit congestion notification (RFC 3168): agreed in the handshake, marks answered once for a window."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -104,7 +105,7 @@ def test_marks_all_the_time_keep_the_window_small() -> None:
 
 def test_what_is_sent_again_is_not_capable_of_marks() -> None:
     """Section 6.1.5."""
-    run = make_scene(1, [LinkSpec(**{**vars(FAST), "loss": 0.05})], mptcp=False, ecn="on")
+    run = make_scene(1, [replace(FAST, loss=0.05)], mptcp=False, ecn="on")
     exchange(run, UPLOAD, b"")
     seen: dict[int, int] = {}
     repeated = 0

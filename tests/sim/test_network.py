@@ -130,6 +130,7 @@ def test_acknowledging_at_once_is_no_stuck_timer(monkeypatch: pytest.MonkeyPatch
     exchange(make_scene(1, delayed_ack_ns=0), pattern(100_000), b"")
 
 
+@pytest.mark.pure("replaces a method of an object")
 def test_a_timer_that_is_due_for_ever_is_found() -> None:
     run = make_scene(1, [PATH])
     stack = run.client.stack

@@ -135,6 +135,7 @@ def test_join_that_disregards_flag_c_is_refused() -> None:
     assert reset.options.mptcp == (MpTcpRst(0, ResetReason.MPTCP),)
 
 
+@pytest.mark.pure("replaces functions of modules")
 @pytest.mark.parametrize(("edge", "seed"), list(product([1 << 32, 1 << 64], SEEDS)))
 def test_data_sequence_numbers_wrap(edge: int, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Initial data sequence numbers a little below the edge, both ways."""

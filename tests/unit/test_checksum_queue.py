@@ -1,5 +1,6 @@
 """Mappings with checksums: the one whose checksum is right counts, whatever the others say."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -15,7 +16,7 @@ KEY = Key(bytes(KEY_BYTES))
 def mapping(ssn: int, length: int, data_fin: bool = False) -> Mapping:
     """An honest one: byte ``ssn`` of the subflow is STREAM[ssn - 1]."""
     made = Mapping(ssn, ssn + 10_000, length, data_fin)
-    return made._replace(checksum=made.checksum_of([memoryview(STREAM)[ssn - 1 : ssn - 1 + length]], KEY))
+    return replace(made, checksum=made.checksum_of([memoryview(STREAM)[ssn - 1 : ssn - 1 + length]], KEY))
 
 
 def arrive(queue: ChecksumQueue, start: int, end: int) -> None:
@@ -48,7 +49,7 @@ def test_damaged_copies_do_not_hide_the_right_one(seed: int) -> None:
         copies = [one]
         for _ in range(random.randrange(4)):
             field = random.choice(["ssn", "dsn", "length", "checksum"])
-            copies.append(one._replace(**{field: getattr(one, field) ^ 1 << random.randrange(12)}))
+            copies.append(replace(one, **{field: getattr(one, field) ^ 1 << random.randrange(12)}))
         random.shuffle(copies)
         for copy in copies:
             if copy.length:
@@ -68,7 +69,7 @@ def test_damaged_copies_do_not_hide_the_right_one(seed: int) -> None:
 def test_a_length_that_reaches_into_the_next_mapping_is_cut() -> None:
     queue = ChecksumQueue()
     first = mapping(1, 500)
-    queue.add(first._replace(length=3000))
+    queue.add(replace(first, length=3000))
     arrive(queue, 1, 501)
     assert verified(queue) == []
     queue.add(mapping(501, 100))
@@ -79,7 +80,7 @@ def test_cuts_are_bounded() -> None:
     """Else a peer that announces a mapping for each byte of another made all of them be summed again each time."""
     queue = ChecksumQueue()
     for number in range(8):
-        queue.add(mapping(1, 3000)._replace(dsn=number, length=65535))
+        queue.add(replace(mapping(1, 3000), dsn=number, length=65535))
     arrive(queue, 1, 3001)
     for ssn in range(3000, 2000, -1):
         queue.add(mapping(ssn, 1))
@@ -91,11 +92,11 @@ def test_what_contradicts_is_reported_and_kept_up_to_a_limit() -> None:
     queue = ChecksumQueue()
     assert queue.add(mapping(1, 500))
     assert queue.add(mapping(1, 500))
-    assert not queue.add(mapping(1, 500)._replace(dsn=7))
+    assert not queue.add(replace(mapping(1, 500), dsn=7))
     assert not queue.add(mapping(400, 500))
     assert queue.add(mapping(900, 100))
     for number in range(100):
-        queue.add(mapping(1, 500)._replace(dsn=number))
+        queue.add(replace(mapping(1, 500), dsn=number))
     assert len(queue.candidates()) <= 2 * 8
 
 

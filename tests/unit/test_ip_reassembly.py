@@ -6,8 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from mptcp_stack import ip_reassembly
-from mptcp_stack.ip_reassembly import MAX_PARTS, IpReassembly
+from mptcp_stack.ip_reassembly import MAX_HELD_BYTES, MAX_PARTS, IpReassembly
 from mptcp_stack.storage import Timers
 from mptcp_stack.wire import Checksum, ChecksumError, Packet, Segment, complete, decode, encode
 from tests.ip import DESTINATION, HOP_BY_HOP, part, parts, with_extension
@@ -28,10 +27,10 @@ def packet(version: int, payload: bytes = PAYLOAD, ecn: int = 0) -> bytes:
 class Host:
     """A reassembly with its clock and counters."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, most_bytes: int = MAX_HELD_BYTES) -> None:
         self.timers = Timers()
         self.counters: Counter[str] = Counter()
-        self.reassembly = IpReassembly(self.timers, self.counters)
+        self.reassembly = IpReassembly(self.timers, self.counters, most_bytes)
         self.prefix = PREFIX[version]
 
     def give(self, *given: bytes, now: int = 0) -> list[bytes]:
@@ -272,9 +271,9 @@ def memory_of(host: Host, given: list[bytes]) -> int:
 
 
 @pytest.mark.parametrize(("size", "count"), [(8, 1), (512, 1), (30_000, 1), (8, 120), (512, 120)])
-def test_memory_is_bounded(host: Host, version: int, size: int, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded(version: int, size: int, count: int) -> None:
     """Whatever it consists of. What is complete gets through: what has waited longest makes room."""
-    monkeypatch.setattr(ip_reassembly, "MAX_HELD_BYTES", LIMIT)
+    host = Host(version, LIMIT)
     whole = packet(version, bytes(min((2 * count + 1) * size, 65_000)))
     starts = range(0, min(2 * count * size, 60_000), 2 * size)
     flood = [

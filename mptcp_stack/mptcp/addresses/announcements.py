@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mptcp_stack.mptcp.keys import add_addr_hmac, same
 from mptcp_stack.mptcp.local_address import is_link_local
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.local_address import LocalAddress
 
 
-PORTS = range(1, 1 << 16)
+PORTS: Final = range(1, 1 << 16)
 
 
 @dataclass(slots=True)

@@ -2,12 +2,13 @@
 
 from collections.abc import Collection
 from functools import partial
+from typing import Final
 
 from mptcp_stack.mptcp.addresses.owner import AddressesOwner
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.tcp.states import MAY_SEND
 
-_PATIENCE = 3
+_PATIENCE: Final = 3
 """Timeouts in a row after which nothing on a path that was withdrawn is taken for lost by chance any more."""
 
 

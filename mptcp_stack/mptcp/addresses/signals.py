@@ -1,6 +1,6 @@
 """MPTCP options other than DSS: those that wait to be sent, and what the peer's bring about (RFC 8684 section 3)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mptcp_stack.mptcp.keys import same
 from mptcp_stack.tcp.errors import connection_reset
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
-_MOST_WAITING = 256
+_MOST_WAITING: Final = 256
 """One for each address ID; more than that only a peer can bring about, by announcing what it takes back."""
-_MOST_BESIDE = 14
+_MOST_BESIDE: Final = 14
 """Bytes of an option, its kind and length aside, for which there is room beside timestamps and a DATA_ACK."""
-_MOST_REMOVED = 25
+_MOST_REMOVED: Final = 25
 """Addresses in one REMOVE_ADDR: as many as there is room for beside timestamps."""
 
 

@@ -1,6 +1,6 @@
 """FASTCLOSE_WAIT: what remains of a connection that was aborted by an ACK (RFC 8684 section 3.5, RFC 6824 as well)."""
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from typing_extensions import override
 
@@ -12,7 +12,7 @@ from mptcp_stack.wire import FIN, RST, SYN, MpFastclose, Segment
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
-_RETRANSMISSIONS = 3
+_RETRANSMISSIONS: Final = 3
 """As section 3.5 recommends."""
 
 

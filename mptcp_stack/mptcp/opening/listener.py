@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.mptcp.opening.half_open import HalfOpen
@@ -19,13 +20,13 @@ from mptcp_stack.wire import ACK, FIN, RST, SYN, MpCapable, Segment
 Accept = Callable[["Listener", HalfOpen, Segment, int], None]
 """Makes a connection of a handshake and the segment that completes it."""
 
-_CHALLENGE_INTERVAL_NS = 100_000_000
+_CHALLENGE_INTERVAL_NS: Final = 100_000_000
 """As of a connection (``tcp.endpoint``), here for all handshakes of the listener."""
-_USED_COOKIES = 4096
+_USED_COOKIES: Final = 4096
 """Remembered at the most; only peers that answer from their own addresses get there."""
-_PATIENCE_NS = 500_000_000
+_PATIENCE_NS: Final = 500_000_000
 """Longer than nearly every round trip."""
-_PATIENCE_TIMEOUTS = 1
+_PATIENCE_TIMEOUTS: Final = 1
 """So often a SYN/ACK may be repeated in vain: a third ACK, too, may be lost twice."""
 
 

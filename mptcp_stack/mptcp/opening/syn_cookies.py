@@ -11,7 +11,7 @@ A guessed acknowledgement number is right with a probability of 2**-28: eight MS
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mptcp_stack.mptcp.keys import KEY_BYTES, Key, same
 from mptcp_stack.mptcp.opening.half_open import HalfOpen
@@ -19,26 +19,27 @@ from mptcp_stack.storage import MASK_32
 from mptcp_stack.tcp.ecn import SETUP_SYN, SETUP_SYN_ACK
 from mptcp_stack.wire import SYN, MpCapable, Options, Segment
 
-PERIOD_NS = 64_000_000_000
+PERIOD_NS: Final = 64_000_000_000
 """About Linux's minute: with the one before, time for every retransmission of a third ACK that is worth an answer."""
-LIFETIME_PERIODS = 2
+LIFETIME_PERIODS: Final = 2
 """A cookie is good in the period it was made in and in the next."""
-MSS_VALUES = (88, 536, 1220, 1360, 1400, 1440, 1460, 8940)
+MSS_VALUES: Final = (88, 536, 1220, 1360, 1400, 1440, 1460, 8940)
 """The least that we take, the defaults of both versions of IP, Ethernet with and without tunnels, jumbo frames: what
 lies between is rounded down, at the price of smaller segments. Linux has four for each version."""
-KEY_ATTEMPTS = 4
+KEY_ATTEMPTS: Final = 4
 """Keys to choose from when the token of the first one is in use."""
 
-_MSS_SHIFT = 29
-_BELOW_MSS = (1 << _MSS_SHIFT) - 1
-_FIRST_WINDOW = 65536
+_MSS_SHIFT: Final = 29
+_BELOW_MSS: Final = (1 << _MSS_SHIFT) - 1
+_FIRST_WINDOW: Final = 65536
 """More than the window of a SYN/ACK (RFC 7323 section 2.2): the peer cannot have gone beyond."""
-_SACK = 0x10
-_ECN = 0x20
-_SCALE_MASK = 0xF
-_NO_SCALE = 0xF
-_TIMESTAMP_MASK = 0x3F
-_COOKIE, _KEY = b"cookie", b"mptcp key"
+_SACK: Final = 0x10
+_ECN: Final = 0x20
+_SCALE_MASK: Final = 0xF
+_NO_SCALE: Final = 0xF
+_TIMESTAMP_MASK: Final = 0x3F
+_COOKIE: Final = b"cookie"
+_KEY: Final = b"mptcp key"
 
 
 class _Found(NamedTuple):

@@ -1,7 +1,9 @@
 """The interface of a path manager. Adding one: subclass ``PathManager`` and register its name."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+
+from mypy_extensions import mypyc_attr
 
 from mptcp_stack.tcp import Address
 
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PathManager:
     """Decides for one connection which addresses to announce and which subflows to open and to close.
 
@@ -22,7 +25,7 @@ class PathManager:
     another subflow that can say so; what to do instead is for the path manager.
     """
 
-    name = ""
+    name: ClassVar[str] = ""
 
     def __init__(self, connection: "PathOwner") -> None:
         self.connection = connection

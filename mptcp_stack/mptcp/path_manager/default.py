@@ -1,7 +1,8 @@
 """What each address is for is said with flags, as for the endpoints of Linux's in-kernel path manager (ip-mptcp(8))."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.local_address import choose_source
@@ -14,9 +15,10 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
-_JOINING = frozenset({"subflow", "fullmesh"})
+_JOINING: Final = frozenset({"subflow", "fullmesh"})
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Default(Retrying):
     """Both sides alike: an address is announced with ``signal``; with ``subflow`` it joins the peer's first address,
     with ``fullmesh`` as well all the peer's addresses. An address that the peer announces is joined from those with

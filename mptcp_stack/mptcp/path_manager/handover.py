@@ -1,7 +1,8 @@
 """One path at a time, and the next one when it dies: break before make, as between networks of a moving host."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.path_manager.retrying import Retrying
@@ -10,10 +11,11 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.local_address import LocalAddress
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
-_TIMEOUTS_OF_THE_DEAD = 2
+_TIMEOUTS_OF_THE_DEAD: Final = 2
 """Chosen: one may be chance; each further one takes twice as long as the one before while nothing is delivered."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Handover(Retrying):
     """The side that connects moves to another pair of addresses when its subflow is lost or stops answering."""
 

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.path_manager.base import PathManagerMaker
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.path_manager.owner import PathOwner
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class NDiffPorts(Retrying):
     """``ndiffports:4``: the side that connects has four subflows, all between the addresses that it began with."""
 

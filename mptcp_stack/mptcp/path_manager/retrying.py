@@ -3,8 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.path_manager.base import PathManager
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.path_manager.owner import PathOwner
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
-_SPACING_NS = 20_000_000
+_SPACING_NS: Final = 20_000_000
 """Between two joins of a pair of addresses whose subflows die young although data pass. Who resets each of them slows
 the connection down, but cannot have two hosts make more than fifty joins a second: half a percent of a core."""
-_DOUBLINGS = 40
+_DOUBLINGS: Final = 40
 """Enough to reach any upper end; counting on would make ever larger numbers."""
 
 
@@ -33,6 +34,7 @@ class _Pair:
     due_ns: int = 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Retrying(PathManager):
     """A path manager that wants certain subflows and goes on trying to have them, as long as the connection lives.
 

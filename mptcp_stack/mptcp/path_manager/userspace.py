@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.local_address import is_link_local
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Userspace(PathManager):
     """Hands every occasion to the application as a ``PathEvent``; ``event.connection.path_manager`` takes the orders.
 

@@ -9,6 +9,9 @@ What a scheduler may look at:
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
+
+from mypy_extensions import mypyc_attr
 
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
@@ -34,15 +37,16 @@ class Traffic(ABC):
         """How much the peer takes beyond the oldest byte that it has not acknowledged, sent already or not."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Scheduler(ABC):
     """Decides, burst by burst, which subflow carries the next data of one connection."""
 
-    name = ""
-    uses_backups = False
+    name: ClassVar[str] = ""
+    uses_backups: ClassVar[bool] = False
     """Be offered backup subflows also while a regular one answers, which RFC 8684 section 3.3.8 advises against."""
-    patient = False
+    patient: ClassVar[bool] = False
     """With small buffers, leave the selected subflow idle while pace alone holds up one that is sooner there."""
-    redundant = False
+    redundant: ClassVar[bool] = False
     """What it sends on one subflow is sent on every other one as well, as fast as that one can."""
 
     def __init__(self, traffic: Traffic) -> None:

@@ -1,16 +1,19 @@
 """BLEST: leave a slow subflow idle when its data would block the fast one (Ferlin and others, Networking 2016)."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.scheduler.base import Scheduler
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
-_MARGIN = 1.2
+_MARGIN: Final = 1.2
 """The paper's lambda, where its authors' implementation starts."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Blest(Scheduler):
     """Blocking estimation.
 

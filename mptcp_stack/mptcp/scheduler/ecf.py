@@ -1,16 +1,19 @@
 """ECF, earliest completion first (Lim and others, CoNEXT 2017)."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.scheduler.base import Scheduler, Traffic
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
-_HYSTERESIS = 0.25
+_HYSTERESIS: Final = 0.25
 """The paper's beta: once it waits, it goes on waiting a little longer than it would begin to."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Ecf(Scheduler):
     """Wait for the fast subflow when all that waits would be through it before the slow one delivers a burst."""
 

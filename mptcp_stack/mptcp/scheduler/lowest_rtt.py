@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.scheduler.base import Scheduler
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class LowestRtt(Scheduler):
     """Smallest smoothed RTT first, as in Linux since its first MPTCP."""
 

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.mptcp.scheduler.base import Scheduler, Traffic
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RoundRobin(Scheduler):
     """A burst on each subflow in turn; one without room is passed over, so that the windows decide on busy paths."""
 

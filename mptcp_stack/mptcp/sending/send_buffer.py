@@ -1,11 +1,12 @@
 """How much the application may write ahead of what is acknowledged."""
 
 from collections.abc import Iterable
+from typing import Final
 
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.storage import NEVER
 
-INITIAL_BYTES = 128 << 10
+INITIAL_BYTES: Final = 128 << 10
 """Two super-segments: one under way, one that waits."""
 
 

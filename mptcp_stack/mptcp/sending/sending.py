@@ -1,6 +1,7 @@
 """The sending half of a connection: which bytes go to which subflow, and what happens when they do not arrive."""
 
 from itertools import islice
+from typing import Final
 
 from typing_extensions import override
 
@@ -18,7 +19,7 @@ from mptcp_stack.observe import DataSent, Reinjected
 from mptcp_stack.storage import NEVER, Chunks, SendQueue
 from mptcp_stack.tcp import Sender
 
-SEGMENT_CHARGE_BYTES = 768
+SEGMENT_CHARGE_BYTES: Final = 768
 """What a segment takes of the peer's window at the least, however short it is.
 
 A receiver pays for segments, not for bytes, and Linux takes no data of a connection once its buffer is spent, not even
@@ -206,9 +207,9 @@ class Sending(DataSender):
         return burst
 
     def _checked(self, mapping: Mapping, chunks: Chunks) -> Mapping:
-        if not self._connection.checksums:
-            return mapping
-        return mapping._replace(checksum=mapping.checksum_of(chunks, self._connection.local_key))
+        if self._connection.checksums:
+            mapping.checksum = mapping.checksum_of(chunks, self._connection.local_key)
+        return mapping
 
     def _relieve(self, now: int) -> None:
         """The peer's window is full, or our buffer: all is sent, and nothing more can be until the oldest arrives."""

@@ -5,10 +5,11 @@ one is not acknowledged yet. A single write, however odd its length, never waits
 """
 
 from collections.abc import Callable
+from typing import Final
 
 from mptcp_stack.storage import Timers
 
-CORK_NS = 200_000_000
+CORK_NS: Final = 200_000_000
 """A cork holds back for so long at the most, as TCP_CORK of Linux does."""
 
 

@@ -2,15 +2,16 @@
 
 from bisect import bisect_left, bisect_right
 from operator import attrgetter
+from typing import Final
 
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.storage import Chunks, ReceiveQueue
 
-_ALTERNATIVES = 8
+_ALTERNATIVES: Final = 8
 """Chosen: mappings kept of one position. What damages options seldom makes more, a peer could make any number."""
-_MOST_REFUTED = 64
+_MOST_REFUTED: Final = 64
 """After so many wrong checksums at one position nothing is cut any more: each costs work."""
-_REACH = 64
+_REACH: Final = 64
 """Mappings before a byte among which one that covers it is sought: so many full segments make the longest mapping."""
 
 _by_ssn = attrgetter("ssn")
@@ -75,7 +76,7 @@ class ChecksumQueue:
         candidates = mappings[:after]
         if after < len(mappings) and len(self.refuted) < _MOST_REFUTED:
             length = mappings[after].ssn - self.position
-            candidates += [one._replace(length=length) for one in candidates if one.length > length]
+            candidates += [one.with_length(length) for one in candidates if one.length > length]
         return [one for one in candidates if one not in self.refuted]
 
     @property

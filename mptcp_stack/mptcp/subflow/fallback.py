@@ -1,6 +1,6 @@
 """Back to TCP in the middle of a connection, as far as that loses nothing (RFC 8684 section 3.7)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.opening.handshake import find
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
-_MOST_ANSWERS = 8
+_MOST_ANSWERS: Final = 8
 """MP_FAIL may be lost, and comes again; but two ends that both think the other one asks would go on for ever."""
 
 

@@ -1,6 +1,6 @@
 """Payload of a subflow on its way to the connection, where mappings say it belongs (RFC 8684 section 3.3.1)."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
@@ -12,9 +12,9 @@ from mptcp_stack.wire import Segment
 if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
-_FORGIVEN = 3
+_FORGIVEN: Final = 3
 """So many segments in a row may come without their mapping: by then it is no accident any more."""
-_LONGEST = 65535
+_LONGEST: Final = 65535
 """The longest mapping: so many bytes in a row that none explains are broken (section 3.3.1)."""
 
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
 
 from typing_extensions import override
 
@@ -18,14 +18,15 @@ from mptcp_stack.tcp.rtt import EchoRtt
 from mptcp_stack.texts import address_text, described, size_text
 from mptcp_stack.wire import FIN, SYN, TRANSIENT, Dss, MpCapable, MptcpOption, MpTcpRst, Options, ResetReason, Segment
 
-DSS_OPTION_BYTES = 28
+DSS_OPTION_BYTES: Final = 28
 """A DSS with 8-byte acknowledgement, 8-byte DSN and no checksum, padded."""
 
-_CONFIRM_ATTEMPTS = 6
+_CONFIRM_ATTEMPTS: Final = 6
 """As often as a SYN is repeated (tcp_syn_retries of Linux): from half a second on, doubled, a minute in all."""
-_MOST_CARRIED = 1024
+_MOST_CARRIED: Final = 1024
 """Spans of data that were sent on a subflow and no DATA_ACK has reached: of more the gaps are forgotten."""
-_DISTRUST_NS, _LONGEST_DISTRUST_NS = 250_000_000, 64_000_000_000
+_DISTRUST_NS: Final = 250_000_000
+_LONGEST_DISTRUST_NS: Final = 64_000_000_000
 """Chosen: so long the first time, twice as long each further time: what lost by chance is back soon, and what always
 loses is tried once a minute."""
 

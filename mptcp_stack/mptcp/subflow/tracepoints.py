@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 
 def connection_up(connection: ControlBlock, now: int) -> None:
     """See ``observe.ConnectionUp``."""
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.ConnectionUp(now, connection.number, connection.id, connection.is_mptcp, connection.active))
 
 
 def connection_down(connection: ControlBlock, now: int) -> None:
     """See ``observe.ConnectionDown``."""
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.ConnectionDown(now, connection.number, _text(connection.error)))
 
 
 def fallback(connection: ControlBlock, now: int) -> None:
     """See ``observe.Fallback``."""
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.Fallback(now, connection.number))
 
 
 def subflow_up(subflow: "Subflow", now: int) -> None:
     """See ``observe.SubflowUp``."""
     connection = subflow.connection
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         local, remote = address_text(*subflow.local), address_text(*subflow.remote)
         joined = subflow.number > 0
         observer(observe.SubflowUp(now, connection.number, subflow.number, local, remote, joined, subflow.backup))
@@ -41,7 +41,7 @@ def subflow_up(subflow: "Subflow", now: int) -> None:
 def subflow_down(subflow: "Subflow", error: OSError | None, now: int) -> None:
     """See ``observe.SubflowDown``."""
     connection = subflow.connection
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.SubflowDown(now, connection.number, subflow.number, _text(error)))
 
 
@@ -50,7 +50,7 @@ def sent(
 ) -> None:
     """``record`` left on ``subflow`` for the first time, as new data or as a reinjection."""
     connection = subflow.connection
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         ssn = record.seq - subflow.endpoint.iss
         first = _first_sent(connection)
         observer(kind(now, connection.number, subflow.number, ssn, first + dsn, record.length))
@@ -59,7 +59,7 @@ def sent(
 def retransmitted(subflow: "Subflow", record: "Record", now: int) -> None:
     """See ``observe.Retransmitted``."""
     connection = subflow.connection
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         ssn = record.seq - subflow.endpoint.iss
         mapping = record.mapping
         dsn = None if mapping is None else _first_sent(connection) + mapping.dsn + ssn - mapping.ssn
@@ -71,14 +71,14 @@ def retransmitted(subflow: "Subflow", record: "Record", now: int) -> None:
 def timed_out(subflow: "Subflow", now: int) -> None:
     """See ``observe.TimedOut``."""
     connection = subflow.connection
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.TimedOut(now, connection.number, subflow.number, subflow.endpoint.sender.rtt.rto_ns))
 
 
 def acknowledged(subflow: "Subflow", now: int) -> None:
     """See ``observe.Acknowledged``."""
     connection = subflow.connection
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         sender = subflow.endpoint.sender
         control, rtt, scoreboard = sender.control, sender.rtt, sender.scoreboard
         data_ack = _first_sent(connection) + subflow.sending.queue.base
@@ -101,7 +101,7 @@ def acknowledged(subflow: "Subflow", now: int) -> None:
 def data_received(subflow: "Subflow", ssn: int, length: int, now: int) -> None:
     """See ``observe.DataReceived``."""
     connection = subflow.connection
-    if (observer := connection.stack.context.observer) is not None:
+    if (observer := connection.stack.context.shared.observer) is not None:
         data_next = _first_received(connection) + connection.receiving.next
         observer(observe.DataReceived(now, connection.number, subflow.number, ssn, length, data_next))
 

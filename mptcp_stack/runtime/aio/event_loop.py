@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from itertools import zip_longest
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 from typing_extensions import override
 
@@ -27,7 +27,7 @@ from .server import Server
 
 Result = TypeVar("Result")
 Hosts = str | Sequence[str] | None
-_FAMILIES = {4: socket.AF_INET, 16: socket.AF_INET6}
+_FAMILIES: Final = {4: socket.AF_INET, 16: socket.AF_INET6}
 """By length of an address."""
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import select
 import selectors
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
-_MILLISECOND_S = 1e-3
-_FD_SETSIZE = 1024
+_MILLISECOND_S: Final = 1e-3
+_FD_SETSIZE: Final = 1024
 """From sys/select.h: `select` takes no descriptor beyond."""
-_WRITE_ONLY, _READ_ONLY = ~select.EPOLLIN, ~select.EPOLLOUT
+_WRITE_ONLY: Final = ~select.EPOLLIN
+_READ_ONLY: Final = ~select.EPOLLOUT
 
 
 class FineSelector(selectors.EpollSelector):

@@ -7,7 +7,7 @@ import contextvars
 import logging
 from asyncio import constants, transports
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from typing_extensions import override
 
@@ -18,9 +18,9 @@ from .transport_socket import TransportSocket
 
 logger = logging.getLogger("asyncio")
 
-READ_BYTES = 256 * 1024
+READ_BYTES: Final = 256 * 1024
 """One `Protocol.data_received` gets this much at the most, as with asyncio's own transports."""
-_LOG_WRITES_AFTER_END = 5
+_LOG_WRITES_AFTER_END: Final = 5
 """From so many on asyncio's own transports complain, too (LOG_THRESHOLD_FOR_CONNLOST_WRITES)."""
 
 Writable = bytes | bytearray | memoryview

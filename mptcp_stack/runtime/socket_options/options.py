@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from mptcp_stack.runtime.driver import Driver
 from mptcp_stack.runtime.errors import error
@@ -26,28 +26,28 @@ from mptcp_stack.tcp.config import SECOND_NS
 from . import allowed_addresses
 from .tcp_info import tcp_info
 
-TCP_IS_MPTCP = 43
+TCP_IS_MPTCP: Final = 43
 """From Linux's `tcp.h`; the following have no numbers in any standard."""
-TCP_MULTIPATH_ENABLE = 10001
-TCP_MULTIPATH_ADD = 10002
-TCP_MULTIPATH_REMOVE = 10003
-TCP_MULTIPATH_SUBFLOWS = 10004
-TCP_MULTIPATH_CONNID = 10005
-TCP_MULTIPATH_SCHEDULER = 10006
-TCP_MULTIPATH_PATH_MANAGER = 10007
-TCP_MULTIPATH_SETTING = 10008
+TCP_MULTIPATH_ENABLE: Final = 10001
+TCP_MULTIPATH_ADD: Final = 10002
+TCP_MULTIPATH_REMOVE: Final = 10003
+TCP_MULTIPATH_SUBFLOWS: Final = 10004
+TCP_MULTIPATH_CONNID: Final = 10005
+TCP_MULTIPATH_SCHEDULER: Final = 10006
+TCP_MULTIPATH_PATH_MANAGER: Final = 10007
+TCP_MULTIPATH_SETTING: Final = 10008
 
-_SMALLEST_BUFFER_BYTES = 4096
+_SMALLEST_BUFFER_BYTES: Final = 4096
 """As tcp_wmem and tcp_rmem have it in Linux."""
-_SEGMENT_BYTES = range(88, 32768)
+_SEGMENT_BYTES: Final = range(88, 32768)
 """What Linux takes for TCP_MAXSEG."""
-_HEADER_BYTES = 40
-_INTS = range(-1 << 31, 1 << 31)
-_LENGTHS = range(1025)
+_HEADER_BYTES: Final = 40
+_INTS: Final = range(-1 << 31, 1 << 31)
+_LENGTHS: Final = range(1025)
 """What the standard library takes as `buflen`."""
 # Linux's.
-_KEEP_ALIVE_SECONDS = range(1, 32768)
-_KEEP_ALIVE_PROBES = range(1, 128)
+_KEEP_ALIVE_SECONDS: Final = range(1, 32768)
+_KEEP_ALIVE_PROBES: Final = range(1, 128)
 
 
 class SocketOptions:
@@ -338,7 +338,7 @@ def _find(level: int, number: int) -> _Option:
     return option
 
 
-_SETTINGS: ContextVar[Mapping[str, Any]] = ContextVar("settings", default=MappingProxyType({}))
+_SETTINGS: Final[ContextVar[Mapping[str, Any]]] = ContextVar("settings", default=MappingProxyType({}))
 
 
 @contextmanager
@@ -359,9 +359,10 @@ def current_settings() -> Mapping[str, Any]:
     return _SETTINGS.get()
 
 
-_SOCKET, _TCP = socket.SOL_SOCKET, socket.IPPROTO_TCP
+_SOCKET: Final = socket.SOL_SOCKET
+_TCP: Final = socket.IPPROTO_TCP
 
-OPTIONS: dict[tuple[int, int], _Option] = {
+OPTIONS: Final[dict[tuple[int, int], _Option]] = {
     (_SOCKET, socket.SO_TYPE): _constant(socket.SOCK_STREAM),
     (_SOCKET, socket.SO_PROTOCOL): _constant(socket.IPPROTO_TCP),
     (_SOCKET, socket.SO_ACCEPTCONN): _Option(lambda options: options.listener is not None),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import struct
+from typing import Final
 
 from mptcp_stack.stack import Connection
 from mptcp_stack.tcp import Endpoint, State
 
-_LAYOUT = struct.Struct("=8B24I")
+_LAYOUT: Final = struct.Struct("=8B24I")
 
 # From net/tcp_states.h.
-_LINUX_STATES = {
+_LINUX_STATES: Final = {
     State.CLOSED: 7,
     State.SYN_SENT: 2,
     State.SYN_RECEIVED: 3,
@@ -22,9 +23,9 @@ _LINUX_STATES = {
     State.LAST_ACK: 9,
     State.TIME_WAIT: 6,
 }
-_NS_PER_US = 1000
-_UNLIMITED = (1 << 31) - 1
-_WORDS = (
+_NS_PER_US: Final = 1000
+_UNLIMITED: Final = (1 << 31) - 1
+_WORDS: Final = (
     "rto", "ato", "snd_mss", "rcv_mss", "unacked", "sacked", "lost", "retrans", "fackets",
     "last_data_sent", "last_ack_sent", "last_data_recv", "last_ack_recv", "pmtu", "rcv_ssthresh", "rtt", "rttvar",
     "snd_ssthresh", "snd_cwnd", "advmss", "reordering", "rcv_rtt", "rcv_space", "total_retrans",

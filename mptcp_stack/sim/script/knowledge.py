@@ -2,15 +2,16 @@
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from typing import Final
 
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.wire import MpCapable, MpJoinSyn, MpJoinSynAck, Segment
 
-PORT = 8080
+PORT: Final = 8080
 """Where the stack listens, and where the script's peer does."""
-_REMOTE_PORT = 40000
-REMOTE_KEY = b"peer-key"
-REMOTE_NONCE = b"PEER"
+_REMOTE_PORT: Final = 40000
+REMOTE_KEY: Final = b"peer-key"
+REMOTE_NONCE: Final = b"PEER"
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from mptcp_stack.mptcp.keys import Key, add_addr_hmac, join_hmac
 from mptcp_stack.sim.script.knowledge import REMOTE_NONCE, Flow, Knowledge
@@ -25,9 +25,9 @@ from mptcp_stack.wire import (
     data_checksum,
 )
 
-_WRONG_HMAC = b"wrong hmac, not from a key"
-_SHA256_FLAG = 0x01
-_FLAG_NAMES = {0x80: "A", 0x40: "B", 0x20: "C", 0x01: "H"}
+_WRONG_HMAC: Final = b"wrong hmac, not from a key"
+_SHA256_FLAG: Final = 0x01
+_FLAG_NAMES: Final = {0x80: "A", 0x40: "B", 0x20: "C", 0x01: "H"}
 
 
 class Notation:
@@ -314,7 +314,7 @@ def _set(field: str) -> Callable[[Notation, Arguments, Options], None]:
     return lambda _, arguments, options: setattr(options, field, int(arguments.next()))
 
 
-_DESCRIBE: dict[type[Any], Callable[[Notation, Any], str]] = {
+_DESCRIBE: Final[dict[type[Any], Callable[[Notation, Any], str]]] = {
     MpCapable: Notation._describe_capable,
     MpJoinSyn: Notation._describe_join_syn,
     MpJoinSynAck: Notation._describe_join_syn_ack,
@@ -329,7 +329,7 @@ _DESCRIBE: dict[type[Any], Callable[[Notation, Any], str]] = {
     MpFastclose: lambda self, option: f"mp_fastclose key[{self.key_name(option.receiver_key)}]",
     MpTcpRst: lambda _, option: f"mp_tcprst transient={option.flags & 1} reason={option.reason}",
 }
-_READ: dict[str, Callable[[Notation, Arguments, Options], Dss | MptcpOption | None]] = {
+_READ: Final[dict[str, Callable[[Notation, Arguments, Options], Dss | MptcpOption | None]]] = {
     "mss": _set("mss"),
     "wscale": _set("window_scale"),
     "sackOK": lambda _, arguments, options: setattr(options, "sack_permitted", True),

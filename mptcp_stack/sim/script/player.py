@@ -2,7 +2,7 @@
 
 from collections import deque
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from mptcp_stack.sim.script import segments
 from mptcp_stack.sim.script.knowledge import Knowledge
@@ -11,10 +11,10 @@ from mptcp_stack.sim.script.system_calls import SystemCalls
 from mptcp_stack.stack import LocalAddress, Stack, StackConfig
 from mptcp_stack.wire import Packet, Segment, complete, decode, encode, split
 
-_START_NS = 1_000 * SECOND_NS
-_QUIET_NS = SECOND_NS // 100
+_START_NS: Final = 1_000 * SECOND_NS
+_QUIET_NS: Final = SECOND_NS // 100
 """After the last step nothing more may leave for so long."""
-_FOREVER_NS = 3600 * SECOND_NS
+_FOREVER_NS: Final = 3600 * SECOND_NS
 
 
 class ScriptFailure(AssertionError):
@@ -152,7 +152,7 @@ def _line(sent: Sent) -> str:
     return f"{sent.time_ns / SECOND_NS:.6f} > {sent.text}"
 
 
-_ACTIONS = {"in": Player._inject, "out": Player._expect, "call": Player._call, "assert": Player._assert}
+_ACTIONS: Final = {"in": Player._inject, "out": Player._expect, "call": Player._call, "assert": Player._assert}
 
 
 def play(script: Script) -> None:

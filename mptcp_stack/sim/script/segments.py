@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from mptcp_stack.sim.script.content import content
 from mptcp_stack.sim.script.knowledge import Flow, Knowledge
@@ -9,9 +10,9 @@ from mptcp_stack.sim.script.options import Notation, split_options
 from mptcp_stack.storage import MASK_32
 from mptcp_stack.wire import ACK, CWR, ECE, FIN, PSH, RST, SYN, Segment
 
-FLAGS = {"F": FIN, "S": SYN, "R": RST, "P": PSH, ".": ACK, "E": ECE, "W": CWR}
-ECN = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3}
-_SEGMENT = re.compile(
+FLAGS: Final = {"F": FIN, "S": SYN, "R": RST, "P": PSH, ".": ACK, "E": ECE, "W": CWR}
+ECN: Final = {"noecn": 0, "ect1": 1, "ect0": 2, "ce": 3}
+_SEGMENT: Final = re.compile(
     r"(?:\[(?P<ecn>\w+)\]\s*)?"
     r"(?:(?P<source>\w+)(?:\#(?P<number>\d+))?\s*>\s*(?P<target>\w+)\s+)?"
     r"(?P<flags>[FSRP.EW]+)\s+(?P<start>\d+):(?P<end>\d+)\((?P<length>\d+)\)"

@@ -4,11 +4,11 @@ import re
 from ast import literal_eval
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from mptcp_stack.stack import StackConfig
 
-SECOND_NS = 1_000_000_000
+SECOND_NS: Final = 1_000_000_000
 
 
 class ScriptError(ValueError):
@@ -52,10 +52,10 @@ class Script:
     tolerance_ns: int = 1_000_000
 
 
-_TIME = re.compile(r"(?P<any>\*)|(?P<relative>\+?)(?P<seconds>\d*\.?\d+)")
-_KINDS = (("<", "in"), (">", "out"), ("%{", "assert"))
-_OPTIONS = {"local": int, "remote_isn": int, "ip_version": int, "tolerance_usecs": int}
-_COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
+_TIME: Final = re.compile(r"(?P<any>\*)|(?P<relative>\+?)(?P<seconds>\d*\.?\d+)")
+_KINDS: Final = (("<", "in"), (">", "out"), ("%{", "assert"))
+_OPTIONS: Final = {"local": int, "remote_isn": int, "ip_version": int, "tolerance_usecs": int}
+_COMMENT: Final = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
 def parse(text: str, name: str = "script") -> Script:

@@ -5,14 +5,17 @@ import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from mptcp_stack.events import Accepted, Closed, Connected, Event
 from mptcp_stack.sim.script.content import content
 from mptcp_stack.sim.script.knowledge import PORT, Knowledge
 from mptcp_stack.stack import Address, Connection, Listener, Stack
 
-_CALL = re.compile(r"(?P<name>\w+)\((?P<arguments>.*)\)\s*=\s*(?P<result>-?\d+)(?:\s+(?P<errno>E\w+))?(?:\s+\(.*\))?")
-_CONNECTION_OPTIONS = {
+_CALL: Final = re.compile(
+    r"(?P<name>\w+)\((?P<arguments>.*)\)\s*=\s*(?P<result>-?\d+)(?:\s+(?P<errno>E\w+))?(?:\s+\(.*\))?"
+)
+_CONNECTION_OPTIONS: Final = {
     "TCP_NODELAY": "nodelay",
     "TCP_CORK": "cork",
     "SO_KEEPALIVE": "keep_alive",

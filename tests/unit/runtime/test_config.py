@@ -92,7 +92,7 @@ def test_what_the_stack_gets():
         LocalAddress(b"\x0a\0\2\1", 25, True, device="b"),
     )
     assert (stack.mptcp, stack.gso_max_bytes) == (False, 1448)
-    assert stack.congestion == StackConfig.congestion
+    assert stack.congestion == StackConfig().congestion
 
 
 @pytest.mark.parametrize(

@@ -10,23 +10,29 @@ from ipaddress import ip_address
 
 import pytest
 
-from mptcp_stack.phy import memory_pair
+from mptcp_stack.phy import Device, memory_pair
 from mptcp_stack.runtime import EventLoop, Network, retrying_reader
 from mptcp_stack.runtime.errors import NetworkDownError
+from mptcp_stack.runtime.host.address_monitor import AddressMonitor
 from mptcp_stack.wire import decode
 
 from .conftest import CLIENT, SERVER, stack_config
 from .test_selector import echo, exchange, turns_while_idle
 
 
-class Failing:
+class Failing(Device):
     """A device that raises what is in `receive_errors` and `send_errors` first."""
 
     def __init__(self, device):
         self._device = device
         self.capabilities = device.capabilities
-        self.fileno, self.close = device.fileno, device.close
         self.receive_errors, self.send_errors = deque(), deque()
+
+    def fileno(self):
+        return self._device.fileno()
+
+    def close(self):
+        self._device.close()
 
     def receive(self, limit):
         if self.receive_errors:
@@ -97,14 +103,17 @@ def test_trouble_with_sending_costs_packets(failing, error, caplog):
 SILENT = "10.0.0.77"
 
 
-def keep_silent(network):
+class Deaf(Failing):
+    """A device that hears nothing of what is for SILENT."""
+
+    def receive(self, limit):
+        silent = ip_address(SILENT).packed
+        return [packet for packet in super().receive(limit) if decode(packet).dst != silent]
+
+
+def keep_silent(driver):
     """Let nobody answer at SILENT."""
-    receive = network.stack.receive
-
-    def hear(packets, now, **more):
-        receive([packet for packet in packets if decode(packet).dst != ip_address(SILENT).packed], now, **more)
-
-    network.stack.receive = hear
+    driver._device = Deaf(driver._device)
 
 
 class Told(asyncio.Protocol):
@@ -119,7 +128,7 @@ async def everything_fails(pair, break_it):
     """Every kind of call and handler that waits hears of it, and each that comes later."""
     loop = pair.loop
     accepted = []
-    keep_silent(pair.remote)
+    keep_silent(pair.remote_driver)
     pair.serve_streams(lambda *streams: accepted.append(streams))
     reader, idle = await asyncio.open_connection(SERVER, 80)
     _, writer = await asyncio.open_connection(SERVER, 80)
@@ -177,7 +186,7 @@ def test_a_device_that_never_receives_again_is_gone(failing, error, caplog):
 
 def test_blocking_calls_hear_that_the_device_is_gone(networks, caplog):
     client, server = networks
-    keep_silent(server.loop.network)
+    keep_silent(server.loop.driver)
     with server.create_server(("", 80)), client.create_server(("", 81)) as listener, client.socket() as far:
         near, writer = (client.create_connection((SERVER, 80)) for _ in range(2))
         calls = [
@@ -222,7 +231,7 @@ def test_a_descriptor_that_is_closed_behind_our_back(pair, caplog):
 def test_the_host_is_watched_again_when_that_can_be(make_pair, caplog, monkeypatch):
     monkeypatch.setattr(retrying_reader, "_PAUSES_S", (0.001, 0.001))
 
-    class AddressMonitor:
+    class Trying(AddressMonitor):
         """One whose netlink socket fails, a few times or for ever."""
 
         def __init__(self):
@@ -242,7 +251,7 @@ def test_the_host_is_watched_again_when_that_can_be(make_pair, caplog, monkeypat
 
     near, _ = memory_pair()
     network = Network(stack_config(CLIENT), near)
-    network.address_monitor = monitor = AddressMonitor()
+    network.address_monitor = monitor = Trying()
     loop = EventLoop(network)
 
     async def until(condition):

@@ -210,5 +210,5 @@ def test_the_stack_hears_that_packets_wait_for_it(make_pair):
     for waiting, backlogged in ((limit, True), (1, False)):
         pair.loop.network.device.send([noise] * waiting)
         pair.remote_driver._receive()
-        assert context.load.backlogged == backlogged
+        assert context.shared.backlogged == backlogged
     assert context.counters["TcpInErrs"] == limit + 1

@@ -142,7 +142,18 @@ def raising(*_):
     raise RecursionError("deep")
 
 
-@pytest.mark.parametrize("place", ["segment", "timer", "output", "event", "path event", "address"])
+REPLACES_METHODS = pytest.mark.pure("replaces a method of an object")
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "timer",
+        "event",
+        "path event",
+        *(pytest.param(one, marks=REPLACES_METHODS) for one in ("segment", "output", "address")),
+    ],
+)
 def test_a_mistake_in_one_connection(pair, place, monkeypatch):
     """Wherever the stack or its driver raises, it goes on with the others, and with its timers."""
     pair.serve_streams(echo)

@@ -14,7 +14,7 @@ from mptcp_stack.events import LocalAddressAdded
 from mptcp_stack.phy import memory_pair
 from mptcp_stack.runtime import Network, SocketNetwork
 from mptcp_stack.runtime.commands.path_control import CommandError, PathControl, ask, watch
-from mptcp_stack.stack import LocalAddress, StackConfig
+from mptcp_stack.stack import Address, LocalAddress, StackConfig
 
 from .test_cli import REPOSITORY
 from .test_multipath import FAR, NEAR
@@ -182,7 +182,12 @@ def test_who_monitors_and_does_not_read_is_let_go(networks_with_control):
         watcher.sendall(b"monitor\n")
         while not control._watchers:
             time.sleep(0.01)
-        event = LocalAddressAdded(FakeConnection, LocalAddress(bytes(4)))
+
+        async def connect():
+            return network.loop.driver.connect(Address(ip_address(FAR[0]).packed, 80), None)
+
+        connection = asyncio.run_coroutine_threadsafe(connect(), network.loop).result()
+        event = LocalAddressAdded(connection, LocalAddress(bytes(4)))
 
         async def tell():
             for _ in range(1000):
@@ -191,10 +196,6 @@ def test_who_monitors_and_does_not_read_is_let_go(networks_with_control):
         for _ in range(200):
             asyncio.run_coroutine_threadsafe(tell(), network.loop).result()
         assert not control._watchers
-
-
-class FakeConnection:
-    id = 1
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import pytest
+
 from mptcp_stack.phy import Tun
 from tests.unit.runtime.conftest import SERVER
 
@@ -34,6 +36,7 @@ def drawn() -> set[tuple[str | None, str]]:
     return found
 
 
+@pytest.mark.pure("a profiler sees nothing of compiled calls")
 def test_the_picture_says_what_calls_what(pair):
     picture = drawn()
     names = {name for _, name in picture}
