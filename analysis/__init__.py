@@ -7,8 +7,9 @@ Rules:
 - A run directory is only read. What is made of it goes elsewhere, and the same results give the same figure, byte by
   byte.
 - A number is computed in one place, the figure's module: table, notebook and document take it from there.
-- Figures show points that passed; which did not, and why, stands beside them. On which networks, of which code, and
-  where a run was measured is said in the words of its own manifest (`networks`, `code`, `origin`).
+- Figures show points that passed; which did not, and why, stands beside them. On which networks, of which code, with
+  which build of our stack and where a run was measured is said in its own words (`networks`, `code`, `builds`,
+  `origin`).
 
 How it works: `load` makes a `Run` of a directory, whose table is a pandas frame, a row a point. The manifest names a
 module of `figures`, which says what of it is shown, as a picture and as a table; how it is drawn and written is in

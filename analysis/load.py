@@ -24,7 +24,7 @@ __all__ = ["Run", "UnreadableRun", "find_runs", "load_run"]
 class Run:
     """One run directory: its manifest, and its points as a frame.
 
-    The frame has the columns `stack`, `repetition`, `outcome`, `why`, the experiment's factors and every
+    The frame has the columns `stack`, `repetition`, the experiment's factors, `outcome`, `why`, `build` and every
     scalar result, named as in results.csv (units in the names).
     """
 
@@ -98,6 +98,11 @@ def find_runs(root: Path, experiment: str | None = None) -> list[Run]:
     return sorted(runs, key=lambda run: (run.manifest["experiment"], run.manifest["sessions"][-1].get("began", "")))
 
 
+def _build_of_before(stack: str) -> str | None:
+    """Return what our stack was in results of before it was compiled."""
+    return "pure" if re.split("[@+]", stack)[0] in ("python-tcp", "python-mptcp") else None
+
+
 def _is_empty(table: Path) -> bool:
     """Whether a table has not even a heading: nothing was measured yet."""
     return table.is_file() and table.stat().st_size <= 2 and not table.read_bytes().strip()
@@ -106,13 +111,14 @@ def _is_empty(table: Path) -> bool:
 def _points(text: str, manifest: Mapping[str, Any], path: Path) -> pd.DataFrame:
     """The table of points. Raises UnreadableRun for one that is torn or has not the columns that all have."""
     try:
-        words = dict.fromkeys(("stack", "outcome", "why"), str)
+        words = dict.fromkeys(("stack", "outcome", "why", "build"), str)
         points = pd.read_csv(io.StringIO(text), keep_default_na=False, na_values=[""], dtype=words)
     except (ValueError, OverflowError) as error:
         raise UnreadableRun(f"{path}: not a table ({' '.join(str(error).split())})") from error
-    columns = list(formats.schema("results")["properties"])
-    if missing := [name for name in columns if name not in points]:
+    if missing := [name for name in formats.schema("results")["required"] if name not in points]:
         raise UnreadableRun(f"{path}: has no column {', '.join(missing)}")
+    if "build" not in points:
+        points.insert(list(points).index("why") + 1, "build", points["stack"].map(_build_of_before))
     # The table is written before the manifest, and both before the next point.
     measured = len(manifest.get("points", ()))
     if points.empty or not text.endswith("\n") or len(points) < measured:
@@ -120,6 +126,7 @@ def _points(text: str, manifest: Mapping[str, Any], path: Path) -> pd.DataFrame:
             f"{path}: cut off after {len(points)} rows, the manifest has {measured or 'none'};"
             " the same `run` again writes it anew"
         )
+    columns = list(formats.schema("results")["properties"])
     rows = points[columns].astype(object).where(points[columns].notna(), None).itertuples(index=False, name=None)
     for number, values in enumerate(rows, 1):
         try:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from analysis import builds
 from analysis.load import Run
 
 
@@ -22,6 +23,7 @@ def environment(run: Run) -> dict[str, str]:
     All of them where there are several: the first and the last day, and each commit and machine.
     """
     measured = sessions(run.manifest)
+    build = builds.caption(run).partition(": ")[2]
     days = sorted(str(session.get("began", ""))[:10] for session in measured)
     cpus = [session.get("cpu", {}) for session in measured]
     return {
@@ -31,6 +33,7 @@ def environment(run: Run) -> dict[str, str]:
         "kernel": _each(str(session.get("kernel", "")) for session in measured),
         "Python": _each(str(session.get("python", "")) for session in measured),
         "processors": _each(f"{len(cpu.get('usable', ()))} x {cpu.get('model', '')}" for cpu in cpus),
+        **({"our stack": build} if build else {}),
         "scale": str(run.manifest.get("scale", "")),
     }
 

@@ -24,6 +24,7 @@ from pydantic import BeforeValidator, Field
 from testbed.experiment import Bench, Experiment, Parameters, Point, Scalar
 from testbed.loadgen.traffic import Codec
 from testbed.stacks import StackUnderTest
+from testbed.stacks.base import common_build
 from testbed.stacks.frames import FRAMES_PORT, FramesLoad, frames
 from testbed.stacks.measure import BULK_PORT, HTTP_PORT, BulkLoad, HttpLoad, Measurement, bulk, http
 from testbed.stacks.proxied import CONVERT, FORWARD, MODES, TRANSPARENT, proxied, relaying
@@ -105,8 +106,10 @@ class Handover(Experiment[HandoverParameters]):
         stack = proxied(bench.stack, str(point.factors["mode"]), str(point.factors["proxy"]))
         stack.prepare(bench.lab)
         measuring, load, port = self._load(str(point.factors["load"]), bench.seed)
-        with relaying(bench.lab, stack, port, bench.directory):
+        with relaying(bench.lab, stack, port, bench.directory) as proxy:
             measurement = replace(bench, stack=stack).measure(measuring, load)
+        relayed = proxy.documents()[-1].get("stack")  # without, if it did not end as it should
+        measurement = replace(measurement, build=common_build([*measurement.stacks.values(), relayed]))
         if measuring is frames:
             received = measurement.result["upload"], measurement.result["download"]
             measurement.result["interruption_ms"] = max(one["longest_gap_ms"] for one in received)

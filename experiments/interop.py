@@ -24,6 +24,7 @@ from testbed.interop.features import GROUPS
 from testbed.interop.run import EXPECTED_S, playing, select
 from testbed.interop.scenario import FAMILIES, Cell
 from testbed.runs.results import FAILED, UNSUPPORTED
+from testbed.stacks.base import common_build
 from testbed.stacks.measure import Measurement
 
 STACK = "python-mptcp"
@@ -97,7 +98,7 @@ class Interop(Experiment[InteropParameters]):
             if one["outcome"] == FAILED
         ]
         result = {"cells": outcomes_by_feature, "impossible": "; ".join(sorted(impossible))}
-        return Measurement(result, problems, {}, {}, {})
+        return Measurement(result, problems, {}, {}, {}, build=common_build(records))
 
     def expected_seconds(self, point: Point) -> float:
         """Return the time of the cells, so many at a time."""

@@ -6,8 +6,8 @@ results that it shows, by name: those that `analysis.compare` compares.
 A module may have `draw_latencies(run)` as well, which returns the distributions of latencies (`analysis.distributions`)
 as a figure of its own, or None where the raw files are missing.
 
-At the foot of each stands on which networks the run was measured, and whether it is stale; below the axes where the
-legend is at the foot, as a module's `KEY_AT_FOOT` says.
+At the foot of each stands on which networks the run was measured, which build of our stack ran, and whether it is
+stale; below the axes where the legend is at the foot, as a module's `KEY_AT_FOOT` says.
 
 Factors that an experiment has got since its first runs stand in the module's `FACTORS`: a run without them is refused
 with UnreadableRun.
@@ -31,7 +31,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterMathtext, NullFormatter
 from rich.table import Table
 
-from analysis import files, networks, panels, style
+from analysis import builds, files, networks, panels, style
 from analysis.errors import AnalysisError, Unforeseen, UnreadableRun
 from analysis.load import Run
 
@@ -85,8 +85,8 @@ def draw_latencies(run: Run) -> Figure | None:
 
 
 def _of_every_run(run: Run) -> list[str]:
-    """What must stand below every figure and table: the networks that ran, and whether it is stale."""
-    return [text for text in (networks.caption(run), run.stale) if text]
+    """What must stand below every figure and table: networks and build of our stack that ran, whether it is stale."""
+    return [text for text in (networks.caption(run), builds.caption(run), run.stale) if text]
 
 
 def _with_origin(figure: Figure, run: Run) -> Figure:

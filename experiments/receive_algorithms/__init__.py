@@ -26,15 +26,17 @@ import csv
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from experiments.receive_algorithms.queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
+from mptcp_stack.build import running
 from testbed.errors import Unsupported
 from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
-from testbed.stacks.base import CLIENT, SERVER
+from testbed.stacks.base import CLIENT, SERVER, common_build
 from testbed.stacks.measure import BulkLoad, Measurement, bulk
 from testbed.units import RATE, DelayNs, RateBps, SizeBytes
 
@@ -106,7 +108,7 @@ class ReceiveAlgorithms(Experiment[ReceiveParameters]):
             measurement.result[f"ns_{name}"] = round(times[name], 1)
             measurement.result[f"delivered_bytes_{name}"] = replay(name, arrivals)
         measurement.result["subflows_used"] = len({arrival.subflow for arrival in arrivals})
-        return measurement
+        return replace(measurement, build=common_build([*measurement.stacks.values(), {"build": running()}]))
 
     def checks(self, point: Point, measurement: Measurement) -> list[str]:
         """Return what the stack found, subflows that carried nothing, and algorithms that lost bytes."""

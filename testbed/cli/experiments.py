@@ -130,6 +130,8 @@ def plan(
     print(f"{planned.experiment.title}, scale {planned.scale}")
     print_parameters(planned.experiment)
     print(f"stacks: {', '.join(planned.stacks)}")
+    if planned.builds:
+        print(f"builds of our stack: {', '.join(f'{name} {build}' for name, build in planned.builds.items())}")
     if document["collectors"]:
         print(f"collectors: {', '.join(document['collectors'])}")
     print(f"results: {planned.directory.path}")
@@ -154,6 +156,7 @@ def _document(planned: Plan) -> dict[str, Any]:
         },
         "topology_parameters": dict(planned.experiment.template_settings),
         "stacks": planned.stacks,
+        "builds": planned.builds,
         "collectors": [*planned.collect.required, *planned.collect.added],
         "directory": str(planned.directory.path),
         "points": len(planned.points),

@@ -25,6 +25,8 @@ class Evidence:
     counters: dict[str, Mapping[str, int]] = field(default_factory=dict)
     left: dict[str, list[str]] = field(default_factory=dict)
     frames: list[Frame] = field(default_factory=list)
+    build: str | None = None
+    """Which build of our stack took part, as its program said."""
     died: list[str] = field(default_factory=list)
     """Programs that did not end as they should, with their last words."""
 

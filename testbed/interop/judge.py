@@ -14,20 +14,21 @@ _MOST_FAULTS = 5
 
 
 class Verdict(NamedTuple):
-    """What came of a cell, and why it did not pass."""
+    """What came of a cell, why it did not pass, and which build of our stack took part, as its program said."""
 
     outcome: str
     why: list[str]
+    build: str | None = None
 
 
 def judge(evidence: Evidence) -> Verdict:
     """Hold the evidence against what every scenario demands and against this one's own checks."""
     scenario = evidence.cell.scenario
     if scenario.lacking is not None and scenario.lacking.check.problem(evidence) is None:
-        return Verdict(UNSUPPORTED, [scenario.lacking.reason])
+        return Verdict(UNSUPPORTED, [scenario.lacking.reason], evidence.build)
     why = [*evidence.died, *_application_problems(evidence), *_packet_problems(evidence)]
     why += [problem for check in scenario.checks if (problem := check.problem(evidence)) is not None]
-    return Verdict(FAILED if why else PASSED, why)
+    return Verdict(FAILED if why else PASSED, why, evidence.build)
 
 
 def _application_problems(evidence: Evidence) -> Iterator[str]:

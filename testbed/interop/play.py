@@ -188,3 +188,4 @@ def _collect(evidence: Evidence, role: str, program: Program) -> None:
         evidence.outcomes[role], evidence.left[role] = report["outcomes"], report["left"]
         if report["stack"]:
             evidence.counters[role] = report["stack"]["counters"]
+            evidence.build = report["stack"]["build"]

@@ -116,6 +116,7 @@ def _record(directory: Path, cell: Cell) -> dict[str, Any]:
         "family": cell.family.name,
         "outcome": verdict.outcome,
         "why": verdict.why,
+        "build": verdict.build,
         "seconds": round(time.monotonic() - began, 2),
     }
 

@@ -72,7 +72,7 @@ def _origin(document: dict[str, Any]) -> str:
     commit = f"{str(where['git']['commit'])[:10]}{' with changes' if where['git']['dirty'] else ''}"
     machine = f"{len(where['cpu']['usable'])} x {where['cpu']['model']}"
     again = "`sudo ./lab interop --markdown docs/interop-table.md`"
-    return f"Measured {document['time'][:10]} at {commit} on {machine}: {again}."
+    return f"Measured {document['time'][:10]} at {commit} ({where['build']}) on {machine}: {again}."
 
 
 def _counts(document: dict[str, Any]) -> str:

@@ -115,12 +115,15 @@ def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
 
 
 def stack_report(loop: asyncio.AbstractEventLoop) -> dict[str, Any] | None:
-    """Return our stack's settings, counters and flows by state; ``None`` over kernel sockets: ask the kernel."""
+    """Return our stack's build, settings, counters and flows by state; ``None`` over kernel sockets: ask the kernel."""
     network = getattr(loop, "network", None)
     if network is None:
         return None
+    from mptcp_stack.build import running
+
     config = network.stack.config
     return {
+        "build": running(),
         "congestion": config.congestion,
         "settings": {one.name: getattr(config, one.name) for one in fields(config) if one.name != "addresses"},
         "counters": dict(network.counters),

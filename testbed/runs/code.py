@@ -1,10 +1,10 @@
 """The code that points are measured with: what of the lab and of the user's takes part in them.
 
-To a point's identity belong the tree `testbed/` and, where our stack takes part, `mptcp_stack/`; the experiment's file;
-the templates of its network, and traces; and every module that a user named: a stack, scheduler, congestion control,
-path manager, collector, middlebox or experiment. With a module counts what it imports, as far as that is neither
-Python's, nor an installed package's, nor in one of the trees, nor in `analysis/`. How parts are called and compared is
-said in `analysis.code`.
+To a point's identity belong the tree `testbed/` and, where our stack takes part, `mptcp_stack/`, with the key of what
+was compiled of it where that is what runs; the experiment's file; the templates of its network, and traces; and every
+module that a user named: a stack, scheduler, congestion control, path manager, collector, middlebox or experiment. With
+a module counts what it imports, as far as that is neither Python's, nor an installed package's, nor in one of the
+trees, nor in `analysis/`. How parts are called and compared is said in `analysis.code`.
 
 What a module imports is read from its text, also within functions. Where the text does not tell (a computed name, a
 file without a text, a name that is not found because the module itself adds a place to `sys.path`), another Python is
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis import code, files
+from mptcp_stack.build.unit import STACK
 from testbed.errors import LabError
 from testbed.spec import trace
 from testbed.spec.templates import template_files
@@ -41,6 +42,8 @@ COPIES = "code"
 """Where in a run directory the files are copied to, each version into a folder that its digest names."""
 
 OUR_STACK, LAB = "mptcp_stack", "testbed"
+CORE = "compiled core"
+"""The part that points have in addition where our stack ran compiled; known by the build's key."""
 _NEVER_OWN = (*code.TREES, "analysis")
 """Top-level names that are in a tree, or do not count."""
 
@@ -93,7 +96,9 @@ class Code:
         self._read |= {part: path.read_bytes for part, path in found.items()}
         more = experiment.more_code(name)
         self._read |= {part: partial(code.part_bytes, part) for part in more}
-        trees = [LAB, OUR_STACK] if own.our_stack or experiment.needs_our_stack(stack) else [LAB]
+        trees = [LAB]
+        if own.our_stack or experiment.needs_our_stack(stack):
+            trees += [OUR_STACK, CORE] if stack.build == "compiled" else [OUR_STACK]
         return {part: self._known(part) for part in sorted({*trees, *found, *more})}
 
     def _known(self, part: str) -> str:
@@ -102,6 +107,8 @@ class Code:
         return self._first[part]
 
     def _now(self, part: str) -> str:
+        if part == CORE:
+            return STACK.key()
         if part not in code.TREES:
             return code.digest(self._content(part))
         stamp = code.tree_stamp(part)
@@ -128,7 +135,7 @@ class Code:
     def copy(self, parts: Mapping[str, str], directory: Path) -> None:
         """Put the files among `parts` below `directory`, each version once. Raises LabError when one has changed."""
         for part, known in parts.items():
-            if part in code.TREES:
+            if part in code.TREES or part == CORE:
                 continue
             place = files.within(directory, COPIES, known[:16], part)
             if place.exists():

@@ -27,6 +27,8 @@ FORMAT: Final = 1
 Name = Annotated[str, StringConstraints(pattern=PLAIN_NAME)]
 Outcome = Literal["passed", "failed", "unsupported"]
 RunOutcome = Literal["passed", "failed", "unsupported", "incomplete"]
+Build = Literal["compiled", "pure", "mixed"]
+"""Which build of our stack the programs of a point said that they ran; `mixed`: not all the same."""
 Scalar = str | int | float | bool | None
 
 
@@ -57,6 +59,7 @@ class Session(_Part):
     packages: dict[str, str] = {}
     cpu: Processors = Processors()
     code: dict[str, str] = {}
+    build: Build | None = None
 
 
 class Delivery(_Part):
@@ -139,7 +142,8 @@ class Collected(_Part):
 class PointSummary(_Part):
     """What manifest.json says of a point: how it ended and why, when (UTC), how long it took, where and on what.
 
-    `session` and `lab` are places in the manifest's lists, from 0.
+    `session` and `lab` are places in the manifest's lists, from 0. `build` is None where our stack took no part, and in
+    results of before it was compiled: then it was `pure`.
     """
 
     outcome: Outcome
@@ -150,6 +154,7 @@ class PointSummary(_Part):
     session: int
     lab: int
     placement: dict[str, Any]
+    build: Build | None = None
     collectors: dict[str, Collected] = {}
 
 
@@ -196,6 +201,7 @@ class PointRecord(PointSummary, Asked):
             **self.factors,
             "outcome": self.outcome,
             "why": "; ".join(self.why),
+            "build": self.build,
         }
         row = Row.model_validate(flatten(self.result) | asked).model_dump()
         return {name: row[name] for name in dict.fromkeys((*asked, *row))}
@@ -204,13 +210,14 @@ class PointRecord(PointSummary, Asked):
 class Row(_Part):
     """A row of results.csv.
 
-    The factors of the point stand before `outcome`, every number and word of its result after `why`.
+    The factors of the point stand before `outcome`, every number and word of its result after `build`.
     """
 
     stack: str
     repetition: int
     outcome: Outcome
-    why: str | None = None
+    why: str | None
+    build: Build | None = None
     __pydantic_extra__: dict[str, Scalar]
 
 

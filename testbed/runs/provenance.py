@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from mptcp_stack.build import running
 from testbed.placement.cpus import governors
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -29,7 +30,7 @@ def version() -> str:
 
 
 def provenance() -> dict[str, Any]:
-    """Return git state, kernel, Python, package versions and the processors of this machine (JSON values)."""
+    """Return git state, kernel, Python, package versions, processors and the build of our stack here (JSON values)."""
     return {
         "version": version(),
         "git": git(),
@@ -37,6 +38,7 @@ def provenance() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
         "cpu": _processors(),
+        "build": running(),
     }
 
 

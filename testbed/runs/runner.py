@@ -27,7 +27,7 @@ from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Experiment, Point, own
 from testbed.input.plugins import blamed
 from testbed.placement.apply import check_cpus
-from testbed.runs.code import Code, differing
+from testbed.runs.code import OUR_STACK, Code, differing
 from testbed.runs.formats import (
     FORMAT,
     CodeVersion,
@@ -113,10 +113,13 @@ class Plan:
         own.check_place(experiment, earlier and earlier.file, self.directory.path)
         self.reuse = reuse
         self.code = code or Code()
+        created = {stack: create(stack) for stack in dict.fromkeys(point.stack for point in self.points)}
         self._parts = {
-            stack: self.code.parts(experiment, stack, create(stack), self.directory.specification)
-            for stack in dict.fromkeys(point.stack for point in self.points)
+            name: self.code.parts(experiment, name, stack, self.directory.specification)
+            for name, stack in created.items()
         }
+        self.builds = {name: stack.build for name, stack in created.items() if OUR_STACK in self._parts[name]}
+        """By stack whose points depend on ours, which build of it they are of."""
 
     def __repr__(self) -> str:
         if "_parts" not in vars(self):
@@ -367,7 +370,7 @@ class Runner:
             bench.lab.seed_links(bench.seed)
             with bench.lab.placed(bench.placement) as placement:
                 measurement = experiment.run_point(bench, point)
-            problems = experiment.checks(point, measurement)
+            problems = [*experiment.checks(point, measurement), *self._build_problems(point, measurement.build)]
         except Unsupported as error:
             return _Verdict(UNSUPPORTED, [error.message])
         except LabError as error:
@@ -387,7 +390,13 @@ class Runner:
             measurement.links,
             measurement.collectors,
             placement,
+            measurement.build,
         )
+
+    def _build_problems(self, point: Point, said: str | None) -> list[str]:
+        """Return whether programs ran another build of our stack than the point is recorded as."""
+        asked = self._plan.builds.get(point.stack)
+        return [] if said in (None, asked) else [f"our stack's build: {asked} was asked for, programs ran {said}"]
 
 
 @dataclass(frozen=True)
@@ -403,6 +412,7 @@ class _Verdict:
     links: Mapping[str, Any] = field(default_factory=dict)
     collectors: Mapping[str, Any] = field(default_factory=dict)
     placement: Mapping[str, Any] = field(default_factory=dict)
+    build: str | None = None
 
 
 def _code_versions(records: Sequence[PointRecord]) -> list[CodeVersion]:

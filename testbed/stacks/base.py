@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from typing_extensions import override
 
+from mptcp_stack.build import running
 from testbed.collectors.base import WatchedStack
 from testbed.errors import LabError, Unsupported
 from testbed.host.process import module_command
@@ -97,6 +98,11 @@ class StackUnderTest(WatchedStack):
         return False
 
     @property
+    def build(self) -> str:
+        """Which build of our stack its programs run, where they do: `compiled` or `pure`; by default what runs here."""
+        return running()
+
+    @property
     def is_ours(self) -> bool:
         """Whether our own stack takes part at either end: only then do results depend on its code."""
         return self.runs_our_stack(CLIENT) or self.runs_our_stack(SERVER)
@@ -116,6 +122,12 @@ class StackUnderTest(WatchedStack):
 
         ``counted`` is what the kernels counted during the run.
         """
+
+
+def common_build(reports: Iterable[Mapping[str, Any] | None]) -> str | None:
+    """Return the build of our stack that all programs reported, or `mixed`; None when all ran over the kernel's."""
+    builds = {build for report in reports if report and (build := report.get("build"))}
+    return "mixed" if len(builds) > 1 else next(iter(builds), None)
 
 
 def path_count(lab: Lab) -> int:

@@ -29,7 +29,7 @@ from testbed.loadgen.options import Endpoint
 from testbed.placement import ANYWHERE, Placement
 from testbed.placement.processes import await_pin, pinned
 from testbed.stacks import counters, iperf
-from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest
+from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest, common_build
 from testbed.stacks.busy import Threads
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ class Measurement:
     ``counters`` by host and kernel MIB name and ``paths`` by host and interface: what was counted during the
     run. ``stacks`` by host: what our own stack reported, ``None`` when the kernel's was used. ``links`` by link
     and direction: what the links delivered and dropped. ``collectors`` by name: what came of each, and its cost.
+    ``build``: which build of our stack the programs ran, as they said (:func:`testbed.stacks.base.common_build`).
     """
 
     result: dict[str, Any]
@@ -122,6 +123,7 @@ class Measurement:
     stacks: dict[str, dict[str, Any] | None]
     links: dict[str, dict[str, dict[str, int]]] = field(default_factory=dict)
     collectors: dict[str, dict[str, Any]] = field(default_factory=dict)
+    build: str | None = None
 
 
 Share = Callable[[Program, float], float]
@@ -227,6 +229,7 @@ def measure_trial(
         {host: reports.get(host) for host in (CLIENT, SERVER)},
         links,
         collection.records,
+        common_build(reports.values()),
     )
     raw = {
         "commands": commands,

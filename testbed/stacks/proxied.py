@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from mptcp_stack.runtime import PROXY_MODES as WAYS
 from testbed.errors import LabError, Unsupported
-from testbed.host.process import announced_ready, running
+from testbed.host.process import Program, announced_ready, running
 from testbed.stacks.base import CLIENT, SERVER, Evidence, StackUnderTest
 from testbed.stacks.counters import Counters
 from testbed.stacks.kernel_mptcp import KernelMptcp
@@ -36,8 +36,8 @@ CONVERTER_PORT = 5124
 
 
 @contextmanager
-def relaying(lab: Lab, stack: Proxied, port: int, directory: Path) -> Iterator[None]:
-    """Run the proxy over ``stack`` during the block: ``port`` of it is ``port`` of the server."""
+def relaying(lab: Lab, stack: Proxied, port: int, directory: Path) -> Iterator[Program]:
+    """Run the proxy over ``stack`` during the block: ``port`` of it is ``port`` of the server. Gives its program."""
     listen = CONVERTER_PORT if stack.way == CONVERT else port
     options = ["--listen", f"0.0.0.0:{listen}", "--mode", stack.way]
     if stack.way == FORWARD:
@@ -45,7 +45,7 @@ def relaying(lab: Lab, stack: Proxied, port: int, directory: Path) -> Iterator[N
     command = stack.command(lab, PROXY, "testbed.loadgen.proxy", *options)
     with running(lab.hosts[PROXY], command, directory, PROXY) as proxy:
         proxy.await_start(announced_ready)
-        yield
+        yield proxy
 
 
 class Proxied(StackUnderTest):
@@ -150,7 +150,11 @@ def proxied(stack: StackUnderTest, mode: str, way: str = FORWARD) -> Proxied:
     """Return ``stack`` as it is with a proxy. Raises :class:`LabError` for a stack that cannot be."""
     if stack.name not in PROXIED:
         raise LabError(f"stack {stack.name} cannot end at a proxy; these can: {', '.join(PROXIED)}", 1)
-    return PROXIED[stack.name](mode, way, stack.congestion)
+    found = PROXIED[stack.name](mode, way, stack.congestion)
+    if isinstance(found, PythonMptcp) and isinstance(stack, PythonMptcp):
+        found.settings = (*found.settings, *stack.settings)
+        found.pure = stack.pure
+    return found
 
 
 def _problems(client: Numbers, evidence: Evidence) -> list[str]:

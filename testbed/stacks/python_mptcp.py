@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mptcp_stack.build import PURE
 from mptcp_stack.runtime import ConfigError, check_plugin, parse_settings
 from testbed.errors import LabError, Unsupported
 from testbed.stacks import mptcp_diagnosis
@@ -27,9 +28,16 @@ class PythonMptcp(StackUnderTest):
     features = frozenset({"http", "bulk"})
     default_congestion = "lia"
     settings: tuple[str, ...] = ()
+    pure = False
+    """Whether its programs run the stack as pure Python, also where it is compiled."""
 
     def configure(self, settings: Sequence[str]) -> None:
-        """Add settings of our stack. Raises :class:`testbed.errors.LabError` when one is wrong."""
+        """Add settings of our stack, and ``build=pure``. Raises :class:`testbed.errors.LabError` when one is wrong."""
+        builds = [setting for setting in settings if setting.startswith("build=")]
+        settings = [setting for setting in settings if setting not in builds]
+        if wrong := [build for build in builds if build != "build=pure"]:
+            raise LabError(f"stack {self.name}: setting {wrong[0]!r}: must be build=pure, or left out")
+        self.pure = self.pure or bool(builds)
         try:
             parsed = parse_settings(settings)
         except ConfigError as error:
@@ -73,6 +81,16 @@ class PythonMptcp(StackUnderTest):
         for address in self.addresses(lab, host):
             options += ["--address", address]
         return options
+
+    def command(self, lab: Lab, host: str, module: str, *arguments: str) -> list[str]:
+        """Return the command that runs one of our modules, with what chooses the build of the stack."""
+        command = super().command(lab, host, module, *arguments)
+        return ["env", f"{PURE}=1", *command] if self.pure else command
+
+    @property
+    def build(self) -> str:
+        """Which build its programs run: `pure` if that was asked for, else what runs here."""
+        return "pure" if self.pure else super().build
 
     def runs_our_stack(self, host: str) -> bool:
         """All do."""

@@ -13,7 +13,7 @@ import pytest
 from testbed.loadgen import bulk
 from testbed.loadgen.client import Timing
 from testbed.loadgen.framing import Received
-from testbed.runs.formats import Manifest, PointRecord, flatten
+from testbed.runs.formats import Manifest, PointRecord, Row, flatten
 from testbed.stacks.measure import Measurement
 from tests.testbed import toy
 from tests.testbed.test_cli import PROJECT
@@ -52,8 +52,8 @@ def unit(column: str) -> str:
 
 
 def written_columns() -> set[str]:
-    """What results.csv has: of every experiment that is kept, and of requests as they are counted now."""
-    columns: set[str] = {"busiest_program", "busiest_thread_share"}  # tests/testbed/test_busy.py
+    """What results.csv has: of every point, of every experiment that is kept, of requests as they are counted now."""
+    columns: set[str] = {*Row.model_fields, "busiest_program", "busiest_thread_share"}  # tests/testbed/test_busy.py
     for path in KEPT.glob("*/results.csv"):
         with path.open() as file:
             columns |= set(next(csv.reader(file)))

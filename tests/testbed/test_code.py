@@ -15,10 +15,11 @@ from analysis import code, figures, notebooks, origin, style
 from analysis.load import find_runs, load_run
 from analysis.notebooks.tools.keep import reduced
 from experiments.schedulers import EXAMPLE
+from mptcp_stack.build.unit import STACK
 from testbed.cli.experiments import _reasons
 from testbed.errors import LabError
 from testbed.experiment import Experiment, Point, experiment_class, experiment_names, resolve
-from testbed.runs.code import COPIES, Code
+from testbed.runs.code import COPIES, CORE, Code, differing
 from testbed.runs.runner import Plan, Runner
 from testbed.show.progress import Lines
 from testbed.stacks import create
@@ -80,6 +81,23 @@ def parts(stack: str, experiment: Experiment[Any] | None = None, asked: Mapping[
 def own_parts(stack: str, asked: Mapping[str, Any] | None = None) -> set[str]:
     """Without those of the lab and the toy."""
     return parts(stack, asked=asked) - parts("python-mptcp") - parts("kernel-tcp")
+
+
+# --- which build of our stack
+
+
+def test_a_compiled_core_is_a_part_of_the_points_that_it_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    stacks = ("kernel-tcp", "python-mptcp", "python-mptcp+build=pure")
+    pure = {stack: Code().parts(toy(), stack, create(stack), {}) for stack in stacks}
+    assert not any(CORE in parts for parts in pure.values())
+    monkeypatch.setattr("testbed.stacks.base.running", lambda: "compiled")
+    compiled = {stack: Code().parts(toy(), stack, create(stack), {}) for stack in stacks}
+    changed = {stack: differing(pure[stack], compiled[stack]) for stack in stacks}
+    assert changed == {"kernel-tcp": [], "python-mptcp": [CORE], "python-mptcp+build=pure": []}
+    assert compiled["python-mptcp"][CORE] == STACK.key()
+    code = Code()
+    code.copy(code.parts(toy(), "python-mptcp", create("python-mptcp"), {}), tmp_path)
+    assert not list(tmp_path.glob(f"{COPIES}/*/{CORE}"))
 
 
 # --- what is stale, and measured anew

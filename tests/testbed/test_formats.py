@@ -54,10 +54,12 @@ def test_a_row_is_written_by_its_model() -> None:
     record = PointRecord.model_construct(**point, outcome="failed", why=["a", "b"], result=result)
     row = record.row()
     assert list(row.items()) == [
-        ("stack", "s"), ("repetition", 2), ("size", 1), ("outcome", "failed"), ("why", "a; b"),
+        ("stack", "s"), ("repetition", 2), ("size", 1), ("outcome", "failed"), ("why", "a; b"), ("build", None),
         ("copy", 1.0), ("model_dump", True), ("nested_json", None),
     ]  # fmt: skip
-    assert [type(value) for value in row.values()] == [str, int, int, str, str, float, bool, type(None)]
+    assert [type(value) for value in row.values()] == [
+        str, int, int, str, str, type(None), float, bool, type(None),
+    ]  # fmt: skip
     record.outcome = "perhaps"
     with pytest.raises(ValueError, match="outcome"):
         record.row()
@@ -68,7 +70,8 @@ def test_results_that_are_kept_fit(path: Path) -> None:
     formats.check(document(path), "manifest", str(path))
     with path.with_name("results.csv").open() as file:
         for row in csv.DictReader(file):
-            formats.check(row | {"repetition": int(row["repetition"])}, "results", str(path))
+            read = {name: value or None for name, value in row.items()} | {"repetition": int(row["repetition"])}
+            formats.check(read, "results", str(path))
 
 
 def test_points_of_before_they_named_their_format_are_read(measured: Path) -> None:

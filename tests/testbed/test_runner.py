@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from analysis.load import load_run
+from mptcp_stack.build import running
 from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Point, resolve
 from testbed.placement import ANYWHERE
@@ -78,9 +79,27 @@ def test_result_does_not_rename_a_factor() -> None:
         stack="s", repetition=1, factors={"size": 1}, outcome="passed", why=[], result=result
     )
     assert list(record.row().items()) == [
-        ("stack", "s"), ("repetition", 1), ("size", 1), ("outcome", "passed"), ("why", ""), ("stack_counters", 3),
-        ("rate", 4.0),
+        ("stack", "s"), ("repetition", 1), ("size", 1), ("outcome", "passed"), ("why", ""), ("build", None),
+        ("stack_counters", 3), ("rate", 4.0),
     ]  # fmt: skip
+
+
+def test_points_have_the_build_that_their_programs_said(tmp_path: Path) -> None:
+    experiment = toy()
+    experiment.build = "pure"
+    assert run(experiment, tmp_path, stacks=("python-tcp+build=pure",)) == "passed"
+    assert list(table(tmp_path)["build"]) == ["pure"] * 4
+    assert {point["build"] for point in manifest(tmp_path)["points"].values()} == {"pure"}
+    assert manifest(tmp_path)["sessions"][0]["build"] == running()
+
+
+@pytest.mark.parametrize("said", ["compiled", "mixed"])
+def test_another_build_than_was_asked_for_fails_the_point(tmp_path: Path, said: str) -> None:
+    experiment = toy()
+    experiment.build = said
+    assert run(experiment, tmp_path, stacks=("python-tcp+build=pure",)) == "failed"
+    assert set(table(tmp_path)["why"]) == {f"our stack's build: pure was asked for, programs ran {said}"}
+    assert set(table(tmp_path)["build"]) == {said}
 
 
 def test_other_parameters_are_another_run(tmp_path: Path) -> None:

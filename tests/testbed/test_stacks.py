@@ -9,17 +9,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from mptcp_stack.build import running
 from testbed import stacks
 from testbed.errors import LabError, Unsupported
 from testbed.host.process import Program
 from testbed.loadgen import apache, content
 from testbed.loadgen.options import Endpoint
 from testbed.stacks import counters, iperf, measure
-from testbed.stacks.base import Evidence, StackUnderTest
+from testbed.stacks.base import Evidence, StackUnderTest, common_build
 from testbed.stacks.buffers import lines, with_buffer
 from testbed.stacks.counters import HostCounters
 from testbed.stacks.kernel_tcp import parse_congestion
 from testbed.stacks.mptcp_diagnosis import fallback_problems, join_problems
+from testbed.stacks.proxied import proxied
 
 DATA = Path(__file__).parent / "data"
 
@@ -48,6 +50,33 @@ def test_settings_follow_the_name():
     options = stack.module_options(SimpleNamespace(hosts={"client": host}), "client")
     given = [after for option, after in itertools.pairwise(options) if option == "--set"]
     assert given == ["scheduler=mine:Own", "sack=off", "congestion=reno"]
+
+
+def test_a_build_is_chosen_by_the_environment_of_the_programs():
+    lab = SimpleNamespace(hosts={"client": SimpleNamespace(stack_addresses=["10.0.1.101/24@eth1"])})
+    pure, plain = (stacks.create(f"python-tcp{more}+sack=off") for more in ("+build=pure", ""))
+    command = pure.command(lab, "client", "testbed.loadgen.bulk")
+    assert command == ["env", "MPTCP_LAB_PURE=1", *plain.command(lab, "client", "testbed.loadgen.bulk")]
+    assert (pure.build, plain.build) == ("pure", running())
+    with pytest.raises(LabError, match="stack python-tcp: setting 'build=fast': must be build=pure, or left out"):
+        stacks.create("python-tcp+build=fast")
+
+
+def test_behind_a_proxy_a_stack_has_its_settings_and_build():
+    lab = SimpleNamespace(hosts={"client": SimpleNamespace(stack_addresses=["10.0.1.101/24@eth1"])})
+    stack = proxied(stacks.create("python-mptcp@olia+sack=off+build=pure"), "single-path")
+    command = stack.command(lab, "client", "testbed.loadgen.bulk")
+    assert command[:2] == ["env", "MPTCP_LAB_PURE=1"]
+    given = [after for option, after in itertools.pairwise(command) if option in ("--congestion", "--set")]
+    assert given == ["olia", "path_manager=handover", "sack=off"]
+
+
+@pytest.mark.parametrize(
+    ("reports", "build"),
+    [([None, {}], None), ([{"build": "pure"}, None], "pure"), ([{"build": "pure"}, {"build": "compiled"}], "mixed")],
+)
+def test_the_build_of_a_measurement_is_what_its_programs_say(reports, build):
+    assert common_build(reports) == build
 
 
 class OwnStack(stacks.create("kernel-tcp").__class__):  # type: ignore[misc]

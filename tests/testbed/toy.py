@@ -35,6 +35,7 @@ class Toy(Experiment[ToyParameters]):
         super().__init__(parameters)
         self.measured: list[str] = []
         self.react: Callable[[Point], list[str] | None] = lambda point: None
+        self.build: str | None = None
 
     def points(self, stacks: Sequence[str]) -> list[Point]:
         return [
@@ -50,7 +51,8 @@ class Toy(Experiment[ToyParameters]):
         self.measured.append(point.key)
         bench.progress(1.0)
         size = int(point.factors["size_bytes"])
-        return Measurement({"doubled": 2 * size, "nested": {"half": size / 2}}, problems, {"client": {"Ip": 1}}, {}, {})
+        result = {"doubled": 2 * size, "nested": {"half": size / 2}}
+        return Measurement(result, problems, {"client": {"Ip": 1}}, {}, {}, build=self.build)
 
 
 def toy() -> Toy:
