@@ -24,7 +24,7 @@ from rich import box
 from rich.table import Table
 from scipy.stats import t as student_t
 
-from analysis import figures, origin
+from analysis import builds, figures, origin
 from analysis.errors import AnalysisError
 from analysis.load import Run
 from analysis.metrics import CLOCKS
@@ -56,8 +56,11 @@ class Difference:
     probability: float
 
 
-def check_comparable(a: Run, b: Run) -> None:
-    """Raises Incomparable unless both runs were asked to measure the same; commits and machines may differ."""
+def check_comparable(a: Run, b: Run, across_builds: bool = False) -> None:
+    """Raises Incomparable unless both runs were asked to measure the same; commits and machines may differ.
+
+    With `across_builds` one may have run our stack compiled and the other as pure Python.
+    """
     ours, theirs = a.manifest, b.manifest
     if ours["experiment"] != theirs["experiment"]:
         raise Incomparable(f"{a.path} is of {ours['experiment']}, {b.path} of {theirs['experiment']}")
@@ -68,6 +71,11 @@ def check_comparable(a: Run, b: Run) -> None:
             raise Incomparable(f"{a.path}, {b.path}: parameters differ: {'; '.join(pairs)}")
         if names:
             raise Incomparable(f"{a.path}, {b.path}: what was asked differs in {', '.join(names)}")
+    first, second = builds.of_stacks(a), builds.of_stacks(b)
+    if not across_builds and any(first[stack] != second[stack] for stack in first if stack in second):
+        raise Incomparable(
+            f"{a.path}: {builds.caption(a)}, {b.path}: {builds.caption(b)}; --across-builds compares them all the same"
+        )
 
 
 def _asked(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -79,16 +87,16 @@ def _asked(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> tuple[dict[str
     return {"networks": ours["networks"]}, {"networks": theirs["networks"]}
 
 
-def compare(a: Run, b: Run, within: float = MARGIN) -> pd.DataFrame:
+def compare(a: Run, b: Run, within: float = MARGIN, across_builds: bool = False) -> pd.DataFrame:
     """Return one row a point (its repetitions together) and result that the experiment's figure shows.
 
-    `within` is the margin, a share of the first run's mean.
+    `within` is the margin, a share of the first run's mean; `across_builds` as in `check_comparable`.
 
     Columns: `stack`, the factors, `metric`, `mean_a`, `sd_a`, `n_a` and the same of b (values joined by a space in
     `mean_*` for what is no number), `difference`, `half_width` of its interval, `margin`, `probability`, `verdict`.
     Stacks that were asked of one run alone are left out. Raises Incomparable.
     """
-    check_comparable(a, b)
+    check_comparable(a, b, across_builds)
     factors = ["stack", *a.factors]
     shared = [stack for stack in a.stacks if stack in b.stacks]
     if not shared:
@@ -130,9 +138,10 @@ def table(frame: pd.DataFrame, title: str) -> Table:
 
 
 def told(run: Run) -> str:
-    """Return where a run is from: directory, days, commits, processors and kernels."""
+    """Return where a run is from: directory, days, commits, processors and kernels, and the build of our stack."""
     facts = origin.environment(run)
-    return f"{run.path}, {facts['measured']}, commit {facts['commit']}, {origin.machine(run)}"
+    known = [builds.caption(run)] if builds.caption(run) else []
+    return ", ".join([str(run.path), facts["measured"], f"commit {facts['commit']}", origin.machine(run), *known])
 
 
 def difference(changes: Sequence[float]) -> Difference:
@@ -193,7 +202,7 @@ def _judge(a: Mapping[Any, Any], b: Mapping[Any, Any], within: float) -> dict[st
 def _metrics(a: Run, b: Run) -> Sequence[str]:
     """Return the results that the figure shows (its METRICS, which may be patterns), or all numbers, or all words."""
     columns = list(a.points.columns)
-    results = columns[columns.index("why") + 1 :]
+    results = columns[columns.index("build") + 1 :]
     if named := getattr(figures.named(a), "METRICS", ()):
         either = [*results, *(name for name in b.points.columns if name not in columns)]
         return [name for pattern in named for name in fnmatch.filter(either, pattern)]

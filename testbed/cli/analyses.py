@@ -89,6 +89,10 @@ def compare(
     within: Annotated[
         str, typer.Option(metavar="SHARE", help="What counts as the same: a share of the first run's mean.")
     ] = "5%",
+    across_builds: Annotated[
+        bool,
+        typer.Option("--across-builds", help="Also where our stack was compiled in one and pure Python in the other."),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say whether a run repeats another (1: no, 3: none can tell).
@@ -106,7 +110,7 @@ def compare(
     same = second / a.manifest["experiment"] / a.manifest["hash"]
     b = load_run(same if same.is_dir() else second)
     with foreseen(f"{a.path}, {b.path}: cannot be compared"):
-        frame = comparison.compare(a, b, margin)
+        frame = comparison.compare(a, b, margin, across_builds)
     counts = {str(name): int(count) for name, count in frame["verdict"].value_counts().items()}
     outcome = comparison.outcome(frame)
     if as_json:

@@ -3,6 +3,7 @@
 import fnmatch
 import json
 import math
+import re
 import statistics
 from importlib import import_module
 from pathlib import Path
@@ -21,21 +22,25 @@ KEPT = PROJECT / "analysis" / "notebooks" / "results"
 BASE = (5.0e6, 5.1e6, 4.9e6)
 
 
-def a_run(root: Path, by_loss: dict[float, tuple[object, ...]], **manifest: object) -> Path:
+def a_run(root: Path, by_loss: dict[float, tuple[object, ...]], build: str = "", **manifest: object) -> Path:
     rows = [
         {
-            "stack": "kernel-tcp",
+            "stack": "python-tcp" if build else "kernel-tcp",
             "repetition": repetition,
             "loss": loss,
             "outcome": "passed",
             "why": "",
+            **({"build": build} if build else {}),
             "throughput_bps": value,
             "cpu_s": float(len(str(root))),  # not what the figure shows
         }
         for loss, values in by_loss.items()
         for repetition, value in enumerate(values, 1)
     ]
-    return write_run(root, "lossy-link", "lossy_link", {"seed": 1, "rate": 50_000_000}, rows, **manifest)
+    stacks = list(dict.fromkeys(row["stack"] for row in rows))
+    return write_run(
+        root, "lossy-link", "lossy_link", {"seed": 1, "rate": 50_000_000}, rows, **{"stacks": stacks, **manifest}
+    )
 
 
 def verdicts(tmp_path: Path, first: dict, second: dict) -> dict[float, str]:
@@ -167,6 +172,18 @@ def test_runs_of_other_things_are_one_line(lab: Lab, tmp_path: Path, manifest: d
         compare(load_run(a), load_run(b))
     done = lab("compare", str(a), str(b))
     assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+
+
+def test_builds_are_compared_only_when_asked_for(lab: Lab, tmp_path: Path) -> None:
+    a, b, again = (a_run(tmp_path / f"{n}", {0.0: BASE}, build) for n, build in enumerate(("pure", "compiled", "pure")))
+    assert outcome(compare(load_run(a), load_run(again))) == "repeated"
+    told = f"{a}: our stack: pure Python, {b}: our stack: compiled; --across-builds compares them all the same"
+    with pytest.raises(Incomparable, match=re.escape(told)):
+        compare(load_run(a), load_run(b))
+    assert outcome(compare(load_run(a), load_run(b), across_builds=True)) == "repeated"
+    assert lab("compare", str(a), str(b)).stderr == f"lab: {told}\n"
+    done = lab("compare", str(a), str(b), "--across-builds")
+    assert (done.returncode, done.stdout.count(", our stack: compiled\n")) == (0, 1)
 
 
 def test_a_run_is_compared_with_the_one_that_is_kept(tmp_path: Path) -> None:
