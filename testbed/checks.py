@@ -9,13 +9,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Tests that need no root share out all cores. Of the labs (`root`) two at a time leave each other the time they need;
+# Tests that need no root share out all cores. Of the labs (`root`) three at a time leave each other the time they need;
 # those that measure rates and delays, or look at settings of the whole machine, run `alone`.
 LABS = ("tests/examples", "tests/interop", "tests/launcher", "tests/testbed", "tests/unit/runtime")
 """Where tests with root are: the others need not be collected for them."""
 TESTS = {
     "tests without labs": ("--numprocesses", "auto", "--dist", "worksteal", "-m", "not root"),
-    "tests of labs": ("--numprocesses", "2", "--dist", "loadscope", "-m", "root and not alone", *LABS),
+    "tests of labs": ("--numprocesses", "3", "--dist", "loadscope", "-m", "root and not alone", *LABS),
     "tests of labs, alone": ("-m", "alone", *LABS),
 }
 # Labs depend on time, on a machine that others may use too: what failed there is played once more alone, and again. All

@@ -37,7 +37,11 @@ def execute(*words: str, text: str = "") -> subprocess.CompletedProcess[str]:
 @pytest.mark.kernel
 def test_the_prompt_is_ready_and_what_it_says_to_try_works_as_it_stands() -> None:
     machines = Path("/etc/hosts").read_text()
+    daemon = "server mptcpize run iperf3 -s -1 -D\n"
+    listening = "server sh -c 'until ss -ltn | grep -q :5201; do sleep 0.05; done'\n"  # as one who types is slower
     typed = "\n".join(to_try(TWO_PATHS))
+    assert daemon in typed
+    typed = typed.replace(daemon, daemon + listening)
     typed += """
         client getent hosts server server-eth2 server-stack
         client cat
