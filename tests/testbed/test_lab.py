@@ -8,7 +8,7 @@ import pytest
 
 from tests.testbed.lab_run import ROOT, run_inside
 
-pytestmark = [pytest.mark.root, pytest.mark.alone]
+pytestmark = pytest.mark.root
 
 TRAFFIC = """
 def iperf3(host, peer, address, *prefix):
@@ -69,6 +69,7 @@ def shares(measured):
     return [number / sum(received) for number in received]
 
 
+@pytest.mark.alone
 def test_every_direction_of_every_link_is_calibrated(direct, routed):
     for lab, links in ((direct, 2), (routed, 4)):
         assert len(lab["calibration"]) == 2 * links
@@ -76,6 +77,7 @@ def test_every_direction_of_every_link_is_calibrated(direct, routed):
     assert {one["direction"] for one in direct["calibration"]} == {"client->server", "server->client"}
 
 
+@pytest.mark.alone
 def test_tcp_gets_the_rate_of_one_path(direct, routed):
     for lab in (direct, routed):
         # 1448 bytes of payload in a frame of 1514: at most 47.8 Mbit/s.
@@ -83,6 +85,7 @@ def test_tcp_gets_the_rate_of_one_path(direct, routed):
         assert max(shares(lab["tcp"])) > 0.99
 
 
+@pytest.mark.alone
 @pytest.mark.kernel
 def test_kernel_mptcp_uses_every_path(direct, routed):
     for lab, joins_per_connection in ((direct, 1), (routed, 3)):
@@ -95,17 +98,20 @@ def test_kernel_mptcp_uses_every_path(direct, routed):
         assert counted["MPTcpExtMPCapableFallbackSYNACK"] == counted["MPTcpExtMPCapableFallbackACK"] == 0
 
 
+@pytest.mark.alone
 def test_the_bond_takes_turns_packet_by_packet(direct):
     assert direct["bond"]["mbps"] > 75
     assert min(shares(direct["bond"])) > 0.45
 
 
+@pytest.mark.alone
 def test_the_paths_own_addresses_return_after_the_bond(direct):
     assert direct["after"] == 0
     if direct["about"]["bond"] is None or direct["about"]["bond"]["kind"] == "nft":
         assert direct["other"] == 0
 
 
+@pytest.mark.alone
 def test_the_description_is_what_the_system_says(direct):
     about = direct["about"]
     assert about["topology"]["name"] == "two-paths"
@@ -117,6 +123,7 @@ def test_the_description_is_what_the_system_says(direct):
     assert {host["net.ipv4.tcp_congestion_control"] for host in about["sysctls"].values()} == {"cubic"}
 
 
+@pytest.mark.alone
 def test_a_link_that_is_not_as_asked_stops_the_run():
     said = run_inside(
         """
@@ -198,6 +205,7 @@ WIRES = [
 ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("parameters", "segmentation_offload", "super_segments"), WIRES)
 def test_what_crosses_a_link_is_what_its_wire_says(parameters, segmentation_offload, super_segments):
     (said,) = run_inside(
@@ -222,6 +230,7 @@ with Lab(load_topology("two-paths", parameters | {"paths": 1})) as lab:
     assert bool(frames) == super_segments, frames
 
 
+@pytest.mark.alone
 def test_received_packets_are_merged_behind_the_shaper_and_counted_as_on_the_wire():
     said = run_inside(
         TRAFFIC
@@ -353,6 +362,7 @@ def calibrate(*settings):
     return subprocess.run([*command, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60)
 
 
+@pytest.mark.alone
 def test_calibration_as_a_command():
     done = calibrate("rate=20 Mbit/s", "queue=60 packets", "delay=5 ms")
     assert done.returncode == 0, done.stderr
