@@ -58,8 +58,7 @@ def install(unit: Unit) -> bool:
 
     Raises ImportError when it is not whole, or not for this machine; then imports are as before.
     """
-    folder = os.path.join(unit.builds, unit.key())
-    if not os.path.isdir(folder):
+    if not os.path.isdir(unit.builds) or not os.path.isdir(folder := os.path.join(unit.builds, unit.key())):
         return False
     try:
         finder = CompiledFinder(unit, folder)

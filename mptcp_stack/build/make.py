@@ -1,8 +1,8 @@
 """Compiles a unit: its modules to C by mypyc, that by the C compiler, into the folder of its key.
 
 A build appears whole (its folder is renamed), and stays when all of it can be imported. The two newest are kept, since
-a program that runs may yet import from the one before. Beside them are `work`, by which only what has changed is
-compiled again, and `log`, what all programs said, with how it ended in the last line.
+a program that runs may yet import from the one before. Beside them is `work`, by which only what has changed is
+compiled again; its `log` has what all programs said, and how it ended in the last line.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from .unit import CONTENTS, FLAGS, Unit
 
 Say = Callable[[str], None]
 
-LOG: Final = "log"
-"""In the folder of builds: there from the first try on, whatever came of it."""
 _WORK, _C_FILES, _OBJECTS = "work", "c", "o"
+_LOG: Final = "log"
+"""In the folder of work: there from the first try on, whatever came of it."""
 _TRANSLATED: Final = "translated"
 """The file in the folder of work that says of which sources its C files are."""
 _UNFINISHED: Final = ".unfinished"
@@ -58,18 +58,20 @@ def build(unit: Unit, say: Say, work: Path | None = None, try_it: bool = True) -
     Raises BuildError, and KeyboardInterrupt; what had been compiled by then need not be again.
     """
     builds = Path(unit.builds)
+    work = work or builds / _WORK
     try:
         builds.mkdir(exist_ok=True)
-        with _alone_in(builds, say), open(builds / LOG, "wb", buffering=0) as log:
+        work.mkdir(parents=True, exist_ok=True)
+        with _alone_in(builds, say), open(work / _LOG, "wb", buffering=0) as log:
             try:
-                return _build(unit, log, say, work or builds / _WORK, try_it)
+                return _build(unit, log, say, work, try_it)
             except (BuildError, OSError, KeyboardInterrupt) as error:
                 log.write(f"{_in_words(error)}\n".encode())
                 raise
             finally:
                 _give_to_owner(unit)
     except (BuildError, OSError) as error:
-        where = f" (log: {builds / LOG})" if (builds / LOG).exists() else ""
+        where = f" (log: {work / _LOG})" if (work / _LOG).exists() else ""
         raise BuildError(f"{_in_words(error)}{where}") from error
 
 

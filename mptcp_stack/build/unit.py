@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Final, NamedTuple
@@ -70,12 +69,11 @@ class Unit(NamedTuple):
     def key(self) -> str:
         """Return what the unit is known by: a hash of all that decides what compiling it gives.
 
-        That is every source, Python and its ABI, the machine, the flags of the C compiler, and mypy. What stays Python
-        counts, too: the others are compiled for its types and constants.
+        That is every source, Python's version, its ABI and the machine (as in the suffix of its extension modules), the
+        flags of the C compiler, and mypy. What stays Python counts, too: others are compiled for its types.
         """
         digest = hashlib.sha256()
-        abi = (sys.version, EXTENSION_SUFFIXES[0], os.uname().machine)
-        digest.update("\0".join((*abi, *FLAGS, self.mypy(), *self.interpreted)).encode())
+        digest.update("\0".join((EXTENSION_SUFFIXES[0], *FLAGS, self.mypy(), *self.interpreted)).encode())
         for file in self.sources():
             with open(os.path.join(self.package, file), "rb", buffering=0) as source:
                 content = source.read()

@@ -76,7 +76,7 @@ class Tiny:
 
     @property
     def log(self) -> list[str]:
-        return (self.builds / "log").read_text().splitlines()
+        return (self.builds / "work" / "log").read_text().splitlines()
 
     def source(self, name: str) -> Path:
         return Path(self.unit.package, name)

@@ -74,7 +74,7 @@ def test_the_two_newest_stay(tiny: Tiny) -> None:
         os.utime(tiny.builds / key / "contents", (1e9 - age, 1e9 - age))
     shutil.rmtree(tiny.build)
     make._remove_old(tiny.builds)
-    assert {path.name for path in tiny.builds.iterdir()} == {"newest", "before", "work", "log"}
+    assert {path.name for path in tiny.builds.iterdir()} == {"newest", "before", "work"}
 
 
 def test_it_belongs_to_whom_the_package_does(tiny_compiled: Tiny) -> None:
@@ -84,7 +84,7 @@ def test_it_belongs_to_whom_the_package_does(tiny_compiled: Tiny) -> None:
 
 def test_no_compiler(begun: Tiny, compiler: Put) -> None:
     compiler(None)
-    assert fails(begun) == f"no C compiler (cc) is here (log: {begun.builds}/log)"
+    assert fails(begun) == f"no C compiler (cc) is here (log: {begun.builds}/work/log)"
     assert begun.log == ["no C compiler (cc) is here"]
 
 

@@ -22,8 +22,8 @@ def checkout(started_checkout: Checkout, tmp_path: Path) -> Checkout:
 
 def test_it_is_compiled_at_the_first_start(checkout: Checkout) -> None:
     assert called(checkout, "list") == (["['build']", "['list']"], [])
-    log = checkout.path / "mptcp_stack/_compiled/log"
-    log.parent.mkdir()
+    log = checkout.path / "mptcp_stack/_compiled/work/log"
+    log.parent.mkdir(parents=True)
     log.write_text("it did not work\n")
     assert called(checkout, "list") == (["['list']"], [])
 
