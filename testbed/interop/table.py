@@ -7,6 +7,7 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from testbed.interop.scenario import FAMILIES, ROLES
 from testbed.runs.results import FAILED, PASSED, UNSUPPORTED
@@ -31,7 +32,7 @@ def console_table(document: dict[str, Any]) -> Table:
         table.add_column(f"{role}\n{family}")
     for name in document["features"]:
         cells = [_outcome(document, name, column) for column in columns]
-        table.add_row(name, *(f"[{_STYLE[one]}]{_SHORT[one]}[/]" if one else "" for one in cells))
+        table.add_row(name, *(Text(_SHORT[one], _STYLE[one]) if one else "" for one in cells))
     return table
 
 

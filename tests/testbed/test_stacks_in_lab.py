@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mptcp_stack.build import running
 from testbed import stacks
 from tests.testbed.lab_run import run_inside
 
@@ -75,6 +76,17 @@ def test_http_passes_its_checks(loads):
 
 
 @pytest.mark.alone
+def test_programs_say_which_build_they_ran(loads):
+    assert loads.http["build"] == (running() if loads.stack.startswith("python") else None)
+
+
+def test_programs_of_a_pure_stack_are_pure_python(tmp_path):
+    body = f"bulk(measure.bulk, 'download', limit_bytes={BULK_BYTES})"
+    (download,) = measured(tmp_path, "python-mptcp+build=pure", body)
+    assert [download["stacks"][host]["build"] for host in ("client", "server")] == ["pure", "pure"]
+    assert (download["problems"], download["build"]) == ([], "pure")
+
+
 @pytest.mark.parametrize("direction", ["download", "upload"])
 def test_bulk_passes_its_checks(loads, direction):
     measurement = getattr(loads, direction)
