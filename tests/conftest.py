@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from mptcp_stack.build import running
+from mptcp_stack.build import PURE, notice, running
 from testbed.checks import LABS
 
 # The default run is reproducible; `--hypothesis-profile=explore` looks for new examples.
@@ -18,6 +18,9 @@ from testbed.checks import LABS
 settings.register_profile("reproducible", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile("reproducible")
+
+if notice():
+    os.environ[PURE] = "1"  # after an edit pure Python is what is meant: programs that tests start need not say so
 
 LACKING = {
     "pure": "with the compiled core: {}" if running() == "compiled" else None,
