@@ -15,9 +15,9 @@ builds (`make`): mypyc turns the sources into C (`translate`), and what of it is
 from __future__ import annotations
 
 import os
+import sys
 from typing import Final, Literal
 
-from .finder import install
 from .unit import STACK, Unit
 
 PURE: Final = "MPTCP_LAB_PURE"
@@ -31,14 +31,18 @@ def use_compiled(unit: Unit = STACK) -> None:
     """Let the stack be imported compiled, where that is possible and `MPTCP_LAB_PURE` is not set."""
     global _running, _problem
     _running, _problem = "pure", ""
-    if os.environ.get(PURE, "0") not in ("", "0"):
+    if os.environ.get(PURE, "0") not in ("", "0") or not unit.was_compiled():
         return
+    folder = os.path.join(unit.builds, unit.key())
+    if not os.path.isdir(folder):
+        _problem = "is of other sources"
+        return
+    from .finder import CompiledFinder  # takes longer than all else here
+
     try:
-        if install(unit):
-            _running = "compiled"
-        elif unit.was_compiled():
-            _problem = "is of other sources"
-    except ImportError as error:
+        sys.meta_path.insert(0, CompiledFinder(unit, folder))
+        _running = "compiled"
+    except (ImportError, OSError, ValueError) as error:
         _problem = f"cannot be loaded ({error})"
 
 

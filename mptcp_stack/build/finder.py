@@ -2,72 +2,75 @@
 
 from __future__ import annotations
 
-import importlib
+import ctypes
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import EXTENSION_SUFFIXES, ExtensionFileLoader, ModuleSpec, PathFinder
-from importlib.util import spec_from_file_location
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
+from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Final
 
-from .unit import CONTENTS, Unit
+from .unit import SIZE, Unit
 
-SUFFIX: Final = EXTENSION_SUFFIXES[0]
-"""How the name of a compiled module ends: it says the version of Python, its ABI and the machine."""
+_INIT: Final = "init_"
+"""How in mypyc's library the names of the functions begin that make its modules; a dot in them is `___`."""
+_pointer_in = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer_in.argtypes, _pointer_in.restype = (ctypes.py_object, ctypes.c_char_p), ctypes.c_void_p
 
 
 class CompiledFinder(MetaPathFinder):
-    """Finds what is in the folder of one build; what of its packages is not there, among the sources."""
+    """Finds the modules that are in the library of one build, and what stays Python in packages that are."""
 
     def __init__(self, unit: Unit, folder: str) -> None:
-        """Raises OSError, ValueError or ImportError when not all of the build is there."""
-        self._unit = unit
-        self._files: dict[str, str] = {}
-        with open(os.path.join(folder, CONTENTS), encoding="utf-8") as contents:
-            for line in contents:
-                size, _, name = line.rstrip("\n").partition(" ")
-                path = os.path.join(folder, name)
-                if os.stat(path).st_size != int(size):
-                    raise ImportError(f"{path} is damaged")
-                self._files[name.removesuffix(SUFFIX).removesuffix("/__init__").replace("/", ".")] = path
+        """Load the library. Raises OSError, ValueError or ImportError when it is not whole, or not for this machine."""
+        file = os.path.join(folder, unit.library_file)
+        with open(os.path.join(folder, SIZE), encoding="ascii") as size:
+            if os.stat(file).st_size != int(size.read()):  # to load what has been cut off ends the process
+                raise ImportError(f"{file} is damaged")
+        self._package = unit.package
+        self._library = _load(unit.library, file)
+        names = (name.removeprefix(_INIT) for name in vars(self._library) if name.startswith(_INIT))
+        self._modules = {name.replace("___", "."): name for name in names}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return where a module is, when it is compiled or in a package that is."""
-        file = self._files.get(fullname)
-        if file is not None:
-            is_package = os.path.basename(file) == f"__init__{SUFFIX}"
-            return spec_from_file_location(
-                fullname,
-                file,
-                loader=ExtensionFileLoader(fullname, file),
-                submodule_search_locations=[os.path.dirname(file)] if is_package else None,
-            )
+        if fullname in self._modules:
+            loader = _CompiledLoader(self._library, f"{_INIT}{self._modules[fullname]}")
+            is_package = os.path.isdir(self._source(fullname))
+            return ModuleSpec(fullname, loader, origin=self._library.__file__, is_package=is_package)
         parent = fullname.rpartition(".")[0]
-        if parent in self._files:  # whose own path leads to compiled modules alone
-            inner = parent.split(".")[1:]
-            return PathFinder.find_spec(fullname, [os.path.join(self._unit.package, *inner)], target)
+        if parent in self._modules:  # whose own path leads nowhere
+            return PathFinder.find_spec(fullname, [self._source(parent)], target)
         return None
 
+    def _source(self, package: str) -> str:
+        return os.path.join(self._package, *package.split(".")[1:])
 
-def install(unit: Unit) -> bool:
-    """Let imports find what was compiled of `unit` as it is now; return whether anything was.
 
-    Raises ImportError when it is not whole, or not for this machine; then imports are as before.
-    """
-    if not os.path.isdir(unit.builds) or not os.path.isdir(folder := os.path.join(unit.builds, unit.key())):
-        return False
-    try:
-        finder = CompiledFinder(unit, folder)
-    except (OSError, ValueError) as error:
-        raise ImportError(str(error)) from error
-    sys.meta_path.insert(0, finder)
-    try:
-        importlib.import_module(unit.library)  # holds all of the code: modules by themselves only open it
-    except ImportError:
-        sys.meta_path.remove(finder)
-        raise
-    return True
+class _CompiledLoader(Loader):
+    """Makes a module by a function of the library, for which mypyc's own way is an extension module for each."""
+
+    def __init__(self, library: ModuleType, function: str) -> None:
+        self._library = library
+        self._function = function
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        name = f"{self._library.__name__}.{self._function}".encode()
+        make = ctypes.PYFUNCTYPE(ctypes.py_object)(_pointer_in(getattr(self._library, self._function), name))
+        made: ModuleType = make()
+        return made
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: what is made has run."""
+
+
+def _load(name: str, file: str) -> ModuleType:
+    spec = spec_from_file_location(name, file, loader=ExtensionFileLoader(name, file))
+    assert spec is not None
+    library = module_from_spec(spec)
+    sys.modules[name] = library  # where its modules look for it
+    return library

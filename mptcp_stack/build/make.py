@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import IO, Final
 
 from . import PURE
-from .finder import SUFFIX, CompiledFinder
 from .steps import Step, StepError, run
-from .unit import CONTENTS, FLAGS, Unit
+from .unit import FLAGS, SIZE, WORK, Unit
 
 Say = Callable[[str], None]
 
-_WORK, _C_FILES, _OBJECTS = "work", "c", "o"
+_C_FILES, _OBJECTS = "c", "o"
 _LOG: Final = "log"
 """In the folder of work: there from the first try on, whatever came of it."""
 _TRANSLATED: Final = "translated"
@@ -58,7 +57,7 @@ def build(unit: Unit, say: Say, work: Path | None = None, try_it: bool = True) -
     Raises BuildError, and KeyboardInterrupt; what had been compiled by then need not be again.
     """
     builds = Path(unit.builds)
-    work = work or builds / _WORK
+    work = work or builds / WORK
     try:
         builds.mkdir(exist_ok=True)
         work.mkdir(parents=True, exist_ok=True)
@@ -99,7 +98,7 @@ def _alone_in(builds: Path, say: Say) -> Iterator[None]:
 def _build(unit: Unit, log: IO[bytes], say: Say, work: Path, try_it: bool) -> bool:
     key, began = unit.key(), time.monotonic()
     folder = Path(unit.builds, key)
-    if _is_whole(unit, folder) and (not try_it or _can_be_imported(unit, folder, log)):
+    if folder.exists() and (not try_it or _can_be_imported(unit, folder, log)):
         return False
     _require_tools(unit)
     modules = len(unit.compiled())
@@ -160,33 +159,26 @@ def _complaint(log: IO[bytes]) -> str:
     return next((line for line in lines if "error: " in line), lines[-1])
 
 
-def _compile(unit: Unit, work: Path, log: IO[bytes], say: Say) -> dict[str, Path]:
-    """Compile what mypyc wrote; return the file of each module, by its path in a build."""
-    extensions = json.loads((work / _C_FILES / "extensions.json").read_text())
+def _compile(unit: Unit, work: Path, log: IO[bytes], say: Say) -> Path:
+    """Compile what mypyc wrote; return the library."""
+    needs = json.loads((work / _C_FILES / "library.json").read_text())
     # Headers of Python and mypyc are the system's: their versions are in the key, and their changes not looked for.
-    system = [word for path in (sysconfig.get_path("include"), *extensions["headers"]) for word in ("-isystem", path)]
+    system = [word for path in (sysconfig.get_path("include"), *needs["headers"]) for word in ("-isystem", path)]
 
-    def step(name: str, source: str, how: str) -> Step:
-        file, output = f"{_C_FILES}/{source}", f"{_OBJECTS}/{name}"
-        command = ("cc", *FLAGS, *system, "-I", _C_FILES, "-MMD", "-MF", f"{output}.d", how, file, "-o", output)
+    def step(source: str) -> Step:
+        file, output = f"{_C_FILES}/{source}", f"{_OBJECTS}/{source}.o"
+        command = ("cc", *FLAGS, *system, "-I", _C_FILES, "-MMD", "-MF", f"{output}.d", "-c", file, "-o", output)
         return Step(output, command, (file,))
 
-    def run_all(wanted: list[Step]) -> None:
-        try:
-            run(wanted, work, log, lambda done, of: _tell(done, of, say))
-        except StepError:
-            raise BuildError(f"cc failed: {_complaint(log)}") from None
-
-    parts = [step(f"{source}.o", source, "-c") for source in extensions["library"]]
-    modules = {
-        f"{name}{SUFFIX}": step(f"{name}{SUFFIX}", source, "-shared") for name, source in extensions["modules"].items()
-    }
-    run_all([*parts, *modules.values()])
-    name = f"{unit.library}{SUFFIX}"
-    linked = tuple(part.output for part in parts)
-    library = Step(f"{_OBJECTS}/{name}", ("cc", *FLAGS, "-shared", *linked, "-o", f"{_OBJECTS}/{name}"), linked)
-    run_all([library])
-    return {name: work / made.output for name, made in {name: library, **modules}.items()}
+    parts = [step(source) for source in needs["sources"]]
+    objects, output = tuple(part.output for part in parts), f"{_OBJECTS}/{unit.library_file}"
+    library = Step(output, ("cc", *FLAGS, "-shared", *objects, "-o", output), objects)
+    try:
+        run(parts, work, log, lambda done, of: _tell(done, of, say))
+        run([library], work, log, lambda *_: None)
+    except StepError:
+        raise BuildError(f"cc failed: {_complaint(log)}") from None
+    return work / output
 
 
 def _tell(done: int, of: int, say: Say) -> None:
@@ -194,28 +186,18 @@ def _tell(done: int, of: int, say: Say) -> None:
         say(f"compiling the core: {done} of {of}")
 
 
-def _publish(files: dict[str, Path], folder: Path) -> None:
-    """Let a build of these files appear."""
+def _publish(library: Path, folder: Path) -> None:
+    """Let a build of this library appear."""
     unfinished = folder.with_name(_UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
     try:
-        for name, file in files.items():
-            (unfinished / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, unfinished / name)
-        contents = "".join(f"{(unfinished / name).stat().st_size} {name}\n" for name in sorted(files))
-        (unfinished / CONTENTS).write_text(contents)
+        unfinished.mkdir()
+        shutil.copyfile(library, unfinished / library.name)
+        (unfinished / SIZE).write_text(str(library.stat().st_size))
         shutil.rmtree(folder, ignore_errors=True)  # one that was damaged
         unfinished.rename(folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-
-
-def _is_whole(unit: Unit, folder: Path) -> bool:
-    try:
-        CompiledFinder(unit, str(folder))
-    except (ImportError, OSError, ValueError):
-        return False
-    return True
 
 
 def _can_be_imported(unit: Unit, folder: Path, log: IO[bytes]) -> bool:
@@ -229,9 +211,9 @@ def _can_be_imported(unit: Unit, folder: Path, log: IO[bytes]) -> bool:
 
 
 def _remove_old(builds: Path) -> None:
-    newest_first = sorted(builds.glob(f"*/{CONTENTS}"), key=lambda contents: -contents.stat().st_mtime_ns)
-    for contents in newest_first[_KEPT_BUILDS:]:
-        shutil.rmtree(contents.parent)
+    newest_first = sorted(builds.glob(f"*/{SIZE}"), key=lambda size: -size.stat().st_mtime_ns)
+    for size in newest_first[_KEPT_BUILDS:]:
+        shutil.rmtree(size.parent)
 
 
 def _give_to_owner(unit: Unit) -> None:

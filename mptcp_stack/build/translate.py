@@ -2,8 +2,8 @@
 
     python translate.py FOLDER LIBRARY FILE...
 
-It writes C files below FOLDER, and there `extensions.json`: what is to be made of them, by their paths in it. What is
-wrong with the sources goes to standard output, with exit code 1.
+It writes C files below FOLDER, and there `library.json`: of which the library is made, and where their headers are.
+What is wrong with the sources goes to standard output, with exit code 1.
 """
 
 import json
@@ -21,17 +21,12 @@ _OPTIONS = ("--config-file=", "--follow-imports=silent", "--ignore-missing-impor
 def main(folder: str, library: str, *files: str) -> None:
     """Translate `files`, named by their path from here, which is where the package is."""
     group = library.removesuffix("__mypyc")
-    whole, *modules = mypycify([*_OPTIONS, *files], target_dir=folder, group_name=group, multi_file=True)
-
-    def inside(path: str) -> str:
-        return os.path.relpath(path, folder)
-
-    extensions = {
-        "headers": [path for path in whole.include_dirs if path != folder],
-        "library": list(map(inside, whole.sources)),
-        "modules": {module.name.replace(".", "/"): inside(module.sources[0]) for module in modules},
+    made, *_ = mypycify([*_OPTIONS, *files], target_dir=folder, group_name=group, multi_file=True)
+    needs = {
+        "headers": [path for path in made.include_dirs if path != folder],
+        "sources": [os.path.relpath(path, folder) for path in made.sources],
     }
-    Path(folder, "extensions.json").write_text(json.dumps(extensions))
+    Path(folder, "library.json").write_text(json.dumps(needs))
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from typing import Final, NamedTuple
 FLAGS: Final = ("-O2", "-g0", "-DNDEBUG", "-fPIC", "-fwrapv", "-fvisibility=hidden", "-w")
 """What the C compiler is told. `-fwrapv` as for Python itself; hidden names make calls within the library direct."""
 _KEY_DIGITS: Final = 16
-CONTENTS: Final = "contents"
-"""The file in a build that lists its other files, each with its size in bytes: `28344 mptcp_stack/texts.so`."""
+WORK: Final = "work"
+"""The folder beside builds, of what is kept to compile only what has changed."""
+SIZE: Final = "size"
+"""The file in a build that says of how many bytes its library is."""
 
 
 class Unit(NamedTuple):
@@ -38,13 +40,18 @@ class Unit(NamedTuple):
 
     @property
     def library(self) -> str:
-        """Return the name of the module that holds the code of all."""
+        """Return the name of the extension module that holds the code of all."""
         return f"{self.name}__mypyc"
+
+    @property
+    def library_file(self) -> str:
+        """Return its file in a build; the suffix says Python's version and ABI, and the machine."""
+        return f"{self.library}{EXTENSION_SUFFIXES[0]}"
 
     def was_compiled(self) -> bool:
         """Return whether there is a build of it, of these sources or others."""
         try:
-            return any(os.path.exists(os.path.join(self.builds, key, CONTENTS)) for key in os.listdir(self.builds))
+            return not {WORK} >= {*os.listdir(self.builds)}
         except OSError:
             return False
 

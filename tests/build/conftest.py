@@ -7,16 +7,17 @@ import sys
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import pytest
 
 from mptcp_stack.build import make
-from mptcp_stack.build.finder import SUFFIX
 from mptcp_stack.build.unit import Unit
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
+SUFFIX = EXTENSION_SUFFIXES[0]
 MEMBERS, INTERPRETED = ("shapes", "sums.py"), {"shapes/drawn.py": "shows that it may be"}
 
 SOURCES = {

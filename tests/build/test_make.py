@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from mptcp_stack.build import make
-from mptcp_stack.build.finder import SUFFIX
 
-from .conftest import ROOT, Tiny
+from .conftest import ROOT, SUFFIX, Tiny
 
 Put = Callable[[str | None], None]
 
@@ -71,7 +70,7 @@ def test_only_what_has_changed_is_compiled(tiny: Tiny) -> None:
 def test_the_two_newest_stay(tiny: Tiny) -> None:
     for age, key in enumerate(("newest", "before", "old", "oldest")):
         shutil.copytree(tiny.build, tiny.builds / key)
-        os.utime(tiny.builds / key / "contents", (1e9 - age, 1e9 - age))
+        os.utime(tiny.builds / key / "size", (1e9 - age, 1e9 - age))
     shutil.rmtree(tiny.build)
     make._remove_old(tiny.builds)
     assert {path.name for path in tiny.builds.iterdir()} == {"newest", "before", "work"}

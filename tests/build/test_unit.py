@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import grimp
 import pytest
 
 from mptcp_stack.build import running
@@ -59,6 +60,18 @@ def test_what_is_compiled_otherwise_has_another_key(unit: Unit, monkeypatch: pyt
         monkeypatch.setattr(f"mptcp_stack.build.unit.{name}", value)
         keys.append(unit.key())
     assert len(set(keys)) == 6
+
+
+def test_all_that_a_compiled_module_of_the_stack_imports_is_in_the_key() -> None:
+    graph = grimp.build_graph("mptcp_stack", cache_dir=None)
+
+    def modules(files: list[str]) -> set[str]:
+        return {f"mptcp_stack.{file.removesuffix('.py').removesuffix('/__init__').replace('/', '.')}" for file in files}
+
+    imported = {
+        name for module in modules(STACK.compiled()) for name in graph.find_modules_directly_imported_by(module)
+    }
+    assert imported - modules(STACK.sources()) == set()
 
 
 def test_the_stack_knows_its_mypy_and_which_form_runs() -> None:
