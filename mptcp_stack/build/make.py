@@ -23,7 +23,7 @@ from typing import IO, Final
 
 from . import PURE
 from .steps import Step, StepError, run
-from .unit import FLAGS, SIZE, WORK, Unit
+from .unit import FLAGS, SIZE, TRANSLATE, WORK, Unit
 
 Say = Callable[[str], None]
 
@@ -35,7 +35,6 @@ _TRANSLATED: Final = "translated"
 _UNFINISHED: Final = ".unfinished"
 _KEPT_BUILDS: Final = 2
 _TOLD_EVERY: Final = 40
-_TRANSLATE: Final = Path(__file__).with_name("translate.py")
 _IMPORT_ALL: Final = """
 import importlib, sys
 folder, *modules = sys.argv[1:]
@@ -139,7 +138,7 @@ def _require_tools(unit: Unit) -> None:
 def _translate(unit: Unit, folder: Path, log: IO[bytes]) -> None:
     """Write the unit as C into a folder."""
     files = [f"{unit.name}/{file}" for file in unit.compiled()]
-    command = [sys.executable, "-P", str(_TRANSLATE), str(folder), unit.library, *files]
+    command = [sys.executable, "-P", TRANSLATE, str(folder), unit.library, *files]
     environment = {**os.environ, "PYTHONHASHSEED": "0"}  # the same C for the same Python: nothing is compiled twice
     place = os.path.dirname(unit.package)
     if subprocess.run(command, cwd=place, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log).returncode:

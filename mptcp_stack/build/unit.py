@@ -10,6 +10,8 @@ from typing import Final, NamedTuple
 
 FLAGS: Final = ("-O2", "-g0", "-DNDEBUG", "-fPIC", "-fwrapv", "-fvisibility=hidden", "-w")
 """What the C compiler is told. `-fwrapv` as for Python itself; hidden names make calls within the library direct."""
+TRANSLATE: Final = os.path.join(os.path.dirname(__file__), "translate.py")
+"""The program that has mypy turn modules into C."""
 _KEY_DIGITS: Final = 16
 WORK: Final = "work"
 """The folder beside builds, of what is kept to compile only what has changed."""
@@ -76,14 +78,15 @@ class Unit(NamedTuple):
     def key(self) -> str:
         """Return what the unit is known by: a hash of all that decides what compiling it gives.
 
-        That is every source, Python's version, its ABI and the machine (as in the suffix of its extension modules), the
-        flags of the C compiler, and mypy. What stays Python counts, too: others are compiled for its types.
+        That is every source, Python's version, its ABI and the machine (as in the suffix of its extension modules),
+        mypy, how it is called, and the flags of the C compiler. What stays Python counts, too: others are compiled for
+        its types.
         """
-        digest = hashlib.sha256()
-        digest.update("\0".join((EXTENSION_SUFFIXES[0], *FLAGS, self.mypy(), *self.interpreted)).encode())
+        suffix = EXTENSION_SUFFIXES[0]
+        digest = hashlib.sha256("\0".join((suffix, *FLAGS, self.mypy(), *self.interpreted)).encode())
+        digest.update(_read(TRANSLATE))
         for file in self.sources():
-            with open(os.path.join(self.package, file), "rb", buffering=0) as source:
-                content = source.read()
+            content = _read(os.path.join(self.package, file))
             digest.update(f"\0{file}\0{len(content)}\0".encode())
             digest.update(content)
         return digest.hexdigest()[:_KEY_DIGITS]
@@ -95,6 +98,11 @@ class Unit(NamedTuple):
                 return lock.read().partition("\nmypy==")[2].split(maxsplit=1)[0]
         except (OSError, IndexError):
             return ""
+
+
+def _read(file: str) -> bytes:
+    with open(file, "rb", buffering=0) as source:
+        return source.read()
 
 
 STACK: Final = Unit(
