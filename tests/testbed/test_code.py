@@ -88,6 +88,7 @@ def own_parts(stack: str, asked: Mapping[str, Any] | None = None) -> set[str]:
 
 def test_a_compiled_core_is_a_part_of_the_points_that_it_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     stacks = ("kernel-tcp", "python-mptcp", "python-mptcp+build=pure")
+    monkeypatch.setattr("testbed.stacks.base.running", lambda: "pure")
     pure = {stack: Code().parts(toy(), stack, create(stack), {}) for stack in stacks}
     assert not any(CORE in parts for parts in pure.values())
     monkeypatch.setattr("testbed.stacks.base.running", lambda: "compiled")
