@@ -1,11 +1,16 @@
-"""The project's own checks, as `./lab test` runs them: lint, format, types, import contracts, tests."""
+"""The project's own checks, as `./lab test` runs them: lint, format, types, import contracts, tests.
+
+The core is compiled first, where it can be: all tests run with it, and those of the stack once more as pure Python.
+"""
 
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from mptcp_stack.build import PURE
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -13,8 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 # those that measure rates and delays, or look at settings of the whole machine, run `alone`.
 LABS = ("tests/examples", "tests/interop", "tests/launcher", "tests/testbed", "tests/unit/runtime")
 """Where tests with root are: the others need not be collected for them."""
+ALL_CORES = ("--numprocesses", "auto", "--dist", "worksteal", "-m", "not root")
+FUZZ = "tests/fuzz"
+"""As pure Python alone: a fault of memory would hide where it came from."""
+STACK = ("tests/unit", "tests/sim", "tests/scripts")
+PURE_TESTS = "tests of the stack, pure Python"
 TESTS = {
-    "tests without labs": ("--numprocesses", "auto", "--dist", "worksteal", "-m", "not root"),
+    "tests without labs": (*ALL_CORES, "--ignore", FUZZ),
+    PURE_TESTS: (*ALL_CORES, FUZZ, *STACK),
     "tests of labs": ("--numprocesses", "3", "--dist", "loadscope", "-m", "root and not alone", *LABS),
     "tests of labs, alone": ("-m", "alone", *LABS),
 }
@@ -46,13 +57,13 @@ def run_checks(arguments: Sequence[str] = ()) -> int:
     place of the whole suite. Pytest's closing line (count and time of the tests) ends the output of a run that passed.
     """
     failed = [name for name, command in CHECKS.items() if not _passes(name, command)]
-    for name, selection in ({"tests": tuple(arguments)} if arguments else TESTS).items():
+    for name, selection in ({"tests": tuple(arguments)} if arguments else _tests()).items():
         print(name, flush=True)
-        code = _pytest(selection)
+        code = _pytest(selection, ENVIRONMENT | ({PURE: "1"} if name == PURE_TESTS else {}))
         for _ in range(MOST_PLAYS - 1):
             if code == SOME_FAILED and name in ONCE_MORE:
                 print(f"{name} that failed, once more", flush=True)
-                code = _pytest((*selection, *ONCE_MORE[name]))
+                code = _pytest((*selection, *ONCE_MORE[name]), ENVIRONMENT)
         if code != 0:
             failed.append(name)
     if failed:
@@ -60,8 +71,18 @@ def run_checks(arguments: Sequence[str] = ()) -> int:
     return 1 if failed else 0
 
 
-def _pytest(arguments: Sequence[str]) -> int:
-    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=ENVIRONMENT).returncode
+def _tests() -> dict[str, tuple[str, ...]]:
+    """What is to be run, with the core compiled before, or, where that cannot be, nothing twice."""
+    command = [sys.executable, "-m", "testbed", "build"]
+    compiled = ENVIRONMENT.get(PURE, "0") in ("", "0") and subprocess.run(command, cwd=ROOT).returncode == 0
+    build = "compiled" if compiled else "pure"
+    tests = {name: (*selection, "--build", build) for name, selection in TESTS.items()}
+    tests[PURE_TESTS] = (*ALL_CORES, FUZZ, *(STACK if compiled else ()), "--build", "pure")
+    return tests
+
+
+def _pytest(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
+    return subprocess.run([sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environment).returncode
 
 
 def _passes(name: str, command: Sequence[str]) -> bool:

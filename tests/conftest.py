@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from mptcp_stack import stack
 from mptcp_stack.build import PURE, notice, running
+from mptcp_stack.build.finder import SUFFIX
 from testbed.checks import LABS
 
 # The default run is reproducible; `--hypothesis-profile=explore` looks for new examples.
@@ -27,6 +29,16 @@ LACKING = {
     "root": None if os.geteuid() == 0 else "needs root: run with sudo",
     "kernel": None if Path("/proc/sys/net/mptcp").is_dir() else "needs a kernel with MPTCP",
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--build", choices=["compiled", "pure"], help="fail unless the stack that is tested is this one")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    there = "compiled" if stack.__file__.endswith(SUFFIX) else "pure"
+    if config.getoption("build") not in (None, there) or there != running():
+        raise pytest.UsageError(f"--build: the stack is {there}: {stack.__file__}. {notice()}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

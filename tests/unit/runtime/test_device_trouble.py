@@ -13,7 +13,7 @@ import pytest
 from mptcp_stack.phy import Device, memory_pair
 from mptcp_stack.runtime import EventLoop, Network, retrying_reader
 from mptcp_stack.runtime.errors import NetworkDownError
-from mptcp_stack.runtime.host.address_monitor import AddressMonitor
+from mptcp_stack.runtime.host.address_monitor import AddressChange, AddressMonitor
 from mptcp_stack.wire import decode
 
 from .conftest import CLIENT, SERVER, stack_config
@@ -247,7 +247,7 @@ def test_the_host_is_watched_again_when_that_can_be(make_pair, caplog, monkeypat
                 raise self.errors.popleft()
             os.eventfd_read(self.descriptor)
             self.looked += 1
-            return type("AddressChange", (), {"gone": [], "come": []})
+            return AddressChange([], [])
 
     near, _ = memory_pair()
     network = Network(stack_config(CLIENT), near)
