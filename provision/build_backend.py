@@ -26,7 +26,8 @@ def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
     """Return what pip is to install before it builds: mypy too, when the core is compiled."""
     from mptcp_stack.build.unit import STACK
 
-    return [*build_meta.get_requires_for_build_wheel(config_settings), *([f"mypy=={STACK.mypy()}"] if COMPILE else [])]
+    mypy = f"mypy=={STACK.mypy()}" if STACK.mypy() else "mypy"
+    return [*build_meta.get_requires_for_build_wheel(config_settings), *([mypy] if COMPILE else [])]
 
 
 class Wheel(bdist_wheel):
