@@ -8,14 +8,12 @@
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from importlib import import_module
 from ipaddress import ip_address
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from mptcp_stack import congestion
 from mptcp_stack.events import Accepted, Closed, Connected, Event, PathEvent, Readable, Writable
 from mptcp_stack.ip_reassembly import IpReassembly
 from mptcp_stack.mptcp.address_table import AddressTable
@@ -29,8 +27,7 @@ from mptcp_stack.mptcp.local_address import LocalAddress, choose_source
 from mptcp_stack.mptcp.opening.half_open import HalfOpen
 from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.mptcp.opening.listener import Listener
-from mptcp_stack.mptcp.path_manager import PATH_MANAGERS, PathManagerMaker
-from mptcp_stack.mptcp.scheduler import SCHEDULERS
+from mptcp_stack.mptcp.plugins import plug
 from mptcp_stack.mptcp.services import Remnant
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
@@ -60,7 +57,7 @@ from mptcp_stack.wire import (
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackConfig", "plug"]
+__all__ = ["Address", "Connection", "Listener", "LocalAddress", "Stack", "StackConfig"]
 
 EPHEMERAL_PORTS: Final = range(1024, 65536)
 """All that no privilege belongs to (RFC 6056 section 3.2); the lab gives its kernels the same."""
@@ -73,30 +70,7 @@ _ANY_IPV6: Final = bytes(16)
 _OVERLAPPING: Final = {_ANY: (_ANY, _ANY_IPV4, _ANY_IPV6), _ANY_IPV4: (_ANY_IPV4, _ANY), _ANY_IPV6: (_ANY_IPV6, _ANY)}
 """Addresses that are never listened on at the same port at a time."""
 
-Plugin = TypeVar("Plugin")
 ExceptionHandler = Callable[[Connection | None, Exception], None]
-
-
-def plug(kind: str, name: str, registry: dict[str, type[Plugin]]) -> type[Plugin]:
-    """The class behind a name of the registry or behind ``module:Class``. Raises ValueError with the allowed values."""
-    if name in registry:
-        return registry[name]
-    module, _, attribute = name.partition(":")
-    if attribute:
-        try:
-            plugin: type[Plugin] = getattr(import_module(module), attribute)
-            return plugin
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"{kind} {name!r}: {error}") from error
-    raise ValueError(f"{kind} {name!r}: not one of {', '.join(registry)}, nor module:Class")
-
-
-def plug_path_manager(text: str) -> PathManagerMaker:
-    """What makes the path managers of ``name``, ``module:Class``, or either with ``:parameter``. Raises ValueError."""
-    parts = text.split(":")
-    name_parts = 1 if parts[0] in PATH_MANAGERS else 2
-    plugin = plug("path manager", ":".join(parts[:name_parts]), PATH_MANAGERS)
-    return plugin.configured(":".join(parts[name_parts:]))
 
 
 class Stack(ConnectionServices):
@@ -107,9 +81,9 @@ class Stack(ConnectionServices):
         """The settings it was made with."""
         self.random = random
         self._own = AddressTable(config.addresses)
-        self.scheduler = plug("scheduler", config.scheduler, SCHEDULERS)
-        self.path_manager = plug_path_manager(config.path_manager)
-        control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
+        self.scheduler = plug("scheduler", config.scheduler)
+        self.path_manager = plug("path_manager", config.path_manager)
+        control = plug("congestion", config.congestion)
         self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._own.mtu)
         self._reassembly = IpReassembly(self.context.timers, self.context.counters)
         self._flows: dict[bytes, Endpoint | TimeWait | Remnant] = {}
@@ -303,13 +277,13 @@ class Stack(ConnectionServices):
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))}: no such setting")
         config = replace(self.config, **settings)
-        control = plug("congestion control", config.congestion, congestion.ALGORITHMS)
+        control = plug("congestion", config.congestion)
         return CustomisedStack(
             self,
             config=config,
             context=replace(self.context, config=config, congestion=control),
-            scheduler=plug("scheduler", config.scheduler, SCHEDULERS),
-            path_manager=plug_path_manager(config.path_manager),
+            scheduler=plug("scheduler", config.scheduler),
+            path_manager=plug("path_manager", config.path_manager),
             local_ips=local_ips,
         )
 

@@ -105,6 +105,7 @@ def _read(file: str) -> bytes:
         return source.read()
 
 
+_LOOKED_AT: Final = "programs copy, pickle and look through them, and subclass them as data"
 STACK: Final = Unit(
     package=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
     members=(
@@ -114,6 +115,9 @@ STACK: Final = Unit(
         "runtime/network.py", "runtime/retrying_reader.py", "runtime/settings.py", "runtime/socket_options",
     ),
     interpreted={
+        "mptcp/config.py": _LOOKED_AT,
+        "mptcp/local_address.py": _LOOKED_AT,
+        "tcp/config.py": _LOOKED_AT,
         "runtime/blame.py": "for when something goes wrong",
         "runtime/config.py": "used once in a program",
         "runtime/errors.py": "for when something goes wrong",

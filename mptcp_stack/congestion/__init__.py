@@ -25,6 +25,6 @@ from mptcp_stack.congestion.wvegas import WeightedVegas
 ALGORITHMS: Final[dict[str, type[CongestionControl]]] = {
     control.name: control for control in (Reno, Cubic, Lia, Olia, Balia, WeightedVegas)
 }
-"""Congestion controls by name; a user's own goes by ``module:Class`` (``mptcp_stack.stack.plug``)."""
+"""Congestion controls by name; a user's own goes by ``module:Class`` (``mptcp_stack.mptcp.plugins``)."""
 
 __all__ = ["ALGORITHMS", "Balia", "CongestionControl", "Cubic", "Lia", "Olia", "Reno", "WeightedVegas"]

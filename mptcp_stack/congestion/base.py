@@ -1,6 +1,9 @@
 """The interface of a congestion control. Adding one: subclass ``CongestionControl`` and register its name.
 
 Everything is counted in bytes, so that a super-segment counts as what it carries (RFC 3465).
+
+What ``mypyc_attr`` says here and for schedulers and path managers: classes that are not compiled inherit from this one.
+The methods that they must have raise NotImplementedError here, as a compiled one that does nothing would call itself.
 """
 
 from abc import ABC, abstractmethod
@@ -87,6 +90,7 @@ class CongestionControl(ABC):
     @abstractmethod
     def increase(self, acked_bytes: float, now: int) -> float:
         """Bytes to add to the window in congestion avoidance."""
+        raise NotImplementedError(f"{type(self).__name__} lacks increase")
 
     def decrease(self, now: int) -> float:
         """The new ``ssthresh`` in bytes after a loss; halves by default (RFC 5681)."""

@@ -34,3 +34,4 @@ class Coupled(CongestionControl):
     @abstractmethod
     def gain(self) -> float:
         """How many segments the window grows by for each byte acknowledged; ``1 / cwnd`` is Reno."""
+        raise NotImplementedError(f"{type(self).__name__} lacks gain")

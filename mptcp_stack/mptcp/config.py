@@ -7,8 +7,6 @@ stack under test. Its type and the unit in its name say how it is written (``run
 from dataclasses import dataclass
 from typing import Final
 
-from mypy_extensions import mypyc_attr
-
 from mptcp_stack.mptcp.local_address import LocalAddress
 from mptcp_stack.tcp.config import MILLISECOND_NS, SECOND_NS, TcpConfig
 from mptcp_stack.tcp.ecn import ECN_CHOICES
@@ -28,7 +26,6 @@ CHOICES: Final[dict[str, tuple[object, ...]]] = {
 """The values of the settings that have few."""
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(frozen=True, kw_only=True)
 class MptcpConfig(TcpConfig):
     """Settings of every MPTCP connection of a stack. Sizes in bytes, times in nanoseconds."""
@@ -87,14 +84,18 @@ class MptcpConfig(TcpConfig):
 
     def __post_init__(self) -> None:
         """Raises ValueError."""
+        super().__post_init__()
         for name, choices in CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} {value!r}: not one of {', '.join(map(str, choices))}")
 
 
-@mypyc_attr(allow_interpreted_subclasses=True)
 @dataclass(frozen=True, kw_only=True)
 class StackConfig(MptcpConfig):
     """Everything a user can set. ``addresses`` in order of preference; an ``address_id`` of 0 becomes a free one."""
 
     addresses: tuple[LocalAddress, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "addresses", tuple(self.addresses))

@@ -44,15 +44,19 @@ class Device(ABC):
     @abstractmethod
     def fileno(self) -> int:
         """A descriptor that is readable while packets wait."""
+        raise NotImplementedError
 
     @abstractmethod
     def receive(self, limit: int) -> list[Packet]:
         """Up to `limit` packets that wait, in order of arrival; fewer only when no more wait."""
+        raise NotImplementedError
 
     @abstractmethod
     def send(self, packets: Sequence[Packet]) -> int:
         """Send packets in order; how many it took. Those it did not take are lost, as in a full queue of a NIC."""
+        raise NotImplementedError
 
     @abstractmethod
     def close(self) -> None:
         """Let go of its descriptors. May be called again."""
+        raise NotImplementedError

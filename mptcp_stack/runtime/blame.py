@@ -6,6 +6,7 @@ import inspect
 import site
 import sysconfig
 import traceback
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ _NOT_THEIRS = (
     *sysconfig.get_paths().values(),
     *site.getsitepackages(),
     "<frozen",
+    "mptcp_stack/",  # what is compiled names its sources so
 )
 
 
@@ -38,7 +40,7 @@ def place_of(error: BaseException) -> str | None:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
-def check_class(found: object, base: type[Any], *arguments: str) -> str:
+def check_class(found: object, base: type[Any], arguments: Sequence[str]) -> str:
     """Why `found` is no class that is made with so many `arguments` (their names) and then a `base`; empty when it is.
 
     With the file and line of the class, or of its `__init__`.
@@ -46,20 +48,21 @@ def check_class(found: object, base: type[Any], *arguments: str) -> str:
     if not isinstance(found, type):
         return f"is not a {base.__name__}"
     if not issubclass(found, base):
-        return f"is not a {base.__name__} ({_place(found)})"
+        return f"is not a {base.__name__} ({defined_at(found)})"
     lacking = sorted(getattr(found, "__abstractmethods__", ()))
     if lacking:
-        return f"lacks {', '.join(lacking)} of {base.__name__} ({_place(found)})"
+        return f"lacks {', '.join(lacking)} of {base.__name__} ({defined_at(found)})"
     try:
         inspect.signature(found).bind(*arguments)
     except (TypeError, ValueError) as error:
         code = getattr(found.__init__, "__code__", None)  # type: ignore[misc]
-        place = f"{code.co_filename}:{code.co_firstlineno}" if code else _place(found)
+        place = f"{code.co_filename}:{code.co_firstlineno}" if code else defined_at(found)
         return f"TypeError: __init__ must take ({', '.join(('self', *arguments))}): {error} ({place})"
     return ""
 
 
-def _place(found: type[Any]) -> str:
+def defined_at(found: type[Any]) -> str:
+    """File and line of a class, or else its module."""
     try:
         return f"{inspect.getsourcefile(found)}:{inspect.getsourcelines(found)[1]}"
     except (OSError, TypeError):

@@ -6,13 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from mptcp_stack import congestion
-from mptcp_stack.congestion import CongestionControl
-from mptcp_stack.mptcp.path_manager import PathManager
-from mptcp_stack.mptcp.scheduler import SCHEDULERS, Scheduler
-from mptcp_stack.stack import plug, plug_path_manager
+from mptcp_stack.mptcp.plugins import KINDS, find, plug, what_is_wrong
 
-from .blame import blamed, check_class, place_of
+from .blame import blamed, check_class, defined_at, place_of
 from .config import ConfigError, NetworkConfig
 
 _SWITCH = {"on": True, "off": False, "yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
@@ -41,21 +37,28 @@ def parse_settings(texts: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-def check_plugin(kind: str, name: str) -> None:
+def check_plugin(setting: str, text: str) -> None:
     """See that the `scheduler`, `congestion` or `path_manager` of that name, or `module:Class`, can be used.
 
     Raises ConfigError, one line, with the allowed names, or the file and line of what is wrong in a user's.
     """
-    base, arguments, load = _PLUGINS[kind]
+    kind = KINDS[setting]
     try:
-        found = load(name)
+        found, _ = find(setting, text)
     except ValueError as error:
         cause = _cause(error.__cause__)
         raise ConfigError(f"{error} ({cause})" if cause else str(error)) from error
     except Exception as error:
-        raise ConfigError(f"{kind} {name!r}: {blamed(error)}") from error
-    if wrong := check_class(found, base, *arguments) if isinstance(found, type) else "":
-        raise ConfigError(f"{kind} {name!r}: {wrong}")
+        raise ConfigError(f"{kind.title} {text!r}: {blamed(error)}") from error
+    wrong = what_is_wrong(setting, found)
+    if wrong and isinstance(found, type):
+        wrong += f" ({defined_at(found)})"
+    if wrong := wrong or check_class(found, kind.base, kind.arguments):
+        raise ConfigError(f"{kind.title} {text!r}: {wrong}")
+    try:
+        plug(setting, text)
+    except Exception as error:
+        raise ConfigError(str(error) if isinstance(error, ValueError) else f"{text!r}: {blamed(error)}") from error
 
 
 def _cause(error: BaseException | None) -> str:
@@ -63,18 +66,6 @@ def _cause(error: BaseException | None) -> str:
     if isinstance(error, ModuleNotFoundError):
         return "is its directory in PYTHONPATH?"
     return blamed(error) if error is not None and (isinstance(error, ImportError) or place_of(error)) else ""
-
-
-_PLUGINS: Mapping[str, tuple[type[Any], tuple[str, ...], Callable[[str], Any]]] = {
-    "scheduler": (Scheduler, ("traffic",), lambda name: plug("scheduler", name, SCHEDULERS)),
-    "congestion": (
-        CongestionControl,
-        ("mss", "group"),
-        lambda name: plug("congestion control", name, congestion.ALGORITHMS),
-    ),
-    "path_manager": (PathManager, ("connection",), plug_path_manager),
-}
-"""By setting what its plug-ins are, what they are made with, and how one is found by name."""
 
 
 def _types() -> dict[str, Any]:

@@ -1,9 +1,7 @@
 """What a user can set about TCP."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
-
-from mypy_extensions import mypyc_attr
 
 SECOND_NS: Final = 1_000_000_000
 MILLISECOND_NS: Final = 1_000_000
@@ -11,8 +9,9 @@ MILLISECOND_NS: Final = 1_000_000
 MAXIMUM_SEGMENT_PAYLOAD: Final = 65535 - 40 - 60
 """Payload of the largest super-segment: one IPv6 packet with full TCP options. It fits one DSS mapping too."""
 
+_WORDS: Final[dict[type, str]] = {int: "a whole number", bool: "True or False", str: "a text"}
 
-@mypyc_attr(allow_interpreted_subclasses=True)
+
 @dataclass(frozen=True, kw_only=True)
 class TcpConfig:
     """Settings of every TCP endpoint of a stack. Sizes in bytes, times in nanoseconds."""
@@ -64,3 +63,10 @@ class TcpConfig:
     """Unanswered in a row, after which the connection has timed out."""
     nodelay: bool = False
     """Send a small write at once although another one is not acknowledged yet: TCP_NODELAY."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is not of a field's type: the compiled core takes nothing else."""
+        for one in fields(self):
+            kind = one.type
+            if isinstance(kind, type) and kind in _WORDS and not isinstance(value := getattr(self, one.name), kind):
+                raise ValueError(f"{one.name} {value!r}: not {_WORDS[kind]}")

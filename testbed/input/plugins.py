@@ -96,7 +96,7 @@ def class_named(place: str, what: str, base: Callable[..., Class], *arguments: s
     if not hasattr(module, class_name):
         raise LabError(f"{what}: module '{module_name}' has no class {class_name} ({module.__file__})")
     found: Any = getattr(module, class_name)
-    if wrong := check_class(found, cast("type[Any]", base), *arguments):
+    if wrong := check_class(found, cast("type[Any]", base), arguments):
         raise LabError(f"{what}: {class_name} {wrong}")
     checked: type[Class] = found
     return checked

@@ -58,3 +58,4 @@ class Scheduler(ABC):
 
         None: wait for one that has no room yet; it is asked again with every acknowledgement.
         """
+        raise NotImplementedError(f"{type(self).__name__} lacks select")

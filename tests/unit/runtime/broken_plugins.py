@@ -2,7 +2,7 @@
 
 from mptcp_stack.congestion.reno import Reno
 from mptcp_stack.mptcp.path_manager import PathManager
-from mptcp_stack.mptcp.scheduler import SCHEDULERS
+from mptcp_stack.mptcp.scheduler import SCHEDULERS, Scheduler
 
 
 class Broken(Exception):
@@ -35,6 +35,13 @@ class AsksForTooMuch(PathManager):
 
 def broken(base, method):
     return type("Plugin", (base,), {method: fail, "name": "broken"})
+
+
+class scheduler_above(Scheduler):
+    """Asks its base, which is abstract."""
+
+    def select(self, subflows, burst_bytes):
+        return super().select(subflows, burst_bytes)
 
 
 _SCHEDULER = SCHEDULERS["lowest-rtt"]

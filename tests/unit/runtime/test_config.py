@@ -1,4 +1,6 @@
-from dataclasses import fields
+import pickle
+from copy import copy, deepcopy
+from dataclasses import fields, replace
 from ipaddress import ip_address
 
 import pytest
@@ -149,3 +151,29 @@ def test_settings_that_are_wrong(text, message):
     with pytest.raises(ConfigError, match=message) as caught:
         parse_settings([text])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"delayed_ack_ns": 40e6}, "delayed_ack_ns 40000000.0: not a whole number"),
+        ({"pacing": 0}, "pacing 0: not True or False"),
+        ({"scheduler": None}, "scheduler None: not a text"),
+    ],
+)
+def test_a_value_of_another_type_is_one_line_with_its_field(setting, message):
+    with pytest.raises(ConfigError, match=f"^{message}$"):
+        NetworkConfig(addresses=["10.0.1.1/24"], **setting)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        StackConfig(**setting)
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        replace(StackConfig(), **setting)
+
+
+def test_settings_can_be_copied_pickled_and_looked_through():
+    config = StackConfig(addresses=[LocalAddress(bytes(4), 24, flags=frozenset({"signal"}))], mtu=9000)
+    assert config.addresses == (LocalAddress(bytes(4), 24, flags=frozenset({"signal"})),)
+    for other in (copy(config), deepcopy(config), pickle.loads(pickle.dumps(config))):
+        assert other == config
+    assert vars(config)["mtu"] == 9000
+    assert StackConfig.mtu == 1500

@@ -42,6 +42,7 @@ def reported(pair):
         ("WakesAtOnce", Broken),
         ("NeverLetsGo", Broken),
         ("AsksForTooMuch", RecursionError),
+        ("scheduler_above", NotImplementedError),
     ],
 )
 def test_a_plug_in_that_raises_ends_its_connection(pair, name, kind):

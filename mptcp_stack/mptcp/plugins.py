@@ -1,0 +1,96 @@
+"""What can be plugged in, by the name of one of ours or as ``module:Class``, and what a class of a user's must be."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final, NamedTuple
+
+from mptcp_stack import congestion
+from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.mptcp.path_manager import PATH_MANAGERS, PathManager
+from mptcp_stack.mptcp.scheduler import SCHEDULERS, Scheduler
+
+_HOOKS: Final = ("__getattribute__", "__setattr__", "__delattr__")
+
+
+class Kind(NamedTuple):
+    """One kind of plug-ins: ``known`` are ours by name, and ``arguments`` what one is made with.
+
+    ``required``: the methods that one must have of its own. ``attributes``: what each object has. The core, where it is
+    compiled, reads and writes them directly, so that nothing can be put in their place, and is not for pure Python.
+    """
+
+    title: str
+    base: type[Any]
+    known: Mapping[str, type[Any]]
+    arguments: tuple[str, ...]
+    required: tuple[str, ...]
+    attributes: tuple[str, ...]
+
+
+KINDS: Final = {
+    "scheduler": Kind("scheduler", Scheduler, SCHEDULERS, ("traffic",), ("select",), ("traffic",)),
+    "congestion": Kind(
+        "congestion control",
+        CongestionControl,
+        congestion.ALGORITHMS,
+        ("mss", "group"),
+        ("increase",),
+        ("mss", "group", "cwnd", "ssthresh", "srtt_ns", "rtt_ns", "round_trip", "active", "_hystart"),
+    ),
+    "path_manager": Kind("path manager", PathManager, PATH_MANAGERS, ("connection",), (), ("connection", "_timer")),
+}
+"""By setting."""
+
+
+def find(setting: str, text: str) -> tuple[Any, str]:
+    """What a name of ours, or ``module:Class``, stands for, and the parameter behind it (``:parameter``).
+
+    Raises ValueError with the allowed values.
+    """
+    kind = KINDS[setting]
+    parts = text.split(":")
+    if parts[0] in kind.known:
+        return kind.known[parts[0]], ":".join(parts[1:])
+    if len(parts) < 2:
+        raise ValueError(f"{kind.title} {text!r}: not one of {', '.join(kind.known)}, nor module:Class")
+    try:
+        return getattr(import_module(parts[0]), parts[1]), ":".join(parts[2:])
+    except (ImportError, AttributeError) as error:
+        problem = ValueError(f"{kind.title} {text!r}: {error}")
+        problem.__cause__ = error  # ``raise ... from`` sets it in pure Python alone
+        raise problem  # noqa: B904
+
+
+def what_is_wrong(setting: str, found: object) -> str:
+    """Why ``found`` cannot be plugged in; empty when it can."""
+    kind = KINDS[setting]
+    name = kind.base.__name__
+    if not isinstance(found, type) or not issubclass(found, kind.base):
+        return f"is not a {name}"
+    inherited = {method for method in kind.required if getattr(found, method) is getattr(kind.base, method)}
+    lacking = sorted(inherited.union(getattr(found, "__abstractmethods__", ())))
+    if lacking:
+        return f"lacks {', '.join(lacking)} of {name}"
+    theirs = [one for one in found.__mro__[: found.__mro__.index(kind.base)] if not _is_ours(one)]
+    taken = [hook for one in theirs for hook in _HOOKS if hook in vars(one)]
+    # A property, or whatever else is asked when an attribute of its name is set.
+    taken += [own for one in theirs for own in kind.attributes if hasattr(type(vars(one).get(own)), "__set__")]
+    return f"has {', '.join(taken)} in place of what each {name} has" if taken else ""
+
+
+def _is_ours(one: type[Any]) -> bool:
+    return one.__module__.startswith("mptcp_stack.")
+
+
+def plug(setting: str, text: str) -> Any:
+    """What makes the plug-ins of a name of ours, or of ``module:Class``. Raises ValueError."""
+    found, parameter = find(setting, text)
+    kind = KINDS[setting]
+    wrong = what_is_wrong(setting, found)
+    if wrong:
+        raise ValueError(f"{kind.title} {text!r}: {wrong}")
+    if hasattr(found, "configured"):
+        return found.configured(parameter)
+    if parameter:
+        raise ValueError(f"{kind.title} {text!r}: takes no parameter")
+    return found
