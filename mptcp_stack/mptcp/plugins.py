@@ -65,7 +65,7 @@ def what_is_wrong(setting: str, found: object) -> str:
     """Why ``found`` cannot be plugged in; empty when it can."""
     kind = KINDS[setting]
     name = kind.base.__name__
-    if not isinstance(found, type) or not issubclass(found, kind.base):
+    if not isinstance(found, type) or kind.base not in found.__mro__:
         return f"is not a {name}"
     inherited = {method for method in kind.required if getattr(found, method) is getattr(kind.base, method)}
     lacking = sorted(inherited.union(getattr(found, "__abstractmethods__", ())))
