@@ -119,10 +119,12 @@ def decode(packet: Packet) -> Segment:
     first = parts[0]
     available = len(first) if len(parts) == 1 else packet.length
     version = first[0] >> 4 if first else 0
-    decode_ip = _DECODE_IP.get(version)
-    if decode_ip is None:
+    if version == 4:
+        src, dst, ecn, start, end = ipv4.decode(first, available)
+    elif version == 6:
+        src, dst, ecn, start, end = ipv6.decode(first, available)
+    else:
         raise WireError("IP version")
-    src, dst, ecn, start, end = decode_ip(first, available)
     header_limit = min(end, len(first))
     if header_limit - start < HEADER_LENGTH:
         raise WireError("TCP header truncated")
@@ -158,9 +160,6 @@ def _verify(addresses: bytes, views: list[memoryview], length: int) -> None:
     pseudo_sum = ones_sum((addresses,)) + ipv4.PROTOCOL_TCP + length
     if (pseudo_sum + ones_sum(views)) % 65535:
         raise ChecksumError("TCP checksum")
-
-
-_DECODE_IP: Final = {4: ipv4.decode, 6: ipv6.decode}
 
 
 def encode(segment: Segment, ident: int = 0) -> Packet:
