@@ -5,7 +5,8 @@ subflows, the longer the queue. A download over 2 and over 8 emulated paths, in 
 both ends gives a real order of arrival: the receiver's event stream says which subflow delivered which bytes when, and
 the sender's which data sequence numbers these were. The order is then replayed through the receive algorithms of the
 paper, and through ours, in one process: comparisons of sequence numbers for a segment, and processor time (the median
-of many replays that take turns, without the time of the replay itself).
+of many replays that take turns, without the time of the replay itself). All of it is pure Python, as only so our queue
+can be compared with the others: a stack that is compiled takes part as `+build=pure`.
 
     regular        a list, searched from its end backwards, as TCP did in Linux until 2016
     tree           a balanced search tree
@@ -22,7 +23,6 @@ for the last segment) that cannot be exchanged for another, so it has no bar.
 
 from __future__ import annotations
 
-import csv
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +32,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from experiments.receive_algorithms.queues import ALGORITHMS, Arrival, comparisons, disorder, nanoseconds, replay
-from mptcp_stack.build import running
+from experiments.receive_algorithms.queues import ALGORITHMS
+from experiments.receive_algorithms.replay import Arrival, costs
 from testbed.errors import Unsupported
 from testbed.experiment import Bench, Experiment, Parameters, Point, PositiveInts, Scalar
 from testbed.stacks.base import CLIENT, SERVER, common_build
@@ -62,7 +62,7 @@ class ReceiveAlgorithms(Experiment[ReceiveParameters]):
     name = "receive-algorithms"
     title = "Out-of-order segments: the cost of finding their place"
     topology = "n-paths"
-    stacks = ("python-mptcp+gso_max_bytes=1400",)
+    stacks = ("python-mptcp+build=pure+gso_max_bytes=1400",)
     figure = "receive_algorithms"
     repeats = 'out-of-order receive algorithms, NSDI 2012 ("How Hard Can It Be?")'
     collectors = ("events",)
@@ -97,18 +97,14 @@ class ReceiveAlgorithms(Experiment[ReceiveParameters]):
         """Make one transfer, then replay the arrivals of its segments."""
         if not (bench.stack.runs_our_stack(CLIENT) and bench.stack.runs_our_stack(SERVER)):
             raise Unsupported(f"stack {bench.stack.name} does not tell in which order its segments arrived")
+        if bench.stack.build != "pure":
+            raise Unsupported(f"queues are compared as pure Python, stack {point.stack} is compiled: add +build=pure")
         measurement = bench.measure(bulk, BulkLoad("download", limit_bytes=self.parameters.size))
         arrivals = read_arrivals(bench.directory / "collected")
-        with (bench.directory / ARRIVALS).open("w", newline="") as file:
-            csv.writer(file).writerows([Arrival._fields, *arrivals])
-        times = nanoseconds(arrivals, self.parameters.replays)
-        measurement.result.update(segments=len(arrivals), **disorder(arrivals))
-        for name in ALGORITHMS:
-            measurement.result[f"comparisons_{name}"] = round(comparisons(name, arrivals), 3)
-            measurement.result[f"ns_{name}"] = round(times[name], 1)
-            measurement.result[f"delivered_bytes_{name}"] = replay(name, arrivals)
-        measurement.result["subflows_used"] = len({arrival.subflow for arrival in arrivals})
-        return replace(measurement, build=common_build([*measurement.stacks.values(), {"build": running()}]))
+        measured = costs(arrivals, self.parameters.replays, bench.directory / ARRIVALS)
+        build = common_build([*measurement.stacks.values(), {"build": measured.pop("build")}])
+        measurement.result.update(measured, subflows_used=len({arrival.subflow for arrival in arrivals}))
+        return replace(measurement, build=build)
 
     def checks(self, point: Point, measurement: Measurement) -> list[str]:
         """Return what the stack found, subflows that carried nothing, and algorithms that lost bytes."""

@@ -14,27 +14,14 @@ The linked ones are those of 'How Hard Can It Be?' (NSDI 2012) and of the Linux 
 
 from __future__ import annotations
 
-import gc
-import statistics
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 from typing_extensions import override
 
 from mptcp_stack.storage import Chunks, Reassembly, cut
 
-_PAYLOAD = memoryview(bytes(1 << 16))
 _GOLDEN = 0x9E3779B97F4A7C15
-
-
-class Arrival(NamedTuple):
-    """A segment that a subflow handed to its connection: `length` bytes at data sequence number `start`."""
-
-    subflow: int
-    start: int
-    length: int
 
 
 class ReceiveQueue(ABC):
@@ -287,110 +274,3 @@ ALGORITHMS: Mapping[str, Callable[[int], ReceiveQueue]] = {
     "all-shortcuts": AllShortcuts,
     "ours": Ours,
 }
-
-
-class Gauge(Regular):
-    """Tells how many segments are held."""
-
-    held = 0
-
-    def added(self, segment: Segment) -> None:
-        self.held += 1
-
-    def removed(self, segment: Segment) -> None:
-        self.held -= 1
-
-
-def disorder(arrivals: Sequence[Arrival]) -> dict[str, float]:
-    """Return the share of `arrivals` that had to be kept, and how many were held when one came: mean and maximum."""
-    queue = Gauge(min(arrival.start for arrival in arrivals))
-    held, kept = [], 0
-    for subflow, start, length in arrivals:
-        before = queue.held
-        queue.insert(subflow, start, [_PAYLOAD[:length]], length)
-        held.append(before)
-        kept += queue.held > before
-    return {
-        "out_of_order_share": round(kept / len(arrivals), 4),
-        "held_mean": round(statistics.fmean(held), 2),
-        "held_max": max(held),
-    }
-
-
-class Counted(int):
-    """A sequence number that counts how often one is compared with another."""
-
-    comparisons = 0
-
-    def __add__(self, other: int) -> Counted:
-        return Counted(int(self) + int(other))
-
-    def __lt__(self, other: int) -> bool:
-        Counted.comparisons += 1
-        return int(self) < int(other)
-
-    def __le__(self, other: int) -> bool:
-        Counted.comparisons += 1
-        return int(self) <= int(other)
-
-    def __gt__(self, other: int) -> bool:
-        Counted.comparisons += 1
-        return int(self) > int(other)
-
-    def __ge__(self, other: int) -> bool:
-        Counted.comparisons += 1
-        return int(self) >= int(other)
-
-    def __eq__(self, other: object) -> bool:
-        Counted.comparisons += 1
-        return int(self) == other
-
-    __hash__ = int.__hash__
-
-
-def comparisons(algorithm: str, arrivals: Sequence[Arrival]) -> float:
-    """Return how often sequence numbers are compared for one segment, in the mean."""
-    Counted.comparisons = 0
-    replay(algorithm, [Arrival(subflow, Counted(start), length) for subflow, start, length in arrivals])
-    return Counted.comparisons / len(arrivals)
-
-
-def replay(algorithm: str, arrivals: Sequence[Arrival]) -> int:
-    """Put `arrivals`, of a stream that begins with the first byte of them, in order; return how many bytes came out."""
-    queue = ALGORITHMS[algorithm](min(arrivals, key=lambda arrival: int(arrival.start)).start)
-    insert, delivered = queue.insert, 0
-    for subflow, start, length in arrivals:
-        for chunk in insert(subflow, start, [_PAYLOAD[:length]], length):
-            delivered += len(chunk)
-    return delivered
-
-
-def nanoseconds(arrivals: Sequence[Arrival], rounds: int) -> dict[str, float]:
-    """Return the processor time that each algorithm needs for one segment, in ns: the median of `rounds` replays.
-
-    The algorithms take turns. What the replay itself needs, without any queue, is subtracted.
-    """
-    taken: dict[str, list[int]] = {name: [] for name in (*ALGORITHMS, "")}
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        for _ in range(rounds):
-            for name, times in taken.items():
-                began_ns = time.process_time_ns()
-                replay(name, arrivals) if name else _replay_nothing(arrivals)
-                times.append(time.process_time_ns() - began_ns)
-    finally:
-        if enabled:
-            gc.enable()
-    medians = {name: statistics.median(times) / len(arrivals) for name, times in taken.items()}
-    loop_ns = medians.pop("")
-    return {name: median - loop_ns for name, median in medians.items()}
-
-
-def _replay_nothing(arrivals: Sequence[Arrival]) -> int:
-    min(arrivals, key=lambda arrival: int(arrival.start))
-    delivered = 0
-    for _, _, length in arrivals:
-        for chunk in [_PAYLOAD[:length]]:
-            delivered += len(chunk)
-    return delivered

@@ -1,6 +1,7 @@
 """What single experiments compute and refuse, without a lab."""
 
 import json
+from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
@@ -15,7 +16,7 @@ from experiments.schedulers import EXAMPLE
 from experiments.setup_latency import spread
 from experiments.syn_flood import _counted
 from mptcp_stack.mptcp.scheduler import SCHEDULERS
-from testbed.errors import LabError
+from testbed.errors import LabError, Unsupported
 from testbed.experiment import Bench, Point, experiment_class, resolve
 from testbed.interop.features import SCENARIOS
 from testbed.interop.run import select
@@ -197,6 +198,15 @@ def test_an_algorithm_that_loses_bytes_is_noticed():
     result = {"received_bytes": 100, "subflows_used": 2} | {f"delivered_bytes_{name}": 100 for name in ALGORITHMS}
     assert found.checks(point, measured(result)) == []
     assert len(found.checks(point, measured(result | {"subflows_used": 1, "delivered_bytes_tree": 90}))) == 2
+
+
+def test_receive_algorithms_are_compared_as_pure_python_alone():
+    found = experiment("receive-algorithms", "subflows=2")
+    assert [create(stack).build for stack in found.stacks] == ["pure"]
+    (point,) = found.points(["python-mptcp+sack=off"])
+    stack = SimpleNamespace(name="python-mptcp", build="compiled", runs_our_stack=lambda host: True)
+    with pytest.raises(Unsupported, match=r"stack python-mptcp\+sack=off is compiled: add \+build=pure"):
+        found.run_point(SimpleNamespace(stack=stack), point)
 
 
 # --- DSS checksums -------------------------------------------------------------------------------------------
