@@ -7,9 +7,9 @@ In a document, what stands between two comments is written by `./lab docs`, on l
     <!-- /kept -->
 
 `table NAME` is when, where and of which code the kept run of the experiment NAME was measured, and its table;
-`run NAME` the first of them alone; `said NAME` the sentences that the notebook of NAME computes. A picture in
-`docs/figures/` with an experiment's name is that experiment's figure, of its kept run; `timesequence.png` is of
-captures that the tests have.
+`run NAME` the first of them alone; `said NAME` the sentences that the notebook of NAME computes, and which build of our
+stack they are of. A picture in `docs/figures/` with an experiment's name is that experiment's figure, of its kept run;
+`timesequence.png` is of captures that the tests have.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 from PIL import Image
 
-from analysis import figures, files, notebooks, origin, style
+from analysis import builds, figures, files, notebooks, origin, style
 from analysis.errors import AnalysisError
 from analysis.figures import time_sequence
 from analysis.load import Run
@@ -191,7 +191,8 @@ def _paragraph(lines: list[str]) -> list[str]:
 def _said(run: Run) -> str:
     if not (texts := said(name := run.manifest["experiment"])):
         raise WrongDocument(f"the notebook of {name} says nothing: a cell's last expression is a 'notebooks.say(...)'")
-    return "\n".join(f"- {text}" for text in texts)
+    notes = [f"{note}." for note in [builds.caption(run)] if note]
+    return "\n".join([*(f"- {text}" for text in texts), *_paragraph(notes)])
 
 
 _KINDS: Final[Mapping[str, Callable[[Run], str]]] = {"table": _table, "run": _origin, "said": _said}

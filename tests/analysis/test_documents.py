@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -81,6 +82,19 @@ def test_a_number_that_was_changed_by_hand_is_found(project: Path) -> None:
     document = project / "docs" / "one.md"
     document.write_text(document.read_text().replace("| Python MPTCP, lia |", "| Python MPTCP, lia | 9.99 |"))
     assert documents.differing() == [document]
+
+
+def test_what_a_notebook_says_is_of_a_build(project: Path) -> None:
+    document = project / "docs" / "two.md"
+    document.write_text("<!-- kept: said fairness -->\n<!-- /kept -->\n")
+    documents.write()
+    assert document.read_text().endswith(".\n\nour stack: pure Python.\n<!-- /kept -->\n")
+    table = project / "kept" / "fairness" / "results.csv"
+    measured = pd.read_csv(table)
+    measured["build"] = "compiled"
+    measured.to_csv(table, index=False)
+    documents.write()
+    assert document.read_text().endswith(".\n\nour stack: compiled.\n<!-- /kept -->\n")
 
 
 def test_a_block_within_a_line_stays_there(project: Path) -> None:
