@@ -112,7 +112,7 @@ class _Table:
         self._timer = timers.timer(self._expire)
 
     def add(self, packet: Packet, now: int) -> Packet | None:
-        """See ``IpReassembly``."""
+        """Take a part, and count it; returns the whole that it makes complete."""
         try:
             part = read_fragment(packet)
         except OtherProtocolError:

@@ -46,7 +46,7 @@ class Closing:
     # --- the application's wishes
 
     def close(self) -> None:
-        """See ``Connection.close``."""
+        """Neither read nor write any more: orderly, or as ``abort`` with data unread or without a handshake."""
         if self.detached:
             return
         connection = self._connection
@@ -60,7 +60,7 @@ class Closing:
             connection.shutdown()
 
     def abort(self) -> None:
-        """See ``Connection.abort``."""
+        """Have the connection reset at its next output."""
         self.aborting = True
         self._connection.wake()
         if self.closed:

@@ -12,25 +12,25 @@ if TYPE_CHECKING:
 
 
 def connection_up(connection: ControlBlock, now: int) -> None:
-    """See ``observe.ConnectionUp``."""
+    """The first handshake of ``connection`` is complete."""
     if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.ConnectionUp(now, connection.number, connection.id, connection.is_mptcp, connection.active))
 
 
 def connection_down(connection: ControlBlock, now: int) -> None:
-    """See ``observe.ConnectionDown``."""
+    """Nothing more happens on ``connection``; it keeps the error that ended it."""
     if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.ConnectionDown(now, connection.number, _text(connection.error)))
 
 
 def fallback(connection: ControlBlock, now: int) -> None:
-    """See ``observe.Fallback``."""
+    """``connection`` goes on as plain TCP."""
     if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.Fallback(now, connection.number))
 
 
 def subflow_up(subflow: "Subflow", now: int) -> None:
-    """See ``observe.SubflowUp``."""
+    """The TCP handshake of ``subflow`` is complete."""
     connection = subflow.connection
     if (observer := connection.stack.context.shared.observer) is not None:
         local, remote = address_text(*subflow.local), address_text(*subflow.remote)
@@ -39,7 +39,7 @@ def subflow_up(subflow: "Subflow", now: int) -> None:
 
 
 def subflow_down(subflow: "Subflow", error: OSError | None, now: int) -> None:
-    """See ``observe.SubflowDown``."""
+    """``subflow`` is closed or in TIME-WAIT; ``error`` is None when it ended in order."""
     connection = subflow.connection
     if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.SubflowDown(now, connection.number, subflow.number, _text(error)))
@@ -57,7 +57,7 @@ def sent(
 
 
 def retransmitted(subflow: "Subflow", record: "Record", now: int) -> None:
-    """See ``observe.Retransmitted``."""
+    """``record`` left on ``subflow`` again, as TCP takes it for lost."""
     connection = subflow.connection
     if (observer := connection.stack.context.shared.observer) is not None:
         ssn = record.seq - subflow.endpoint.iss
@@ -69,14 +69,14 @@ def retransmitted(subflow: "Subflow", record: "Record", now: int) -> None:
 
 
 def timed_out(subflow: "Subflow", now: int) -> None:
-    """See ``observe.TimedOut``."""
+    """The retransmission timer of ``subflow`` expired, and is set to its next time."""
     connection = subflow.connection
     if (observer := connection.stack.context.shared.observer) is not None:
         observer(observe.TimedOut(now, connection.number, subflow.number, subflow.endpoint.sender.rtt.rto_ns))
 
 
 def acknowledged(subflow: "Subflow", now: int) -> None:
-    """See ``observe.Acknowledged``."""
+    """The peer acknowledged something on ``subflow``, and the sender has drawn its conclusions."""
     connection = subflow.connection
     if (observer := connection.stack.context.shared.observer) is not None:
         sender = subflow.endpoint.sender
@@ -99,7 +99,7 @@ def acknowledged(subflow: "Subflow", now: int) -> None:
 
 
 def data_received(subflow: "Subflow", ssn: int, length: int, now: int) -> None:
-    """See ``observe.DataReceived``."""
+    """``length`` bytes from ``ssn`` on arrived in the order of ``subflow``."""
     connection = subflow.connection
     if (observer := connection.stack.context.shared.observer) is not None:
         data_next = _first_received(connection) + connection.receiving.next
