@@ -1,4 +1,4 @@
-"""`./lab build`, `--pure`, and what commands say of which form of our stack runs."""
+"""`./lab build`, `--pure`, and what commands say of which build of our stack runs."""
 
 import os
 import subprocess
