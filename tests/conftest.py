@@ -12,7 +12,6 @@ from hypothesis import settings
 
 from mptcp_stack import stack
 from mptcp_stack.build import PURE, notice, running
-from mptcp_stack.build.unit import STACK
 from testbed.checks import LABS
 
 # The default run is reproducible; `--hypothesis-profile=explore` looks for new examples.
@@ -36,10 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    origin = str(stack.__spec__.origin)
-    there = "compiled" if origin.endswith(STACK.library_file) else "pure"
+    there = "compiled" if hasattr(stack.__loader__, "library") else "pure"
     if config.getoption("build") not in (None, there) or there != running():
-        raise pytest.UsageError(f"--build: the stack is {there}: {origin}. {notice()}")
+        raise pytest.UsageError(f"--build: the stack is {there}, by {stack.__loader__}. {notice()}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,13 +6,12 @@ import ctypes
 import os
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from types import ModuleType
 from typing import Final
 
-from .unit import SIZE, Unit
+from .unit import DIGEST, Unit, digest_of
 
 _INIT: Final = "init_"
 """How in mypyc's library the names of the functions begin that make its modules; a dot in them is `___`."""
@@ -20,52 +19,71 @@ _pointer_in = ctypes.pythonapi.PyCapsule_GetPointer
 _pointer_in.argtypes, _pointer_in.restype = (ctypes.py_object, ctypes.c_char_p), ctypes.c_void_p
 
 
-class CompiledFinder(MetaPathFinder):
-    """Finds the modules that are in the library of one build, and what stays Python in packages that are."""
+class CompiledFinder:
+    """Finds the modules that are in one library: an entry of `sys.meta_path`."""
 
     def __init__(self, unit: Unit, folder: str) -> None:
         """Load the library. Raises OSError, ValueError or ImportError when it is not whole, or not for this machine."""
-        file = os.path.join(folder, unit.library_file)
-        with open(os.path.join(folder, SIZE), encoding="ascii") as size:
-            if os.stat(file).st_size != int(size.read()):  # to load what has been cut off ends the process
-                raise ImportError(f"{file} is damaged")
-        self._package = unit.package
-        self._library = _load(unit.library, file)
-        names = (name.removeprefix(_INIT) for name in vars(self._library) if name.startswith(_INIT))
-        self._modules = {name.replace("___", "."): name for name in names}
+        self._place = os.path.dirname(unit.package)
+        self._file = os.path.join(folder, unit.library_file)
+        with open(os.path.join(folder, DIGEST), encoding="ascii") as digest:
+            if digest.read() != digest_of(self._file):  # to load what is damaged may end the process
+                raise ImportError(f"{self._file} is damaged")
+        self._library = _load(unit.library, self._file)
+        # Packages that mypyc's code imports itself look for their other modules below where the library is.
+        self._library.__file__ = os.path.join(self._place, unit.library_file)
+        functions = (name for name in vars(self._library) if name.startswith(_INIT))
+        self._functions = {name.removeprefix(_INIT).replace("___", "."): name for name in functions}
+        self._without_source = {*self._functions}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return where a module is, when it is compiled or in a package that is."""
-        if fullname in self._modules:
-            loader = _CompiledLoader(self._library, f"{_INIT}{self._modules[fullname]}")
-            is_package = os.path.isdir(self._source(fullname))
-            return ModuleSpec(fullname, loader, origin=self._library.__file__, is_package=is_package)
-        parent = fullname.rpartition(".")[0]
-        if parent in self._modules:  # whose own path leads nowhere
-            return PathFinder.find_spec(fullname, [self._source(parent)], target)
-        return None
+        """Return where a module is, when it is compiled."""
+        if fullname not in self._functions:
+            return None
+        loader = _CompiledLoader(fullname, self._source(fullname), self._file, self)
+        return spec_from_file_location(fullname, loader.path, loader=loader)
 
-    def _source(self, package: str) -> str:
-        return os.path.join(self._package, *package.split(".")[1:])
+    def _source(self, fullname: str) -> str:
+        path = os.path.join(self._place, *fullname.split("."))
+        return os.path.join(path, "__init__.py") if os.path.isdir(path) else f"{path}.py"
 
-
-class _CompiledLoader(Loader):
-    """Makes a module by a function of the library, for which mypyc's own way is an extension module for each."""
-
-    def __init__(self, library: ModuleType, function: str) -> None:
-        self._library = library
-        self._function = function
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        name = f"{self._library.__name__}.{self._function}".encode()
-        make = ctypes.PYFUNCTYPE(ctypes.py_object)(_pointer_in(getattr(self._library, self._function), name))
-        made: ModuleType = make()
+    def make(self, fullname: str) -> ModuleType:
+        """Have the library make one of its modules, and run it."""
+        function = self._functions[fullname]
+        name = f"{self._library.__name__}.{function}".encode()
+        made: ModuleType = ctypes.PYFUNCTYPE(ctypes.py_object)(_pointer_in(getattr(self._library, function), name))()
         return made
 
+    def name_sources(self, made: ModuleType) -> None:
+        """Let a module say where its source is, and those that it has imported: mypyc's code finds them by itself."""
+        for fullname in self._without_source & sys.modules.keys():
+            module = sys.modules[fullname]
+            spec = made.__spec__ if module is made else self.find_spec(fullname)
+            assert spec is not None
+            if module is made or not getattr(module.__spec__, "_initializing", False):
+                self._without_source.remove(fullname)
+                module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, spec.origin
+
+
+class _CompiledLoader(SourceFileLoader):
+    """Has a module made by the library; what else a loader is asked for, such as its text, is the source's.
+
+    mypyc's own way is an extension module for each.
+    """
+
+    def __init__(self, fullname: str, path: str, library: str, finder: CompiledFinder) -> None:
+        super().__init__(fullname, path)
+        self.library = library
+        self._finder = finder
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return self._finder.make(spec.name)
+
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: what is made has run."""
+        """Run nothing: what is made has run."""
+        self._finder.name_sources(module)
 
 
 def _load(name: str, file: str) -> ModuleType:

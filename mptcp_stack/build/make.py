@@ -1,8 +1,8 @@
 """Compiles a unit: its modules to C by mypyc, that by the C compiler, into the folder of its key.
 
-A build appears whole (its folder is renamed), and stays when all of it can be imported. The two newest are kept, since
-a program that runs may yet import from the one before. Beside them is `work`, by which only what has changed is
-compiled again; its `log` has what all programs said, and how it ended in the last line.
+What is compiled appears whole (its folder is renamed), and stays when all of it can be imported. That of the sources
+before is kept as well: who goes back to them, and forth, need not wait. Beside them is `work`, by which only what has
+changed is compiled again; its `log` has what all programs said.
 """
 
 from __future__ import annotations
@@ -23,25 +23,26 @@ from typing import IO, Final
 
 from . import PURE
 from .steps import Step, StepError, run
-from .unit import FLAGS, SIZE, TRANSLATE, WORK, Unit
+from .unit import DIGEST, FLAGS, TRANSLATE, WORK, Unit, digest_of
 
 Say = Callable[[str], None]
 
 _C_FILES, _OBJECTS = "c", "o"
 _LOG: Final = "log"
-"""In the folder of work: there from the first try on, whatever came of it."""
+_OUTCOME: Final = "outcome"
+"""The file in the folder of work that says how the last try ended. While it is missing, `lab` tries at each start."""
 _TRANSLATED: Final = "translated"
-"""The file in the folder of work that says of which sources its C files are."""
+"""The file in the folder of work that says of what its C files are, and what they were then."""
 _UNFINISHED: Final = ".unfinished"
 _KEPT_BUILDS: Final = 2
 _TOLD_EVERY: Final = 40
 _IMPORT_ALL: Final = """
-import importlib, sys
-folder, *modules = sys.argv[1:]
+import importlib, os, sys
+library, *modules = sys.argv[1:]
 for name in modules:
-    file = importlib.import_module(name).__file__
-    if not file.startswith(folder):
-        sys.exit(f"{name} is {file}")
+    loader = importlib.import_module(name).__loader__
+    if not os.path.samefile(getattr(loader, "library", os.devnull), library):
+        sys.exit(f"{name} is {loader.path}")
 """
 
 
@@ -53,7 +54,8 @@ def build(unit: Unit, say: Say, work: Path | None = None, try_it: bool = True) -
     """Compile a unit as it is now; return False when that had been done. `say` gets lines about how far it is.
 
     `work` is the folder of what is kept to compile only changes. `try_it`: whether to import all of it, once.
-    Raises BuildError, and KeyboardInterrupt; what had been compiled by then need not be again.
+    Raises BuildError, with KeyboardInterrupt as its cause when it was interrupted; what had been compiled by then need
+    not be again.
     """
     builds = Path(unit.builds)
     work = work or builds / WORK
@@ -61,14 +63,17 @@ def build(unit: Unit, say: Say, work: Path | None = None, try_it: bool = True) -
         builds.mkdir(exist_ok=True)
         work.mkdir(parents=True, exist_ok=True)
         with _alone_in(builds, say), open(work / _LOG, "wb", buffering=0) as log:
+            outcome = "compiled"
             try:
                 return _build(unit, log, say, work, try_it)
             except (BuildError, OSError, KeyboardInterrupt) as error:
-                log.write(f"{_in_words(error)}\n".encode())
+                outcome = _in_words(error)
                 raise
             finally:
+                log.write(f"{outcome}\n".encode())
+                (work / _OUTCOME).write_text(f"{outcome}\n")
                 _give_to_owner(unit)
-    except (BuildError, OSError) as error:
+    except (BuildError, OSError, KeyboardInterrupt) as error:
         where = f" (log: {work / _LOG})" if (work / _LOG).exists() else ""
         raise BuildError(f"{_in_words(error)}{where}") from error
 
@@ -102,21 +107,18 @@ def _build(unit: Unit, log: IO[bytes], say: Say, work: Path, try_it: bool) -> bo
     _require_tools(unit)
     modules = len(unit.compiled())
     say(f"compiling the core, {modules} modules (once for these sources, about a minute)")
-    translated = work / _TRANSLATED
-    if _text_of(translated) != key:
-        translated.unlink(missing_ok=True)
-        _translate(unit, work / _C_FILES, log)
-        if unit.key() != key:
-            raise BuildError("a source was changed meanwhile")
-        translated.write_text(key)
-    _publish(_compile(unit, work, log, say), folder)
+    used_before = (work / _OBJECTS).exists()
+    _publish(_make(unit, key, work, log, say), folder)
     if try_it and not _can_be_imported(unit, folder, log):
         shutil.rmtree(folder)
-        raise BuildError("what was compiled cannot be imported")
+        if not used_before:
+            raise BuildError("what was compiled cannot be imported")
+        say("what was compiled cannot be imported: once more, from the beginning")
+        shutil.rmtree(work / _OBJECTS)
+        (work / _TRANSLATED).unlink()
+        return _build(unit, log, say, work, try_it)
     _remove_old(Path(unit.builds))
-    done = f"the core is compiled, after {time.monotonic() - began:.0f} s"
-    log.write(f"{done}\n".encode())
-    say(done)
+    say(f"the core is compiled, after {time.monotonic() - began:.0f} s")
     return True
 
 
@@ -133,6 +135,29 @@ def _require_tools(unit: Unit) -> None:
         raise BuildError("mypy is not installed") from None
     if unit.mypy() not in ("", mypy):
         raise BuildError(f"mypy {mypy} is installed, not {unit.mypy()} as in requirements.lock")
+
+
+def _make(unit: Unit, key: str, work: Path, log: IO[bytes], say: Say) -> Path:
+    """Make what is not there in the folder of work; return the library."""
+    tools, c_files, translated = _tools(), work / _C_FILES, work / _TRANSLATED
+    if _text_of(translated) != _state(c_files, key, tools):
+        translated.unlink(missing_ok=True)
+        _translate(unit, c_files, log)
+        if unit.key() != key:
+            raise BuildError("a source was changed meanwhile")
+        translated.write_text(_state(c_files, key, tools))
+    return _compile(unit, tools, work, log, say)
+
+
+def _tools() -> str:
+    """Return the versions of what compiles, also of its headers, which the C compiler does not list as the system's."""
+    compiler = subprocess.run(["cc", "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True).stdout
+    return "\n".join([sys.version, metadata.version("mypy"), *compiler.splitlines()[:1]])
+
+
+def _state(c_files: Path, key: str, tools: str) -> str:
+    files = sorted(path for path in c_files.rglob("*") if path.is_file())
+    return "\n".join([key, tools, *(f"{digest_of(path)} {path.name}" for path in files)])
 
 
 def _translate(unit: Unit, folder: Path, log: IO[bytes]) -> None:
@@ -158,10 +183,10 @@ def _complaint(log: IO[bytes]) -> str:
     return next((line for line in lines if "error: " in line), lines[-1])
 
 
-def _compile(unit: Unit, work: Path, log: IO[bytes], say: Say) -> Path:
+def _compile(unit: Unit, tools: str, work: Path, log: IO[bytes], say: Say) -> Path:
     """Compile what mypyc wrote; return the library."""
     needs = json.loads((work / _C_FILES / "library.json").read_text())
-    # Headers of Python and mypyc are the system's: their versions are in the key, and their changes not looked for.
+    # Headers of Python and mypyc are the system's: `tools` has their versions, their changes are not looked for.
     system = [word for path in (sysconfig.get_path("include"), *needs["headers"]) for word in ("-isystem", path)]
 
     def step(source: str) -> Step:
@@ -173,8 +198,8 @@ def _compile(unit: Unit, work: Path, log: IO[bytes], say: Say) -> Path:
     objects, output = tuple(part.output for part in parts), f"{_OBJECTS}/{unit.library_file}"
     library = Step(output, ("cc", *FLAGS, "-shared", *objects, "-o", output), objects)
     try:
-        run(parts, work, log, lambda done, of: _tell(done, of, say))
-        run([library], work, log, lambda *_: None)
+        run(parts, tools, work, log, lambda done, of: _tell(done, of, say))
+        run([library], tools, work, log, lambda *_: None)
     except StepError:
         raise BuildError(f"cc failed: {_complaint(log)}") from None
     return work / output
@@ -186,33 +211,44 @@ def _tell(done: int, of: int, say: Say) -> None:
 
 
 def _publish(library: Path, folder: Path) -> None:
-    """Let a build of this library appear."""
+    """Let this library appear: whole, also after the power has failed."""
     unfinished = folder.with_name(_UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
     try:
         unfinished.mkdir()
         shutil.copyfile(library, unfinished / library.name)
-        (unfinished / SIZE).write_text(str(library.stat().st_size))
+        (unfinished / DIGEST).write_text(digest_of(library))
+        for path in (*unfinished.iterdir(), unfinished):
+            _synchronise(path)
         shutil.rmtree(folder, ignore_errors=True)  # one that was damaged
         unfinished.rename(folder)
+        _synchronise(folder.parent)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def _synchronise(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _can_be_imported(unit: Unit, folder: Path, log: IO[bytes]) -> bool:
-    """Return whether another process gets all modules from a build: its libraries may be missing, or mypyc mistaken."""
+    """Return whether another process gets all modules compiled: libraries may be missing, or mypyc mistaken."""
     files = [file.removesuffix(".py").removesuffix("/__init__") for file in unit.compiled()]
     modules = [f"{unit.name}.{file.replace('/', '.')}" for file in files]
-    command = [sys.executable, "-c", _IMPORT_ALL, str(folder), *modules]
+    command = [sys.executable, "-c", _IMPORT_ALL, str(folder / unit.library_file), *modules]
     environment = {name: value for name, value in os.environ.items() if name != PURE}
     place = os.path.dirname(unit.package)
     return not subprocess.run(command, cwd=place, env=environment, stdout=log, stderr=log).returncode
 
 
 def _remove_old(builds: Path) -> None:
-    newest_first = sorted(builds.glob(f"*/{SIZE}"), key=lambda size: -size.stat().st_mtime_ns)
-    for size in newest_first[_KEPT_BUILDS:]:
-        shutil.rmtree(size.parent)
+    newest_first = sorted(builds.glob(f"*/{DIGEST}"), key=lambda digest: -digest.stat().st_mtime_ns)
+    for digest in newest_first[_KEPT_BUILDS:]:
+        shutil.rmtree(digest.parent)
 
 
 def _give_to_owner(unit: Unit) -> None:

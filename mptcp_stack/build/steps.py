@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from .unit import digest_of
+
 
 class StepError(Exception):
     """A command failed; the log has what it said."""
@@ -21,7 +23,7 @@ class Step(NamedTuple):
     """A command that makes `output` of `inputs`, all named by their path from where it is run.
 
     What else the command reads it tells in `output`.d, as `-MMD` of a C compiler does. Beside the output stays a record
-    of what it was made of.
+    of what it was made of, and of what was made.
     """
 
     output: str
@@ -29,12 +31,13 @@ class Step(NamedTuple):
     inputs: tuple[str, ...]
 
 
-def run(steps: Sequence[Step], place: Path, log: IO[bytes], tell: Callable[[int, int], None]) -> None:
+def run(steps: Sequence[Step], tools: str, place: Path, log: IO[bytes], tell: Callable[[int, int], None]) -> None:
     """Run the steps that have to be, no two of which need each other; `tell` is given how many of all are done.
 
+    `tools` says what takes part that neither commands nor files tell: in other versions it makes something else.
     Raises StepError or OSError when one fails, as soon as those that run meanwhile have ended.
     """
-    maker = _Maker(place, log)
+    maker = _Maker(tools, place, log)
     todo = [step for step in steps if not maker.is_done(step)]
     todo.sort(key=maker.size, reverse=True)  # so that no long one comes last, alone
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -51,7 +54,8 @@ def run(steps: Sequence[Step], place: Path, log: IO[bytes], tell: Callable[[int,
 class _Maker:
     """Runs steps in one place; files do not change there but by steps."""
 
-    def __init__(self, place: Path, log: IO[bytes]) -> None:
+    def __init__(self, tools: str, place: Path, log: IO[bytes]) -> None:
+        self._tools = tools
         self._place = place
         self._log = log
         self._digests: dict[str, str] = {}
@@ -61,8 +65,8 @@ class _Maker:
 
     def is_done(self, step: Step) -> bool:
         try:
-            known, *inputs = self._record(step).read_text().splitlines()
-            return (self._place / step.output).exists() and known == self._made_of(step, inputs)
+            made_of, made, *inputs = self._record(step).read_text().splitlines()
+            return made_of == self._made_of(step, inputs) and made == digest_of(self._place / step.output)
         except (OSError, ValueError):
             return False
 
@@ -75,7 +79,8 @@ class _Maker:
         if ended.returncode:
             raise StepError
         inputs = [*step.inputs, *self._read_meanwhile(step)]
-        self._record(step).write_text("\n".join([self._made_of(step, inputs), *inputs]))
+        made = digest_of(self._place / step.output)
+        self._record(step).write_text("\n".join([self._made_of(step, inputs), made, *inputs]))
 
     def _record(self, step: Step) -> Path:
         return self._place / f"{step.output}.record"
@@ -87,9 +92,9 @@ class _Maker:
         return []
 
     def _made_of(self, step: Step, inputs: Iterable[str]) -> str:
-        return hashlib.sha256("\0".join([*step.command, *map(self._digest, inputs)]).encode()).hexdigest()
+        return hashlib.sha256("\0".join([self._tools, *step.command, *map(self._digest, inputs)]).encode()).hexdigest()
 
     def _digest(self, file: str) -> str:
         if file not in self._digests:
-            self._digests[file] = hashlib.sha256((self._place / file).read_bytes()).hexdigest()
+            self._digests[file] = digest_of(self._place / file)
         return self._digests[file]

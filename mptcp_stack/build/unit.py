@@ -14,16 +14,17 @@ TRANSLATE: Final = os.path.join(os.path.dirname(__file__), "translate.py")
 """The program that has mypy turn modules into C."""
 _KEY_DIGITS: Final = 16
 WORK: Final = "work"
-"""The folder beside builds, of what is kept to compile only what has changed."""
-SIZE: Final = "size"
-"""The file in a build that says of how many bytes its library is."""
+"""The folder beside what was compiled, of what is kept to compile only what has changed."""
+DIGEST: Final = "digest"
+"""The file beside a library that says what `digest_of` gave for it."""
 
 
 class Unit(NamedTuple):
     """Modules of one package that are compiled together.
 
     `package` is the package's folder. `members` are modules (`texts.py`) and packages (`wire`) by their path in it.
-    `interpreted` are those of or within members that stay Python all the same, each with the reason.
+    `interpreted` are those of or within members that stay Python, each with the reason: members all the same, since
+    others are compiled for the types that they define.
     """
 
     package: str
@@ -47,13 +48,13 @@ class Unit(NamedTuple):
 
     @property
     def library_file(self) -> str:
-        """Return its file in a build; the suffix says Python's version and ABI, and the machine."""
+        """Return the library's file; the suffix says Python's version and ABI, and the machine."""
         return f"{self.library}{EXTENSION_SUFFIXES[0]}"
 
     def was_compiled(self) -> bool:
-        """Return whether there is a build of it, of these sources or others."""
+        """Return whether something was compiled of it, from these sources or others."""
         try:
-            return not {WORK} >= {*os.listdir(self.builds)}
+            return any(len(name) == _KEY_DIGITS for name in os.listdir(self.builds))
         except OSError:
             return False
 
@@ -67,7 +68,9 @@ class Unit(NamedTuple):
             return
         with os.scandir(os.path.join(self.package, member)) as entries:
             for entry in entries:
-                if entry.name.endswith(".py") or (entry.is_dir() and not entry.name.startswith((".", "__pycache__"))):
+                if entry.name.startswith((".", "__pycache__")):  # what editors and archivers leave beside a source
+                    continue
+                if entry.name.endswith(".py") or entry.is_dir():
                     yield from self._files(f"{member}/{entry.name}")
 
     def compiled(self) -> list[str]:
@@ -79,8 +82,7 @@ class Unit(NamedTuple):
         """Return what the unit is known by: a hash of all that decides what compiling it gives.
 
         That is every source, Python's version, its ABI and the machine (as in the suffix of its extension modules),
-        mypy, how it is called, and the flags of the C compiler. What stays Python counts, too: others are compiled for
-        its types.
+        mypy, how it is called, and the flags of the C compiler.
         """
         suffix = EXTENSION_SUFFIXES[0]
         digest = hashlib.sha256("\0".join((suffix, *FLAGS, self.mypy(), *self.interpreted)).encode())
@@ -98,6 +100,12 @@ class Unit(NamedTuple):
                 return lock.read().partition("\nmypy==")[2].split(maxsplit=1)[0]
         except (OSError, IndexError):
             return ""
+
+
+def digest_of(file: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file, 5 ms for the library of the stack. Raises OSError."""
+    with open(file, "rb", buffering=0) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def _read(file: str) -> bytes:

@@ -67,10 +67,8 @@ def build() -> None:
         if not make.build(STACK, note):
             note("the core is compiled: nothing has changed")
     except make.BuildError as error:
-        raise LabError(f"the core is not compiled, our stack runs as pure Python: {error}", exit_code=1) from error
-    except KeyboardInterrupt:
-        note("the core is not compiled, our stack runs as pure Python: interrupted; './lab build' goes on")
-        raise typer.Exit(INTERRUPTED) from None
+        code = INTERRUPTED if isinstance(error.__cause__, KeyboardInterrupt) else 1
+        raise LabError(f"the core is not compiled, our stack runs as pure Python: {error}", exit_code=code) from error
 
 
 @commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

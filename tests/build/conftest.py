@@ -17,7 +17,7 @@ from mptcp_stack.build.unit import Unit
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = 65534
-SUFFIX = EXTENSION_SUFFIXES[0]
+LIBRARY = f"tiny__mypyc{EXTENSION_SUFFIXES[0]}"
 MEMBERS, INTERPRETED = ("shapes", "sums.py"), {"shapes/drawn.py": "shows that it may be"}
 
 SOURCES = {
@@ -53,7 +53,7 @@ import mptcp_stack.build, sys, tiny.shapes, tiny.sums, tiny.shapes.drawn as draw
 square = tiny.shapes.Square(3)
 assert (square.around(), drawn.draw(square), tiny.sums.total([1, 2])) == (12, "###", 3)
 modules = tiny.shapes, sys.modules["tiny.shapes.square"], tiny.sums
-forms = {"compiled" if module.__file__.endswith(SUFFIX) else "pure" for module in modules}
+forms = {"compiled" if hasattr(module.__loader__, "library") else "pure" for module in modules}
 assert forms == {mptcp_stack.build.running()}, forms
 assert drawn.__file__.endswith("/tiny/shapes/drawn.py") and "/_compiled/" not in drawn.__file__
 print(*forms, mptcp_stack.build.notice())
@@ -95,7 +95,7 @@ class Tiny:
 
     def runs(self, **environment: str) -> str:
         """Which form another process gets when it imports it, in use; and what the notice is."""
-        return self.python(f"SUFFIX = {SUFFIX!r}{WHAT_RUNS}", **environment).stdout.strip()
+        return self.python(WHAT_RUNS, **environment).stdout.strip()
 
     def python(self, code: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", code]
@@ -103,6 +103,13 @@ class Tiny:
         environment = {**inherited, "PYTHONPATH": str(ROOT), **environment}
         place = Path(self.unit.package).parent
         return subprocess.run(command, cwd=place, env=environment, check=True, capture_output=True, text=True)
+
+
+def damage(file: Path) -> None:
+    """Change a byte in the middle."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    file.write_bytes(content)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 from mptcp_stack.build import make
 
-from .conftest import ROOT, SUFFIX, Tiny
+from .conftest import LIBRARY, ROOT, Tiny, damage
 
 Put = Callable[[str | None], None]
 
@@ -53,6 +53,10 @@ def objects(tiny: Tiny) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in files}
 
 
+def outcome(tiny: Tiny) -> str:
+    return (tiny.builds / "work" / "outcome").read_text().strip()
+
+
 def test_what_is_compiled_is_not_compiled_again(tiny: Tiny) -> None:
     assert tiny.make() == (False, [])
 
@@ -62,15 +66,82 @@ def test_only_what_has_changed_is_compiled(tiny: Tiny) -> None:
     tiny.edit("sums.py", "sum(numbers)", "sum(numbers) + 7")
     assert tiny.make()[0]
     changed = {name for name, when in objects(tiny).items() if when != before[name]}
-    assert changed == {"__native_tiny___sums.c.o", f"tiny__mypyc{SUFFIX}"}
-    assert tiny.python("import tiny.sums; print(tiny.sums.total([1]))").stdout == "8\n"
-    assert tiny.python("import tiny.sums; print(tiny.sums.__file__)").stdout.endswith(f"{SUFFIX}\n")
+    assert changed == {"__native_tiny___sums.c.o", LIBRARY}
+    what_runs = "from tiny import sums; print(sums.total([1]), hasattr(sums.__loader__, 'library'))"
+    assert tiny.python(what_runs).stdout == "8 True\n"
+
+
+def test_another_compiler_compiles_all(begun: Tiny, compiler: Put) -> None:
+    before = objects(begun)
+    compiler(f'[ "$1" = --version ] && echo another || exec {shutil.which("cc")} "$@"')
+    begun.make()
+    assert not before.items() & objects(begun).items()
+
+
+def test_another_mypy_translates_and_compiles_all(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = objects(begun)
+    (begun.builds / "work/c/library.json").touch()
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "99.0")
+    begun.make()
+    assert not before.items() & objects(begun).items()
+    assert "99.0" in (begun.builds / "work/translated").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["c/__native_tiny___sums.c", "c/__native_tiny.h", "o/__native_tiny___sums.c.o", f"o/{LIBRARY}"]
+)
+def test_what_is_damaged_is_made_again(begun: Tiny, name: str) -> None:
+    damage(begun.builds / "work" / name)
+    assert begun.make()[0]
+    assert begun.runs() == "compiled"
+
+
+def test_what_cannot_be_imported_is_made_again_from_the_beginning(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = objects(begun)
+    fails_once = "import os, sys; os.path.exists('tried') or (open('tried', 'w'), sys.exit(1))"
+    monkeypatch.setattr(make, "_IMPORT_ALL", fails_once)
+    assert begun.make()[0]
+    assert not before.items() & objects(begun).items()
+
+
+def test_it_is_on_the_disk_before_it_appears(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[tuple[str, bool]] = []
+
+    def fsync(descriptor: int) -> None:
+        written.append((Path(os.readlink(f"/proc/self/fd/{descriptor}")).name, begun.build.exists()))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    begun.make()
+    parts = {(name, False) for name in ("digest", LIBRARY, ".unfinished")}
+    assert {*written[:-1]} == parts
+    assert written[-1] == ("_compiled", True)
+
+
+def test_a_try_that_was_killed_leaves_no_outcome(begun: Tiny, compiler: Put, tmp_path: Path) -> None:
+    (begun.builds / "work" / "outcome").unlink()
+    os.mkfifo(tmp_path / "started")
+    os.mkfifo(tmp_path / "never")
+    compiler(f"echo >{tmp_path}/started; exec cat {tmp_path}/never")
+    process = start(begun, start_new_session=True)
+    (tmp_path / "started").read_text()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (begun.builds / "work" / "outcome").exists()
+    shutil.rmtree(tmp_path / "programs")
+    begun.make()
+    assert outcome(begun) == "compiled"
+
+
+def test_a_package_behind_a_symbolic_link(begun: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(Path(begun.unit.package).parent)
+    linked = Tiny(begun.unit._replace(package=str(tmp_path / "link" / "tiny")))
+    assert linked.make()[0]
 
 
 def test_the_two_newest_stay(tiny: Tiny) -> None:
     for age, key in enumerate(("newest", "before", "old", "oldest")):
         shutil.copytree(tiny.build, tiny.builds / key)
-        os.utime(tiny.builds / key / "size", (1e9 - age, 1e9 - age))
+        os.utime(tiny.builds / key / "digest", (1e9 - age, 1e9 - age))
     shutil.rmtree(tiny.build)
     make._remove_old(tiny.builds)
     assert {path.name for path in tiny.builds.iterdir()} == {"newest", "before", "work"}
@@ -84,7 +155,7 @@ def test_it_belongs_to_whom_the_package_does(tiny_compiled: Tiny) -> None:
 def test_no_compiler(begun: Tiny, compiler: Put) -> None:
     compiler(None)
     assert fails(begun) == f"no C compiler (cc) is here (log: {begun.builds}/work/log)"
-    assert begun.log == ["no C compiler (cc) is here"]
+    assert begun.log == [outcome(begun)] == ["no C compiler (cc) is here"]
 
 
 def test_no_headers(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,13 +211,12 @@ def test_a_full_disk(begun: Tiny) -> None:
 def test_interrupted_and_continued(begun: Tiny, compiler: Put, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "started")
     os.mkfifo(tmp_path / "never")
-    compiler(f"echo >{tmp_path}/started; exec cat {tmp_path}/never")
+    compiler(f'[ "$1" = --version ] || {{ echo >{tmp_path}/started; exec cat {tmp_path}/never; }}')
     process = start(begun, start_new_session=True)
     (tmp_path / "started").read_text()  # by now it waits for the compiler
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate()
-    assert process.returncode == -signal.SIGINT
-    assert begun.log[-1] == "interrupted"
+    assert process.communicate()[1] == f"interrupted (log: {begun.builds}/work/log)\n"
+    assert begun.log[-1] == outcome(begun) == "interrupted"
     assert not begun.build.exists()
     shutil.rmtree(tmp_path / "programs")
     assert begun.make()[0]

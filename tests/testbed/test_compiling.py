@@ -11,6 +11,8 @@ from mptcp_stack.runtime.commands import cli as stack_cli
 from testbed.cli import _with_pure_first
 from tests.testbed.test_cli import PROJECT, Lab, lab  # noqa: F401
 
+INTERRUPTED = make.BuildError("interrupted (log: /a/log)")
+INTERRUPTED.__cause__ = KeyboardInterrupt()
 STALE = "the stack runs as pure Python: what was compiled is of other sources; './lab build' compiles it"
 
 
@@ -60,22 +62,18 @@ def test_that_sources_have_changed_is_one_line(
         (True, 0, ""),
         (False, 0, "lab: the core is compiled: nothing has changed\n"),
         (make.BuildError("no cc"), 1, "lab: the core is not compiled, our stack runs as pure Python: no cc\n"),
-        (
-            KeyboardInterrupt(),
-            130,
-            "lab: the core is not compiled, our stack runs as pure Python: interrupted; './lab build' goes on\n",
-        ),
+        (INTERRUPTED, 130, "lab: the core is not compiled, our stack runs as pure Python: interrupted (log: /a/log)\n"),
     ],
 )
 def test_build(
-    outcome: bool | BaseException,
+    outcome: bool | make.BuildError,
     code: int,
     said: str,
     lab: Lab,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def build(*_: object) -> bool:
-        if isinstance(outcome, BaseException):
+        if isinstance(outcome, make.BuildError):
             raise outcome
         return outcome
 
