@@ -44,8 +44,8 @@ COPIES = "code"
 OUR_STACK, LAB = "mptcp_stack", "testbed"
 CORE = "compiled core"
 """The part that points have in addition where our stack ran compiled; known by the build's key."""
-_NEVER_OWN = (*code.TREES, "analysis")
-"""Top-level names that are in a tree, or do not count."""
+_NEVER_OWN = (*code.TREES, "analysis", STACK.library)
+"""Top-level names that are in a tree or compiled of one, or do not count."""
 
 _MODULE_AND_CLASS = re.compile(r"(?<![\w.:])([A-Za-z_][\w.]*):[A-Za-z_]\w*(?![\w.])")
 _ENVIRONMENT = tuple(

@@ -282,7 +282,8 @@ def test_modules_that_a_user_s_module_imports(places: Path) -> None:
 
 def test_what_the_text_does_not_tell_is_asked_of_python(places: Path) -> None:
     write(places / "mine.py", "from importlib import import_module\nimport_module('hid' + 'den')\n")
-    write(places / "hidden.py", "")
+    write(places / "hidden.py", f"import {STACK.library}")
+    write(places / f"{STACK.library}.py", "")  # what has been compiled is a module, too
     assert own_parts(MINE) == {"mine.py", "hidden.py"}
     write(places / "mine.py", "import os, sys\nsys.path.append(os.path.dirname(__file__) + '/more')\nimport added\n")
     write(places / "more" / "added.py", "")
