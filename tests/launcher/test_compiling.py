@@ -1,5 +1,6 @@
 """The launcher has the core compiled: at the first start, if it is wanted and can be."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,25 +17,47 @@ def called(checkout: Checkout, *arguments: str, programs: Path | None = None) ->
 
 @pytest.fixture
 def checkout(started_checkout: Checkout, tmp_path: Path) -> Checkout:
-    """One without blanks in its path."""
-    return Checkout(started_checkout.path.rename(tmp_path / "checkout"))
+    """One without blanks in its path, in which nothing has been compiled or declined."""
+    path = started_checkout.path.rename(tmp_path / "checkout")
+    shutil.rmtree(path / "mptcp_stack/_compiled")
+    return Checkout(path)
 
 
 def test_it_is_compiled_at_the_first_start(checkout: Checkout) -> None:
     assert called(checkout, "list") == (["['build']", "['list']"], [])
-    log = checkout.path / "mptcp_stack/_compiled/work/log"
-    log.parent.mkdir(parents=True)
-    log.write_text("it did not work\n")
+    work = checkout.path / "mptcp_stack/_compiled/work"
+    work.mkdir(parents=True)
+    (work / "log").write_text("killed\n")
+    assert called(checkout, "list") == (["['build']", "['list']"], [])
+    (work / "outcome").write_text("it did not work\n")
     assert called(checkout, "list") == (["['list']"], [])
 
 
-def test_on_demand_it_is_compiled_once(checkout: Checkout) -> None:
+@pytest.mark.parametrize("typed", ["build", "--pure build"])
+def test_on_demand_it_is_compiled_once(typed: str, checkout: Checkout, make_programs: MakePrograms) -> None:
+    assert called(checkout, *typed.split()) == ([str(typed.split())], [])
+    missing = called(checkout, *typed.split(), programs=make_programs(without=frozenset({"apt-get", "cc"})))[1]
+    assert missing[-1] == "lab: going on without them"
+
+
+@pytest.mark.parametrize("typed", ["list --pure", "--pure list", "list"])
+def test_what_is_declined_stays_so(typed: str, checkout: Checkout) -> None:
+    first = checkout.start(*typed.split(), pure=typed == "list")
+    assert first.stderr == "lab: our stack stays pure Python, as asked for, until './lab build'\n"
+    assert first.stdout.startswith(str(typed.split()))
+    assert called(checkout, "list") == (["['list']"], [])
     assert called(checkout, "build") == (["['build']"], [])
 
 
-def test_it_can_be_declined(checkout: Checkout) -> None:
-    assert called(checkout, "list", "--pure") == (["['list', '--pure']"], [])
-    assert checkout.start("list").stdout.startswith("['list']")  # by MPTCP_LAB_PURE=1
+def test_what_a_program_in_a_lab_is_told_declines_nothing(checkout: Checkout) -> None:
+    words = ["exec", "two-paths", "--", "program", "--pure"]
+    assert called(checkout, *words) == (["['build']", str(words)], [])
+
+
+def test_help_installs_and_compiles_nothing(checkout: Checkout, make_programs: MakePrograms) -> None:
+    programs = make_programs(without=frozenset({"cc"}), scripts={"apt-get": "exit 1", "sudo": "exit 1"})
+    assert called(checkout, "build", "--help", programs=programs) == (["['build', '--help']"], [])
+    assert called(checkout, "--help", programs=programs) == (["['--help']"], [])
 
 
 def test_the_command_runs_when_it_cannot_be_compiled(checkout: Checkout) -> None:
