@@ -1,6 +1,7 @@
 """The build back end of `pip install`: setuptools', which with MPTCP_LAB_COMPILE=1 compiles the core into the wheel.
 
-That wheel is for one version of Python and one kind of machine; any other is pure Python.
+That wheel is for one version of Python and one kind of machine; any other is pure Python. With `pip install -e` the
+core is compiled in the checkout, as by `./lab build`.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
     return [*build_meta.get_requires_for_build_wheel(config_settings), *([mypy] if COMPILE else [])]
 
 
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+
 class Wheel(bdist_wheel):
     """The wheel, which says that it holds compiled modules if it does."""
 
@@ -45,12 +49,21 @@ class Packages(build_py):
 
     def run(self) -> None:
         """Copy the sources, and compile them where they are then."""
+        if not self.editable_mode:
+            shutil.rmtree(self.build_lib, ignore_errors=True)  # what an earlier build has left is not of these sources
         super().run()
         if COMPILE:
-            from mptcp_stack.build.make import build
-            from mptcp_stack.build.unit import STACK
+            self._compile()
 
+    def _compile(self) -> None:
+        from mptcp_stack.build.make import BuildError, build
+        from mptcp_stack.build.unit import STACK
+
+        unit, work = STACK, None
+        if not self.editable_mode:
             unit = STACK._replace(package=str(Path(self.build_lib, "mptcp_stack").absolute()))
-            shutil.rmtree(unit.builds, ignore_errors=True)
-            # What it imports is not installed where wheels are made: it cannot be tried.
-            build(unit, lambda line: print(line, file=sys.stderr), work=ROOT / "build" / "core", try_it=False)
+            work = ROOT / "build" / "core"
+        try:  # what it imports is not installed where wheels are made: whether it can be imported is not tried
+            build(unit, lambda line: print(line, file=sys.stderr), work, try_it=False)
+        except BuildError as error:
+            sys.exit(f"error: the core is not compiled: {error}")  # of an exception setuptools makes more
