@@ -9,8 +9,12 @@ import socket
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from hashlib import sha256
 from ipaddress import IPv6Address, ip_address
+from random import SystemRandom
 from typing import Any, Protocol
+
+from typing_extensions import override
 
 from testbed.stacks.counters import read_process
 
@@ -18,6 +22,7 @@ SOL_MPTCP, MPTCP_INFO = 284, 1
 FIRST, SECOND = 1, 2
 """Identifiers of addresses, in the kernel's endpoints and in our stack; further ones follow."""
 _UNUSED = 99
+_KEY_BYTES = 8
 MAPPED, NOBODY = "mapped", "nobody"
 _MULTICAST = {4: "224.0.0.1", 6: "ff0e::1"}
 UNACCEPTABLE_PERFORMANCE = 5
@@ -124,6 +129,22 @@ class KernelSide:
         return _output("ip", "mptcp", "endpoint", "show", "id", str(SECOND)).split()
 
 
+class NearWrap(SystemRandom):
+    """Draws keys (of version 1) whose data sequence numbers begin so many bytes, or fewer, below 2**32."""
+
+    def __init__(self, wrap_within: int) -> None:
+        super().__init__()
+        self._first = (1 << 32) - wrap_within
+
+    @override
+    def randbytes(self, n: int) -> bytes:
+        value = super().randbytes(n)
+        # The initial number is of the last bytes of the key's hash (RFC 8684 section 3.1); here, of its lower half.
+        while n == _KEY_BYTES and int.from_bytes(sha256(value).digest()[-4:], "big") < self._first:
+            value = super().randbytes(n)
+        return value
+
+
 class OwnSide:
     """Our stack, on the network that this program's event loop drives."""
 
@@ -131,7 +152,7 @@ class OwnSide:
         self._loop = loop
         self._network, self._driver = loop.network, loop.driver
         if wrap_within is not None:
-            self._choose_keys(wrap_within)
+            self._network.stack.random = NearWrap(wrap_within)
 
     async def start_server(self, accept: Accept, host: str, port: int) -> asyncio.AbstractServer:
         everything = None if host == "::" else host  # asyncio's `::` is for IPv6 alone
@@ -191,18 +212,6 @@ class OwnSide:
         for _, subflow in self._second_subflows():
             subflow.reject(UNACCEPTABLE_PERFORMANCE, round(self._loop.time() * 1e9))
         self._driver.wake()
-
-    def _choose_keys(self, wrap_within: int) -> None:
-        """Draw keys until the data sequence numbers that follow from them begin so many bytes below 2**32."""
-        stack = self._network.stack
-        draw = stack.new_key
-
-        def new_key(*version: int) -> Any:
-            while (key := draw(*version)).idsn % (1 << 32) < (1 << 32) - wrap_within:
-                pass
-            return key
-
-        stack.new_key = new_key
 
     def _second_subflows(self) -> list[tuple[Any, Any]]:
         return [

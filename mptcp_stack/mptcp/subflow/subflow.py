@@ -483,8 +483,8 @@ class Subflow(Upper):
 
     # --- the end
 
-    def reject(self, reason: ResetReason, now: int, *options: MptcpOption, transient: bool = False) -> Literal[False]:
-        """Reset the subflow and say why (section 3.6; version 0 has no words for it).
+    def reject(self, reason: int, now: int, *options: MptcpOption, transient: bool = False) -> Literal[False]:
+        """Reset the subflow and say why, with a number of ``ResetReason`` (section 3.6; version 0 has none).
 
         ``transient``: the reason may have gone when the peer tries again.
         """
