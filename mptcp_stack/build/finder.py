@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from _abc import _abc_init  # type: ignore[import-not-found]
+from abc import ABCMeta
 from collections.abc import Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
@@ -56,8 +58,11 @@ class CompiledFinder:
         made: ModuleType = ctypes.PYFUNCTYPE(ctypes.py_object)(_pointer_in(getattr(self._library, function), name))()
         return made
 
-    def name_sources(self, made: ModuleType) -> None:
-        """Let a module say where its source is, and those that it has imported: mypyc's code finds them by itself."""
+    def complete(self, made: ModuleType) -> None:
+        """Let a module say where its source is, and those that it has imported: mypyc's code finds them by itself.
+
+        Their abstract classes get what mypyc has not given them.
+        """
         for fullname in self._without_source & sys.modules.keys():
             module = sys.modules[fullname]
             spec = made.__spec__ if module is made else self.find_spec(fullname)
@@ -65,6 +70,7 @@ class CompiledFinder:
             if module is made or not getattr(module.__spec__, "_initializing", False):
                 self._without_source.remove(fullname)
                 module.__spec__, module.__loader__, module.__file__ = spec, spec.loader, spec.origin
+                _separate_abstract_classes(module)
 
 
 class _CompiledLoader(SourceFileLoader):
@@ -83,7 +89,17 @@ class _CompiledLoader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Run nothing: what is made has run."""
-        self._finder.name_sources(module)
+        self._finder.complete(module)
+
+
+def _separate_abstract_classes(module: ModuleType) -> None:
+    """Let each keep for itself which classes it knows for its own.
+
+    All that mypyc makes keep it in one place, that of `ABC`, so that a subclass of any was one of every other.
+    """
+    for one in vars(module).values():
+        if isinstance(one, ABCMeta) and one.__module__ == module.__name__ and "_abc_impl" not in vars(one):
+            _abc_init(one)
 
 
 def _load(name: str, file: str) -> ModuleType:

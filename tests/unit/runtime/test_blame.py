@@ -3,9 +3,10 @@
 import pytest
 
 from mptcp_stack.build import running
-from mptcp_stack.congestion import Reno
+from mptcp_stack.congestion import CongestionControl, Reno
 from mptcp_stack.mptcp.plugins import KINDS, plug
 from mptcp_stack.mptcp.scheduler import Scheduler
+from mptcp_stack.phy import Device
 from mptcp_stack.runtime.blame import place_of
 from mptcp_stack.runtime.config import ConfigError
 from mptcp_stack.runtime.settings import check_plugin
@@ -82,3 +83,15 @@ def test_what_each_plug_in_must_have_and_has_is_known(setting: str) -> None:
     arguments = {"congestion": (1000, []), "path_manager": (connection,), "scheduler": (None,)}[setting]
     own = type("Own", (kind.base,), dict.fromkeys(kind.required))
     assert set(vars(own(*arguments))) == set(kind.attributes)
+
+
+@pytest.mark.skipif(running() == "pure", reason="of the compiled core")
+def test_a_compiled_abstract_class_knows_its_own_subclasses_alone() -> None:
+    """mypyc leaves what `ABC` knows of subclasses to all: a class of one was of every other."""
+
+    class Mine(Scheduler):
+        pass
+
+    assert issubclass(Mine, Scheduler)
+    assert not issubclass(Mine, CongestionControl)
+    assert not issubclass(Mine, Device)
