@@ -53,10 +53,10 @@ import mptcp_stack.build, sys, tiny.shapes, tiny.sums, tiny.shapes.drawn as draw
 square = tiny.shapes.Square(3)
 assert (square.around(), drawn.draw(square), tiny.sums.total([1, 2])) == (12, "###", 3)
 modules = tiny.shapes, sys.modules["tiny.shapes.square"], tiny.sums
-forms = {"compiled" if hasattr(module.__loader__, "library") else "pure" for module in modules}
-assert forms == {mptcp_stack.build.running()}, forms
+builds = {"compiled" if hasattr(module.__loader__, "library") else "pure" for module in modules}
+assert builds == {mptcp_stack.build.running()}, builds
 assert drawn.__file__.endswith("/tiny/shapes/drawn.py") and "/_compiled/" not in drawn.__file__
-print(*forms, mptcp_stack.build.notice())
+print(*builds, mptcp_stack.build.notice())
 """
 
 
@@ -94,7 +94,7 @@ class Tiny:
             return make.build(self.unit, said.append), said
 
     def runs(self, **environment: str) -> str:
-        """Which form another process gets when it imports it, in use; and what the notice is."""
+        """Which build another process gets when it imports it, in use; and what the notice is."""
         return self.python(WHAT_RUNS, **environment).stdout.strip()
 
     def python(self, code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""Which form is imported: what was compiled of these very sources, whole, or the sources."""
+"""Which build is imported: what was compiled of these very sources, whole, or the sources."""
 
 from collections.abc import Callable
 from pathlib import Path

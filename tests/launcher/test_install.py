@@ -89,15 +89,15 @@ def lend_dependencies(package: Distribution, place: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("form", ["pure", "compiled"])
-def test_installed_stack(form: str, sources: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", ["pure", "compiled"])
+def test_installed_stack(build: str, sources: Path, tmp_path: Path) -> None:
     wheels, environment = tmp_path / "wheels", tmp_path / "environment"
-    compiled = str(int(form == "compiled"))
+    compiled = str(int(build == "compiled"))
     pip("wheel", "--no-deps", "--no-build-isolation", "-w", str(wheels), str(sources), MPTCP_LAB_COMPILE=compiled)
     (wheel,) = wheels.iterdir()
-    assert wheel.name.endswith("-none-any.whl") == (form == "pure")
+    assert wheel.name.endswith("-none-any.whl") == (build == "pure")
     names = names_in(wheel)
-    assert any(name.endswith(".so") for name in names) == (form == "compiled")
+    assert any(name.endswith(".so") for name in names) == (build == "compiled")
     assert not [name for name in names if "_compiled/work" in name]
     assert {"mptcp_stack/py.typed", "analysis/formats/point.schema.json", "testbed/loadgen/apache2.conf.j2"} <= names
 
@@ -108,7 +108,7 @@ def test_installed_stack(form: str, sources: Path, tmp_path: Path) -> None:
     (metadata,) = place.glob("mptcp_lab-*.dist-info")
     lend_dependencies(Distribution.at(metadata), place)
     done = subprocess.run([python, "-c", TRANSFER], cwd=tmp_path, env={"PATH": os.environ["PATH"]}, capture_output=True)
-    assert done.stdout.decode().split() == [form, f"{place}/mptcp_stack/__init__.py"], done.stderr.decode()
+    assert done.stdout.decode().split() == [build, f"{place}/mptcp_stack/__init__.py"], done.stderr.decode()
 
 
 @pytest.mark.parametrize("hook", ["build_wheel", "build_editable"])
