@@ -25,7 +25,7 @@ STACK = ("tests/unit", "tests/sim", "tests/scripts")
 PURE_TESTS = "tests of the stack, pure Python"
 TESTS = {
     "tests without labs": (*ALL_CORES, "--ignore", FUZZ),
-    PURE_TESTS: (*ALL_CORES, FUZZ, *STACK),
+    PURE_TESTS: (*ALL_CORES, FUZZ),
     "tests of labs": ("--numprocesses", "3", "--dist", "loadscope", "-m", "root and not alone", *LABS),
     "tests of labs, alone": ("-m", "alone", *LABS),
 }
@@ -77,7 +77,7 @@ def _tests() -> dict[str, tuple[str, ...]]:
     compiled = ENVIRONMENT.get(PURE, "0") in ("", "0") and subprocess.run(command, cwd=ROOT).returncode == 0
     build = "compiled" if compiled else "pure"
     tests = {name: (*selection, "--build", build) for name, selection in TESTS.items()}
-    tests[PURE_TESTS] = (*ALL_CORES, FUZZ, *(STACK if compiled else ()), "--build", "pure")
+    tests[PURE_TESTS] = (*TESTS[PURE_TESTS], *(STACK if compiled else ()), "--build", "pure")
     return tests
 
 

@@ -106,7 +106,7 @@ def _build(unit: Unit, log: IO[bytes], say: Say, work: Path, try_it: bool) -> bo
         return False
     _require_tools(unit)
     modules = len(unit.compiled())
-    say(f"compiling the core, {modules} modules (once for these sources, about a minute)")
+    say(f"compiling the core, {modules} modules (once for these sources, one to two minutes)")
     used_before = (work / _OBJECTS).exists()
     _publish(_make(unit, key, work, log, say), folder)
     if try_it and not _can_be_imported(unit, folder, log):

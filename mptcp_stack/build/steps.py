@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -35,7 +37,7 @@ def run(steps: Sequence[Step], tools: str, place: Path, log: IO[bytes], tell: Ca
     """Run the steps that have to be, no two of which need each other; `tell` is given how many of all are done.
 
     `tools` says what takes part that neither commands nor files tell: in other versions it makes something else.
-    Raises StepError or OSError when one fails, as soon as those that run meanwhile have ended.
+    Raises StepError or OSError when one fails, after it has ended those that run meanwhile.
     """
     maker = _Maker(tools, place, log)
     todo = [step for step in steps if not maker.is_done(step)]
@@ -47,7 +49,7 @@ def run(steps: Sequence[Step], tools: str, place: Path, log: IO[bytes], tell: Ca
                 future.result()
                 tell(done, len(steps))
         except BaseException:
-            pool.shutdown(cancel_futures=True)
+            maker.end()
             raise
 
 
@@ -59,6 +61,9 @@ class _Maker:
         self._place = place
         self._log = log
         self._digests: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
 
     def size(self, step: Step) -> int:
         return sum((self._place / file).stat().st_size for file in step.inputs)
@@ -73,14 +78,43 @@ class _Maker:
     def run(self, step: Step) -> None:
         self._record(step).unlink(missing_ok=True)
         (self._place / step.output).parent.mkdir(parents=True, exist_ok=True)
-        ended = subprocess.run(
-            step.command, cwd=self._place, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
-        )
-        if ended.returncode:
+        if self._call(step.command):
             raise StepError
         inputs = [*step.inputs, *self._read_meanwhile(step)]
         made = digest_of(self._place / step.output)
         self._record(step).write_text("\n".join([self._made_of(step, inputs), made, *inputs]))
+
+    def end(self) -> None:
+        """End what runs, with all that it has started, and begin nothing more."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                if process.poll() is None:
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGTERM)
+
+    def _call(self, command: Sequence[str]) -> int:
+        """Run a command in a process group of its own; return its code.
+
+        So `end` ends it, never the terminal: a Ctrl-C reaches what runs, and not what the next thread is to begin.
+        """
+        with self._lock:
+            if self._ended:
+                raise StepError
+            process = subprocess.Popen(
+                command,
+                cwd=self._place,
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                process_group=0,
+            )
+            self._running.add(process)
+        try:
+            return process.wait()
+        finally:
+            with self._lock:
+                self._running.discard(process)
 
     def _record(self, step: Step) -> Path:
         return self._place / f"{step.output}.record"

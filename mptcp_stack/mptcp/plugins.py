@@ -6,7 +6,9 @@ from typing import Any, Final, NamedTuple
 
 from mptcp_stack import congestion
 from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.congestion.coupled import Coupled
 from mptcp_stack.mptcp.path_manager import PATH_MANAGERS, PathManager
+from mptcp_stack.mptcp.path_manager.retrying import Retrying
 from mptcp_stack.mptcp.scheduler import SCHEDULERS, Scheduler
 
 _HOOKS: Final = ("__getattribute__", "__setattr__", "__delattr__")
@@ -15,29 +17,32 @@ _HOOKS: Final = ("__getattribute__", "__setattr__", "__delattr__")
 class Kind(NamedTuple):
     """One kind of plug-ins: ``known`` are ours by name, and ``arguments`` what one is made with.
 
-    ``required``: the methods that one must have of its own. ``attributes``: what each object has. The core, where it is
-    compiled, reads and writes them directly, so that nothing can be put in their place, and is not for pure Python.
+    ``required``: the method that whoever subclasses one of our classes must have of its own. ``attributes``: what each
+    object has. The core, where it is compiled, reads and writes them directly, so that nothing can be put in their
+    place, and is not for pure Python.
     """
 
     title: str
     base: type[Any]
     known: Mapping[str, type[Any]]
     arguments: tuple[str, ...]
-    required: tuple[str, ...]
+    required: Mapping[type[Any], str]
     attributes: tuple[str, ...]
 
 
 KINDS: Final = {
-    "scheduler": Kind("scheduler", Scheduler, SCHEDULERS, ("traffic",), ("select",), ("traffic",)),
+    "scheduler": Kind("scheduler", Scheduler, SCHEDULERS, ("traffic",), {Scheduler: "select"}, ("traffic",)),
     "congestion": Kind(
         "congestion control",
         CongestionControl,
         congestion.ALGORITHMS,
         ("mss", "group"),
-        ("increase",),
+        {CongestionControl: "increase", Coupled: "gain"},
         ("mss", "group", "cwnd", "ssthresh", "srtt_ns", "rtt_ns", "round_trip", "active", "_hystart"),
     ),
-    "path_manager": Kind("path manager", PathManager, PATH_MANAGERS, ("connection",), (), ("connection", "_timer")),
+    "path_manager": Kind(
+        "path manager", PathManager, PATH_MANAGERS, ("connection",), {Retrying: "fill"}, ("connection", "_timer")
+    ),
 }
 """By setting."""
 
@@ -67,15 +72,24 @@ def what_is_wrong(setting: str, found: object) -> str:
     name = kind.base.__name__
     if not isinstance(found, type) or kind.base not in found.__mro__:
         return f"is not a {name}"
-    inherited = {method for method in kind.required if getattr(found, method) is getattr(kind.base, method)}
-    lacking = sorted(inherited.union(getattr(found, "__abstractmethods__", ())))
+    for base, method in kind.required.items():
+        if base in found.__mro__ and getattr(found, method) is getattr(base, method):
+            return f"lacks {method} of {base.__name__}"
+    lacking = sorted(getattr(found, "__abstractmethods__", ()))
     if lacking:
-        return f"lacks {', '.join(lacking)} of {name}"
+        return f"lacks {', '.join(lacking)}"
     theirs = [one for one in found.__mro__[: found.__mro__.index(kind.base)] if not _is_ours(one)]
-    taken = [hook for one in theirs for hook in _HOOKS if hook in vars(one)]
-    # A property, or whatever else is asked when an attribute of its name is set.
-    taken += [own for one in theirs for own in kind.attributes if hasattr(type(vars(one).get(own)), "__set__")]
+    taken = sorted(_own(kind, found).intersection(name for one in theirs for name in vars(one)))
     return f"has {', '.join(taken)} in place of what each {name} has" if taken else ""
+
+
+def _own(kind: Kind, found: type[Any]) -> set[str]:
+    """What a class of a user's must leave alone: the attributes of our classes above it, and how they are set.
+
+    A compiled class lists its own, those of each scheduler and control as well.
+    """
+    compiled = [name for one in found.__mro__ if _is_ours(one) for name in vars(one).get("__mypyc_attrs__", ())]
+    return {*_HOOKS, *kind.attributes, *compiled} - {"__dict__"}
 
 
 def _is_ours(one: type[Any]) -> bool:
@@ -89,7 +103,7 @@ def plug(setting: str, text: str) -> Any:
     wrong = what_is_wrong(setting, found)
     if wrong:
         raise ValueError(f"{kind.title} {text!r}: {wrong}")
-    if hasattr(found, "configured"):
+    if hasattr(kind.base, "configured"):
         return found.configured(parameter)
     if parameter:
         raise ValueError(f"{kind.title} {text!r}: takes no parameter")

@@ -58,7 +58,8 @@ def check_plugin(setting: str, text: str) -> None:
     try:
         plug(setting, text)
     except Exception as error:
-        raise ConfigError(str(error) if isinstance(error, ValueError) else f"{text!r}: {blamed(error)}") from error
+        ours = isinstance(error, ValueError) and place_of(error) is None
+        raise ConfigError(str(error) if ours else f"{kind.title} {text!r}: {blamed(error)}") from error
 
 
 def _cause(error: BaseException | None) -> str:

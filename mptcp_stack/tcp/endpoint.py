@@ -7,6 +7,7 @@ An endpoint does not own the stream. The layer above gives it bursts to send (``
 from typing import Any, Final
 
 from mptcp_stack.congestion import CongestionControl
+from mptcp_stack.congestion.base import INITIAL_WINDOW_SEGMENTS
 from mptcp_stack.storage import MASK_32, Chunks, expand_32
 from mptcp_stack.tcp.address import Address
 from mptcp_stack.tcp.context import MAXIMUM_WINDOW_SCALE, Context, echo_age_ns, timestamp
@@ -147,7 +148,7 @@ class Endpoint:
         self._ecn.take_setup(syn, ours.transmissions if ours else 0)
         self.sender.peer_mss = peer_mss(syn)
         self.use_option_bytes(self.option_bytes)
-        self.control.cwnd = 10.0 * self.control.mss
+        self.control.cwnd = float(INITIAL_WINDOW_SEGMENTS * self.control.mss)
 
     def _agree_on_scaling(self, options: Options) -> None:
         """Windows are scaled if all SYNs say by how much, which may be by nothing (RFC 7323 section 2.2)."""

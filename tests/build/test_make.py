@@ -2,6 +2,7 @@
 
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,10 @@ def fails(tiny: Tiny) -> str:
     line = str(error.value)
     assert line.splitlines() == [line]
     return line
+
+
+C_FILES = 5
+"""Of the package: one a module, one that is of all, and mypyc's runtime."""
 
 
 def objects(tiny: Tiny) -> dict[str, int]:
@@ -209,12 +214,23 @@ def test_a_full_disk(begun: Tiny) -> None:
 
 
 def test_interrupted_and_continued(begun: Tiny, compiler: Put, tmp_path: Path) -> None:
+    """Nothing is begun after the interruption, and what runs is ended with what it has started."""
     os.mkfifo(tmp_path / "started")
     os.mkfifo(tmp_path / "never")
-    compiler(f'[ "$1" = --version ] || {{ echo >{tmp_path}/started; exec cat {tmp_path}/never; }}')
+    compiler(f'[ "$1" = --version ] || {{ echo >{tmp_path}/started; cat {tmp_path}/never; }}')
     process = start(begun, start_new_session=True)
-    (tmp_path / "started").read_text()  # by now it waits for the compiler
-    os.killpg(process.pid, signal.SIGINT)
+    with (
+        open(os.open(tmp_path / "started", os.O_RDWR), "rb", buffering=0) as started,  # nobody waits for its reader
+        (tmp_path / "never").open("wb", buffering=0) as never,
+    ):
+        for _ in range(min(len(os.sched_getaffinity(0)), C_FILES)):
+            started.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(20)
+        assert not select.select([started], [], [], 0)[0], "another compiler was started"
+        readers = select.poll()
+        readers.register(never, 0)
+        assert readers.poll(20_000) == [(never.fileno(), select.POLLERR)], "what a compiler had started goes on"
     assert process.communicate()[1] == f"interrupted (log: {begun.builds}/work/log)\n"
     assert begun.log[-1] == outcome(begun) == "interrupted"
     assert not begun.build.exists()

@@ -54,10 +54,11 @@ def test_what_a_program_in_a_lab_is_told_declines_nothing(checkout: Checkout) ->
     assert called(checkout, *words) == (["['build']", str(words)], [])
 
 
-def test_help_installs_and_compiles_nothing(checkout: Checkout, make_programs: MakePrograms) -> None:
+@pytest.mark.parametrize("typed", ["-h", "--help"])
+def test_help_installs_and_compiles_nothing(typed: str, checkout: Checkout, make_programs: MakePrograms) -> None:
     programs = make_programs(without=frozenset({"cc"}), scripts={"apt-get": "exit 1", "sudo": "exit 1"})
-    assert called(checkout, "build", "--help", programs=programs) == (["['build', '--help']"], [])
-    assert called(checkout, "--help", programs=programs) == (["['--help']"], [])
+    assert called(checkout, "build", typed, programs=programs) == ([f"['build', '{typed}']"], [])
+    assert called(checkout, typed, programs=programs) == ([f"['{typed}']"], [])
 
 
 def test_the_command_runs_when_it_cannot_be_compiled(checkout: Checkout) -> None:

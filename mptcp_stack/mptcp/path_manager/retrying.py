@@ -54,6 +54,7 @@ class Retrying(PathManager):
     @abstractmethod
     def fill(self, now: int) -> None:
         """Ask for the subflows that are missing."""
+        raise NotImplementedError(f"{type(self).__name__} lacks fill")
 
     # --- for subclasses
 

@@ -3,10 +3,12 @@
 import pytest
 
 from mptcp_stack.build import running
-from mptcp_stack.congestion import CongestionControl, Reno
+from mptcp_stack.congestion import Reno
+from mptcp_stack.congestion.coupled import Coupled
+from mptcp_stack.mptcp.path_manager import PathManager
+from mptcp_stack.mptcp.path_manager.retrying import Retrying
 from mptcp_stack.mptcp.plugins import KINDS, plug
 from mptcp_stack.mptcp.scheduler import Scheduler
-from mptcp_stack.phy import Device
 from mptcp_stack.runtime.blame import place_of
 from mptcp_stack.runtime.config import ConfigError
 from mptcp_stack.runtime.settings import check_plugin
@@ -54,6 +56,35 @@ class Watched(Reno):
         super().__setattr__(name, value)
 
 
+class Preset(Reno):
+    """What it would have for all is what each has."""
+
+    cwnd = 3000.0
+
+
+class Gainless(Coupled):
+    """It does not say how much a window grows."""
+
+
+class Idle(Retrying):
+    """It wants no subflows."""
+
+
+class Patient(PathManager):
+    """It keeps another timer where ours is."""
+
+    _timer = None
+
+
+class Configured(PathManager):
+    """It takes a number."""
+
+    @classmethod
+    def configured(cls, parameter: str):  # type: ignore[no-untyped-def]
+        int(parameter)
+        raise KeyError(parameter)
+
+
 @pytest.mark.parametrize(
     ("setting", "name", "wrong"),
     [
@@ -61,6 +92,10 @@ class Watched(Reno):
         ("congestion", "Half", "is not a CongestionControl"),
         ("congestion", "Fixed", "has cwnd in place of what each CongestionControl has"),
         ("congestion", "Watched", "has __setattr__ in place of what each CongestionControl has"),
+        ("congestion", "Preset", "has cwnd in place of what each CongestionControl has"),
+        ("congestion", "Gainless", "lacks gain of Coupled"),
+        ("path_manager", "Idle", "lacks fill of Retrying"),
+        ("path_manager", "Patient", "has _timer in place of what each PathManager has"),
     ],
 )
 def test_a_class_that_would_be_used_otherwise_than_it_says_is_refused(setting: str, name: str, wrong: str) -> None:
@@ -74,24 +109,32 @@ def test_a_class_that_asks_its_abstract_base_is_not() -> None:
     check_plugin("scheduler", f"{__name__}:Above")
 
 
+@pytest.mark.parametrize("parameter", ["seven", "7"])
+def test_what_a_class_says_of_its_parameter_is_said_with_its_name_and_place(parameter: str) -> None:
+    name = f"{__name__}:Configured:{parameter}"
+    with pytest.raises(
+        ConfigError, match=rf"^path manager '{name}': (Value|Key)Error: .*{parameter}.*test_blame.py:\d+\)"
+    ):
+        check_plugin("path_manager", name)
+
+
 @pytest.mark.skipif(running() == "compiled", reason="a compiled class does not tell")
 @pytest.mark.parametrize("setting", KINDS)
 def test_what_each_plug_in_must_have_and_has_is_known(setting: str) -> None:
     kind = KINDS[setting]
-    assert set(kind.required) == getattr(kind.base, "__abstractmethods__", set())
+    ours = {one for one in _subclasses(kind.base) if one.__module__.startswith("mptcp_stack.")}
+    assert {one: _abstract(one) for one in ours if _abstract(one)} == {
+        one: [method] for one, method in kind.required.items()
+    }
     (connection,) = idle_scene().client.stack.connections
     arguments = {"congestion": (1000, []), "path_manager": (connection,), "scheduler": (None,)}[setting]
-    own = type("Own", (kind.base,), dict.fromkeys(kind.required))
+    own = type("Own", (kind.base,), dict.fromkeys(kind.required.values()))
     assert set(vars(own(*arguments))) == set(kind.attributes)
 
 
-@pytest.mark.skipif(running() == "pure", reason="of the compiled core")
-def test_a_compiled_abstract_class_knows_its_own_subclasses_alone() -> None:
-    """mypyc leaves what `ABC` knows of subclasses to all: a class of one was of every other."""
+def _subclasses(base: type) -> list[type]:
+    return [base, *(one for below in base.__subclasses__() for one in _subclasses(below))]
 
-    class Mine(Scheduler):
-        pass
 
-    assert issubclass(Mine, Scheduler)
-    assert not issubclass(Mine, CongestionControl)
-    assert not issubclass(Mine, Device)
+def _abstract(one: type) -> list[str]:
+    return [name for name, value in vars(one).items() if getattr(value, "__isabstractmethod__", False)]
