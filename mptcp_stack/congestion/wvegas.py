@@ -3,6 +3,7 @@
 from typing import Final
 
 from mypy_extensions import mypyc_attr
+from typing_extensions import override
 
 from mptcp_stack.congestion.base import MINIMUM_WINDOW_SEGMENTS, CongestionControl
 
@@ -24,8 +25,6 @@ class WeightedVegas(CongestionControl):
 
     name = "wvegas"
     uses_hystart = False
-    catch_up_bytes = 0
-    """A burst of its own would look like a queue."""
 
     def __init__(self, mss: int, group: list[CongestionControl]) -> None:
         super().__init__(mss, group)
@@ -35,6 +34,12 @@ class WeightedVegas(CongestionControl):
         self._round = -1
         self._sum_ns = 0
         self._samples = 0
+
+    @property
+    @override
+    def catch_up_bytes(self) -> int:
+        """Nothing: a burst of its own would look like a queue."""
+        return 0
 
     def _slow_start(self, acked_bytes: int) -> None:
         rtt_ns = self._round_rtt_ns()
