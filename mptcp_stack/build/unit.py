@@ -114,20 +114,26 @@ def _read(file: str) -> bytes:
 
 
 _LOOKED_AT: Final = "programs copy, pickle and look through them, and subclass them as data"
+_OF_ASYNCIO: Final = "a subclass of asyncio's, used when something is opened"
 STACK: Final = Unit(
     package=os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
     members=(
         "congestion", "events.py", "ip_reassembly.py", "mptcp", "observe.py", "phy", "sim", "stack.py", "storage",
         "tcp", "texts.py", "wire",
-        "runtime/blame.py", "runtime/config.py", "runtime/driver.py", "runtime/errors.py", "runtime/host",
-        "runtime/network.py", "runtime/retrying_reader.py", "runtime/settings.py", "runtime/socket_options",
+        "runtime/aio", "runtime/blame.py", "runtime/config.py", "runtime/driven_loop.py", "runtime/driver.py",
+        "runtime/errors.py", "runtime/host", "runtime/network.py", "runtime/retrying_reader.py",
+        "runtime/settings.py", "runtime/socket_options", "runtime/waiting.py",
     ),
     interpreted={
         "mptcp/config.py": _LOOKED_AT,
         "mptcp/local_address.py": _LOOKED_AT,
         "tcp/config.py": _LOOKED_AT,
+        "runtime/aio/event_loop.py": _OF_ASYNCIO,
+        "runtime/aio/process.py": "used once in a program",
+        "runtime/aio/server.py": _OF_ASYNCIO,
         "runtime/blame.py": "for when something goes wrong",
         "runtime/config.py": "used once in a program",
+        "runtime/driven_loop.py": _OF_ASYNCIO,
         "runtime/errors.py": "for when something goes wrong",
         "runtime/host": "used when the host's addresses change",
         "runtime/network.py": "used once in a program",

@@ -1,7 +1,8 @@
 """Drives a stack from an asyncio event loop: packets in, timers, events to their handlers, packets out.
 
-What the application does in answer to a packet goes out together with the acknowledgement of that packet: sending is
-put off to the end of the loop's turn (`wake`).
+It takes part in the loop's waits (`waiting`). After one it receives, tells handlers, heeds its timers and sends: what a
+handler writes at once goes out together with the acknowledgement of what it was told of, and neither waits for what
+others do in this turn of the loop. Before the next wait it sends what they have written.
 
 Nothing that goes wrong here may end the loop, keep it busy or leave it without its timer: there are other connections.
 An exception ends the connection it came from, and is told to the loop's exception handler. A device in trouble loses
@@ -26,6 +27,7 @@ from mptcp_stack.runtime.host.address_monitor import AddressMonitor
 from mptcp_stack.stack import Address, Connection, Listener
 from mptcp_stack.wire import Packet
 
+from .driven_loop import DrivenLoop
 from .errors import NetworkDownError
 from .network import Network
 from .retrying_reader import RetryingReader, is_gone
@@ -71,7 +73,7 @@ class Driver:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        loop: DrivenLoop,
         network: Network,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -84,16 +86,17 @@ class Driver:
         self._acceptors: dict[Listener, AcceptHandler] = {}
         self.on_path_event: Callable[[PathEvent], None] = lambda _: None
         """Who is told what the path manager `userspace` leaves to the application, for all connections."""
-        self._flush_queued = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = 0
-        # One context for all flushes: copying the caller's would cost more than queueing the call.
-        self._context = contextvars.copy_context()
+        self._to_send = False
+        self._told = False
+        """Whether somebody was told something since the loop looked at what it has to do."""
         self.failed: asyncio.Future[None] = loop.create_future()
         self._troubled: set[str] = set()
         self._stack.on_exception = self._report
-        self._device_reader = RetryingReader(loop, self._device.fileno(), self._receive, self._fail)
+        self._descriptor = self._device.fileno()
+        self._device_reader = RetryingReader(loop, self._descriptor, self._receive, self._fail)
+        loop.read_at_once(self._descriptor, self._receive)
         self._address_reader: RetryingReader | None = None
+        loop.take_part(self)
         if network.address_monitor is not None:
             check = partial(self._check_addresses, network.address_monitor)
             self._address_reader = RetryingReader(loop, network.address_monitor.fileno(), check)
@@ -153,18 +156,55 @@ class Driver:
         self._handlers.pop(connection, None)
 
     def wake(self) -> None:
-        """Something was done to a connection: send what follows from it before the loop sleeps."""
-        if not self._flush_queued:
-            self._flush_queued = True
-            self._loop.call_soon(self._flush, context=self._context)
+        """Something was done to a connection: send what follows from it before the loop waits."""
+        self._to_send = True
 
     def _check_device(self) -> None:
         if self.failed.done():
             raise NetworkDownError
 
-    # --- the loop's callbacks
+    # --- the loop's waits
+
+    def before_wait(self, timeout: float | None) -> float | None:
+        """Send; how many seconds of `timeout` the loop may wait: until the next timer, not at all when it is wanted."""
+        try:
+            if self._to_send:
+                self._send_all()
+            if timeout == 0:
+                return 0.0
+            if self._told:
+                self._told = False
+                return 0.0
+            deadline = self._stack.next_deadline()
+        except Exception as problem:
+            self._report(None, problem)
+            return 0.0
+        if deadline is None:
+            return timeout
+        rest_s = max(deadline - self._clock(), 0) / _NS_PER_SECOND
+        return rest_s if timeout is None or rest_s < timeout else timeout
+
+    def after_wait(self) -> None:
+        """Heed the timers, and send."""
+        try:
+            deadline = self._stack.next_deadline()
+            if deadline is not None and deadline <= self._clock():
+                self._stack.handle_timers(self._clock())
+                self.wake()
+                self._deliver()
+            if self._to_send:
+                self._send_all()
+        except Exception as problem:
+            self._report(None, problem)
 
     def _receive(self) -> None:
+        """Packets wait in the device."""
+        try:
+            self._receive_all()
+        except Exception as problem:
+            self._report(None, problem)
+
+    def _receive_all(self) -> None:
         limit = self.network.batch_packets
         try:
             packets = self._device.receive(limit)
@@ -200,19 +240,12 @@ class Driver:
         self.wake()
         self._deliver()
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._stack.handle_timers(self._clock())
-        self.wake()
-        self._deliver()
-
-    def _flush(self) -> None:
-        self._flush_queued = False
+    def _send_all(self) -> None:
+        self._to_send = False
         packets = self._stack.transmit(self._clock())
         if packets:
             self._send(packets)
         self._deliver()
-        self._arm_timer()
 
     def _send(self, packets: Sequence[Packet]) -> None:
         taken = 0
@@ -228,21 +261,10 @@ class Driver:
         if taken < len(packets):
             self._stack.counters["IpOutDiscards"] += len(packets) - taken
 
-    def _arm_timer(self) -> None:
-        """A timer that fires too early does no harm: it is not moved when the deadline moves to later."""
-        deadline = self._stack.next_deadline()
-        if deadline is None or self.failed.done():
-            return
-        if self._timer is not None:
-            if self._timer_ns <= deadline:
-                return
-            self._timer.cancel()
-        self._timer_ns = deadline
-        self._timer = self._loop.call_at(deadline / _NS_PER_SECOND, self._on_timer, context=self._context)
-
     def _deliver(self) -> None:
         next_event = self._stack.next_event
         while (event := next_event()) is not None:
+            self._told = True
             try:
                 self._tell(event)
             except Exception as problem:
@@ -288,6 +310,7 @@ class Driver:
         """Tell the program of an exception that has ended a connection, if it was in one."""
         which = "" if connection is None else f" of {connection.local} - {connection.remote}, which has ended"
         self.wake()
+        self._told = True
         self._loop.call_exception_handler({"message": f"Exception in the stack{which}", "exception": problem})
 
     def _note_trouble(self, what: str, problem: Exception) -> None:
@@ -302,6 +325,7 @@ class Driver:
         if self.failed.done():
             return
         connections = self._stack.connections
+        self._told = True
         logger.error("the network's device has gone (%s), and %d connections with it", problem, len(connections))
         self._stop()
         self.failed.set_result(None)
@@ -313,11 +337,9 @@ class Driver:
     def _stop(self) -> None:
         """Let go of the loop."""
         self._device_reader.stop()
+        self._loop.read_no_more(self._descriptor)
         if self._address_reader is not None:
             self._address_reader.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     # --- the end
 

@@ -16,13 +16,13 @@ from typing import IO, Any, Final, TypeVar
 from typing_extensions import override
 
 from mptcp_stack.runtime.config import NetworkConfig
+from mptcp_stack.runtime.driven_loop import DrivenLoop
 from mptcp_stack.runtime.driver import Driver
 from mptcp_stack.runtime.network import Network, packed_address
 from mptcp_stack.stack import Address
 
 from .connecting import ProtocolFactory, Tls, Transports, Way, open_stream
 from .process import tune_process
-from .selector import FineSelector
 from .server import Server
 
 Result = TypeVar("Result")
@@ -31,7 +31,7 @@ _FAMILIES: Final = {4: socket.AF_INET, 16: socket.AF_INET6}
 """By length of an address."""
 
 
-class EventLoop(asyncio.SelectorEventLoop):
+class EventLoop(DrivenLoop):
     """`create_connection` and `create_server`, and so everything built upon them, use the network's stack.
 
     The kernel keeps what belongs to it: loopback and Unix addresses, sockets given as `sock`, datagrams, pipes,
@@ -43,7 +43,7 @@ class EventLoop(asyncio.SelectorEventLoop):
     """
 
     def __init__(self, network: Network | NetworkConfig) -> None:
-        super().__init__(FineSelector())
+        super().__init__()
         tune_process()
         try:
             self.network = Network.open(network) if isinstance(network, NetworkConfig) else network

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.transports  # mypyc looks for a base in its own module
 import contextvars
 import logging
-from asyncio import constants, transports
+from asyncio import constants
 from collections import deque
 from typing import Any, Final
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 from mptcp_stack.runtime.network import mptcp_info, socket_address
@@ -26,7 +28,8 @@ _LOG_WRITES_AFTER_END: Final = 5
 Writable = bytes | bytearray | memoryview
 
 
-class StreamTransport(transports._FlowControlMixin):
+@mypyc_attr(native_class=False)  # the base is Python's
+class StreamTransport(asyncio.transports._FlowControlMixin):
     """A connection as an asyncio transport; its semantics are those of asyncio's transport for TCP sockets.
 
     `write` keeps bytes and views of bytes without copying them, and copies what could change. Reading copies once:

@@ -15,7 +15,7 @@ from mptcp_stack.runtime.driver import Driver
 from mptcp_stack.stack import Address, LocalAddress, Stack, StackConfig
 
 from .conftest import CLIENT, SERVER
-from .test_selector import echo, exchange
+from .test_waiting import echo, exchange
 
 CLIENT_6, SERVER_6 = "fd00::1", "fd00::2"
 ANY, ANY_4, ANY_6 = b"", bytes(4), bytes(16)

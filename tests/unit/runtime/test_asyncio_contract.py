@@ -42,9 +42,11 @@ KERNELS = selector_events._SelectorSocketTransport
         ],
     ],
 )
+@pytest.mark.pure("compiled methods of a class of asyncio's tell no signature")
 def test_calls_take_the_same_arguments(ours, theirs):
     known = inspect.signature(ours).parameters
-    for name, parameter in inspect.signature(theirs).parameters.items():
+    _, *parameters = inspect.signature(theirs).parameters.items()  # `self` of a compiled class goes by its place alone
+    for name, parameter in parameters:
         assert known[name].kind is parameter.kind
         assert (known[name].default is parameter.empty) == (parameter.default is parameter.empty)
 

@@ -17,7 +17,7 @@ from mptcp_stack.runtime.host.address_monitor import AddressChange, AddressMonit
 from mptcp_stack.wire import decode
 
 from .conftest import CLIENT, SERVER, stack_config
-from .test_selector import echo, exchange, turns_while_idle
+from .test_waiting import echo, exchange, turns_while_idle
 
 
 class Failing(Device):

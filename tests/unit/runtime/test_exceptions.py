@@ -15,7 +15,7 @@ from mptcp_stack.stack import Address
 from .broken_plugins import Broken
 from .conftest import SERVER
 from .test_device_trouble import PASSING, Failing
-from .test_selector import echo, exchange
+from .test_waiting import echo, exchange
 
 PLUGINS = "tests.unit.runtime.broken_plugins:"
 

@@ -1,11 +1,18 @@
-"""What an event loop of ours waits with: any number of descriptors, closed ones too, and times finer than epoll's."""
+"""How an event loop of ours waits: for any number of descriptors, closed ones too, and times finer than epoll's.
+
+The stack has no part in asyncio's queues of callbacks and timers: what it has to do is done before the loop waits and
+after it, and the wait ends with the stack's own deadline. A packet so costs one turn of the loop and one wait; with
+callbacks it was two turns, each with a wait, and an entry in the loop's heap of timers.
+"""
 
 from __future__ import annotations
 
 import select
 import selectors
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
+from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 _MILLISECOND_S: Final = 1e-3
@@ -15,6 +22,20 @@ _WRITE_ONLY: Final = ~select.EPOLLIN
 _READ_ONLY: Final = ~select.EPOLLOUT
 
 
+class Partaker(Protocol):
+    """Who takes part in a loop's waits. Nothing that is raised may leave it: that would end the loop."""
+
+    def before_wait(self, timeout: float | None) -> float | None:
+        """Do what is to be done before the loop waits `timeout` seconds (None: for ever); how long it may wait.
+
+        0 when callbacks or timers of asyncio's may have come about: the loop looks at them first.
+        """
+
+    def after_wait(self) -> None:
+        """Do what the time has come for."""
+
+
+@mypyc_attr(native_class=False)  # the base is Python's
 class FineSelector(selectors.EpollSelector):
     """Epoll, which rounds waits up to a millisecond, made fine enough for pacing.
 
@@ -33,6 +54,8 @@ class FineSelector(selectors.EpollSelector):
 
     def __init__(self) -> None:
         super().__init__()
+        self.partakers: list[Partaker] = []
+        self.readers: dict[int, Callable[[], None]] = {}
         self._stale = False
 
     @override
@@ -40,12 +63,24 @@ class FineSelector(selectors.EpollSelector):
         """What is ready; may return early, with nothing."""
         if self._stale:
             self._renew()
-        keys = self._fd_to_key
+        for partaker in self.partakers:
+            timeout = partaker.before_wait(timeout)
+        ready = self._ready(timeout)
+        for partaker in self.partakers:
+            partaker.after_wait()
+        return ready
+
+    def _ready(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        keys, readers = self._fd_to_key, self.readers
         ready = []
         for descriptor, events in self._poll(timeout):
             key = keys.get(descriptor)
             if key is None:
                 self._stale = True
+                continue
+            read = readers.get(descriptor)
+            if read is not None:
+                read()
                 continue
             mask = (selectors.EVENT_WRITE if events & _WRITE_ONLY else 0) | (
                 selectors.EVENT_READ if events & _READ_ONLY else 0

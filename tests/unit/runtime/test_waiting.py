@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from mptcp_stack.runtime.aio.selector import FineSelector
+from mptcp_stack.runtime.waiting import FineSelector
 
 from .conftest import SERVER
 
@@ -81,6 +81,11 @@ def test_a_descriptor_that_is_closed_while_somebody_waits(pair, copied):
 
 async def turns_while_idle(loop):
     """How often the loop asks in 50 ms: some times for the stack's timers, and thousands of times if it spins."""
+    return await turns_while(loop, asyncio.sleep(0.05))
+
+
+async def turns_while(loop, what):
+    """How often the loop waits while `what` is awaited."""
     turns = 0
     ask = loop._selector.select
 
@@ -90,9 +95,65 @@ async def turns_while_idle(loop):
         return ask(timeout)
 
     loop._selector.select = count
-    await asyncio.sleep(0.05)
+    await what
     del loop._selector.select
     return turns
+
+
+class PingPong(asyncio.Protocol):
+    """Sends back what comes, as often as is `left`; then `over` is done."""
+
+    def __init__(self, left, over):
+        self.left = left
+        self.over = over
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.left -= 1
+        if self.left > 0:
+            self.transport.write(data)
+        else:
+            self.over.set_result(None)
+
+
+def test_a_packet_costs_one_turn_of_the_loop(pair):
+    """Received, told, answered and sent, then one wait. Both ends are on this loop."""
+    rounds = 100
+
+    async def main():
+        over = pair.loop.create_future()
+        pair.serve(lambda: PingPong(rounds + 1, over))
+        transport, _ = await pair.loop.create_connection(lambda: PingPong(rounds, over), SERVER, 80)
+        transport.write(b"x")
+        assert 2 * rounds <= await turns_while(pair.loop, over) < 2.2 * rounds
+
+    pair.run(main())
+
+
+def test_a_busy_loop_sends_receives_and_heeds_timers(pair):
+    """Callbacks that never let it wait hold up nobody."""
+
+    async def spin():
+        while True:
+            await asyncio.sleep(0)
+
+    async def main():
+        spinning = asyncio.ensure_future(spin())
+        pair.serve_streams(echo)
+        assert await exchange(SERVER, 80) == b"hello"
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection(SERVER, 81)
+        pair.remote_driver.close()  # nobody answers: only the timer for it tells
+        before = pair.loop.counters["TcpRetransSegs"]
+        opening = asyncio.ensure_future(asyncio.open_connection(SERVER, 80))
+        while pair.loop.counters["TcpRetransSegs"] == before:
+            await asyncio.sleep(0)
+        opening.cancel()
+        spinning.cancel()
+
+    pair.run(main())
 
 
 @pytest.mark.parametrize("copied", [False, True])
