@@ -31,7 +31,7 @@ class LossyParameters(Parameters):
     """What can be set."""
 
     losses: Losses = Field(min_length=1, description="shares of packets lost, e.g. 1 % or 0.01")
-    seconds: float = Field(gt=0, le=3600, description="seconds of one transfer")
+    seconds: float = Field(gt=0, le=3600, description="seconds that one transfer takes at the bound")
     rate: RateBps = Field(default=50_000_000, description="rate of the link")
     delay: DelayNs = Field(default=10_000_000, description="its one-way delay")
     queue: SizeBytes = Field(default=125_000, description="its drop-tail queue")
@@ -70,10 +70,16 @@ class LossyLink(Experiment[LossyParameters]):
         ]
 
     def run_point(self, bench: Bench, point: Point) -> Measurement:
-        """Make one transfer from the server to the client."""
+        """Make one transfer from the server to the client, as many bytes with every stack.
+
+        A limit of time would be one for writing: what then waits in the send buffer, megabytes in ours, goes on at the
+        rate of the losses, and the quick start would be a larger share for who has a small buffer.
+        """
         seconds = self.parameters.seconds
-        measurement = bench.measure(bulk, BulkLoad("download", limit_seconds=seconds, time_limit_s=60 + 5 * seconds))
-        measurement.result["bound_bps"] = round(self.bound_bps(float(point.factors["loss"])))
+        bound_bps = self.bound_bps(float(point.factors["loss"]))
+        load = BulkLoad("download", limit_bytes=round(bound_bps * seconds / 8), time_limit_s=60 + 5 * seconds)
+        measurement = bench.measure(bulk, load)
+        measurement.result["bound_bps"] = round(bound_bps)
         return measurement
 
     def checks(self, point: Point, measurement: Measurement) -> list[str]:
