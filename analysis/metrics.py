@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from scipy.stats import t as student_t
 
 CLOCKS = ("began_ns", "first_due_ns")
 """Results that say when something was, not how long."""
@@ -30,6 +31,19 @@ def ratio_to(summary: pd.DataFrame, reference: pd.Series, by: Sequence[str]) -> 
     """
     means = summary[reference].set_index(list(by))["mean"].rename("reference")
     return summary["mean"] / summary.join(means, on=list(by))["reference"]
+
+
+def paired_interval(points: pd.DataFrame, by: Sequence[str], value: str, reference: pd.Series) -> pd.Series:
+    """Return half of the 95 % interval of each stack's ratio to the `reference` (a mask picks it), of pairs.
+
+    A pair are points of one repetition with equal `by`. By `by` and stack; NaN of less than two pairs.
+    """
+    pairs = points[[*by, "repetition", "stack", value]].dropna()
+    theirs = pairs[reference.loc[pairs.index]].set_index([*by, "repetition"])[value].rename("reference")
+    pairs = pairs.join(theirs, on=[*by, "repetition"])
+    ratios = (pairs[value] / pairs["reference"]).groupby([pairs[name] for name in (*by, "stack")])
+    n = ratios.count().where(ratios.count() > 1)
+    return ratios.std() / n**0.5 * student_t.ppf(0.975, n - 1)
 
 
 def spread(summary: pd.DataFrame, unit: float = 1.0, of: str = "sd") -> pd.Series | None:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from analysis import networks, panels, tables
 from analysis.load import Run
-from analysis.metrics import counted, ratio_to, spread, summarise
+from analysis.metrics import counted, paired_interval, ratio_to, spread, summarise
 from analysis.style import GREY, look
 
 METRICS = ("throughput_bps",)
@@ -26,7 +26,8 @@ _ROOM = 1.6
 def summary(run: Run) -> pd.DataFrame:
     """Return n, mean and spread in Mbit/s by loss and stack, the bound, and the ratio to the kernel's TCP.
 
-    A stack is compared with the kernel's under the same congestion control.
+    A stack is compared with the kernel's under the same congestion control. `within`: half of the 95 % interval of that
+    ratio, of pairs: in a repetition all stacks meet the same losses, which explain nearly all of the spread.
     """
     points = run.passed.assign(
         mbit_per_s=run.passed["throughput_bps"] / 1e6, congestion=run.passed["stack"].str.partition("@")[2]
@@ -34,7 +35,9 @@ def summary(run: Run) -> pd.DataFrame:
     rates = summarise(points, ["loss", "congestion", "stack"], "mbit_per_s")
     rates["over_kernel"] = ratio_to(rates, rates["stack"].str.startswith(f"{KERNEL}@"), ["loss", "congestion"])
     bounds = points.groupby("loss")["bound_bps"].first() / 1e6
-    return rates.assign(bound=rates["loss"].map(bounds))
+    by, kernels = ["loss", "congestion"], points["stack"].str.startswith(f"{KERNEL}@")
+    within = paired_interval(points, by, "mbit_per_s", kernels).rename("within")
+    return rates.assign(bound=rates["loss"].map(bounds)).join(within, on=[*by, "stack"])
 
 
 def draw(run: Run) -> Figure:
@@ -94,10 +97,11 @@ def _draw_stack(axes: Axes, rates: pd.DataFrame, run: Run, stack: str, number: i
 
 
 def table(run: Run) -> Table:
-    """Return Mbit/s by loss and stack, with the bound and the ratio to the kernel's TCP."""
-    result = tables.table(run.manifest["title"], ("loss", "stack", "Mbit/s", "bound", "x kernel", "n"))
+    """Return Mbit/s by loss and stack, the bound, and the ratio to the kernel's TCP with its interval, of pairs."""
+    result = tables.table(run.manifest["title"], ("loss", "stack", "Mbit/s", "bound", "x kernel", "± 95 %", "n"))
     for row in summary(run).itertuples():
         rate = tables.number(row.mean, row.sd, row.n)
         ratio = f"{row.over_kernel:.2f}" if pd.notna(row.over_kernel) else ""
-        result.add_row(f"{row.loss:.1%}", look(row.stack).label, rate, f"{row.bound:.2f}", ratio, f"{row.n}")
+        within = f"{row.within:.2f}" if row.within > 0 else ""
+        result.add_row(f"{row.loss:.1%}", look(row.stack).label, rate, f"{row.bound:.2f}", ratio, within, f"{row.n}")
     return result

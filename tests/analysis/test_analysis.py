@@ -10,7 +10,7 @@ from matplotlib.image import imread
 from analysis import figures
 from analysis.figures import ab_microflows
 from analysis.load import UnreadableRun, find_runs, load_run
-from analysis.metrics import Crossover, crossover, ratio_to, summarise
+from analysis.metrics import Crossover, crossover, paired_interval, ratio_to, summarise
 from analysis.style import LOOKS, look
 
 KEPT = Path(figures.__file__).parents[1] / "notebooks" / "results"
@@ -304,6 +304,20 @@ def test_ratio_is_taken_within_equal_keys_and_missing_without_reference() -> Non
     ratios = ratio_to(summary, summary["stack"] == "a", ["size"])
     assert list(ratios[:4]) == [1, 1.5, 1, 2]
     assert pd.isna(ratios[4])
+
+
+def test_an_interval_of_pairs_is_of_their_ratios_and_not_of_what_both_share() -> None:
+    """Rates that the seed makes 10 or 20, for both stacks alike."""
+    points = pd.DataFrame(
+        {"size": 1, "repetition": n, "stack": stack, "rate": rate * factor}
+        for n, (rate, ours) in enumerate([(10, 0.96), (20, 0.97), (10, 0.95)])
+        for stack, factor in (("a", 1.0), ("b", ours))
+    )
+    within = paired_interval(points, ["size"], "rate", points["stack"] == "a")
+    assert within[1, "a"] == 0
+    assert within[1, "b"] == pytest.approx(4.303 * 0.01 / 3**0.5, rel=1e-3)  # Student's t of two degrees, twice 2.5 %
+    once = points[points["repetition"] == 0]
+    assert paired_interval(once, ["size"], "rate", once["stack"] == "a").isna().all()
 
 
 def test_runs_are_found_by_experiment(microflows: Path, bulk: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ RUNS = {
                 for stack, bps in (("kernel-tcp@reno", 6e6), ("python-tcp@reno", 5.7e6), ("python-tcp@cubic", 6e6))
             )
         ),
-        "1.0%  Python TCP, reno   5.70 ± 0.00   7.00      0.95  2",
+        "1.0%  Python TCP, reno   5.70 ± 0.00   7.00      0.95          2",
     ),
     "fairness": (
         {"rate": 20_000_000},
