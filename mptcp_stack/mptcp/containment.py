@@ -6,7 +6,7 @@ from mptcp_stack.tcp import Endpoint
 from mptcp_stack.tcp.errors import aborted_by
 
 
-def end_connection(party: object, problem: Exception, now: int) -> Connection | None:
+def end_connection(party: object, problem: BaseException, now: int) -> Connection | None:
     """Reset the connection that a subflow or an endpoint belongs to, or that ``party`` is; which one.
 
     The application gets a ConnectionAbortedError, whose cause is ``problem``.

@@ -16,8 +16,7 @@ device with the host's kernel as its router. The `Driver` runs a network on a lo
     for each of the stack's events                      the handler of its connection, in the context it was attached in
     then, and when the loop is about to wait            Stack.transmit, Device.send
 
-So what handlers write in answer to a batch of packets leaves in one batch, together with the acknowledgements, and the
-loop waits once for it, until the next deadline. A
+So what handlers write in answer to a batch of packets leaves in one batch, together with the acknowledgements. A
 handler is a transport (aio), the network's side of a blocking socket (blocking), or an attempt to connect before there
 is either.
 

@@ -88,18 +88,18 @@ class Driver:
         """Who is told what the path manager `userspace` leaves to the application, for all connections."""
         self._to_send = False
         self._told = False
-        """Whether somebody was told something since the loop looked at what it has to do."""
+        """Whether somebody was told something since the loop computed how long it may wait."""
         self.failed: asyncio.Future[None] = loop.create_future()
         self._troubled: set[str] = set()
         self._stack.on_exception = self._report
         self._descriptor = self._device.fileno()
         self._device_reader = RetryingReader(loop, self._descriptor, self._receive, self._fail)
-        loop.read_at_once(self._descriptor, self._receive)
         self._address_reader: RetryingReader | None = None
-        loop.take_part(self)
         if network.address_monitor is not None:
             check = partial(self._check_addresses, network.address_monitor)
             self._address_reader = RetryingReader(loop, network.address_monitor.fileno(), check)
+        loop.read_at_once(self._descriptor, self._receive)
+        loop.join(self)
 
     # --- for transports, servers and sockets
 
@@ -167,16 +167,16 @@ class Driver:
 
     def before_wait(self, timeout: float | None) -> float | None:
         """Send; how many seconds of `timeout` the loop may wait: until the next timer, not at all when it is wanted."""
+        self._told = False
         try:
             if self._to_send:
                 self._send_all()
-            if timeout == 0:
-                return 0.0
-            if self._told:
-                self._told = False
+            if timeout == 0 or self._told:
                 return 0.0
             deadline = self._stack.next_deadline()
-        except Exception as problem:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as problem:
             self._report(None, problem)
             return 0.0
         if deadline is None:
@@ -194,14 +194,18 @@ class Driver:
                 self._deliver()
             if self._to_send:
                 self._send_all()
-        except Exception as problem:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as problem:
             self._report(None, problem)
 
     def _receive(self) -> None:
         """Packets wait in the device."""
         try:
             self._receive_all()
-        except Exception as problem:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as problem:
             self._report(None, problem)
 
     def _receive_all(self) -> None:
@@ -265,12 +269,17 @@ class Driver:
         next_event = self._stack.next_event
         while (event := next_event()) is not None:
             self._told = True
+            began_s = self._loop.time() if self._loop.get_debug() else 0.0
             try:
                 self._tell(event)
-            except Exception as problem:
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as problem:
                 # Who was to be told.
                 connection = end_connection(event.connection, problem, self._clock())
                 self._report(connection, problem)
+            if began_s:
+                self._note_slowness(event, self._loop.time() - began_s)
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Accepted):
@@ -306,12 +315,17 @@ class Driver:
 
     # --- what goes wrong
 
-    def _report(self, connection: Connection | None, problem: Exception) -> None:
+    def _report(self, connection: Connection | None, problem: BaseException) -> None:
         """Tell the program of an exception that has ended a connection, if it was in one."""
         which = "" if connection is None else f" of {connection.local} - {connection.remote}, which has ended"
         self.wake()
         self._told = True
         self._loop.call_exception_handler({"message": f"Exception in the stack{which}", "exception": problem})
+
+    def _note_slowness(self, event: Event, taken_s: float) -> None:
+        """As asyncio does of its callbacks in debug mode."""
+        if taken_s >= self._loop.slow_callback_duration:
+            logger.warning("Telling of %s took %.3f seconds", type(event).__name__, taken_s)
 
     def _note_trouble(self, what: str, problem: Exception) -> None:
         """Say so, once until it works again."""
@@ -364,6 +378,7 @@ class Driver:
         for connection in self._stack.connections:
             connection.abort()
         self._send(self._stack.transmit(self._clock()))
+        self._loop.leave(self)
 
 
 def _has_business(connection: Connection) -> bool:

@@ -34,6 +34,7 @@ class RetryingReader:
         self._failures = 0
         self._pause: asyncio.TimerHandle | None = None
         loop.add_reader(descriptor, read)
+        self._reading = True
 
     def worked(self) -> None:
         """It was read without a failure."""
@@ -54,14 +55,17 @@ class RetryingReader:
         except OSError as problem:
             self.failed(problem)  # the number is none any more
             return
+        self._reading = True
         self._read()
 
     def stop(self) -> None:
-        """Read no more."""
+        """Read no more. The second time it does nothing: the number may be that of another file."""
         if self._pause is not None:
             self._pause.cancel()
-        with suppress(ValueError):
-            self._loop.remove_reader(self._descriptor)
+        if self._reading:
+            self._reading = False
+            with suppress(ValueError):
+                self._loop.remove_reader(self._descriptor)
 
 
 def is_gone(problem: Exception) -> bool:

@@ -1,7 +1,7 @@
 """How an event loop of ours waits: for any number of descriptors, closed ones too, and times finer than epoll's.
 
 The stack has no part in asyncio's queues of callbacks and timers: what it has to do is done before the loop waits and
-after it, and the wait ends with the stack's own deadline. A packet so costs one turn of the loop and one wait; with
+after it, and the wait ends with the stack's own deadline. So a packet costs one turn of the loop and one wait; with
 callbacks it was two turns, each with a wait, and an entry in the loop's heap of timers.
 """
 
@@ -9,26 +9,28 @@ from __future__ import annotations
 
 import select
 import selectors
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, Protocol
 
 from mypy_extensions import mypyc_attr
 from typing_extensions import override
 
 _MILLISECOND_S: Final = 1e-3
+_LONGEST_WAIT_S: Final = 24 * 3600.0
+"""asyncio's own; epoll takes no more than 24.8 days."""
 _FD_SETSIZE: Final = 1024
 """From sys/select.h: `select` takes no descriptor beyond."""
 _WRITE_ONLY: Final = ~select.EPOLLIN
 _READ_ONLY: Final = ~select.EPOLLOUT
 
 
-class Partaker(Protocol):
-    """Who takes part in a loop's waits. Nothing that is raised may leave it: that would end the loop."""
+class Participant(Protocol):
+    """Who takes part in a loop's waits, and raises only what is to end the loop: SystemExit, KeyboardInterrupt."""
 
     def before_wait(self, timeout: float | None) -> float | None:
         """Do what is to be done before the loop waits `timeout` seconds (None: for ever); how long it may wait.
 
-        0 when callbacks or timers of asyncio's may have come about: the loop looks at them first.
+        0 when it may have set timers of asyncio's: the loop looks at them first.
         """
 
     def after_wait(self) -> None:
@@ -54,8 +56,11 @@ class FineSelector(selectors.EpollSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self.partakers: list[Partaker] = []
+        self.participants: tuple[Participant, ...] = ()
         self.readers: dict[int, Callable[[], None]] = {}
+        """By descriptor: what is called in the wait, in place of whoever registered it."""
+        self.callbacks: Collection[object] = ()
+        """What the loop has to call before it may wait. Participants add to it, and so may a finalizer at any time."""
         self._stale = False
 
     @override
@@ -63,24 +68,30 @@ class FineSelector(selectors.EpollSelector):
         """What is ready; may return early, with nothing."""
         if self._stale:
             self._renew()
-        for partaker in self.partakers:
-            timeout = partaker.before_wait(timeout)
-        ready = self._ready(timeout)
-        for partaker in self.partakers:
-            partaker.after_wait()
-        return ready
+        for participant in self.participants:
+            timeout = participant.before_wait(timeout)
+        found = self._poll(0.0 if self.callbacks else timeout)
+        for descriptor, _ in found:
+            read = self.readers.get(descriptor)
+            if read is not None and descriptor in self._fd_to_key:
+                read()
+        for participant in self.participants:
+            participant.after_wait()
+        return self._ready(found)
 
-    def _ready(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
-        keys, readers = self._fd_to_key, self.readers
+    def _ready(self, found: list[tuple[int, int]]) -> list[tuple[selectors.SelectorKey, int]]:
+        """What was `found`, by the keys of now: participants may have closed a descriptor, and used its number again.
+
+        Who has it now is told for nothing, as may happen to everybody; by an old key the loop would take it out.
+        """
+        keys = self._fd_to_key
         ready = []
-        for descriptor, events in self._poll(timeout):
+        for descriptor, events in found:
             key = keys.get(descriptor)
             if key is None:
                 self._stale = True
                 continue
-            read = readers.get(descriptor)
-            if read is not None:
-                read()
+            if descriptor in self.readers:
                 continue
             mask = (selectors.EVENT_WRITE if events & _WRITE_ONLY else 0) | (
                 selectors.EVENT_READ if events & _READ_ONLY else 0
@@ -93,6 +104,7 @@ class FineSelector(selectors.EpollSelector):
         limit = len(self._fd_to_key) or 1
         if timeout is None:
             return self._selector.poll(None, limit)
+        timeout = min(timeout, _LONGEST_WAIT_S)
         if timeout >= _MILLISECOND_S:
             # Half a millisecond less, for epoll rounds up.
             return self._selector.poll((int(timeout * 1e3) - 0.5) * _MILLISECOND_S, limit)

@@ -31,7 +31,7 @@ def timed_out() -> OSError:
     return TimeoutError(errno.ETIMEDOUT, "Connection timed out")
 
 
-def aborted_by(problem: Exception) -> OSError:
+def aborted_by(problem: BaseException) -> OSError:
     """An exception in what serves the connection has ended it."""
     error = ConnectionAbortedError(errno.ECONNABORTED, f"Software caused connection abort: {problem!r}")
     error.__cause__ = problem

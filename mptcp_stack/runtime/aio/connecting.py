@@ -126,7 +126,9 @@ class _Race:
         # At once: data may be in the same batch of packets, and a transport must be there to take it.
         try:
             self.established.set_result(self._begin(attempt.options))
-        except Exception as problem:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as problem:
             attempt.give_up()
             self.established.set_exception(problem)
 
@@ -237,7 +239,9 @@ def accept_stream(
     """Give a connection that the listener with `options` accepted to a new protocol, or reset it if there is none."""
     try:
         protocol = protocol_factory()
-    except Exception as problem:
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as problem:
         loop.call_exception_handler(
             {"message": "Error on transport creation for incoming connection", "exception": problem}
         )

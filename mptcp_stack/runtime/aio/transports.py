@@ -82,7 +82,9 @@ class StreamTransport(asyncio.transports._FlowControlMixin):
         """
         try:
             contextvars.copy_context().run(self._protocol.connection_made, self)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._report(error, "connection_made")
 
     def start_reading(self) -> None:
@@ -158,7 +160,9 @@ class StreamTransport(asyncio.transports._FlowControlMixin):
         data = b"".join(self._connection.receive(READ_BYTES))
         try:
             self._protocol.data_received(data)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "data_received")
             return False
         return True
@@ -174,7 +178,9 @@ class StreamTransport(asyncio.transports._FlowControlMixin):
                 buffer[filled:end] = chunk
                 filled = end
             self._protocol.buffer_updated(filled)
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "get_buffer() or buffer_updated")
             return False
         return True
@@ -185,7 +191,9 @@ class StreamTransport(asyncio.transports._FlowControlMixin):
         self._eof_received = True
         try:
             keep_open = self._protocol.eof_received()
-        except Exception as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "eof_received")
             return
         if not keep_open:
@@ -328,12 +336,12 @@ class StreamTransport(asyncio.transports._FlowControlMixin):
         protocol, self._protocol = self._protocol, None
         protocol.connection_lost(error)
 
-    def _fatal_error(self, error: Exception, method: str) -> None:
+    def _fatal_error(self, error: BaseException, method: str) -> None:
         if not isinstance(error, OSError):
             self._report(error, method, "Fatal error: ")
         self._force_close(error)
 
-    def _report(self, error: Exception, method: str, how: str = "") -> None:
+    def _report(self, error: BaseException, method: str, how: str = "") -> None:
         self._asyncio_loop.call_exception_handler(
             {
                 "message": f"{how}protocol.{method}() call failed.",
