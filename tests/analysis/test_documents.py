@@ -55,12 +55,10 @@ def picture(project: Path) -> Path:
     return path
 
 
-def measure_otherwise(project: Path, name: str, column: str) -> None:
+def measure_otherwise(project: Path, name: str, **columns: object) -> None:
+    """The same in all rows, however often it was measured."""
     path = project / "kept" / name / "results.csv"
-    heading, first, *rest = path.read_text().splitlines()
-    cells = first.split(",")
-    cells[heading.split(",").index(column)] = "12345678"
-    path.write_text("\n".join([heading, ",".join(cells), *rest, ""]))
+    pd.read_csv(path).assign(**columns).to_csv(path, index=False)
 
 
 def test_a_document_follows_its_results_and_keeps_what_is_written_by_hand(project: Path) -> None:
@@ -70,7 +68,7 @@ def test_a_document_follows_its_results_and_keeps_what_is_written_by_hand(projec
     assert before.endswith("\n<!-- /kept -->\n\nAfter\n")
     assert "| Python MPTCP, lia |" in before
     assert documents.differing() == []
-    measure_otherwise(project, "fairness", "mptcp_bps")
+    measure_otherwise(project, "fairness", mptcp_bps=12_345_678)
     assert documents.differing() == [document]
     assert documents.write() == [document]
     assert "12.35" in document.read_text()
@@ -87,14 +85,10 @@ def test_a_number_that_was_changed_by_hand_is_found(project: Path) -> None:
 def test_what_a_notebook_says_is_of_a_build(project: Path) -> None:
     document = project / "docs" / "two.md"
     document.write_text("<!-- kept: said fairness -->\n<!-- /kept -->\n")
-    documents.write()
-    assert document.read_text().endswith(".\n\nour stack: pure Python.\n<!-- /kept -->\n")
-    table = project / "kept" / "fairness" / "results.csv"
-    measured = pd.read_csv(table)
-    measured["build"] = "compiled"
-    measured.to_csv(table, index=False)
-    documents.write()
-    assert document.read_text().endswith(".\n\nour stack: compiled.\n<!-- /kept -->\n")
+    for build, text in (("pure", "pure Python"), ("compiled", "compiled")):
+        measure_otherwise(project, "fairness", build=build)
+        documents.write()
+        assert document.read_text().endswith(f".\n\nour stack: {text}.\n<!-- /kept -->\n")
 
 
 def test_a_block_within_a_line_stays_there(project: Path) -> None:
@@ -107,7 +101,7 @@ def test_a_block_within_a_line_stays_there(project: Path) -> None:
 
 def test_a_figure_is_drawn_again_when_what_it_shows_has_changed(project: Path, picture: Path) -> None:
     assert documents.differing() == []
-    measure_otherwise(project, "quickstart", "requests_per_s")
+    measure_otherwise(project, "quickstart", requests_per_s=1234.5)
     assert documents.differing() == [picture]
     before = picture.read_bytes()
     assert documents.write() == [picture]
@@ -304,7 +298,7 @@ def test_a_run_is_kept_and_the_documents_follow(lab: Lab, project: Path, picture
     assert after["sessions"][-1]["began"] > before["sessions"][-1]["began"]
     assert documents.differing() == []
     assert lab("docs", "--check").returncode == 0
-    measure_otherwise(project, "fairness", "mptcp_bps")
+    measure_otherwise(project, "fairness", mptcp_bps=12_345_678)
     checked = lab("docs", "--check")
     assert checked.returncode == 1
     assert checked.stdout == f"differs: {project}/docs/one.md\n"
@@ -313,7 +307,7 @@ def test_a_run_is_kept_and_the_documents_follow(lab: Lab, project: Path, picture
 
 def test_a_finished_run_is_kept_without_measuring(lab: Lab, project: Path) -> None:
     shutil.copytree(project / "kept" / "fairness", project / "results" / "fairness" / "0123456789ab")
-    measure_otherwise(project, "fairness", "mptcp_bps")
+    measure_otherwise(project, "fairness", mptcp_bps=12_345_678)
     documents.write()
     done = lab("keep", "all", "--from", str(project / "results"))
     assert done.returncode == 0, done.stderr
