@@ -110,7 +110,10 @@ def test_an_interrupted_connect_goes_on(networks, interrupted):
     """As with Linux: it can be waited for by polling."""
     client, server = networks
     with client.socket() as near:
+        deaf = threading.Event()
         server.loop.call_soon_threadsafe(server.loop.remove_reader, server.loop.network.device.fileno())
+        server.loop.call_soon_threadsafe(deaf.set)
+        deaf.wait(10)
         interrupted(lambda: near.connect((SERVER, 80)))
         assert select.select([], [near], [], 0)[1] == []
         near.setblocking(False)
