@@ -330,6 +330,7 @@ def check_with_kernel() -> None:
         if shutil.which("tshark"):
             verdicts = shell(
                 f"tshark -r {pcap} -o tcp.check_checksum:TRUE -o ip.check_checksum:TRUE -T fields"
+                " -d tcp.port==1-65535,data"  # the payload is noise that must not be taken for some protocol
                 " -e ip.checksum.status -e tcp.checksum.status -e _ws.malformed"
             )
             # IPv6 has no checksum of its own.
