@@ -47,11 +47,11 @@ notebooks.say(
 #   and then, and every stack is below the bound. At low loss a stack may be above it: modern recovery (RACK-TLP,
 #   proportional rate reduction) keeps more of a window than the 1997 model has.
 # - CUBIC is not Reno; its line is compared with the kernel's CUBIC, not with the bound.
-# - Losses are dice with a seed, the same for both stacks, but a stack that sends at other times meets them at other
-#   packets. A transfer of seconds at 1 % is decided by a few dozen losses: a ratio from n = 1 says little. `--scale
-#   paper` repeats five times for 30 s.
+# - Losses are dice with a seed, the same for all stacks of a repetition, and so is nearly all of what spreads from one
+#   repetition to the next: a transfer of seconds at 1 % is decided by a few dozen losses. The table's interval is
+#   that of the ratios, pair by pair, and much narrower than what the rates themselves spread over.
 # - Python turns a packet round later than the kernel, by a fraction of a millisecond. At a round trip of 20 ms that
-#   is a per cent or two.
+#   is a per cent or two; why Reno is further behind at 3 % is not known yet.
 #
 # ## What to try next
 #
