@@ -1,7 +1,7 @@
 """Compiles a unit: its modules to C by mypyc, that by the C compiler, into the folder of its key.
 
 What is compiled appears whole (its folder is renamed), and stays when all of it can be imported. That of the sources
-before is kept as well: who goes back to them, and forth, need not wait. Beside them is `work`, by which only what has
+before is kept as well: who goes back to them, and forth, need not wait. Beside them is `making`, by which only what has
 changed is compiled again; its `log` has what all programs said.
 """
 
@@ -23,7 +23,7 @@ from typing import IO, Final
 
 from . import PURE
 from .steps import Step, StepError, run
-from .unit import DIGEST, FLAGS, TRANSLATE, WORK, Unit, digest_of
+from .unit import DIGEST, FLAGS, MAKING, TRANSLATE, Unit, digest_of
 
 Say = Callable[[str], None]
 
@@ -58,7 +58,7 @@ def build(unit: Unit, say: Say, work: Path | None = None, try_it: bool = True) -
     not be again.
     """
     builds = Path(unit.builds)
-    work = work or builds / WORK
+    work = work or builds / MAKING
     try:
         builds.mkdir(exist_ok=True)
         work.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _build(unit: Unit, log: IO[bytes], say: Say, work: Path, try_it: bool) -> bo
         return False
     _require_tools(unit)
     modules = len(unit.compiled())
-    say(f"compiling the core, {modules} modules (once for these sources, one to two minutes)")
+    say(f"compiling the core, {modules} modules (once for these sources, about a minute)")
     used_before = (work / _OBJECTS).exists()
     _publish(_make(unit, key, work, log, say), folder)
     if try_it and not _can_be_imported(unit, folder, log):

@@ -13,7 +13,7 @@ FLAGS: Final = ("-O2", "-g0", "-DNDEBUG", "-fPIC", "-fwrapv", "-fvisibility=hidd
 TRANSLATE: Final = os.path.join(os.path.dirname(__file__), "translate.py")
 """The program that has mypy turn modules into C."""
 _KEY_DIGITS: Final = 16
-WORK: Final = "work"
+MAKING: Final = "making"
 """The folder beside what was compiled, of what is kept to compile only what has changed."""
 DIGEST: Final = "digest"
 """The file beside a library that says what `digest_of` gave for it."""

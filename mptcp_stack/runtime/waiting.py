@@ -62,12 +62,15 @@ class FineSelector(selectors.EpollSelector):
         self.callbacks: Collection[object] = ()
         """What the loop has to call before it may wait. Participants add to it, and so may a finalizer at any time."""
         self._stale = False
+        self._taken_out: set[int] = set()
+        """Since the wait began, while epoll still had them."""
 
     @override
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """What is ready; may return early, with nothing."""
         if self._stale:
             self._renew()
+        self._taken_out.clear()
         for participant in self.participants:
             timeout = participant.before_wait(timeout)
         found = self._poll(0.0 if self.callbacks else timeout)
@@ -89,7 +92,7 @@ class FineSelector(selectors.EpollSelector):
         for descriptor, events in found:
             key = keys.get(descriptor)
             if key is None:
-                self._stale = True
+                self._stale = self._stale or descriptor not in self._taken_out
                 continue
             if descriptor in self.readers:
                 continue
@@ -123,8 +126,10 @@ class FineSelector(selectors.EpollSelector):
 
     @override
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        descriptor = self.get_key(fileobj).fd
         try:
-            self._selector.unregister(self.get_key(fileobj).fd)
+            self._selector.unregister(descriptor)
+            self._taken_out.add(descriptor)
         except OSError:
             self._stale = True  # it was closed before
         return super().unregister(fileobj)

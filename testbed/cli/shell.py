@@ -7,6 +7,7 @@ Hosts are ready for the kernel's MPTCP as the stack `kernel-mptcp` makes them, k
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,8 @@ _HOSTS_FILE = Path("/etc/hosts")
 _SHOWN_HOSTS = 20
 """In the greeting: more would push what it says out of a terminal."""
 SEPARATOR = "--"
+_NO_SUCH_PROGRAM = 127
+"""As shells have it."""
 
 
 def open_shell(topology: Topology, plain: bool = False) -> None:
@@ -166,6 +169,9 @@ def execute(topology: Topology, wanted: Sequence[Order], plain: bool) -> int:
     stdin = subprocess.DEVNULL if sys.stdin.isatty() else None
     with _ready(topology, plain) as (lab, _):
         for order in wanted:
+            if shutil.which(order.argv[0]) is None:
+                print(f"lab: exec: {order.host}: {order.argv[0]}: no such program", file=sys.stderr)
+                return _NO_SUCH_PROGRAM
             process = lab.hosts[order.host].popen(order.argv, stdin=subprocess.DEVNULL if order.background else stdin)
             code = 0 if order.background else process.wait()
             if code:

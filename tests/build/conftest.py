@@ -77,7 +77,7 @@ class Tiny:
 
     @property
     def log(self) -> list[str]:
-        return (self.builds / "work" / "log").read_text().splitlines()
+        return (self.builds / "making" / "log").read_text().splitlines()
 
     def source(self, name: str) -> Path:
         return Path(self.unit.package, name)
@@ -139,7 +139,7 @@ def tiny(tiny_compiled: Tiny, tmp_path: Path) -> Tiny:
 def begun(tiny: Tiny) -> Tiny:
     """The package with one file left to compile, as when it was interrupted."""
     shutil.rmtree(tiny.build)
-    for left in (tiny.builds / "work" / "o").glob("*square*.o"):
+    for left in (tiny.builds / "making" / "o").glob("*square*.o"):
         left.unlink()
     return tiny
 

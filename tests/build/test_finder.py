@@ -33,7 +33,7 @@ def test_an_edit_is_what_runs(tiny: Tiny) -> None:
     assert tiny.python("import tiny.sums; print(tiny.sums.total([1]))").stdout == "8\n"
 
 
-@pytest.mark.parametrize("left", [".unfinished", "log", "work"])
+@pytest.mark.parametrize("left", [".unfinished", "log", "making"])
 def test_never_compiled_is_no_notice(begun: Tiny, left: str) -> None:
     (begun.builds / left).mkdir(exist_ok=True)
     assert begun.runs() == "pure"

@@ -54,12 +54,12 @@ C_FILES = 5
 
 
 def objects(tiny: Tiny) -> dict[str, int]:
-    files = (path for path in tiny.builds.glob("work/o/**/*") if path.suffix in (".o", ".so"))
+    files = (path for path in tiny.builds.glob("making/o/**/*") if path.suffix in (".o", ".so"))
     return {path.name: path.stat().st_mtime_ns for path in files}
 
 
 def outcome(tiny: Tiny) -> str:
-    return (tiny.builds / "work" / "outcome").read_text().strip()
+    return (tiny.builds / "making" / "outcome").read_text().strip()
 
 
 def test_what_is_compiled_is_not_compiled_again(tiny: Tiny) -> None:
@@ -85,18 +85,18 @@ def test_another_compiler_compiles_all(begun: Tiny, compiler: Put) -> None:
 
 def test_another_mypy_translates_and_compiles_all(begun: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     before = objects(begun)
-    (begun.builds / "work/c/library.json").touch()
+    (begun.builds / "making/c/library.json").touch()
     monkeypatch.setattr("importlib.metadata.version", lambda _: "99.0")
     begun.make()
     assert not before.items() & objects(begun).items()
-    assert "99.0" in (begun.builds / "work/translated").read_text()
+    assert "99.0" in (begun.builds / "making/translated").read_text()
 
 
 @pytest.mark.parametrize(
     "name", ["c/__native_tiny___sums.c", "c/__native_tiny.h", "o/__native_tiny___sums.c.o", f"o/{LIBRARY}"]
 )
 def test_what_is_damaged_is_made_again(begun: Tiny, name: str) -> None:
-    damage(begun.builds / "work" / name)
+    damage(begun.builds / "making" / name)
     assert begun.make()[0]
     assert begun.runs() == "compiled"
 
@@ -123,7 +123,7 @@ def test_it_is_on_the_disk_before_it_appears(begun: Tiny, monkeypatch: pytest.Mo
 
 
 def test_a_try_that_was_killed_leaves_no_outcome(begun: Tiny, compiler: Put, tmp_path: Path) -> None:
-    (begun.builds / "work" / "outcome").unlink()
+    (begun.builds / "making" / "outcome").unlink()
     os.mkfifo(tmp_path / "started")
     os.mkfifo(tmp_path / "never")
     compiler(f"echo >{tmp_path}/started; exec cat {tmp_path}/never")
@@ -131,7 +131,7 @@ def test_a_try_that_was_killed_leaves_no_outcome(begun: Tiny, compiler: Put, tmp
     (tmp_path / "started").read_text()
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    assert not (begun.builds / "work" / "outcome").exists()
+    assert not (begun.builds / "making" / "outcome").exists()
     shutil.rmtree(tmp_path / "programs")
     begun.make()
     assert outcome(begun) == "compiled"
@@ -149,7 +149,7 @@ def test_the_two_newest_stay(tiny: Tiny) -> None:
         os.utime(tiny.builds / key / "digest", (1e9 - age, 1e9 - age))
     shutil.rmtree(tiny.build)
     make._remove_old(tiny.builds)
-    assert {path.name for path in tiny.builds.iterdir()} == {"newest", "before", "work"}
+    assert {path.name for path in tiny.builds.iterdir()} == {"newest", "before", "making"}
 
 
 def test_it_belongs_to_whom_the_package_does(tiny_compiled: Tiny) -> None:

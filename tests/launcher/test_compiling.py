@@ -25,7 +25,7 @@ def checkout(started_checkout: Checkout, tmp_path: Path) -> Checkout:
 
 def test_it_is_compiled_at_the_first_start(checkout: Checkout) -> None:
     assert called(checkout, "list") == (["['build']", "['list']"], [])
-    work = checkout.path / "mptcp_stack/_compiled/work"
+    work = checkout.path / "mptcp_stack/_compiled/making"
     work.mkdir(parents=True)
     (work / "log").write_text("killed\n")
     assert called(checkout, "list") == (["['build']", "['list']"], [])

@@ -48,7 +48,7 @@ print(running(), mptcp_stack.__file__)
 def sources(clean_checkout: Checkout, tmp_path: Path) -> Path:
     """A clone; what is compiled of this checkout need not be compiled again there."""
     clone = shutil.copytree(clean_checkout.path, tmp_path / "clone", ignore=shutil.ignore_patterns(".venv"))
-    work = ROOT / "mptcp_stack" / "_compiled" / "work"
+    work = ROOT / "mptcp_stack" / "_compiled" / "making"
     if (work / "o").exists():
         shutil.copytree(work, clone / "build" / "core")
     return clone
@@ -98,7 +98,7 @@ def test_installed_stack(build: str, sources: Path, tmp_path: Path) -> None:
     assert wheel.name.endswith("-none-any.whl") == (build == "pure")
     names = names_in(wheel)
     assert any(name.endswith(".so") for name in names) == (build == "compiled")
-    assert not [name for name in names if "_compiled/work" in name]
+    assert not [name for name in names if "_compiled/making" in name]
     assert {"mptcp_stack/py.typed", "analysis/formats/point.schema.json", "testbed/loadgen/apache2.conf.j2"} <= names
 
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)

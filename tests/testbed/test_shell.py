@@ -108,6 +108,12 @@ def test_exec_passes_input_output_and_exit_code_on() -> None:
 
 
 @pytest.mark.root
+def test_exec_of_what_is_not_there_ends_as_in_a_shell() -> None:
+    done = execute("--", "client", "nonsense", "--help", "--", "client", "echo", "not reached")
+    assert (done.returncode, done.stdout, done.stderr) == (127, "", "lab: exec: client: nonsense: no such program\n")
+
+
+@pytest.mark.root
 def test_exec_does_without_what_its_caller_has_closed() -> None:
     asked = '"$0" -m testbed exec two-paths --plain -- client sh -c "cat; exit 7"'
     done = subprocess.run(

@@ -462,3 +462,24 @@ def test_without_a_descriptor_for_a_new_epoll_the_old_one_goes_on(selector, monk
             patch.setattr(select, "epoll", none_left)
             assert [key.fd for key, _ in selector.select(1)] == [ours.fileno()]
         assert [key.fd for key, _ in selector.select(1)] == [ours.fileno()]
+
+
+def test_what_a_reader_takes_out_and_closes_costs_no_new_epoll(selector):
+    """Though it was ready in the same wait: epoll had it taken out by its number, and does not tell of it again."""
+    first, second = socket.socketpair(), socket.socketpair()
+
+    def close_second():
+        first[0].recv(1)
+        selector.unregister(second[0])
+        second[0].close()
+
+    for pair in (first, second):
+        selector.register(pair[0], selectors.EVENT_READ)
+        pair[1].send(b"x")
+    selector.readers[first[0].fileno()] = close_second
+    epoll = selector._selector
+    assert selector.select(1) == []
+    assert selector.select(0) == []
+    assert selector._selector is epoll
+    for one in (*first, second[1]):
+        one.close()
