@@ -67,6 +67,8 @@ LOOKS: Mapping[str, Look] = {
     "kernel-bond": Look("kernel TCP, bonded", "#009e73", "D", "-"),
     "python-tcp": Look("Python TCP", "#e69f00", "^", "--"),
     "python-mptcp": Look("Python MPTCP", "#d55e00", "v", "--"),
+    "python-server": Look("Python serves kernel MPTCP", "#b8860b", "<", "-."),
+    "python-client": Look("Python asks kernel MPTCP", "#8b5fbf", ">", "-."),
 }
 
 _OTHERS = (

@@ -71,16 +71,7 @@ def run(
         raise LabError("--fresh and --reuse: measure all anew, or keep what is of other code; not both")
     if experiment == "all":
         _run_all(scale, settings, stacks, collect, out, fresh, reuse, as_json)
-    _run(_plan(experiment, scale, settings, stacks, collect, out, reuse), as_json, fresh)
-
-
-@commands.command()
-def bench(scale: Scale = None, settings: Settings = None, out: Out = RESULTS, as_json: Json = False) -> None:
-    """Benchmark the Python stack against the kernel's.
-
-    A bulk transfer over unshaped links.
-    """
-    _run(_plan("bulk-veth", scale, settings, "", "", out), as_json)
+    run_plan(plan_of(experiment, scale, settings, stacks, collect, out, reuse), as_json, fresh)
 
 
 @commands.command(name="list")
@@ -122,7 +113,7 @@ def plan(
         else:
             print_plans(plans)
         return
-    planned = _plan(experiment, scale, settings, stacks, collect, out)
+    planned = plan_of(experiment, scale, settings, stacks, collect, out)
     standing, document = planned.standing(), _document(planned)
     if as_json:
         print_json(document)
@@ -178,7 +169,7 @@ def _reasons(standing: Standing) -> list[str]:
 
 def _plan_all(scale: str | None, settings: Sequence[str] | None, stacks: str, collect: str, out: Path) -> list[Plan]:
     """Return the plans of what `run all` would measure."""
-    return [_plan(name, scale, None, "", collect, out) for name in _all_of("plan", settings, stacks)]
+    return [plan_of(name, scale, None, "", collect, out) for name in _all_of("plan", settings, stacks)]
 
 
 def _all_of(command: str, settings: Sequence[str] | None, stacks: str) -> list[str]:
@@ -299,8 +290,8 @@ def _keep(
     from analysis.notebooks.tools.keep import keep as keep_run
 
     if finished is None:
-        planned = _plan(name, scale, settings, stacks, "", out)
-        if code := _ended(lambda _: _run(planned, as_json=False, fresh=fresh), name):
+        planned = plan_of(name, scale, settings, stacks, "", out)
+        if code := _ended(lambda _: run_plan(planned, as_json=False, fresh=fresh), name):
             raise typer.Exit(code)
         finished = planned.directory.path
     print(f"kept: {keep_run(name, finished).path}")
@@ -350,7 +341,7 @@ def _class(name: str) -> type[Experiment[Any]]:
     return found
 
 
-def _plan(
+def plan_of(
     experiment: str,
     scale: str | None,
     settings: Sequence[str] | None,
@@ -375,7 +366,7 @@ def _plan(
     return Plan(resolved, out, scale, list(dict.fromkeys(chosen)), collectors, reuse, _code())
 
 
-def _run(planned: Plan, as_json: bool, fresh: bool = False) -> None:
+def run_plan(planned: Plan, as_json: bool, fresh: bool = False) -> None:
     """Measure what is pending, report, and exit with the code of the outcome."""
     if fresh or planned.pending():
         from testbed.host.namespace import enter
@@ -407,7 +398,7 @@ def _run_all(
     Left out are short forms of others.
     """
     chosen = _all_of("run", settings, stacks)
-    _each(chosen, lambda name: _run(_plan(name, scale, None, "", collect, out, reuse), as_json, fresh), as_json)
+    _each(chosen, lambda name: run_plan(plan_of(name, scale, None, "", collect, out, reuse), as_json, fresh), as_json)
 
 
 def _each(chosen: Sequence[str], do: Callable[[str], None], as_json: bool = False) -> NoReturn:

@@ -31,6 +31,8 @@ STACKS = {
     "kernel-bond": "testbed.stacks.kernel_bond:KernelBond",
     "python-mptcp": "testbed.stacks.python_mptcp:PythonMptcp",
     "python-tcp": "testbed.stacks.python_tcp:PythonTcp",
+    "python-server": "testbed.stacks.mixed:PythonServer",
+    "python-client": "testbed.stacks.mixed:PythonClient",
 }
 """Stacks by name; more classes of the same interface may be named directly."""
 

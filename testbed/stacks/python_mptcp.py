@@ -111,10 +111,10 @@ def own_counters(evidence: Evidence, host: str) -> Numbers:
     return counters
 
 
-def own_congestion_problems(declared: str, evidence: Evidence) -> list[str]:
+def own_congestion_problems(declared: str, evidence: Evidence, hosts: Sequence[str] = (CLIENT, SERVER)) -> list[str]:
     """Return which ends of our stack did not report, or used another congestion control than declared."""
     problems = []
-    for host in (CLIENT, SERVER):
+    for host in hosts:
         report = evidence.reports.get(host)
         if report is None:
             problems.append(f"the {host}'s program did not report its stack: it ran over kernel sockets")

@@ -200,7 +200,7 @@ def test_running_all_goes_on_whatever_happens_and_says_what_failed(
         left = fates.get(planned.experiment.name)
         raise left.pop(0) if left else typer.Exit(0)
 
-    monkeypatch.setattr("testbed.cli.experiments._run", pretend)
+    monkeypatch.setattr("testbed.cli.experiments.run_plan", pretend)
     with pytest.raises(typer.Exit) as ended:
         run("all", scale="quick", settings=None, stacks="", collect="", out=tmp_path, as_json=False)
     assert ended.value.exit_code == 1
