@@ -49,8 +49,8 @@ def summary(points: pd.DataFrame) -> list[Line]:
     found = []
     for (row, stack), ours in points.groupby(["row", "stack"], sort=False):
         said = ours.iloc[0]
-        peer = points[(points["row"] == row) & (points["stack"] == said["peer"])].set_index("repetition")
-        pairs = ours.set_index("repetition").join(peer, rsuffix="_peer", how="inner")
+        peer = points[(points["row"] == row) & (points["stack"] == said["peer"])]
+        pairs = ours.merge(peer, on="repetition", suffixes=("", "_peer"))
         if stack == said["peer"] or pairs.empty:
             continue
         ratios = pairs["score"] / pairs["score_peer"]
