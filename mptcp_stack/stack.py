@@ -29,9 +29,10 @@ from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.mptcp.opening.listener import Listener
 from mptcp_stack.mptcp.plugins import plug
 from mptcp_stack.mptcp.services import Remnant
+from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.observe import Observer
 from mptcp_stack.storage import MASK_32
-from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait
+from mptcp_stack.tcp import Address, Context, Endpoint, State, TimeWait, TimeWaits, Upper
 from mptcp_stack.tcp.errors import address_in_use, address_not_available, family_not_supported, network_unreachable
 from mptcp_stack.texts import count_text, described
 from mptcp_stack.wire import (
@@ -86,11 +87,15 @@ class Stack(ConnectionServices):
         control = plug("congestion", config.congestion)
         self.context = Context(config=config, secret=random.randbytes(16), congestion=control, link_mtu=self._own.mtu)
         self._reassembly = IpReassembly(self.context.timers, self.context.counters)
-        self._flows: dict[bytes, Endpoint | TimeWait | Remnant] = {}
+        self._flows: dict[bytes, Endpoint | bytes | Remnant] = {}
+        """By addresses and ports; bytes are a TIME-WAIT."""
+        self._time_waits = TimeWaits(self.context, self._flows)
         self._listeners: dict[Address, Listener] = {}
         self._tokens: dict[int, Connection] = {}
         self._connections: dict[Connection, None] = {}
         self._dirty: dict[Connection, None] = {}
+        self._over: list[Upper | Remnant | Connection] = []
+        """What is to be dissolved as soon as nobody is in a call of it."""
         self._events: deque[Event] = deque()
         self._ident = random.randrange(1 << 16)
         self.on_exception: ExceptionHandler | None = None
@@ -125,7 +130,7 @@ class Stack(ConnectionServices):
 
         Handshakes that a listener keeps are in SYN-RECEIVED; those that a cookie keeps nobody knows.
         """
-        states = Counter(str(flow.state) if isinstance(flow, Endpoint) else flow.NAME for flow in self._flows.values())
+        states = Counter(map(_state_of, self._flows.values()))
         if half_open := sum(listener.half_open for listener in self._listeners.values()):
             states["SYN-RECEIVED"] += half_open
         return states
@@ -162,7 +167,7 @@ class Stack(ConnectionServices):
             try:
                 if type(flow) is Endpoint:
                     flow.receive(segment, now)
-                elif flow is None or (type(flow) is TimeWait and self._leave_time_wait(flow, segment, now)):
+                elif flow is None or (type(flow) is bytes and self._time_waits.receive(flow, segment, now)):
                     self._receive_unknown(segment, now)
                 elif isinstance(flow, Remnant):
                     flow.receive(segment, now)
@@ -210,6 +215,8 @@ class Stack(ConnectionServices):
                     connection.output(now)
                 except Exception as problem:
                     self._contain(problem, connection, now)
+        if self._over:
+            self._dissolve(now)
         egress = self.context.egress
         if not egress:
             return []
@@ -227,6 +234,19 @@ class Stack(ConnectionServices):
         self._ident = ident & 0xFFFF
         egress.clear()
         return packets
+
+    def _dissolve(self, now: int) -> None:
+        """Have what is over freed by reference counts, which the collector of cycles would look for in vain for long.
+
+        A subflow of which something remains that still speaks for it goes with that.
+        """
+        over, self._over = self._over, []
+        for one in over:
+            try:
+                if not (isinstance(one, Subflow) and isinstance(self._flows.get(one.endpoint.flow), Remnant)):
+                    one.dissolve()
+            except Exception as problem:
+                self._contain(problem, None, now)
 
     def _contain(self, problem: Exception, party: object, now: int) -> None:
         """End the connection of ``party`` (itself, a subflow, an endpoint) with ``problem``, and nothing else."""
@@ -386,6 +406,7 @@ class Stack(ConnectionServices):
     @override
     def remove_remnant(self, remnant: Remnant) -> None:
         self._flows.pop(remnant.flow, None)
+        self._over.append(remnant)
 
     @override
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
@@ -393,9 +414,8 @@ class Stack(ConnectionServices):
             return
         del self._flows[endpoint.flow]
         if endpoint.state is State.TIME_WAIT:
-            flow = endpoint.flow
-            timer = self.context.timers.timer(lambda _: self._flows.pop(flow))
-            self._flows[flow] = TimeWait(self.context, endpoint, timer, now)
+            self._time_waits.add(endpoint, now)
+        self._over.append(endpoint.upper)
 
     @override
     def new_key(self, version: int = 1) -> Key:
@@ -413,7 +433,10 @@ class Stack(ConnectionServices):
 
     @override
     def remove(self, connection: Connection) -> None:
-        self._connections.pop(connection, None)
+        if connection in self._connections:
+            del self._connections[connection]
+            if connection.over:
+                self._over.append(connection)
         if self._tokens.get(connection.local_key.token) is connection:
             del self._tokens[connection.local_key.token]
 
@@ -440,6 +463,8 @@ class Stack(ConnectionServices):
     @override
     def closed(self, connection: Connection) -> None:
         self._events.append(Closed(connection, connection.error))
+        if connection not in self._connections:
+            self._over.append(connection)
 
     @override
     def tell(self, event: PathEvent) -> None:
@@ -466,13 +491,6 @@ class Stack(ConnectionServices):
         flow = None if error is None else self._flows.get(error.flow)
         if error is not None and type(flow) is Endpoint:
             flow.receive_icmp(error, now)
-
-    def _leave_time_wait(self, old: TimeWait, segment: Segment, now: int) -> bool:
-        if not old.receive(segment, now):
-            return False
-        old.timer.cancel()
-        self._flows.pop(segment.flow, None)
-        return True
 
     def _is_genuine(self, segment: Segment) -> bool:
         """Whether its source may be true: what says that it comes from us is of a connection of ours to ourselves."""
@@ -544,3 +562,10 @@ class Stack(ConnectionServices):
             seq, ack, flags = 0, (segment.seq + span) & MASK_32, RST | ACK
         answer = Segment.answering(segment, seq=seq, ack=ack, flags=flags, options=Options(mptcp=why))
         self.context.egress.append(answer)
+
+
+def _state_of(flow: Endpoint | bytes | Remnant) -> str:
+    """Its name in RFC 9293, or ours."""
+    if isinstance(flow, Endpoint):
+        return str(flow.state)
+    return flow.NAME if isinstance(flow, Remnant) else TimeWait.NAME

@@ -388,13 +388,31 @@ class Connection(PathOwner):
     @override
     def stop(self) -> None:
         self.sending.stop()
-        self.fallback.stop()
-        self.announcements.stop()
+        self.fallback.cancel()
+        self.announcements.cancel()
         self.path_manager.stop()
 
     @override
     def forget(self) -> None:
         self._services.remove(self)
+
+    @property
+    def over(self) -> bool:
+        """Nothing is left, and the application knows."""
+        return self.closing.over
+
+    def dissolve(self) -> None:
+        """It is over, and nobody is in a call of it: nothing in it refers back, so that reference counts free it.
+
+        What it knows can still be read.
+        """
+        self.sending.dissolve()
+        self.announcements.end()
+        self.closing.end()
+        self.signals.dissolve()
+        self.fallback.end()
+        self.congestion_group.clear()
+        self.path_manager.dissolve()
 
     @override
     def tell_closed(self) -> None:
@@ -459,7 +477,7 @@ class Connection(PathOwner):
     def fall_back(self, now: int) -> None:
         self.mode = Mode.PLAIN
         tracepoints.fallback(self, now)
-        self.announcements.stop()
+        self.announcements.cancel()
         self.path_manager.stop()
         self.signals.clear()
 

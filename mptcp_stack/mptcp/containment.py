@@ -36,4 +36,4 @@ def _tear_out(connection: Connection, now: int) -> None:
     for subflow in connection.subflows:
         connection.stack.remove_flow(subflow.endpoint, now)
     connection.forget()
-    connection.tell_closed()
+    connection.closing.tell()

@@ -25,6 +25,10 @@ class Remnant(ABC):
     def receive(self, segment: Segment, now: int) -> None:
         """A segment of its flow."""
 
+    @abstractmethod
+    def dissolve(self) -> None:
+        """It is over, and nobody is in a call of it: nothing refers back."""
+
 
 class StackServices(ABC):
     """The stack as the parts of its connections see it."""

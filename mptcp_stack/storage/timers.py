@@ -8,6 +8,8 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Final
 
+from typing_extensions import override
+
 NEVER: Final = (1 << 62) - 1
 """In a hundred years; the largest number that the compiled core calculates with in a machine word."""
 _USELESS_ENTRIES: Final = 64
@@ -29,16 +31,27 @@ _NOWHERE: Final = _Entry(NEVER, None)
 
 
 class Timer:
-    """One deadline with an action; made by ``Timers.timer``."""
+    """One deadline. What happens then says ``expire`` of a subclass, or what ``Timers.timer`` is given.
 
-    __slots__ = ("_entry", "_timers", "action", "deadline", "owner")
+    ``owner``: what has to bear it when that raises.
+    """
 
-    def __init__(self, timers: "Timers", action: Callable[[int], object], owner: object) -> None:
+    __slots__ = ("_entry", "_timers", "deadline", "owner")
+
+    def __init__(self, timers: "Timers", owner: object = None) -> None:
         self._timers = timers
         self._entry = _NOWHERE
-        self.action = action
         self.owner = owner
         self.deadline = NEVER
+
+    def expire(self, now: int) -> None:
+        """The time has come."""
+        raise NotImplementedError(f"{type(self).__name__} lacks expire")
+
+    def end(self) -> None:
+        """Never fire again, and keep nothing alive."""
+        self.cancel()
+        self.owner = None
 
     @property
     def armed(self) -> bool:
@@ -73,11 +86,34 @@ class Timer:
                 timers.clear_useless()
 
 
+def _do_nothing(now: int) -> None:
+    """What a timer does that has ended."""
+
+
+class _Calling(Timer):
+    """A timer with the ``action`` of somebody else."""
+
+    __slots__ = ("_action",)
+
+    def __init__(self, timers: "Timers", action: Callable[[int], object], owner: object) -> None:
+        super().__init__(timers, owner)
+        self._action = action
+
+    @override
+    def expire(self, now: int) -> None:
+        self._action(now)
+
+    @override
+    def end(self) -> None:
+        super().end()
+        self._action = _do_nothing
+
+
 class Timers:
     """A heap of (time, number, entry). An entry whose timer has moved on is dropped or put back when it comes up.
 
     ``armed``: how many timers are going to fire; each has one entry that names it. For ``Timer`` alone.
-    ``firing``: the timer whose action is being called, or has raised.
+    ``firing``: the timer that expires now, or has raised.
     """
 
     __slots__ = ("_count", "_heap", "armed", "firing")
@@ -90,7 +126,7 @@ class Timers:
 
     def timer(self, action: Callable[[int], object], owner: object = None) -> Timer:
         """A new timer, not armed, that calls ``action(now)``. ``owner``: what has to bear it when the action raises."""
-        return Timer(self, action, owner)
+        return _Calling(self, action, owner)
 
     def push(self, deadline: int, timer: Timer) -> _Entry:
         """Queue an entry; for ``Timer`` alone."""
@@ -122,7 +158,7 @@ class Timers:
         return None
 
     def fire(self, now: int) -> int:
-        """Call the action of every timer that is due at ``now`` (ns), in order of time; how many were called."""
+        """Have every timer expire that is due at ``now`` (ns), in order of time; how many there were."""
         fired = 0
         heap = self._heap
         while heap and heap[0][0] <= now:
@@ -136,7 +172,7 @@ class Timers:
             timer.deadline = NEVER
             self.armed -= 1
             self.firing = timer
-            timer.action(now)
+            timer.expire(now)
             fired += 1
         self.firing = None
         return fired

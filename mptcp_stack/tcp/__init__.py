@@ -17,7 +17,8 @@ makes a ``Record`` and a segment of a burst, ``retransmit`` sends again what rec
 ``Context.egress`` until the stack takes them.
 
 The end: an endpoint that reaches CLOSED or TIME-WAIT stops its timers, then says ``on_closed``, after which it calls
-nobody. A ``TimeWait`` takes its place in the stack, a few numbers instead of all of it.
+nobody. A few bytes take its place in the stack (``TimeWaits``) until the last late segment has come. When nobody is in
+a call of it any more it is ``dissolved``: what refers back in it goes, so that reference counts free it.
 """
 
 from mptcp_stack.tcp.address import Address
@@ -28,9 +29,10 @@ from mptcp_stack.tcp.recovery import Phase
 from mptcp_stack.tcp.scoreboard import Record
 from mptcp_stack.tcp.sender import Sender
 from mptcp_stack.tcp.states import State
-from mptcp_stack.tcp.time_wait import TimeWait
+from mptcp_stack.tcp.time_wait import TimeWait, TimeWaits
 from mptcp_stack.tcp.upper import Upper, Verdict
 
 __all__ = [
-    "Address", "Context", "Endpoint", "Phase", "Record", "Sender", "State", "TcpConfig", "TimeWait", "Upper", "Verdict",
+    "Address", "Context", "Endpoint", "Phase", "Record", "Sender", "State", "TcpConfig", "TimeWait",
+    "TimeWaits", "Upper", "Verdict",
 ]  # fmt: skip

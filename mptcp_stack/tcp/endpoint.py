@@ -6,6 +6,8 @@ An endpoint does not own the stream. The layer above gives it bursts to send (``
 
 from typing import Any, Final
 
+from typing_extensions import override
+
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.congestion.base import INITIAL_WINDOW_SEGMENTS
 from mptcp_stack.storage import MASK_32, Chunks, expand_32
@@ -17,7 +19,7 @@ from mptcp_stack.tcp.keep_alive import KeepAlive
 from mptcp_stack.tcp.passive_open import peer_mss
 from mptcp_stack.tcp.receiver import Receiver
 from mptcp_stack.tcp.scoreboard import Record
-from mptcp_stack.tcp.sender import Sender
+from mptcp_stack.tcp.sender import Sender, SenderOwner
 from mptcp_stack.tcp.states import ACKNOWLEDGING, MAY_RECEIVE, MAY_SEND, SYNCHRONISED, Event, State, advance
 from mptcp_stack.tcp.upper import Upper, Verdict
 from mptcp_stack.texts import address_text, described, size_text
@@ -32,7 +34,7 @@ _CHALLENGE_INTERVAL_NS: Final = 100_000_000
 Whoever has lost track is answered soon, and a flood costs us ten acknowledgements a second."""
 
 
-class Endpoint:
+class Endpoint(SenderOwner):
     """State, sender and receiver of one connection. Every entry point takes ``now`` in nanoseconds.
 
     ``option_bytes``: what the layer above adds to every data segment; it reduces the payload of a wire packet.
@@ -43,6 +45,7 @@ class Endpoint:
         "_timestamps", "_upper", "control", "error", "flow", "iss", "keep_alive", "local", "option_bytes",
         "peer_window_scale", "receiver", "remote", "sender", "state", "timestamp_offset", "window_scale",
     )  # fmt: skip
+    __deletable__ = ("_upper",)
 
     def __init__(
         self,
@@ -84,7 +87,7 @@ class Endpoint:
 
     def _new_sender(self, iss: int, now: int) -> Sender:
         addresses = self.local.ip, self.remote.ip
-        return Sender(self._context, iss, self.control, addresses, now, self._upper, self._send_probe, self.give_up)
+        return Sender(self._context, iss, self.control, addresses, now, self._upper, self)
 
     def _new_receiver(self, irs: int, now: int) -> Receiver:
         return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due, self._upper), now)
@@ -121,6 +124,7 @@ class Endpoint:
         self.iss = iss
         self._ecn = Ecn(self._config, iss)
         self.sender.stop()
+        self.sender.dissolve()
         self.sender = self._new_sender(iss, now)
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
@@ -137,6 +141,7 @@ class Endpoint:
     def _take_syn(self, syn: Segment, now: int) -> None:
         """Learn what the peer's SYN says (RFC 9293 section 3.7.1, RFC 7323, RFC 2018)."""
         options = syn.options
+        self.receiver.dissolve()
         self.receiver = self._new_receiver(syn.seq, now)
         self.receiver.offer(min(self._upper.receive_window(), _MAXIMUM_UNSCALED_WINDOW))
         self._timestamps = self._config.timestamps and options.ts_val is not None
@@ -394,8 +399,8 @@ class Endpoint:
             self._emit_record(record, now)
             self._upper.on_retransmitted(record, now)
 
-    def _send_probe(self, now: int) -> None:
-        """A tail loss probe: new data, or else what was sent last once more."""
+    @override
+    def send_probe(self, now: int) -> None:
         if self._upper.probe(now):
             return
         record = self.sender.next_probe(now)
@@ -566,8 +571,8 @@ class Endpoint:
         self.error = error
         self._enter(Event.ABORT, now)
 
+    @override
     def give_up(self, now: int) -> None:
-        """The peer does not answer any more."""
         if self.state in SYNCHRONISED:
             self._context.counters["TcpExtTCPAbortOnTimeout"] += 1
         self._close(self._soft_error or timed_out(), now)
@@ -579,5 +584,15 @@ class Endpoint:
     def stop(self) -> None:
         """No timer runs any more."""
         self.sender.stop()
-        self.keep_alive.stop()
+        self.keep_alive.cancel()
         self.receiver.acknowledged()
+
+    def dissolve(self) -> None:
+        """Nothing comes from it any more: nothing in it refers back, so that reference counts free what nobody holds.
+
+        What it knows can still be read.
+        """
+        self.sender.dissolve()
+        self.receiver.dissolve()
+        self.keep_alive.end()
+        del self._upper

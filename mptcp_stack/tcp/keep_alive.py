@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
+from mptcp_stack.storage import Timer
 from mptcp_stack.tcp.config import TcpConfig
 from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.states import SYNCHRONISED
@@ -15,18 +18,19 @@ _QUICK_PROBES: Final = 3
 rare, and who was suspected wrongly can come again."""
 
 
-class KeepAlive:
+class KeepAlive(Timer):
     """Probes of one endpoint that is idle; ``wanted`` only if an application asks for it."""
 
-    __slots__ = ("_config", "_endpoint", "_probed_ns", "_suspected", "_timer", "_unanswered", "wanted")
+    __slots__ = ("_config", "_endpoint", "_probed_ns", "_suspected", "_unanswered", "wanted")
+    __deletable__ = ("_endpoint",)
 
     def __init__(self, endpoint: "Endpoint", context: Context, upper: Upper) -> None:
+        super().__init__(context.timers, upper)
         self._config = context.config
         self._endpoint = endpoint
         self._probed_ns = 0
         self._unanswered = 0
         self._suspected = False
-        self._timer = context.timers.timer(self._due, upper)
         self.wanted = self._config.keep_alive
 
     def switch(self, wanted: bool, config: TcpConfig) -> None:
@@ -36,12 +40,12 @@ class KeepAlive:
         if wanted:
             self.start()
         elif not self._suspected:  # else it ends when that is settled
-            self.stop()
+            self.cancel()
 
     def start(self) -> None:
         """Begin, if it is wanted and the connection is established."""
         if self.wanted and self._endpoint.state in SYNCHRONISED:
-            self._timer.set(self._endpoint.receiver.heard_ns + self._config.keep_alive_idle_ns)
+            self.set(self._endpoint.receiver.heard_ns + self._config.keep_alive_idle_ns)
 
     def suspect(self, now: int) -> None:
         """There are signs that the peer has gone: if it was silent for a while ask it at once, and give it up soon."""
@@ -56,11 +60,13 @@ class KeepAlive:
             self._suspected = True
             self._probe(now, rtt.rto_ns)
 
-    def stop(self) -> None:
-        """Do not ask any more."""
-        self._timer.cancel()
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._endpoint
 
-    def _due(self, now: int) -> None:
+    @override
+    def expire(self, now: int) -> None:
         config = self._config
         endpoint = self._endpoint
         heard = endpoint.receiver.heard_ns
@@ -74,7 +80,7 @@ class KeepAlive:
         elif not self.wanted:
             return
         if busy:  # retransmissions find out
-            self._timer.set(now + config.keep_alive_idle_ns)
+            self.set(now + config.keep_alive_idle_ns)
         elif not self._unanswered and now < heard + config.keep_alive_idle_ns:
             self.start()
         elif self._unanswered >= probes:
@@ -86,4 +92,4 @@ class KeepAlive:
         self._endpoint.ask("TcpExtTCPKeepAlive", now)
         self._probed_ns = now
         self._unanswered += 1
-        self._timer.set(now + interval_ns)
+        self.set(now + interval_ns)

@@ -2,8 +2,11 @@
 
 from typing import Final
 
+from typing_extensions import override
+
 from mptcp_stack.congestion import CongestionControl
-from mptcp_stack.storage import Timer
+from mptcp_stack.storage import Timer, Timers
+from mptcp_stack.tcp.upper import Upper
 
 _SLOW_START_FACTOR: Final = 2.0
 _AVOIDANCE_FACTOR: Final = 1.2
@@ -13,21 +16,23 @@ _CREDIT_NS: Final = 1_000_000
 """What a late timer lost may be caught up: about the resolution of an event loop's timers."""
 
 
-class Pacer:
-    """When the next burst of one sender may leave; ``timer`` fires then if something was held back."""
+class Pacer(Timer):
+    """When the next burst of one sender may leave; it wakes ``upper`` then if something was held back."""
 
-    __slots__ = ("_control", "_next_ns", "_timer")
+    __slots__ = ("_control", "_next_ns", "_upper")
+    __deletable__ = ("_upper",)
 
-    def __init__(self, control: CongestionControl, timer: Timer) -> None:
+    def __init__(self, control: CongestionControl, timers: Timers, upper: Upper) -> None:
+        super().__init__(timers, upper)
         self._control = control
-        self._timer = timer
+        self._upper = upper
         self._next_ns = 0
 
     def holds(self, now: int) -> bool:
         """Whether to wait; the timer is set if so."""
         if now >= self._next_ns:
             return False
-        self._timer.set_earlier(self._next_ns)
+        self.set_earlier(self._next_ns)
         return True
 
     def wait_ns(self, now: int) -> int:
@@ -44,6 +49,11 @@ class Pacer:
             credit_ns = max(credit_ns, int(control.catch_up_bytes * byte_ns))
         self._next_ns = max(self._next_ns, now - credit_ns) + int(size * byte_ns)
 
-    def stop(self) -> None:
-        """No timer fires any more."""
-        self._timer.cancel()
+    @override
+    def expire(self, now: int) -> None:
+        self._upper.wake()
+
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._upper

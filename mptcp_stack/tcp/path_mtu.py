@@ -1,9 +1,11 @@
 """Path MTU: the largest packet that gets through to one peer (RFC 1191, RFC 8201)."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from typing import Final, NamedTuple
 
-from mptcp_stack.storage import Timers
+from typing_extensions import override
+
+from mptcp_stack.storage import Timer, Timers
 from mptcp_stack.tcp.config import SECOND_NS
 
 HEADER_BYTES: Final = {4: 40, 16: 60}
@@ -55,8 +57,18 @@ KnownSizes = dict[bytes, tuple[PacketSize, int]]
 """(What gets through, until when) by local and remote address; what all connections of a stack have learnt."""
 
 
-class PathMtu:
-    """The packets that one endpoint sends are of this ``size``. ``grown`` is called when they may be larger again.
+class PathUser(ABC):
+    """Who sends over the path."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def path_grows(self) -> None:
+        """Packets may be larger again."""
+
+
+class PathMtu(Timer):
+    """The packets that ``user`` sends are of this ``size``, which has a time after which it may grow again.
 
     When full packets are lost again and again, smaller ones are tried. A path that is down looks the same; so, once one
     has arrived, the full size is put on trial: if that is lost, the path is too narrow indeed (RFC 4821 section 7.7 is
@@ -64,9 +76,10 @@ class PathMtu:
     """
 
     __slots__ = (
-        "_family", "_found", "_grown", "_interface_mtu", "_key", "_known", "_on_trial", "_suspicion_ns", "_timer",
-        "in_doubt", "size",
+        "_family", "_found", "_interface_mtu", "_key", "_known", "_on_trial", "_suspicion_ns", "_user", "in_doubt",
+        "size",
     )  # fmt: skip
+    __deletable__ = ("_user",)
 
     def __init__(
         self,
@@ -74,16 +87,16 @@ class PathMtu:
         addresses: tuple[bytes, bytes],
         known: KnownSizes,
         timers: Timers,
-        grown: Callable[[], None],
+        user: PathUser,
         now: int,
     ) -> None:
+        super().__init__(timers)
         self._interface_mtu = interface_mtu
         self._family = len(addresses[0])
         self._key = b"".join(addresses)
         self._known = known
         self._suspicion_ns = _SUSPICION_NS
-        self._grown = grown
-        self._timer = timers.timer(self._expired)
+        self._user = user
         self._found: PacketSize | None = None
         self._on_trial = False
         self.in_doubt = False
@@ -130,7 +143,7 @@ class PathMtu:
         size = found if found is not None and found < self.size else self._next_step(length + option_bytes)
         if size >= self.size or self._room(size) < option_bytes + _LEAST_PAYLOAD:
             return False
-        self._timer.cancel()
+        self.cancel()
         self.size, self.in_doubt = size, True
         return True
 
@@ -138,7 +151,7 @@ class PathMtu:
         """While in doubt: a packet with ``length`` bytes behind its headers has arrived, or less."""
         if self._found is None or not self._on_trial:
             self._found, self._on_trial = self.size, True
-            self._expired(now)
+            self.expire(now)
         elif length > self._room(self._found):
             self._found, self._on_trial, self.in_doubt = None, False, False  # the path was down
 
@@ -153,7 +166,7 @@ class PathMtu:
 
     def _use(self, size: PacketSize, until: int) -> None:
         self.size = size
-        self._timer.set(until)
+        self.set(until)
 
     def _use_known(self, now: int) -> None:
         self.size = PacketSize(self._interface_mtu)
@@ -161,10 +174,12 @@ class PathMtu:
         if until > now:
             self._use(size.within(self._interface_mtu), until)
 
-    def _expired(self, now: int) -> None:
+    @override
+    def expire(self, now: int) -> None:
         self._use_known(now)
-        self._grown()
+        self._user.path_grows()
 
-    def stop(self) -> None:
-        """No timer fires any more."""
-        self._timer.cancel()
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._user

@@ -176,6 +176,10 @@ class Receiver:
         blocks = dict.fromkeys(block for block in ranges if block is not None)
         return (*reports, *islice(blocks, _MOST_BLOCKS))
 
+    def dissolve(self) -> None:
+        """It is over: nothing refers back."""
+        self._delayed.end()
+
     def acknowledged(self) -> None:
         """A segment with the current acknowledgement number is on its way."""
         self.ack_now = False

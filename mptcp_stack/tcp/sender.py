@@ -1,14 +1,16 @@
 """The sending half of a TCP endpoint: window, loss recovery, timers. It says when; the endpoint builds segments."""
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 from enum import Enum, auto
 from typing import Final
 
+from typing_extensions import override
+
 from mptcp_stack.congestion import CongestionControl
-from mptcp_stack.storage import NEVER
+from mptcp_stack.storage import NEVER, Timer
 from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.pacing import Pacer
-from mptcp_stack.tcp.path_mtu import PathMtu
+from mptcp_stack.tcp.path_mtu import PathMtu, PathUser
 from mptcp_stack.tcp.recovery import Phase, Recovery
 from mptcp_stack.tcp.rtt import MINIMUM_RTO_NS, RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
@@ -34,21 +36,35 @@ class Expiry(Enum):
     TAIL_LOSS_PROBE = auto()
 
 
-class Sender:
+class SenderOwner(ABC):
+    """The endpoint as its sender sees it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def send_probe(self, now: int) -> None:
+        """A tail loss probe is due: new data, or else what was sent last once more."""
+
+    @abstractmethod
+    def give_up(self, now: int) -> None:
+        """The peer does not answer any more."""
+
+
+class Sender(PathUser):
     """State of RFC 9293's SND variables and everything that follows from acknowledgements.
 
-    ``addresses``: the local and the remote one. ``wake()`` is called when a timer made something sendable,
-    ``send_probe(now)`` when a tail loss probe is due, ``give_up(now)`` when the peer stopped answering.
+    ``addresses``: the local and the remote one. ``upper`` hears of timeouts, and when a timer made something sendable.
     ``whole_packets``: no router on the way may cut those with data. ``probing_tail``: one segment may leave, whatever
     congestion window and pace say. ``marked``: the acknowledgement that comes reports congestion.
     """
 
     __slots__ = (
-        "_config", "_context", "_expiry", "_full_until", "_give_up", "_lone", "_on_timeout", "_option_bytes", "_pacer",
-        "_path", "_probe_from_ns", "_probed", "_reorder_timer", "_round_end", "_send_probe", "_timeout_ns", "_timer",
-        "_wake", "_window_ack", "_window_seq", "control", "marked", "maximum_window", "mss", "peer_mss", "probing",
-        "probing_tail", "recovery", "retries", "rtt", "scoreboard", "whole_packets", "window",
+        "_config", "_context", "_expiry", "_full_until", "_lone", "_option_bytes", "_owner", "_pacer", "_path",
+        "_probe_from_ns", "_probed", "_reorder_timer", "_round_end", "_timeout_ns", "_timer", "_upper", "_window_ack",
+        "_window_seq", "control", "marked", "maximum_window", "mss", "peer_mss", "probing", "probing_tail", "recovery",
+        "retries", "rtt", "scoreboard", "whole_packets", "window",
     )  # fmt: skip
+    __deletable__ = ("_owner", "_upper")
 
     def __init__(
         self,
@@ -58,8 +74,7 @@ class Sender:
         addresses: tuple[bytes, bytes],
         now: int,
         upper: Upper,
-        send_probe: Callable[[int], None],
-        give_up: Callable[[int], None],
+        owner: SenderOwner,
     ) -> None:
         self._context = context
         self._config = context.config
@@ -67,7 +82,7 @@ class Sender:
         self.mss = control.mss
         self.peer_mss = control.mss
         mtu = context.mtu(addresses[0])
-        self._path = PathMtu(mtu, addresses, context.path_sizes, context.timers, self._path_grows, now)
+        self._path = PathMtu(mtu, addresses, context.path_sizes, context.timers, self, now)
         self.whole_packets = self._path.size.whole
         self._option_bytes = 0
         self.scoreboard = Scoreboard(iss)
@@ -79,10 +94,8 @@ class Sender:
         self._window_seq = 0
         self._window_ack = 0
         self.retries = context.config.syn_retries
-        self._wake = upper.wake
-        self._on_timeout = upper.on_timeout
-        self._send_probe = send_probe
-        self._give_up = give_up
+        self._upper = upper
+        self._owner = owner
         self._expiry = Expiry.RETRANSMIT
         self._timeout_ns = NEVER
         self._probe_from_ns = 0
@@ -93,8 +106,9 @@ class Sender:
         self._round_end = iss
         self._full_until = iss
         self._timer = context.timers.timer(self._timer_fired, upper)
-        self._reorder_timer = context.timers.timer(self._reorder_timer_fired, upper)
-        self._pacer = Pacer(control, context.timers.timer(lambda _: self._wake(), upper))
+        self._reorder_timer: Timer | None = None
+        """From the first segment on that is late."""
+        self._pacer = Pacer(control, context.timers, upper)
 
     # --- how large segments may be
 
@@ -117,9 +131,10 @@ class Sender:
             return
         self.limit_segments(self._option_bytes)
         self.recovery.resend_longer_than(min(self.mss, before - 1))
-        self._wake()
+        self._upper.wake()
 
-    def _path_grows(self) -> None:
+    @override
+    def path_grows(self) -> None:
         self.limit_segments(self._option_bytes)
 
     def _suspect_black_hole(self, now: int) -> None:
@@ -374,11 +389,18 @@ class Sender:
             self._context.counters[name] += 1
 
     def _look_for_losses(self, now: int) -> None:
-        look_again = self.recovery.detect(now)
-        if look_again == NEVER:
-            self._reorder_timer.cancel()
-        else:
-            self._reorder_timer.set(look_again)
+        self._look_again_at(self.recovery.detect(now))
+
+    def _look_again_at(self, time: int) -> None:
+        """Look for losses again at ``time``, or ``NEVER``."""
+        timer = self._reorder_timer
+        if time == NEVER:
+            if timer is not None:
+                timer.cancel()
+            return
+        if timer is None:
+            timer = self._reorder_timer = self._context.timers.timer(self._reorder_timer_fired, self._upper)
+        timer.set(time)
 
     # --- timers
 
@@ -386,7 +408,7 @@ class Sender:
         """Restart the retransmission timer (RFC 6298 section 5)."""
         if self.scoreboard.una == self.scoreboard.next:
             self._timer.cancel()
-            self._reorder_timer.cancel()
+            self._look_again_at(NEVER)
             self.control.active = False
             return
         self._timeout_ns = now + self.rtt.rto_ns
@@ -433,7 +455,7 @@ class Sender:
             self._probe_tail(now)
             return
         if self.rtt.backoff >= self.retries:
-            self._give_up(now)
+            self._owner.give_up(now)
             return
         self._context.counters["TcpExtTCPTimeouts"] += 1
         self.recovery.on_timeout(now)
@@ -442,31 +464,37 @@ class Sender:
         self._suspect_black_hole(now)
         self._probed = True
         self._arm(now)
-        self._on_timeout(now)
-        self._wake()
+        self._upper.on_timeout(now)
+        self._upper.wake()
 
     def _probe_tail(self, now: int) -> None:
         """Have a tail loss probe sent, new data if there are any; the timeout follows (RFC 8985 section 7.3)."""
         recovery, scoreboard = self.recovery, self.scoreboard
         self._probed = self.probing_tail = True
         before = scoreboard.next
-        self._send_probe(now)
+        self._owner.send_probe(now)
         self.probing_tail = False
         if scoreboard.next > before:
             recovery.probe = scoreboard.next, scoreboard.next
         if recovery.probe is not None:
             self._context.counters["TcpExtTCPLossProbes"] += 1
         self._arm(now)
-        self._wake()
+        self._upper.wake()
 
     def _reorder_timer_fired(self, now: int) -> None:
         self._look_for_losses(now)
         self._enter_recovery_if_lost(now)
-        self._wake()
+        self._upper.wake()
 
     def stop(self) -> None:
         """No timer fires any more."""
-        self._path.stop()
-        self._pacer.stop()
-        self._timer.cancel()
-        self._reorder_timer.cancel()
+        for timer in (self._path, self._pacer, self._timer, self._reorder_timer):
+            if timer is not None:
+                timer.cancel()
+
+    def dissolve(self) -> None:
+        """It is over: nothing refers back, so that reference counts free all that nobody holds."""
+        for timer in (self._path, self._pacer, self._timer, self._reorder_timer):
+            if timer is not None:
+                timer.end()
+        del self._owner, self._upper

@@ -85,3 +85,7 @@ class Upper(ABC):
     @abstractmethod
     def wake(self) -> None:
         """Something can be sent: call the endpoint's output soon."""
+
+    @abstractmethod
+    def dissolve(self) -> None:
+        """It is over, and nobody is in a call of it: nothing refers back, so that reference counts free all of it."""

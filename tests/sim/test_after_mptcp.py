@@ -45,7 +45,9 @@ def fall_back(scene: Scene, client: Source) -> int:
 def test_a_join_that_waits_for_its_next_attempt_is_given_up_with_mptcp() -> None:
     scene, client, sink = begin("fullmesh")
     scene.network.run_until(lambda: len(client.connection.subflows) == 1, 30 * SECOND)
-    assert client.connection.path_manager._timer.armed
+    timer = client.connection.path_manager._timer
+    assert timer is not None
+    assert timer.armed
     before = fall_back(scene, client)
     scene.network.run_for(60 * SECOND)
     assert not any(one.flags & SYN for _, one in scene.segments()[before:])

@@ -112,7 +112,7 @@ def test_simultaneous_close(paths: int) -> None:
     if paths == 1:
         assert State.CLOSING in seen
     assert {endpoint.state for endpoint in endpoints} == {State.TIME_WAIT}
-    assert all(isinstance(flow, TimeWait) for flow in run.client.stack._flows.values())
+    assert set(run.client.stack.flow_states()) == {"TIME-WAIT"}
     come_to_rest(run)
 
 
@@ -265,16 +265,22 @@ def test_window_from_the_future(idle: Scene, window: int) -> None:
 # --- TIME-WAIT
 
 
-def in_time_wait(timestamps: bool = True) -> tuple[Scene, TimeWait]:
+def in_time_wait(timestamps: bool = True) -> Scene:
     """A scene in which the server has closed first."""
     run = idle_scene(timestamps=timestamps)
     (connection,) = run.server.stack.connections
     connection.close()
     run.server.settle()
     run.network.run_for(SECOND)
-    (flow,) = run.server.stack._flows.values()
-    assert isinstance(flow, TimeWait)
-    return run, flow
+    assert run.server.stack.flow_states() == {"TIME-WAIT": 1}
+    return run
+
+
+def packed_in(run: Scene) -> bytes:
+    """The server's only TIME-WAIT."""
+    (packed,) = run.server.stack._flows.values()
+    assert type(packed) is bytes
+    return packed
 
 
 def last_from_client(run: Scene) -> Segment:
@@ -298,19 +304,22 @@ def last_from_client(run: Scene) -> Segment:
 )
 def test_syn_in_time_wait(timestamps: bool, seq_step: int, ts_step: int | None, opens: bool) -> None:
     """RFC 6191 section 2: timestamps decide where both connections have them, sequence numbers else."""
-    run, flow = in_time_wait(timestamps=timestamps)
+    run = in_time_wait(timestamps=timestamps)
     last = last_from_client(run)
     options = Options() if ts_step is None else Options(ts_val=((last.options.ts_val or 0) + ts_step) % 2**32)
     seq = (last.seq + seq_step) % 2**32
     syn = Segment(last.src, last.dst, last.sport, last.dport, seq, 0, SYN, 1000, options)
-    assert flow.receive(syn, run.network.clock.now_ns) == opens
+    stack = run.server.stack
+    assert stack._time_waits.receive(packed_in(run), syn, run.network.clock.now_ns) == opens
+    assert len(stack._flows) == (not opens)
 
 
 def test_late_segments_in_time_wait() -> None:
     """A FIN is acknowledged and the wait begins anew; a reset does not end it (RFC 1337)."""
-    run, flow = in_time_wait()
+    run = in_time_wait()
     now, last = run.network.clock.now_ns, last_from_client(run)
-    deadline = flow.timer.deadline
+    deadline = TimeWait(packed_in(run)).until_ns
+    assert run.server.stack.next_deadline() == deadline
     assert deadline < now + run.server.stack.config.time_wait_ns
     for flags, answered in ((RST, False), (RST | ACK, False), (ACK, False), (FIN | ACK, True)):
         before = len(run.segments("server"))
@@ -318,9 +327,9 @@ def test_late_segments_in_time_wait() -> None:
         sent = [segment for _, segment in run.segments("server")[before:]]
         assert len(sent) == answered
         assert all(segment.flags == ACK and segment.options.ts_val is not None for segment in sent)
-    assert flow.timer.deadline == now + run.server.stack.config.time_wait_ns
+    assert TimeWait(packed_in(run)).until_ns == now + run.server.stack.config.time_wait_ns
     run.network.run_for(SECOND)
     forged = Segment(last.src, last.dst, last.sport, last.dport, (last.seq + 7) % 2**32, last.ack, FIN | ACK)
     give(run, run.server, forged)
-    assert flow.timer.deadline == now + run.server.stack.config.time_wait_ns
+    assert TimeWait(packed_in(run)).until_ns == now + run.server.stack.config.time_wait_ns
     come_to_rest(run)

@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.keys import add_addr_hmac, same
 from mptcp_stack.mptcp.local_address import is_link_local
+from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.errors import invalid
 from mptcp_stack.wire import AddAddr, RemoveAddr
@@ -26,19 +29,21 @@ class _Unechoed:
     transmissions: int = 0
 
 
-class Announcements:
+class Announcements(Timer):
     """ADD_ADDR and REMOVE_ADDR of one connection.
 
     ``sent``: our announced addresses by address ID, ``received``: the peer's. One announcement is under way at a time,
-    as a peer may keep one (Linux does): the next one follows the echo, or takes its turn when that stays out.
+    as a peer may keep one (Linux does): the next one follows the echo, or takes its turn when that stays out, or as a
+    timer this one says.
     """
 
-    __slots__ = ("_connection", "_initial_withdrawn", "_timer", "_unechoed", "received", "sent")
+    __slots__ = ("_connection", "_initial_withdrawn", "_unechoed", "received", "sent")
+    __deletable__ = ("_connection",)
 
     def __init__(self, connection: "AddressesOwner") -> None:
+        super().__init__(connection.stack.context.timers, connection)
         self._connection = connection
         self._unechoed: dict[int, _Unechoed] = {}
-        self._timer = connection.stack.context.timers.timer(self._take_turns, connection)
         self.sent: dict[int, Address] = {}
         self.received: dict[int, Address] = {}
         self._initial_withdrawn = False
@@ -72,7 +77,7 @@ class Announcements:
         option.hmac = add_addr_hmac(connection.local_key, connection.remote_key, address_id, address.ip, port)
         first = next(iter(self._unechoed), None)
         self._unechoed[address_id] = _Unechoed(option)
-        if not self._timer.armed or address_id == first:
+        if not self.armed or address_id == first:
             self._send_next(now)
 
     def withdraw(self, address_ids: Iterable[int]) -> None:
@@ -89,20 +94,21 @@ class Announcements:
         if option.address_ids:
             self._connection.signals.send(option)
         if not self._unechoed:
-            self._timer.cancel()
+            self.cancel()
         elif first not in self._unechoed:
-            self._timer.set(0)  # no echo is awaited any more: the next one at once
+            self.set(0)  # no echo is awaited any more: the next one at once
 
     def _send_next(self, now: int) -> None:
         first = next(iter(self._unechoed.values()), None)
         if first is None:
-            self._timer.cancel()
+            self.cancel()
             return
         self._connection.signals.send(first.option)
-        self._timer.set(now + (self._connection.stack.config.add_addr_timeout_ns << first.transmissions))
+        self.set(now + (self._connection.stack.config.add_addr_timeout_ns << first.transmissions))
         first.transmissions += 1
 
-    def _take_turns(self, now: int) -> None:
+    @override
+    def expire(self, now: int) -> None:
         """No echo in time: the next one, and after the others this one once more, unless that was often enough."""
         address_id, first = next(iter(self._unechoed.items()))
         if first.transmissions:
@@ -168,6 +174,7 @@ class Announcements:
         initial = {} if self._initial_withdrawn else {0: self._connection.remote}
         return initial | self.received
 
-    def stop(self) -> None:
-        """No timer fires any more."""
-        self._timer.cancel()
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._connection

@@ -35,6 +35,7 @@ class Signals:
     """What one connection says, and hears, on segments without payload."""
 
     __slots__ = ("_connection", "_waiting")
+    __deletable__ = ("_connection",)
 
     def __init__(self, connection: "AddressesOwner") -> None:
         self._connection = connection
@@ -107,6 +108,11 @@ class Signals:
     def clear(self) -> None:
         """The connection speaks no MPTCP any more."""
         self._waiting.clear()
+
+    def dissolve(self) -> None:
+        """The connection is over: nothing refers back, nor to a subflow."""
+        self._waiting.clear()
+        del self._connection
 
     # --- in
 

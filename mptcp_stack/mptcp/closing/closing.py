@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.closing.fast_close import FastCloseWait
 from mptcp_stack.mptcp.closing.owner import ClosingOwner
 from mptcp_stack.mptcp.subflow import tracepoints
+from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import State
 from mptcp_stack.tcp.errors import connection_reset
 from mptcp_stack.tcp.states import SYNCHRONISED
@@ -14,8 +17,8 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
-class Closing:
-    """The end of one connection.
+class Closing(Timer):
+    """The end of one connection; as a timer, when what remains of it is closed.
 
     ``detached``: the application has closed. ``aborting``: it wants the connection reset at the next output.
     ``data_closed``: both ends of data were exchanged, so that only subflows remain. ``lingering``: these are gone as
@@ -24,10 +27,12 @@ class Closing:
 
     __slots__ = (
         "_connection", "_eof_seen", "_hopes", "_lost", "_peer_closed_first", "_reported", "_reprieve",
-        "_subflows_closing", "_timer", "aborting", "closed", "data_closed", "detached", "lingering",
+        "_subflows_closing", "aborting", "closed", "data_closed", "detached", "lingering",
     )  # fmt: skip
+    __deletable__ = ("_connection",)
 
     def __init__(self, connection: ClosingOwner) -> None:
+        super().__init__(connection.stack.context.timers, connection)
         self._connection = connection
         self.aborting = False
         self.detached = False
@@ -40,8 +45,8 @@ class Closing:
         self._reported = False
         self._hopes: dict[tuple[bytes, bytes], None] = {}
         self._lost: OSError | None = None
-        self._reprieve = connection.stack.context.timers.timer(self._nobody_came, connection)
-        self._timer = connection.stack.context.timers.timer(self._close_subflows, connection)
+        self._reprieve: Timer | None = None
+        """How long to wait for a subflow, once there was none."""
 
     # --- the application's wishes
 
@@ -49,8 +54,10 @@ class Closing:
         """Neither read nor write any more: orderly, or as ``abort`` with data unread or without a handshake."""
         if self.detached:
             return
-        connection = self._connection
         self.detached = True
+        if self.over:
+            return
+        connection = self._connection
         connection.wake()
         if self.closed:
             self.report()
@@ -62,6 +69,8 @@ class Closing:
     def abort(self) -> None:
         """Have the connection reset at its next output."""
         self.aborting = True
+        if self.over:
+            return
         self._connection.wake()
         if self.closed:
             self.report()
@@ -99,8 +108,8 @@ class Closing:
             sender = subflow.endpoint.sender
             sender.retries = min(sender.retries, self.retries())
         waiting = not connection.receiving.finished and connection.sending.finished
-        if waiting and not self._timer.armed:
-            self._timer.set(now + connection.stack.config.fin_timeout_ns)
+        if waiting and not self.armed:
+            self.set(now + connection.stack.config.fin_timeout_ns)
 
     # --- what arrives
 
@@ -146,10 +155,14 @@ class Closing:
         self.report()
         config = connection.stack.config
         if self._peer_closed_first and config.passive_close:
-            self._timer.set(now + config.passive_close_timeout_ns)
+            self.set(now + config.passive_close_timeout_ns)
             self.answer_fins(now)
         else:
             self._close_subflows(now)
+
+    @override
+    def expire(self, now: int) -> None:
+        self._close_subflows(now)
 
     def _close_subflows(self, now: int) -> None:
         """Close every subflow; abort what is still there a while later."""
@@ -158,7 +171,7 @@ class Closing:
             return
         connection = self._connection
         self._subflows_closing = True
-        self._timer.set(now + connection.stack.config.fin_timeout_ns)
+        self.set(now + connection.stack.config.fin_timeout_ns)
         for subflow in list(connection.subflows):
             if subflow.endpoint.state not in SYNCHRONISED:
                 subflow.endpoint.abort(now)  # a join that came too late
@@ -208,9 +221,12 @@ class Closing:
 
     def _wait_for_subflow(self, lost: OSError | None, now: int) -> None:
         """Give the connection up with this error, unless a subflow comes in time."""
+        stack = self._connection.stack
+        if self._reprieve is None:
+            self._reprieve = stack.context.timers.timer(self._nobody_came, self._connection)
         if not self._reprieve.armed:
             self._lost = lost
-            self._reprieve.set(now + self._connection.stack.config.close_timeout_ns)
+            self._reprieve.set(now + stack.config.close_timeout_ns)
 
     def _lingers(self, subflow: "Subflow", error: OSError | None, now: int) -> bool:
         """Whether to stay for a join although both streams have ended here (TIME-WAIT of the connection, Appendix C).
@@ -221,7 +237,7 @@ class Closing:
             return False
         if not self.lingering:
             self.lingering = self._subflows_closing = True
-            self._timer.set(now + self._connection.stack.config.passive_close_timeout_ns)
+            self.set(now + self._connection.stack.config.passive_close_timeout_ns)
         return True
 
     def _note_hope(self, subflow: "Subflow") -> None:
@@ -235,7 +251,8 @@ class Closing:
 
     def subflow_came(self) -> None:
         """There is a subflow (again)."""
-        self._reprieve.cancel()
+        if self._reprieve is not None:
+            self._reprieve.cancel()
         self._lost = None
 
     def _nobody_came(self, now: int) -> None:
@@ -264,19 +281,39 @@ class Closing:
         connection.subflows.clear()
         connection.error = error
         connection.stop()
-        self._timer.cancel()
+        self.cancel()
         self.subflow_came()
         connection.sending.queue.forget()
         connection.receiving.forget(self.aborting or self.detached)
         if connection.known:
             self.report()
+        else:
+            self._reported = True  # nobody has it
         connection.forget()
         tracepoints.connection_down(connection, now)
 
+    @property
+    def over(self) -> bool:
+        """Nothing is left, and the application knows."""
+        return self.closed and self._reported
+
+    @override
+    def end(self) -> None:
+        super().end()
+        if self._reprieve is not None:
+            self._reprieve.end()
+        del self._connection
+
     def report(self) -> None:
         """Tell the application, after it has read what came before an orderly end."""
+        if self._reported:
+            return
         connection = self._connection
         gone = self.detached or self.aborting or connection.error is not None
-        if not self._reported and (gone or not connection.receiving.queue.length):
-            self._reported = True
-            connection.tell_closed()
+        if gone or not connection.receiving.queue.length:
+            self.tell()
+
+    def tell(self) -> None:
+        """Tell the application, whatever it has not read."""
+        self._reported = True
+        self._connection.tell_closed()

@@ -20,10 +20,11 @@ class FastCloseWait(Remnant):
     """In place of the last subflow, in ``flow``: says MP_FASTCLOSE on ACKs until the peer resets it, or long enough."""
 
     NAME: ClassVar = "FASTCLOSE-WAIT"
-    __slots__ = ("_connection", "_endpoint", "_option", "_rto_ns", "_timer", "_transmissions")
+    __slots__ = ("_connection", "_endpoint", "_option", "_rto_ns", "_subflow", "_timer", "_transmissions")
 
     def __init__(self, subflow: "Subflow", now: int) -> None:
         self._connection = connection = subflow.connection
+        self._subflow = subflow
         self._endpoint = subflow.endpoint
         self._option = MpFastclose(connection.remote_key.value)
         self._rto_ns = subflow.endpoint.sender.rtt.rto_ns
@@ -81,3 +82,8 @@ class FastCloseWait(Remnant):
     def _end(self) -> None:
         self._timer.cancel()
         self._connection.stack.remove_remnant(self)
+
+    @override
+    def dissolve(self) -> None:
+        self._timer.end()
+        self._subflow.dissolve()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mypy_extensions import mypyc_attr
 
+from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import Address
 
 if TYPE_CHECKING:
@@ -25,11 +26,12 @@ class PathManager:
     another subflow that can say so; what to do instead is for the path manager.
     """
 
+    __deletable__ = ("connection",)
     name: ClassVar[str] = ""
 
     def __init__(self, connection: "PathOwner") -> None:
         self.connection = connection
-        self._timer = connection.stack.context.timers.timer(self.on_timer, connection)
+        self._timer: Timer | None = None
 
     @classmethod
     def configured(cls, parameter: str) -> "PathManagerMaker":
@@ -82,11 +84,21 @@ class PathManager:
 
     def wake_at(self, time_ns: int) -> None:
         """Have ``on_timer`` called at this time, unless it is called before."""
+        if self._timer is None:
+            connection = self.connection
+            self._timer = connection.stack.context.timers.timer(self.on_timer, connection)
         self._timer.set_earlier(time_ns)
 
     def stop(self) -> None:
         """The connection ends, or goes on as TCP and ends later (then it is called again): no timer fires any more."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def dissolve(self) -> None:
+        """The connection is over and everybody knows: there is no ``connection`` any more, so that it can be freed."""
+        if self._timer is not None:
+            self._timer.end()
+        del self.connection
 
     def local_addresses(self, remote: bytes) -> "list[LocalAddress]":
         """Our addresses from which an address of the peer can be reached."""

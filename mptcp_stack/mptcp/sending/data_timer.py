@@ -5,7 +5,10 @@ A middlebox may have acknowledged them and lost them, or the peer had no room fo
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.sending.owner import SendingOwner
+from mptcp_stack.storage import Timer
 from mptcp_stack.tcp.config import MAXIMUM_SEGMENT_PAYLOAD
 from mptcp_stack.tcp.errors import timed_out
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS, MAXIMUM_RTO_NS
@@ -15,37 +18,35 @@ if TYPE_CHECKING:
     from mptcp_stack.mptcp.subflow.subflow import Subflow
 
 
-class DataTimer:
+class DataTimer(Timer):
     """Sends the oldest data of ``sending`` again when their acknowledgement stays out, with back-off."""
 
-    __slots__ = ("_backoff", "_connection", "_sending", "_timer")
+    __slots__ = ("_backoff", "_connection", "_sending")
+    __deletable__ = ("_connection", "_sending")
 
     def __init__(self, connection: SendingOwner, sending: "Sending") -> None:
+        super().__init__(connection.stack.context.timers, connection)
         self._connection = connection
         self._sending = sending
-        self._timer = connection.stack.context.timers.timer(self._expired, connection)
         self._backoff = 0
-
-    @property
-    def armed(self) -> bool:
-        """Whether it runs."""
-        return self._timer.armed
 
     def arm(self, now: int) -> None:
         """An acknowledgement is expected, at the latest after the slowest subflow's timeout."""
         rtos = (subflow.endpoint.sender.rtt.rto_ns for subflow in self._connection.subflows)
         timeout_ns = max(rtos, default=INITIAL_RTO_NS) << self._backoff
-        self._timer.set(now + min(timeout_ns, MAXIMUM_RTO_NS))
+        self.set(now + min(timeout_ns, MAXIMUM_RTO_NS))
 
     def restart(self) -> None:
         """There was an acknowledgement: the back-off ends."""
         self._backoff = 0
 
-    def stop(self) -> None:
-        """No acknowledgement is expected."""
-        self._timer.cancel()
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._connection, self._sending
 
-    def _expired(self, now: int) -> None:
+    @override
+    def expire(self, now: int) -> None:
         """Send the oldest data again, unless TCP is still busy with them, or the DATA_FIN."""
         connection, sending = self._connection, self._sending
         only_fin = sending.fin_sent and sending.queue.base == sending.fin

@@ -35,6 +35,7 @@ class HeadOfLineBlocking:
     """Looks for the subflow that holds up one connection, and does something about it."""
 
     __slots__ = ("_connection", "_penalised_ns", "_seen")
+    __deletable__ = ("_connection",)
 
     def __init__(self, connection: SendingOwner) -> None:
         self._connection = connection
@@ -57,6 +58,10 @@ class HeadOfLineBlocking:
                 pays = burst.due_ns > now + fastest_ns
                 return burst if pays and config.opportunistic_retransmission else None
         return None
+
+    def dissolve(self) -> None:
+        """The connection is over: nothing refers back."""
+        del self._connection
 
     def _penalise(self, slow: Subflow, now: int) -> None:
         """Once a round trip at the most, and not while losses reduce the window anyway."""

@@ -34,12 +34,14 @@ class Sending(DataSender):
 
     __slots__ = (
         "_connection", "_data_timer", "_edge", "_head_of_line", "_orphan_deadline_ns", "_persisting", "_reinjections",
-        "_scheduler", "buffer", "fin", "fin_sent", "queue", "small_writes",
+        "_scheduler", "_unsent", "buffer", "fin", "fin_sent", "queue", "small_writes",
     )  # fmt: skip
+    __deletable__ = ("_connection",)
 
     def __init__(self, connection: SendingOwner, scheduler: type[Scheduler]) -> None:
         self._connection = connection
-        self._scheduler = scheduler(_Unsent(connection, self))
+        self._unsent = _Unsent(connection, self)
+        self._scheduler = scheduler(self._unsent)
         self._head_of_line = HeadOfLineBlocking(connection)
         self.queue = SendQueue(0)
         config = connection.stack.config
@@ -49,7 +51,7 @@ class Sending(DataSender):
         self.fin_sent = False
         self._edge = 0
         self._reinjections: dict[int, Reinjection] = {}
-        self.small_writes = SmallWrites(config.nodelay, connection.stack.context.timers, connection.wake)
+        self.small_writes = SmallWrites(connection)
         self._persisting = False
         self._orphan_deadline_ns = NEVER
         self._data_timer = DataTimer(connection, self)
@@ -406,7 +408,7 @@ class Sending(DataSender):
         if data_ack > self.queue.base:
             self._advance(data_ack, now)
             if self.queue.base == end:
-                self._data_timer.stop()
+                self._data_timer.cancel()
             else:
                 self._data_timer.arm(now)
 
@@ -414,7 +416,7 @@ class Sending(DataSender):
     def fall_back(self) -> None:
         self.fin_sent = False
         self._reinjections.clear()
-        self._data_timer.stop()
+        self._data_timer.cancel()
 
     @override
     def on_plain_ack(self, acked_bytes: int, now: int) -> None:
@@ -472,16 +474,26 @@ class Sending(DataSender):
 
     def stop(self) -> None:
         """No timer fires any more."""
-        self.small_writes.stop()
-        self._data_timer.stop()
+        self.small_writes.cancel()
+        self._data_timer.cancel()
         for subflow in self._connection.subflows:
             subflow.persist.stop()
+
+    def dissolve(self) -> None:
+        """The connection is over: nothing refers back, nor to a subflow."""
+        self.small_writes.end()
+        self._data_timer.end()
+        self._head_of_line.dissolve()
+        self._unsent.dissolve()
+        self._reinjections.clear()
+        del self._connection
 
 
 class _Unsent(Traffic):
     """What there is to send, for the scheduler to look at."""
 
     __slots__ = ("_connection", "_sending")
+    __deletable__ = ("_connection", "_sending")
 
     def __init__(self, connection: SendingOwner, sending: Sending) -> None:
         self._connection = connection
@@ -501,6 +513,10 @@ class _Unsent(Traffic):
     @override
     def window_bytes(self) -> int:
         return self._sending.window_bytes
+
+    def dissolve(self) -> None:
+        """The connection is over: nothing refers back."""
+        del self._connection, self._sending
 
 
 def _without_backups(candidates: list[Subflow], subflows: list[Subflow]) -> list[Subflow]:

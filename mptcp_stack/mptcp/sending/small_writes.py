@@ -4,33 +4,39 @@ Nagle (RFC 9293 section 3.7.4) in the form of Minshall, as Linux has it: a parti
 one is not acknowledged yet. A single write, however odd its length, never waits.
 """
 
-from collections.abc import Callable
 from typing import Final
 
-from mptcp_stack.storage import Timers
+from typing_extensions import override
+
+from mptcp_stack.mptcp.sending.owner import SendingOwner
+from mptcp_stack.storage import Timer
 
 CORK_NS: Final = 200_000_000
 """A cork holds back for so long at the most, as TCP_CORK of Linux does."""
 
 
-class SmallWrites:
-    """The rules for one connection; positions are those of its send queue."""
+class SmallWrites(Timer):
+    """The rules for one connection; positions are those of its send queue. As a timer: the end of what a cork may do.
 
-    __slots__ = ("_cork_timer", "_partial_end", "_uncork", "_wake", "cork", "nodelay")
+    ``nodelay`` and ``cork`` are what the application wishes.
+    """
 
-    def __init__(self, nodelay: bool, timers: Timers, wake: Callable[[], None]) -> None:
-        self.nodelay = nodelay
+    __slots__ = ("_connection", "_partial_end", "_uncork", "cork", "nodelay")
+    __deletable__ = ("_connection",)
+
+    def __init__(self, connection: SendingOwner) -> None:
+        super().__init__(connection.stack.context.timers)
+        self._connection = connection
+        self.nodelay = connection.stack.config.nodelay
         self.cork = False
         self._partial_end = -1
         self._uncork = False
-        self._wake = wake
-        self._cork_timer = timers.timer(self._cork_expired)
 
     def waits(self, base: int, now: int) -> bool:
         """Whether a partial segment has to wait; everything below ``base`` is acknowledged."""
         if self.cork and not self._uncork:
-            if not self._cork_timer.armed:
-                self._cork_timer.set(now + CORK_NS)
+            if not self.armed:
+                self.set(now + CORK_NS)
             return True
         return not self.nodelay and base < self._partial_end
 
@@ -38,16 +44,18 @@ class SmallWrites:
         """A partial segment that ends at ``end`` leaves."""
         self._partial_end = end
         self._uncork = False
-        self._cork_timer.cancel()
+        self.cancel()
 
     def let_go(self) -> None:
         """The next partial segment does not wait for the cork."""
         self._uncork = True
 
-    def _cork_expired(self, now: int) -> None:
+    @override
+    def expire(self, now: int) -> None:
         self.let_go()
-        self._wake()
+        self._connection.wake()
 
-    def stop(self) -> None:
-        """No timer fires any more."""
-        self._cork_timer.cancel()
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._connection

@@ -2,9 +2,12 @@
 
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from mptcp_stack.mptcp.mapping import Mapping
 from mptcp_stack.mptcp.opening.handshake import find
 from mptcp_stack.mptcp.subflow.owner import DataSender, SubflowOwner
+from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import State
 from mptcp_stack.wire import FIN, MpCapable, MpFail, MptcpOption, ResetReason, Segment
 
@@ -16,26 +19,27 @@ _MOST_ANSWERS: Final = 8
 """MP_FAIL may be lost, and comes again; but two ends that both think the other one asks would go on for ever."""
 
 
-class Fallback:
+class Fallback(Timer):
     """What a connection whose only subflow is the first one does when MPTCP does not get through.
 
     ``contiguous``: all data went over the first subflow, once and in order, so that its bytes are the stream's.
     ``infinite_due``: the next new data, or else our FIN, carry the infinite mapping.
     ``ends_data``: the peer's FIN is the end of its data. It is none from a peer that still speaks MPTCP, as it does not
-    know that we do not, and has said no DATA_FIN: that closes a subflow.
+    know that we do not, and has said no DATA_FIN: that closes a subflow. As a timer: how long we are ``in_doubt``.
     """
 
     __slots__ = (
-        "_answers", "_connection", "_data_fin_seen", "_failed_dsn", "_patience", "_sending", "alone", "contiguous",
+        "_answers", "_connection", "_data_fin_seen", "_failed_dsn", "_sending", "alone", "contiguous",
         "ends_data", "infinite_due",
     )  # fmt: skip
+    __deletable__ = ("_connection", "_sending")
 
     def __init__(self, connection: SubflowOwner, sending: DataSender) -> None:
+        super().__init__(connection.stack.context.timers, connection)
         self._connection = connection
         self._sending = sending
         self._answers = 0
         self._failed_dsn: int | None = None
-        self._patience = connection.stack.context.timers.timer(self._lose_patience, connection)
         self.alone = True
         self.contiguous = True
         self.infinite_due = False
@@ -69,8 +73,8 @@ class Fallback:
             return not speaks or subflow.reject(ResetReason.MIDDLEBOX, now)
         if not speaks:
             # A proxy may acknowledge before the peer does, whose own word takes a round trip more.
-            if not self._patience.armed:
-                self._patience.set(now + subflow.endpoint.sender.rtt.rto_ns)
+            if not self.armed:
+                self.set(now + subflow.endpoint.sender.rtt.rto_ns)
             return True
         self._take_for_tcp(subflow, now)
         return True
@@ -83,10 +87,12 @@ class Fallback:
 
     def hear(self, subflow: "Subflow") -> None:
         """The peer has said on the first subflow, by a DSS, that it still speaks MPTCP there."""
-        if not subflow.number and self._patience.armed:
-            self._patience.cancel()
+        if not subflow.number and self.armed:
+            self.cancel()
 
-    def _lose_patience(self, now: int) -> None:
+    @override
+    def expire(self, now: int) -> None:
+        """The peer had time enough to say a word of MPTCP."""
         connection = self._connection
         for subflow in connection.subflows:
             called_for = self._called_for(subflow) and self._unbroken(subflow)
@@ -97,11 +103,12 @@ class Fallback:
     @property
     def in_doubt(self) -> bool:
         """Whether the peer may have gone back to TCP: it, or a proxy, has acknowledged data without a DSS."""
-        return self._patience.armed
+        return self.armed
 
-    def stop(self) -> None:
-        """No timer fires any more."""
-        self._patience.cancel()
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._connection, self._sending
 
     def _acknowledges_more(self, subflow: "Subflow") -> bool:
         """Whether TCP has acknowledged bytes of the stream that no DATA_ACK has; before that nothing is amiss.
@@ -203,7 +210,7 @@ class Fallback:
 
     def _become_plain(self, subflow: "Subflow", now: int) -> None:
         connection = self._connection
-        self.stop()
+        self.cancel()
         connection.fall_back(now)
         self._sending.fall_back()
         self._data_fin_seen = connection.receiving.fin is not None

@@ -22,6 +22,7 @@ class Inbound:
     """Of one subflow of a connection without checksums: what a mapping says counts, unless something contradicts it."""
 
     __slots__ = ("_mappings", "_subflow")
+    __deletable__ = ("_subflow",)
 
     def __init__(self, subflow: "Subflow") -> None:
         self._subflow = subflow
@@ -112,6 +113,10 @@ class Inbound:
 
     def flush(self) -> None:
         """Hand on what waits, right or wrong: the connection has become TCP."""
+
+    def dissolve(self) -> None:
+        """The subflow is over: nothing refers back."""
+        del self._subflow
 
 
 class Checked(Inbound):

@@ -12,7 +12,7 @@ from mptcp_stack.mptcp.subflow import tracepoints
 from mptcp_stack.mptcp.subflow.inbound import Checked, Inbound
 from mptcp_stack.mptcp.subflow.owner import DataSender, SubflowOwner
 from mptcp_stack.mptcp.subflow.persist import Persist
-from mptcp_stack.storage import MASK_32, Chunks, expand_32, length_of
+from mptcp_stack.storage import MASK_32, Chunks, Timer, expand_32, length_of
 from mptcp_stack.tcp import Address, Endpoint, Phase, Record, State, Upper, Verdict
 from mptcp_stack.tcp.rtt import EchoRtt
 from mptcp_stack.texts import address_text, described, size_text
@@ -89,7 +89,8 @@ class Subflow(Upper):
         self.was_up = False
         self.leaving = False
         self._echo_rtt = EchoRtt() if stack.config.receive_buffer_autotuning else None
-        self._confirm_timer = stack.context.timers.timer(self._confirm_again, self)
+        self._confirm_timer: Timer | None = None
+        """Of one that we have opened, until the peer has confirmed it."""
         self._confirm_attempts = 0
         self.endpoint = Endpoint(stack.context, self, local, remote, connection.congestion_group, now)
         self.persist = Persist(self)
@@ -328,7 +329,7 @@ class Subflow(Upper):
                 self.sending.offer(segment.window << scale)
             elif isinstance(self._handshake, ActiveJoin):
                 self.wish(peers=self._handshake.peer_backup)
-                self._confirm_timer.set(now + self.connection.stack.config.join_confirm_timeout_ns)
+                self._await_confirmation(now)
             elif isinstance(self._handshake, PassiveJoin):
                 self.confirmed = True
                 self.endpoint.receiver.ack_now = True
@@ -442,7 +443,7 @@ class Subflow(Upper):
 
     def _confirm(self, now: int) -> None:
         self.confirmed = self.was_up = True
-        self._confirm_timer.cancel()
+        self._stop_waiting()
         self.connection.subflow_confirmed(self, now)
 
     def _confirm_again(self, now: int) -> None:
@@ -452,7 +453,18 @@ class Subflow(Upper):
             self.reject(ResetReason.MPTCP, now, transient=True)
             return
         self.endpoint.send_ack(now)
-        self._confirm_timer.set(now + (self.connection.stack.config.join_confirm_timeout_ns << self._confirm_attempts))
+        self._await_confirmation(now)
+
+    def _await_confirmation(self, now: int) -> None:
+        stack = self.connection.stack
+        if self._confirm_timer is None:
+            self._confirm_timer = stack.context.timers.timer(self._confirm_again, self)
+        self._confirm_timer.set(now + (stack.config.join_confirm_timeout_ns << self._confirm_attempts))
+
+    def _stop_waiting(self) -> None:
+        if self._confirm_timer is not None:
+            self._confirm_timer.end()
+            self._confirm_timer = None
 
     @override
     def on_data(self, ssn: int, chunks: Chunks, now: int) -> bool:
@@ -537,7 +549,8 @@ class Subflow(Upper):
 
     @override
     def on_closed(self, error: OSError | None, now: int) -> None:
-        self._confirm_timer.cancel()
+        if self._confirm_timer is not None:
+            self._confirm_timer.cancel()
         self.persist.stop()
         tracepoints.subflow_down(self, error, now)
         self.connection.subflow_closed(self, error, now)
@@ -545,3 +558,10 @@ class Subflow(Upper):
     @override
     def wake(self) -> None:
         self.connection.wake()
+
+    @override
+    def dissolve(self) -> None:
+        self._stop_waiting()
+        self._inbound.dissolve()
+        self.persist.end()
+        self.endpoint.dissolve()
