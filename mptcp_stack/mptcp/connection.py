@@ -70,7 +70,7 @@ class Connection(PathOwner):
         self.needs_third_ack = False
         self.signals = Signals(self)
         self.fallback = Fallback(self, self.sending)
-        self.departed = frozenset()
+        self.departed = mobility.NOBODY
         self._readable_queued = False
         self.wants_room = False
         self._keep_alive = stack.config.keep_alive
@@ -134,6 +134,8 @@ class Connection(PathOwner):
                 self.count("MPTcpExtMismatchPortSynRx")
                 return MpTcpRst(0, ResetReason.MPTCP)
             self.count("MPTcpExtMPJoinPortSynRx")
+        elif local == self.local:
+            local = self.local  # one object in place of two
         backup = self._is_backup(local)
         handshake = PassiveJoin(self, option, backup)
         subflow = self._add_subflow(handshake, local, remote, option.address_id, now)

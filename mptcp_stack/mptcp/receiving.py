@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from mptcp_stack.storage import NEVER, Chunks, Reassembly, ReceiveQueue, Tail, cut
+from mptcp_stack.storage import NEVER, Chunks, Reassembly, ReceiveQueue, cut, tail_agrees, tail_of
 from mptcp_stack.tcp.rtt import INITIAL_RTO_NS
 
 INITIAL_WINDOW_BYTES: Final = 128 << 10
@@ -41,7 +41,7 @@ class Receiving:
     def start(self) -> None:
         """Nothing has arrived yet, and nothing was offered."""
         self._reassembly = Reassembly(0)
-        self._tail = Tail()
+        self._tail = b""
         self._edge = 0
         self._read = self._read_in_round = 0
 
@@ -104,14 +104,14 @@ class Receiving:
             chunks, length = cut(chunks, 0, room), room
         reassembly = self._reassembly
         overlap = reassembly.next - dsn
-        if 0 < overlap < length and not self._tail.agrees(chunks, overlap):
+        if 0 < overlap < length and not tail_agrees(self._tail, chunks, overlap):
             return False
         if reassembly.charge and not reassembly.agrees(dsn, chunks):
             reassembly.forget()
             return True
         ordered = reassembly.insert(dsn, chunks, length)
         if ordered:
-            self._tail.follow(ordered)
+            self._tail = tail_of(ordered)
             self.queue.extend(ordered)
         return True
 

@@ -15,8 +15,8 @@ costs in memory, where `ReceiveQueue` is for bytes in order. `Timers` is one hea
 """
 
 from mptcp_stack.storage.chunks import Chunks, cut, length_of
-from mptcp_stack.storage.range_set import RangeSet
-from mptcp_stack.storage.reassembly import Reassembly, Tail
+from mptcp_stack.storage.range_set import NO_RANGES, RangeSet
+from mptcp_stack.storage.reassembly import Reassembly, tail_agrees, tail_of
 from mptcp_stack.storage.receive_queue import ReceiveQueue
 from mptcp_stack.storage.send_queue import SendQueue
 from mptcp_stack.storage.sequence import MASK_32, MASK_64, expand_32, expand_64
@@ -26,16 +26,18 @@ __all__ = [
     "MASK_32",
     "MASK_64",
     "NEVER",
+    "NO_RANGES",
     "Chunks",
     "RangeSet",
     "Reassembly",
     "ReceiveQueue",
     "SendQueue",
-    "Tail",
     "Timer",
     "Timers",
     "cut",
     "expand_32",
     "expand_64",
     "length_of",
+    "tail_agrees",
+    "tail_of",
 ]

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
+from typing import Final
 
 
 class RangeSet:
@@ -104,3 +105,7 @@ class RangeSet:
         self._starts.clear()
         self._ends.clear()
         self.total = 0
+
+
+NO_RANGES: Final = RangeSet()
+"""To look at in place of one that nobody has needed yet; nothing is ever added to it."""

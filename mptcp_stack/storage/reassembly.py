@@ -5,7 +5,7 @@ from itertools import accumulate
 from typing import Final
 
 from mptcp_stack.storage.chunks import SMALL_BYTES, Chunks, append, cost, cut, kept
-from mptcp_stack.storage.range_set import RangeSet
+from mptcp_stack.storage.range_set import NO_RANGES, RangeSet
 from mptcp_stack.storage.receive_queue import ReceiveQueue
 
 _SAMPLE_BYTES: Final = 64
@@ -14,22 +14,40 @@ _RECENT: Final = 8
 """Twice what one acknowledgement can report: of ranges that have grown together only one is left."""
 
 
+class _Held:
+    """What waits, piece by piece, as ``Reassembly`` describes it."""
+
+    __slots__ = ("chunks", "ranges", "recent", "starts")
+
+    def __init__(self) -> None:
+        self.ranges = RangeSet()
+        self.recent: list[int] = []
+        self.starts: list[int] = []
+        self.chunks: Chunks = []
+
+
 class Reassembly:
     """Puts a stream in order from ``next`` on. Of overlapping bytes the ones that came first stay.
 
-    ``charge``: what is held costs so many bytes of memory; 0 when nothing is. ``recent``: a byte of each of the ranges
-    that changed last, the latest first.
+    ``charge``: what is held costs so many bytes of memory; 0 when nothing is, which is nearly always.
     """
 
-    __slots__ = ("_chunks", "_starts", "charge", "next", "ranges", "recent")
+    __slots__ = ("_held", "charge", "next")
 
     def __init__(self, start: int) -> None:
         self.next = start
         self.charge = 0
-        self.ranges = RangeSet()
-        self.recent: list[int] = []
-        self._starts: list[int] = []
-        self._chunks: Chunks = []
+        self._held: _Held | None = None
+
+    @property
+    def ranges(self) -> RangeSet:
+        """Which bytes are held; to look at."""
+        return NO_RANGES if self._held is None else self._held.ranges
+
+    @property
+    def recent(self) -> list[int]:
+        """A byte of each of the ranges that changed last, the latest first."""
+        return [] if self._held is None else self._held.recent
 
     @property
     def held_bytes(self) -> int:
@@ -45,28 +63,33 @@ class Reassembly:
         if start < self.next < end:
             chunks = cut(chunks, self.next - start, length)
             start = self.next
-        if start == self.next and (not self._starts or end <= self._starts[0]):
+        held = self._held
+        if start == self.next and (held is None or end <= held.starts[0]):
             # It fills the gap or its beginning, and need not be kept.
             self.next = end
-            return chunks + self._drain() if self._starts and end == self._starts[0] else chunks
+            return chunks + self._drain(held) if held is not None and end == held.starts[0] else chunks
         if end <= self.next or not length:
             return []
-        if not self.ranges.covers(start, end):
-            self._hold(start, end, chunks)
-            self.ranges.add(start, end)
+        if held is None:
+            held = self._held = _Held()
+        if not held.ranges.covers(start, end):
+            self._hold(held, start, end, chunks)
+            held.ranges.add(start, end)
             if start == self.next:
-                return self._drain()
-        self._remember(start)
+                return self._drain(held)
+        _remember(held, start)
         return []
 
     def agrees(self, start: int, chunks: Chunks) -> bool:
         """Whether the bytes at ``start`` are, where they overlap with those held, the same (as samples show)."""
-        starts = self._starts
+        if self._held is None:
+            return True
+        starts, pieces = self._held.starts, self._held.chunks
         for chunk in chunks:
             end = start + len(chunk)
             index = max(bisect_right(starts, start) - 1, 0)
             while index < len(starts) and starts[index] < end:
-                held_start, held = starts[index], self._chunks[index]
+                held_start, held = starts[index], pieces[index]
                 first = max(start, held_start)
                 last = min(end, held_start + len(held), first + _SAMPLE_BYTES)
                 if first < last and held[first - held_start : last - held_start] != chunk[first - start : last - start]:
@@ -78,21 +101,22 @@ class Reassembly:
     def forget(self) -> None:
         """Drop all bytes that wait for a gap to be filled."""
         self.charge = 0
-        self.ranges.clear()
-        self.recent.clear()
-        self._starts.clear()
-        self._chunks.clear()
+        self._held = None
 
     def shed(self) -> None:
         """Drop the piece that is farthest away; there must be one."""
-        start, chunk = self._starts.pop(), self._chunks.pop()
-        self.ranges.discard_from(start)
+        held = self._held
+        assert held is not None
+        start, chunk = held.starts.pop(), held.chunks.pop()
+        held.ranges.discard_from(start)
         self.charge -= cost(chunk)
+        if not held.starts:
+            self._held = None
 
-    def _hold(self, start: int, end: int, chunks: Chunks) -> None:
+    def _hold(self, waiting: _Held, start: int, end: int, chunks: Chunks) -> None:
         """Keep those bytes that are new, joined with their neighbours where one of both is small."""
-        starts, held = self._starts, self._chunks
-        beyond = start - self.ranges.end if starts else 1
+        starts, held = waiting.starts, waiting.chunks
+        beyond = start - waiting.ranges.end if starts else 1
         if len(chunks) == 1 and (beyond > 0 or (beyond == 0 and end - start >= SMALL_BYTES)):
             # As most of what comes before its turn.
             chunk = kept(chunks[0])
@@ -100,7 +124,7 @@ class Reassembly:
             held.append(chunk)
             self.charge += cost(chunk)
             return
-        first, last = self._neighbours(start, end)
+        first, last = _neighbours(waiting, start, end)
         begin = min(start, starts[first]) if first < last else start
         incoming = ReceiveQueue()
         incoming.extend(chunks)
@@ -122,35 +146,42 @@ class Reassembly:
         starts[first:last] = list(accumulate(map(len, pieces[:-1]), initial=begin))
         held[first:last] = pieces
 
-    def _remember(self, start: int) -> None:
-        """The range at ``start`` is the one that changed last."""
-        first, last = self.ranges.range_at(start) or (start, start)
-        if not (self.recent and first <= self.recent[0] < last):
-            self.recent = [start, *[one for one in self.recent if not first <= one < last][: _RECENT - 1]]
-
-    def _neighbours(self, start: int, end: int) -> tuple[int, int]:
-        """Which of the pieces that are held overlap with ``[start, end)``, touch it, or may be joined with it."""
-        starts = self._starts
-        first = last = bisect_right(starts, start)
-        if first and self._end_of(first - 1) >= start:
-            first -= 1
-            # Of small pieces in a row each has half the bytes of the one before it at the most: there are few.
-            while first and len(self._chunks[first]) < SMALL_BYTES and self._end_of(first - 1) == starts[first]:
-                first -= 1
-        return first, bisect_right(starts, end, lo=last)
-
-    def _end_of(self, index: int) -> int:
-        return self._starts[index] + len(self._chunks[index])
-
-    def _drain(self) -> Chunks:
+    def _drain(self, held: _Held) -> Chunks:
         """What is held from ``next`` on without a gap, and no longer is."""
-        self.next = self.ranges.first_end
-        count = bisect_left(self._starts, self.next)
-        ordered = self._chunks[:count]
-        del self._starts[:count], self._chunks[:count]
+        self.next = held.ranges.first_end
+        count = bisect_left(held.starts, self.next)
+        ordered = held.chunks[:count]
+        if count == len(held.starts):
+            self.forget()
+            return ordered
+        del held.starts[:count], held.chunks[:count]
         self.charge -= sum(map(cost, ordered))
-        self.ranges.discard_below(self.next)
+        held.ranges.discard_below(self.next)
         return ordered
+
+
+def _remember(held: _Held, start: int) -> None:
+    """The range at ``start`` is the one that changed last."""
+    first, last = held.ranges.range_at(start) or (start, start)
+    recent = held.recent
+    if not (recent and first <= recent[0] < last):
+        held.recent = [start, *[one for one in recent if not first <= one < last][: _RECENT - 1]]
+
+
+def _neighbours(held: _Held, start: int, end: int) -> tuple[int, int]:
+    """Which of the pieces that are held overlap with ``[start, end)``, touch it, or may be joined with it."""
+    starts, chunks = held.starts, held.chunks
+    first = last = bisect_right(starts, start)
+    if first and _end_of(held, first - 1) >= start:
+        first -= 1
+        # Of small pieces in a row each has half the bytes of the one before it at the most: there are few.
+        while first and len(chunks[first]) < SMALL_BYTES and _end_of(held, first - 1) == starts[first]:
+            first -= 1
+    return first, bisect_right(starts, end, lo=last)
+
+
+def _end_of(held: _Held, index: int) -> int:
+    return held.starts[index] + len(held.chunks[index])
 
 
 def _add(pieces: Chunks, chunks: Chunks) -> None:
@@ -158,19 +189,15 @@ def _add(pieces: Chunks, chunks: Chunks) -> None:
         append(pieces, kept(chunk))
 
 
-class Tail:
-    """The last few bytes of a stream that was handed on, to compare with what claims to be the same bytes."""
+def tail_of(chunks: Chunks) -> bytes:
+    """The last few bytes of a stream that was handed on, to compare with what claims to be the same bytes.
 
-    __slots__ = ("_bytes",)
+    ``chunks``, not empty, are what came last.
+    """
+    return bytes(chunks[-1][-_SAMPLE_BYTES:])
 
-    def __init__(self) -> None:
-        self._bytes = b""
 
-    def follow(self, chunks: Chunks) -> None:
-        """``chunks``, not empty, are the bytes that come next."""
-        self._bytes = bytes(chunks[-1][-_SAMPLE_BYTES:])
-
-    def agrees(self, chunks: Chunks, overlap: int) -> bool:
-        """Whether the first ``overlap`` bytes of ``chunks`` can be the end of what was handed on."""
-        known = self._bytes[-overlap:]
-        return b"".join(cut(chunks, overlap - len(known), overlap)) == known
+def tail_agrees(tail: bytes, chunks: Chunks, overlap: int) -> bool:
+    """Whether the first ``overlap`` bytes of ``chunks`` can be the end of what was handed on, with that ``tail``."""
+    known = tail[-overlap:]
+    return b"".join(cut(chunks, overlap - len(known), overlap)) == known

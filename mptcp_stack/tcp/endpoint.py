@@ -90,7 +90,7 @@ class Endpoint(SenderOwner):
         return Sender(self._context, iss, self.control, addresses, now, self._upper, self)
 
     def _new_receiver(self, irs: int, now: int) -> Receiver:
-        return Receiver(irs, self._config, self._context.timers.timer(self._delayed_ack_due, self._upper), now)
+        return Receiver(irs, self._context, self._upper, now)
 
     def _local_mss(self) -> int:
         return self._context.local_mss(self.local.ip)
@@ -124,7 +124,7 @@ class Endpoint(SenderOwner):
         self.iss = iss
         self._ecn = Ecn(self._config, iss)
         self.sender.stop()
-        self.sender.dissolve()
+        self.sender.end()
         self.sender = self._new_sender(iss, now)
         self._enter(Event.PASSIVE_OPEN, now)
         self._take_syn(syn, now)
@@ -141,7 +141,7 @@ class Endpoint(SenderOwner):
     def _take_syn(self, syn: Segment, now: int) -> None:
         """Learn what the peer's SYN says (RFC 9293 section 3.7.1, RFC 7323, RFC 2018)."""
         options = syn.options
-        self.receiver.dissolve()
+        self.receiver.end()
         self.receiver = self._new_receiver(syn.seq, now)
         self.receiver.offer(min(self._upper.receive_window(), _MAXIMUM_UNSCALED_WINDOW))
         self._timestamps = self._config.timestamps and options.ts_val is not None
@@ -577,10 +577,6 @@ class Endpoint(SenderOwner):
             self._context.counters["TcpExtTCPAbortOnTimeout"] += 1
         self._close(self._soft_error or timed_out(), now)
 
-    def _delayed_ack_due(self, now: int) -> None:
-        self._context.counters["TcpExtDelayedACKs"] += 1
-        self._acknowledge()
-
     def stop(self) -> None:
         """No timer runs any more."""
         self.sender.stop()
@@ -592,7 +588,7 @@ class Endpoint(SenderOwner):
 
         What it knows can still be read.
         """
-        self.sender.dissolve()
-        self.receiver.dissolve()
+        self.sender.end()
+        self.receiver.end()
         self.keep_alive.end()
         del self._upper

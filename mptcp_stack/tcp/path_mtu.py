@@ -1,12 +1,14 @@
 """Path MTU: the largest packet that gets through to one peer (RFC 1191, RFC 8201)."""
 
-from abc import ABC, abstractmethod
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from typing_extensions import override
 
 from mptcp_stack.storage import Timer, Timers
 from mptcp_stack.tcp.config import SECOND_NS
+
+if TYPE_CHECKING:
+    from mptcp_stack.tcp.sender import Sender
 
 HEADER_BYTES: Final = {4: 40, 16: 60}
 """IP and TCP headers without options, by the length of an address."""
@@ -53,22 +55,15 @@ _CONDEMNING_TIMEOUTS: Final = 2
 _MAXIMUM_KNOWN: Final = 4096
 """Chosen: of more destinations the one that was learnt first is forgotten, which costs it another error."""
 
+_LARGEST: Final[dict[int, PacketSize]] = {}
+"""One for each MTU of a link of ours."""
+
 KnownSizes = dict[bytes, tuple[PacketSize, int]]
 """(What gets through, until when) by local and remote address; what all connections of a stack have learnt."""
 
 
-class PathUser(ABC):
-    """Who sends over the path."""
-
-    __slots__ = ()
-
-    @abstractmethod
-    def path_grows(self) -> None:
-        """Packets may be larger again."""
-
-
 class PathMtu(Timer):
-    """The packets that ``user`` sends are of this ``size``, which has a time after which it may grow again.
+    """The packets that ``sender`` sends are of this ``size``, which has a time after which it may grow again.
 
     When full packets are lost again and again, smaller ones are tried. A path that is down looks the same; so, once one
     has arrived, the full size is put on trial: if that is lost, the path is too narrow indeed (RFC 4821 section 7.7 is
@@ -76,10 +71,10 @@ class PathMtu(Timer):
     """
 
     __slots__ = (
-        "_family", "_found", "_interface_mtu", "_key", "_known", "_on_trial", "_suspicion_ns", "_user", "in_doubt",
+        "_family", "_found", "_key", "_known", "_largest", "_on_trial", "_sender", "_suspicion_ns", "in_doubt",
         "size",
     )  # fmt: skip
-    __deletable__ = ("_user",)
+    __deletable__ = ("_sender",)
 
     def __init__(
         self,
@@ -87,20 +82,20 @@ class PathMtu(Timer):
         addresses: tuple[bytes, bytes],
         known: KnownSizes,
         timers: Timers,
-        user: PathUser,
+        sender: "Sender",
         now: int,
     ) -> None:
         super().__init__(timers)
-        self._interface_mtu = interface_mtu
+        self._largest = _LARGEST.setdefault(interface_mtu, PacketSize(interface_mtu))
         self._family = len(addresses[0])
         self._key = b"".join(addresses)
         self._known = known
         self._suspicion_ns = _SUSPICION_NS
-        self._user = user
+        self._sender = sender
         self._found: PacketSize | None = None
         self._on_trial = False
         self.in_doubt = False
-        self.size = PacketSize(interface_mtu)
+        self.size = self._largest
         if self._key in known:
             self._use_known(now)
 
@@ -169,17 +164,17 @@ class PathMtu(Timer):
         self.set(until)
 
     def _use_known(self, now: int) -> None:
-        self.size = PacketSize(self._interface_mtu)
+        self.size = self._largest
         size, until = self._known.get(self._key, (self.size, 0))
         if until > now:
-            self._use(size.within(self._interface_mtu), until)
+            self._use(size.within(self._largest.mtu), until)
 
     @override
     def expire(self, now: int) -> None:
         self._use_known(now)
-        self._user.path_grows()
+        self._sender.path_grows()
 
     @override
     def end(self) -> None:
         super().end()
-        del self._user
+        del self._sender

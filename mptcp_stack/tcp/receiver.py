@@ -3,9 +3,13 @@
 from itertools import islice
 from typing import Final
 
+from typing_extensions import override
+
 from mptcp_stack.storage import MASK_32, Chunks, Reassembly, cut
 from mptcp_stack.storage.timers import Timer
-from mptcp_stack.tcp.config import SECOND_NS, TcpConfig
+from mptcp_stack.tcp.config import SECOND_NS
+from mptcp_stack.tcp.context import Context
+from mptcp_stack.tcp.upper import Upper
 from mptcp_stack.wire import FIN, RST, Segment
 
 _DEFAULT_MSS: Final = 536
@@ -25,19 +29,21 @@ acknowledges about as many single segments, as its senders mark the end of each 
 """
 
 
-class Receiver:
-    """State of RFC 9293's RCV variables. Sequence numbers are unwrapped.
+class Receiver(Timer):
+    """State of RFC 9293's RCV variables; as a timer: when a delayed acknowledgement is due. Numbers are unwrapped.
 
     ``edge``: the end of the window that was offered; ``heard_ns``: when the last acceptable segment came;
     ``duplicate``: what came twice and is to be reported; ``mss``: the longest payload of a wire packet so far.
     """
 
     __slots__ = (
-        "_config", "_delayed", "_ended", "_pending_bytes", "_quick", "ack_now", "duplicate", "edge", "fin",
-        "heard_ns", "irs", "last_ack_sent", "mss", "reassembly", "ts_recent",
+        "_context", "_ended", "_pending_bytes", "_quick", "_upper", "ack_now", "duplicate", "edge", "fin", "heard_ns",
+        "irs", "last_ack_sent", "mss", "reassembly", "ts_recent",
     )  # fmt: skip
+    __deletable__ = ("_upper",)
 
-    def __init__(self, irs: int, config: TcpConfig, delayed: Timer, now: int) -> None:
+    def __init__(self, irs: int, context: Context, upper: Upper, now: int) -> None:
+        super().__init__(context.timers, upper)
         self.irs = irs
         self.edge = irs + 1
         self.heard_ns = now
@@ -48,8 +54,8 @@ class Receiver:
         self.last_ack_sent = irs
         self.ack_now = False
         self.duplicate: tuple[int, int] | None = None
-        self._config = config
-        self._delayed = delayed
+        self._context = context
+        self._upper = upper
         self.mss = _DEFAULT_MSS
         self._pending_bytes = 0
         self._quick = _QUICK_ACKS
@@ -130,7 +136,7 @@ class Receiver:
                 # It waits for a second full segment (RFC 9293 section 3.8.6.3), unless that has no room to come.
                 self.ack_now = True
             else:
-                self._delayed.set_earlier(now + self._config.delayed_ack_ns)
+                self.set_earlier(now + self._context.config.delayed_ack_ns)
         return ordered
 
     def note_duplicate(self, start: int, end: int) -> None:
@@ -157,7 +163,7 @@ class Receiver:
     @property
     def owes_ack(self) -> bool:
         """Whether an acknowledgement is due, now or soon."""
-        return self.ack_now or self._delayed.armed
+        return self.ack_now or self.armed
 
     @property
     def has_blocks(self) -> bool:
@@ -176,9 +182,16 @@ class Receiver:
         blocks = dict.fromkeys(block for block in ranges if block is not None)
         return (*reports, *islice(blocks, _MOST_BLOCKS))
 
-    def dissolve(self) -> None:
-        """It is over: nothing refers back."""
-        self._delayed.end()
+    @override
+    def expire(self, now: int) -> None:
+        self._context.counters["TcpExtDelayedACKs"] += 1
+        self.ack_now = True
+        self._upper.wake()
+
+    @override
+    def end(self) -> None:
+        super().end()
+        del self._upper
 
     def acknowledged(self) -> None:
         """A segment with the current acknowledgement number is on its way."""
@@ -186,4 +199,4 @@ class Receiver:
         self.duplicate = None
         self._pending_bytes = 0
         self.last_ack_sent = self.reassembly.next
-        self._delayed.cancel()
+        self.cancel()

@@ -7,7 +7,7 @@ from enum import IntEnum
 from operator import attrgetter
 from typing import Any, Final
 
-from mptcp_stack.storage import Chunks, RangeSet, cut
+from mptcp_stack.storage import NO_RANGES, Chunks, RangeSet, cut
 from mptcp_stack.wire import FIN, SYN
 
 _HEAD_LIMIT: Final = 256
@@ -71,21 +71,27 @@ _by_seq = attrgetter("seq")
 class Scoreboard:
     """Records in order of sequence, with what RFC 6675 calls the pipe counted as they change."""
 
-    __slots__ = ("_head", "_lost", "_records", "in_flight", "next", "sacked", "una")
+    __slots__ = ("_head", "_lost", "_records", "_sacked", "in_flight", "next", "una")
 
     def __init__(self, iss: int) -> None:
         self.una = iss
         self.next = iss
         self.in_flight = 0
-        self.sacked = RangeSet()
+        self._sacked: RangeSet | None = None
         self._records: list[Record] = []
         self._head = 0
-        self._lost: deque[Record] = deque()
+        self._lost: deque[Record] | None = None
+        """As long as there are any: an empty one takes more memory than all else here."""
 
     def __iter__(self) -> Iterator[Record]:
         """Outstanding records in order."""
         for index in range(self._head, len(self._records)):
             yield self._records[index]
+
+    @property
+    def sacked(self) -> RangeSet:
+        """What the peer has selected beyond ``una``; to look at."""
+        return NO_RANGES if self._sacked is None else self._sacked
 
     @property
     def crowded(self) -> bool:
@@ -131,8 +137,10 @@ class Scoreboard:
             record.delivery = Delivery.SACKED
             head += 1
         self.una = una
-        if len(self.sacked):
-            self.sacked.discard_below(una)
+        if self._sacked is not None:
+            self._sacked.discard_below(una)
+            if not len(self._sacked):
+                self._sacked = None
         if head > _HEAD_LIMIT or head == count:
             del records[:head]
             head = 0
@@ -151,9 +159,11 @@ class Scoreboard:
                 continue
             if self._records_beyond(_SPLIT_RECORDS) > 0:
                 start, end = self._whole_records(start, end)
-            for gap in self.sacked.missing(start, end):
+            if self._sacked is None:
+                self._sacked = RangeSet()
+            for gap in self._sacked.missing(start, end):
                 self._select_gap(*gap, delivered)
-            self.sacked.add(start, end)
+            self._sacked.add(start, end)
 
     def _whole_records(self, start: int, end: int) -> tuple[int, int]:
         """``[start, end)`` without the records that are in it in part only."""
@@ -187,14 +197,15 @@ class Scoreboard:
     def forget(self) -> None:
         """Let go of all that is outstanding: nothing is sent again, nor acknowledged. The numbers stay."""
         self._records.clear()
-        self._lost.clear()
-        self.sacked.clear()
+        self._lost = self._sacked = None
         self._head = self.in_flight = 0
 
     def mark_lost(self, record: Record) -> None:
         """Take an in-flight record out of the pipe and queue it for retransmission."""
         record.delivery = Delivery.LOST
         self.in_flight -= record.end - record.seq
+        if self._lost is None:
+            self._lost = deque()
         self._lost.append(record)
 
     def mark_all_lost(self) -> None:
@@ -205,35 +216,38 @@ class Scoreboard:
         """
         first = self.first
         if first is not None and first.delivery is Delivery.SACKED:
-            self.sacked.clear()
+            self._sacked = None
             for record in self:
                 record.delivery = Delivery.LOST
-        self._lost.clear()
+        lost = self._lost = deque()
         for record in self:
             if record.delivery is not Delivery.SACKED:
                 record.delivery = Delivery.LOST
-                self._lost.append(record)
+                lost.append(record)
         self.in_flight = 0
 
     def believe_in_flight(self) -> None:
         """What was marked lost is still on its way, after all."""
-        for record in self._lost:
+        for record in self._lost or ():
             if record.delivery is Delivery.LOST:
                 record.delivery = Delivery.IN_FLIGHT
                 self.in_flight += record.end - record.seq
-        self._lost.clear()
+        self._lost = None
 
     def next_lost(self) -> Record | None:
         """The record to retransmit first, or None."""
         lost = self._lost
-        while lost:
-            if lost[0].delivery is Delivery.LOST:
-                return lost[0]
-            lost.popleft()
+        if lost is not None:
+            while lost:
+                if lost[0].delivery is Delivery.LOST:
+                    return lost[0]
+                lost.popleft()
+            self._lost = None
         return None
 
     def resend(self, record: Record) -> None:
         """``record``, the one that ``next_lost`` returned, is being retransmitted."""
+        assert self._lost is not None
         self._lost.popleft()
         record.delivery = Delivery.IN_FLIGHT
         self.in_flight += record.end - record.seq
@@ -262,6 +276,6 @@ class Scoreboard:
         record.end = seq
         record.flags &= ~FIN
         self._records.insert(index + 1, tail)
-        if tail.delivery is Delivery.LOST:
+        if tail.delivery is Delivery.LOST and self._lost is not None:
             position = self._lost.index(record)
             self._lost.insert(position + 1, tail)

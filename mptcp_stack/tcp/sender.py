@@ -10,7 +10,7 @@ from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER, Timer
 from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.pacing import Pacer
-from mptcp_stack.tcp.path_mtu import PathMtu, PathUser
+from mptcp_stack.tcp.path_mtu import PathMtu
 from mptcp_stack.tcp.recovery import Phase, Recovery
 from mptcp_stack.tcp.rtt import MINIMUM_RTO_NS, RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
@@ -50,8 +50,8 @@ class SenderOwner(ABC):
         """The peer does not answer any more."""
 
 
-class Sender(PathUser):
-    """State of RFC 9293's SND variables and everything that follows from acknowledgements.
+class Sender(Timer):
+    """State of RFC 9293's SND variables and everything that follows from acknowledgements; as a timer: retransmission.
 
     ``addresses``: the local and the remote one. ``upper`` hears of timeouts, and when a timer made something sendable.
     ``whole_packets``: no router on the way may cut those with data. ``probing_tail``: one segment may leave, whatever
@@ -60,7 +60,7 @@ class Sender(PathUser):
 
     __slots__ = (
         "_config", "_context", "_expiry", "_full_until", "_lone", "_option_bytes", "_owner", "_pacer", "_path",
-        "_probe_from_ns", "_probed", "_reorder_timer", "_round_end", "_timeout_ns", "_timer", "_upper", "_window_ack",
+        "_probe_from_ns", "_probed", "_reorder_timer", "_round_end", "_timeout_ns", "_upper", "_window_ack",
         "_window_seq", "control", "marked", "maximum_window", "mss", "peer_mss", "probing", "probing_tail", "recovery",
         "retries", "rtt", "scoreboard", "whole_packets", "window",
     )  # fmt: skip
@@ -76,6 +76,7 @@ class Sender(PathUser):
         upper: Upper,
         owner: SenderOwner,
     ) -> None:
+        super().__init__(context.timers, upper)
         self._context = context
         self._config = context.config
         self.control = control
@@ -105,7 +106,6 @@ class Sender(PathUser):
         self.marked = False
         self._round_end = iss
         self._full_until = iss
-        self._timer = context.timers.timer(self._timer_fired, upper)
         self._reorder_timer: Timer | None = None
         """From the first segment on that is late."""
         self._pacer = Pacer(control, context.timers, upper)
@@ -133,8 +133,8 @@ class Sender(PathUser):
         self.recovery.resend_longer_than(min(self.mss, before - 1))
         self._upper.wake()
 
-    @override
     def path_grows(self) -> None:
+        """Packets may be larger again."""
         self.limit_segments(self._option_bytes)
 
     def _suspect_black_hole(self, now: int) -> None:
@@ -204,7 +204,7 @@ class Sender(PathUser):
         self.control.active = True
         self._transmitted(record, now)
         self._probe_from_ns = now
-        if not self._timer.armed:
+        if not self.armed:
             self._arm(now)
         elif self._lone or self._expiry is Expiry.RETRANSMIT:
             self._schedule()
@@ -223,7 +223,7 @@ class Sender(PathUser):
             scoreboard.split(record, record.seq + limit)
         scoreboard.resend(record)
         self._repeated(record, now)
-        if not self._timer.armed:
+        if not self.armed:
             self._arm(now)
         return record
 
@@ -407,7 +407,7 @@ class Sender(PathUser):
     def _arm(self, now: int) -> None:
         """Restart the retransmission timer (RFC 6298 section 5)."""
         if self.scoreboard.una == self.scoreboard.next:
-            self._timer.cancel()
+            self.cancel()
             self._look_again_at(NEVER)
             self.control.active = False
             return
@@ -440,16 +440,17 @@ class Sender(PathUser):
             if self._lone:
                 wait_ns += _LONGEST_ACK_DELAY_NS
             deadline = min(deadline, self._probe_from_ns + wait_ns)
-        self._timer.set(deadline)
+        self.set(deadline)
 
     def overdue(self, now: int) -> bool:
         """Whether what is under way has waited for the whole retransmission timeout."""
         return now >= self._timeout_ns
 
-    def _timer_fired(self, now: int) -> None:
+    @override
+    def expire(self, now: int) -> None:
         if self._expiry is Expiry.TAIL_LOSS_PROBE:
             self._schedule()
-            if self._timer.deadline > now:
+            if self.deadline > now:
                 return
         if self._expiry is Expiry.TAIL_LOSS_PROBE:
             self._probe_tail(now)
@@ -488,13 +489,16 @@ class Sender(PathUser):
 
     def stop(self) -> None:
         """No timer fires any more."""
-        for timer in (self._path, self._pacer, self._timer, self._reorder_timer):
-            if timer is not None:
-                timer.cancel()
+        self.cancel()
+        self._path.cancel()
+        self._pacer.cancel()
+        self._look_again_at(NEVER)
 
-    def dissolve(self) -> None:
-        """It is over: nothing refers back, so that reference counts free all that nobody holds."""
-        for timer in (self._path, self._pacer, self._timer, self._reorder_timer):
-            if timer is not None:
-                timer.end()
+    @override
+    def end(self) -> None:
+        super().end()
+        self._path.end()
+        self._pacer.end()
+        if self._reorder_timer is not None:
+            self._reorder_timer.end()
         del self._owner, self._upper

@@ -8,6 +8,9 @@ from mptcp_stack.mptcp.addresses.owner import AddressesOwner
 from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.tcp.states import MAY_SEND
 
+NOBODY: Final[frozenset[bytes]] = frozenset()
+"""Of all connections of which no address has gone."""
+
 _PATIENCE: Final = 3
 """Timeouts in a row after which nothing on a path that was withdrawn is taken for lost by chance any more."""
 
@@ -19,7 +22,7 @@ def take_leave(connection: AddressesOwner, now: int) -> None:
     """
     departed = connection.departed
     if any(subflow.usable and subflow.local.ip not in departed for subflow in connection.subflows):
-        connection.departed = frozenset()
+        connection.departed = NOBODY
         withdraw(connection, departed, now)
 
 

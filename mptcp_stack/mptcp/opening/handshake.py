@@ -161,6 +161,7 @@ class PassiveInitial(Handshake):
             return True
         self._count["MPTcpExtMPCapableACKRX"] += 1
         asked = self._offer.flags & CHECKSUM_REQUIRED if self._offer is not None else 0
+        self._offer = None
         connection.begin(option, offer_flags(connection.stack.config, version) | asked)
         return True
 

@@ -1,6 +1,5 @@
 """One TCP connection as part of an MPTCP connection: its options out and in (RFC 8684 section 3)."""
 
-from collections import deque
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -78,7 +77,7 @@ class Subflow(Upper):
         self._inbound = Inbound(self)
         self._dss_seen = False
         self._patience_ends: int | None = None
-        self._carried: deque[tuple[int, int]] = deque()
+        self._carried: list[tuple[int, int]] = []
         self._distrust_ns = 0
         self.distrusted_until_ns = 0
         self._dsn_64 = stack.config.dsn_bits == 64
@@ -171,8 +170,11 @@ class Subflow(Upper):
         """Note which data (numbers of the connection) are sent on it, or a little more, where they are many pieces."""
         carried = self._carried
         base = self.sending.queue.base
-        while carried and carried[0][1] <= base:
-            carried.popleft()
+        arrived = 0
+        while arrived < len(carried) and carried[arrived][1] <= base:
+            arrived += 1
+        if arrived:
+            del carried[:arrived]
         self.bytes_sent += end - start
         if len(carried) >= _MOST_CARRIED:
             first, last = carried[-1]
