@@ -14,6 +14,7 @@ from typing import Any
 
 from mptcp_stack.observe import as_json
 from mptcp_stack.phy import Device, PcapWriter, SoftwareOffload, Tap, tracer
+from mptcp_stack.runtime.entropy import BlockRandom
 from mptcp_stack.runtime.host.address_monitor import AddressMonitor
 from mptcp_stack.runtime.host.host_network import HostNetwork
 from mptcp_stack.stack import Address, Connection, Stack, StackConfig
@@ -49,7 +50,7 @@ class Network:
         self.batch_packets = batch_packets
         self.linger_s = linger_s
         # Keys and sequence numbers must not be guessed: by default they come from the kernel.
-        entropy = random.SystemRandom() if random_source is None else random_source
+        entropy = BlockRandom() if random_source is None else random_source
         try:
             self.stack = Stack(replace(stack_config, mtu=able.mtu), entropy)
         except ValueError as error:

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 
     from mptcp_stack.stack import Stack
 
-FEW, MANY = 100, int(os.environ.get("MANY", "10000"))
+FEW, MANY = 100, 10_000
 """Open connections between which the memory of one is measured."""
 SLICE = 50
 """So many open at a time."""
-BESIDE = 10, MANY
+BESIDE = 10, 10_000
 """Open connections, of ten of which packets are measured."""
 ASKED, ROUNDS = 10, 300
 FLOWS = 20_000

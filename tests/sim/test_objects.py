@@ -14,7 +14,9 @@ from mptcp_stack.mptcp.subflow.subflow import Subflow
 from mptcp_stack.sim import SECOND
 from mptcp_stack.storage import Timer
 from mptcp_stack.tcp import Address, Endpoint, Sender
+from tests.sim.memory import LIMITS, End
 from tests.sim.scenes import PATH, PORT, SERVER, Scene, come_to_rest, make_scene
+from tests.sim.speed import SUPER_BYTES, TURN_NS, Ends
 from tests.sim.test_closed import WAYS, Counting
 
 LIVING = (Connection, Sending, Scheduler, PathManager, Subflow, Endpoint, Sender, Timer)
@@ -72,3 +74,26 @@ def test_a_connection_is_freed_by_reference_counts(way: str, mptcp: bool, unread
     live_and_end(run, way, unread)
     listening = Counter({"_Calling": 1})
     assert living() - before <= of_stacks - before + listening
+
+
+FEW, MANY = 5, 25
+TURNS = 60
+"""Long enough for two subflows, a request, its answer and all acknowledgements."""
+
+
+def test_an_idle_connection_is_few_objects() -> None:
+    """Both ends together, each with two subflows, after a request and an answer."""
+    ends = Ends(SUPER_BYTES)
+    client, server = End(ends.client, brief=False), End(ends.server, brief=False)
+    tracked: dict[int, int] = {}
+    for count in (FEW, MANY):
+        wire = client.turn([], range(0), count - len(client.connections), ends.now)
+        for _ in range(TURNS):
+            ends.now += TURN_NS
+            wire = client.turn(server.turn(wire, range(0), 0, ends.now), range(0), 0, ends.now)
+        ends.now += SECOND
+        assert all(len(one.subflows) == 2 for end in (client, server) for one in end.stack.connections)
+        gc.collect()
+        tracked[count] = len(gc.get_objects())
+    limit = LIMITS["tracked objects of an idle connection"]
+    assert 40 < (tracked[MANY] - tracked[FEW]) / (MANY - FEW) / 2 <= limit

@@ -24,8 +24,10 @@ def tune_process() -> None:
     them lie at the top of the heap, so that each burst pays page faults again: reading a 60 KB super-segment from a TUN
     device in batches of 64 takes 35 us that way, and 5 us when up to 256 MB are kept.
 
-    A connection is some hundred objects that live for milliseconds. The collector of cycles with its default
-    thresholds takes 30 % of the time of short connections. Thresholds that somebody else has changed are left alone.
+    A connection is some eighty objects that live for milliseconds and go by reference counts, as its parts let go of
+    each other at its end. With the default thresholds the collector of cycles looks at them all the same, again and
+    again as there are more of them; applications' cycles it finds later now. Thresholds that somebody else has changed
+    are left alone.
     """
     _keep_freed_memory()
     if gc.get_threshold() == _DEFAULT_GC_THRESHOLD:
