@@ -37,7 +37,7 @@ class Announcements(Timer):
     timer this one says.
     """
 
-    __slots__ = ("_connection", "_initial_withdrawn", "_unechoed", "received", "sent")
+    __slots__ = ("_connection", "_initial_withdrawn", "_over", "_unechoed", "received", "sent")
     __deletable__ = ("_connection",)
 
     def __init__(self, connection: "AddressesOwner") -> None:
@@ -47,6 +47,7 @@ class Announcements(Timer):
         self.sent: dict[int, Address] = {}
         self.received: dict[int, Address] = {}
         self._initial_withdrawn = False
+        self._over = False
 
     # --- ours
 
@@ -62,6 +63,8 @@ class Announcements(Timer):
         """
         if port is not None and port not in PORTS:
             raise invalid(f"a port must be {PORTS.start}-{PORTS.stop - 1}, not {port}")
+        if self._over:
+            return
         connection = self._connection
         if is_link_local(address.ip) or not connection.closing.may_go_on:
             return
@@ -86,6 +89,8 @@ class Announcements(Timer):
         All that are taken back in one turn go in one option, as Linux keeps one and loses the others. Like Linux's it
         goes out once, on a subflow that does not use one of them if there is another.
         """
+        if self._over:
+            return
         option = RemoveAddr(tuple(address_ids))
         first = next(iter(self._unechoed), None)
         for address_id in option.address_ids:
@@ -171,10 +176,13 @@ class Announcements(Timer):
 
     def remotes(self) -> dict[int, Address]:
         """The peer's addresses by address ID: where subflows can go."""
+        if self._over:
+            return {}
         initial = {} if self._initial_withdrawn else {0: self._connection.remote}
         return initial | self.received
 
     @override
     def end(self) -> None:
         super().end()
+        self._over = True
         del self._connection

@@ -34,11 +34,12 @@ _MOST_REMOVED: Final = 25
 class Signals:
     """What one connection says, and hears, on segments without payload."""
 
-    __slots__ = ("_connection", "_waiting")
+    __slots__ = ("_connection", "_over", "_waiting")
     __deletable__ = ("_connection",)
 
     def __init__(self, connection: "AddressesOwner") -> None:
         self._connection = connection
+        self._over = False
         self._waiting: list[tuple[MptcpOption, Subflow | None]] = []
 
     # --- out
@@ -49,6 +50,8 @@ class Signals:
         What already waits goes to the end of the queue. When many wait, as no subflow can say anything, the oldest
         answer to an address of the peer is dropped: it will announce that again.
         """
+        if self._over:
+            return
         if isinstance(option, RemoveAddr):
             self._send_removal(option)
         else:
@@ -111,6 +114,7 @@ class Signals:
 
     def dissolve(self) -> None:
         """The connection is over: nothing refers back, nor to a subflow."""
+        self._over = True
         self._waiting.clear()
         del self._connection
 

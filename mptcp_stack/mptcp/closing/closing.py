@@ -185,7 +185,7 @@ class Closing(Timer):
     def may_go_on(self) -> bool:
         """Whether it is a connection of MPTCP that nobody has ended, so that a subflow more or less is no matter."""
         ended = self.data_closed or self.aborting or self.closed
-        return self._connection.is_mptcp and not ended and self._connection.error is None
+        return not ended and self._connection.is_mptcp and self._connection.error is None
 
     def outlives(self, subflow: "Subflow", error: OSError | None) -> bool:
         """Whether the connection goes on without ``subflow``: on another one, or waiting for one.

@@ -24,6 +24,8 @@ class PathManager:
 
     When an address of ours goes, the connection itself withdraws it and closes its subflows, as soon as there is
     another subflow that can say so; what to do instead is for the path manager.
+
+    ``over``: the connection is, and there is no ``connection`` any more: orders that come so late do nothing.
     """
 
     __deletable__ = ("connection",)
@@ -31,6 +33,7 @@ class PathManager:
 
     def __init__(self, connection: "PathOwner") -> None:
         self.connection = connection
+        self.over = False
         self._timer: Timer | None = None
 
     @classmethod
@@ -95,7 +98,8 @@ class PathManager:
             self._timer.cancel()
 
     def dissolve(self) -> None:
-        """The connection is over and everybody knows: there is no ``connection`` any more, so that it can be freed."""
+        """The connection is ``over`` and everybody knows: it is no longer held, so that it can be freed."""
+        self.over = True
         if self._timer is not None:
             self._timer.end()
         del self.connection

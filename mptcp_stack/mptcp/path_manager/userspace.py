@@ -42,6 +42,8 @@ class Userspace(PathManager):
         Raises OSError: EADDRNOTAVAIL when it is none of them, EINVAL when it is link-local, or the port is none or
         another one than before.
         """
+        if self.over:
+            return
         connection = self.connection
         if is_link_local(ip):
             raise invalid("a link-local address is of no use beyond its link")
@@ -49,6 +51,8 @@ class Userspace(PathManager):
 
     def withdraw(self, ip: bytes, now: int) -> None:
         """Take an address back, and close its subflows. Raises OSError (EADDRNOTAVAIL) when there is neither."""
+        if self.over:
+            return
         connection = self.connection
         used = {subflow.local.ip for subflow in connection.subflows}
         if ip not in used | {address.ip for address in connection.announcements.sent.values()}:
@@ -63,6 +67,8 @@ class Userspace(PathManager):
         Raises OSError: EADDRNOTAVAIL when ``ip`` is none of our addresses, EAFNOSUPPORT when one is IPv4 and one IPv6,
         ENETUNREACH where nobody may connect to.
         """
+        if self.over:
+            return None
         remote = remote.unmapped
         if len(ip) != len(remote.ip):
             raise family_not_supported()
@@ -72,12 +78,14 @@ class Userspace(PathManager):
 
     def close_subflow(self, subflow: "Subflow", now: int) -> None:
         """Close a subflow; what it holds goes out on the others."""
-        self.connection.count("MPTcpExtRmSubflow")
-        self.connection.close_subflow(subflow, now)
+        if not self.over:
+            self.connection.count("MPTcpExtRmSubflow")
+            self.connection.close_subflow(subflow, now)
 
     def set_backup(self, subflow: "Subflow", backup: bool) -> None:
         """Change the priority of a subflow, ours and the peer's (MP_PRIO)."""
-        self.connection.set_backup(subflow, backup)
+        if not self.over:
+            self.connection.set_backup(subflow, backup)
 
     def _ours(self, ip: bytes) -> "LocalAddress":
         for address in self.connection.stack.addresses:
