@@ -6,7 +6,7 @@ In the simulator, without root (`simulation.py` says what it plays):
 
 prints
 
-    scheduler=lowest-rtt                                       4.22 s, WiFi 3.3 MB, mobile 2.0 MB
+    scheduler=lowest-rtt                                       4.28 s, WiFi 3.2 MB, mobile 2.1 MB
     scheduler=examples.scheduler:WaitForFast                   3.32 s, WiFi 5.3 MB, mobile 0.0 MB
 
 In the lab, beside the kernel's, it prints a table and draws a figure:

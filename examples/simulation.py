@@ -9,7 +9,7 @@ for `--set` elsewhere, or several joined by `+`.
 prints, the same each time, as time is virtual and chance comes from a seed:
 
     mptcp=off                                                  3.31 s, WiFi 5.2 MB, mobile 0.0 MB
-    mptcp=on                                                   4.22 s, WiFi 3.3 MB, mobile 2.0 MB
+    mptcp=on                                                   4.28 s, WiFi 3.2 MB, mobile 2.1 MB
     scheduler=ecf+congestion=cubic                             3.22 s, WiFi 5.3 MB, mobile 0.0 MB
 
 With the default scheduler a second path costs time here: each page waits for its last bytes on the slow one.

@@ -94,7 +94,7 @@ class Stack(ConnectionServices):
         self._tokens: dict[int, Connection] = {}
         self._connections: dict[Connection, None] = {}
         self._dirty: dict[Connection, None] = {}
-        self._over: list[Upper | Remnant | Connection] = []
+        self._over: dict[Upper | Remnant | Connection, None] = {}
         """What is to be dissolved as soon as nobody is in a call of it."""
         self._events: deque[Event] = deque()
         self._ident = random.randrange(1 << 16)
@@ -172,7 +172,7 @@ class Stack(ConnectionServices):
                 elif isinstance(flow, Remnant):
                     flow.receive(segment, now)
             except Exception as problem:
-                self._contain(problem, self._flows.get(segment.flow), now)
+                self._contain(problem, flow if type(flow) is Endpoint else self._flows.get(segment.flow), now)
 
     def handle_timers(self, now: int) -> None:
         """Act on every deadline that has come."""
@@ -240,7 +240,7 @@ class Stack(ConnectionServices):
 
         A subflow of which something remains that still speaks for it goes with that.
         """
-        over, self._over = self._over, []
+        over, self._over = self._over, {}
         for one in over:
             try:
                 if not (isinstance(one, Subflow) and isinstance(self._flows.get(one.endpoint.flow), Remnant)):
@@ -406,7 +406,8 @@ class Stack(ConnectionServices):
     @override
     def remove_remnant(self, remnant: Remnant) -> None:
         self._flows.pop(remnant.flow, None)
-        self._over.append(remnant)
+        self._over[remnant] = None
+        self._over[remnant.upper] = None
 
     @override
     def remove_flow(self, endpoint: Endpoint, now: int) -> None:
@@ -415,7 +416,7 @@ class Stack(ConnectionServices):
         del self._flows[endpoint.flow]
         if endpoint.state is State.TIME_WAIT:
             self._time_waits.add(endpoint, now)
-        self._over.append(endpoint.upper)
+        self._over[endpoint.upper] = None
 
     @override
     def new_key(self, version: int = 1) -> Key:
@@ -436,7 +437,7 @@ class Stack(ConnectionServices):
         if connection in self._connections:
             del self._connections[connection]
             if connection.over:
-                self._over.append(connection)
+                self._over[connection] = None
         if self._tokens.get(connection.local_key.token) is connection:
             del self._tokens[connection.local_key.token]
 
@@ -464,7 +465,7 @@ class Stack(ConnectionServices):
     def closed(self, connection: Connection) -> None:
         self._events.append(Closed(connection, connection.error))
         if connection not in self._connections:
-            self._over.append(connection)
+            self._over[connection] = None
 
     @override
     def tell(self, event: PathEvent) -> None:

@@ -24,6 +24,9 @@ def end_connection(party: object, problem: BaseException, now: int) -> Connectio
 def end(connection: Connection, error: OSError, now: int) -> None:
     """Abort a connection at once, whatever may be wrong with it: the application gets ``error``."""
     connection.error = error
+    if connection.closing.closed:
+        _tear_out(connection, now)  # it was ending when this happened: nobody else brings it to its end
+        return
     try:
         connection.closing.send_abort(now)
     except Exception:

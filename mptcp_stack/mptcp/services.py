@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mptcp_stack.mptcp.config import StackConfig
 from mptcp_stack.mptcp.keys import Key
 from mptcp_stack.mptcp.local_address import LocalAddress
-from mptcp_stack.tcp import Address, Context, Endpoint
+from mptcp_stack.tcp import Address, Context, Endpoint, Upper
 from mptcp_stack.wire import Segment
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ class Remnant(ABC):
     @abstractmethod
     def receive(self, segment: Segment, now: int) -> None:
         """A segment of its flow."""
+
+    @property
+    @abstractmethod
+    def upper(self) -> "Upper":
+        """The layer above the endpoint, which goes with it."""
 
     @abstractmethod
     def dissolve(self) -> None:

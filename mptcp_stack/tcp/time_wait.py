@@ -16,27 +16,32 @@ from mptcp_stack.tcp.endpoint import Endpoint
 from mptcp_stack.wire import ACK, FIN, RST, SYN, Options, Segment
 
 _TIMESTAMP_HALF: Final = 1 << 31
-_PACKED: Final = Struct("!QIIII?")
+_PACKED: Final = Struct("!QQIIII?")
 
 Packed = bytes
 """A ``TimeWait`` as it is kept."""
 
 
 class TimeWait:
-    """The numbers of one connection, as long as a segment of it is looked at. ``until_ns``: when it ends."""
+    """The numbers of one connection, as long as a segment of it is looked at.
+
+    ``until_ns``: when it ends; ``looked_at_ns``: when somebody looks whether it has, as that may have been put off.
+    """
 
     NAME: ClassVar = "TIME-WAIT"
-    __slots__ = ("_ack", "_seq", "_timestamp_offset", "_timestamps", "_ts_recent", "until_ns")
+    __slots__ = ("_ack", "_seq", "_timestamp_offset", "_timestamps", "_ts_recent", "looked_at_ns", "until_ns")
 
     def __init__(self, packed: Packed) -> None:
         self.until_ns: int
+        self.looked_at_ns: int
         self._seq: int
         self._ack: int
         self._timestamp_offset: int
         self._ts_recent: int
         self._timestamps: bool
         (
-            self.until_ns, self._seq, self._ack, self._timestamp_offset, self._ts_recent, self._timestamps,
+            self.until_ns, self.looked_at_ns, self._seq, self._ack, self._timestamp_offset, self._ts_recent,
+            self._timestamps,
         ) = _PACKED.unpack(packed)  # fmt: skip
 
     @staticmethod
@@ -45,13 +50,15 @@ class TimeWait:
         receiver = endpoint.receiver
         ts_recent = receiver.ts_recent
         return _PACKED.pack(
-            until_ns, endpoint.sender.scoreboard.next & MASK_32, receiver.next & MASK_32, endpoint.timestamp_offset,
-            ts_recent or 0, ts_recent is not None,
+            until_ns, until_ns, endpoint.sender.scoreboard.next & MASK_32, receiver.next & MASK_32,
+            endpoint.timestamp_offset, ts_recent or 0, ts_recent is not None,
         )  # fmt: skip
 
-    def prolonged(self, until_ns: int) -> Packed:
+    def prolonged(self, until_ns: int, looked_at_ns: int) -> Packed:
         """The same, as it is kept, with another end."""
-        return _PACKED.pack(until_ns, self._seq, self._ack, self._timestamp_offset, self._ts_recent, self._timestamps)
+        return _PACKED.pack(
+            until_ns, looked_at_ns, self._seq, self._ack, self._timestamp_offset, self._ts_recent, self._timestamps
+        )
 
     def is_fin(self, segment: Segment) -> bool:
         """Whether it is the peer's FIN again, and not one that somebody made up to keep us waiting."""
@@ -106,7 +113,7 @@ class TimeWaits(Timer):
             del self._flows[segment.flow]
             return True
         if wait.is_fin(segment):
-            self._flows[segment.flow] = wait.prolonged(now + self._context.config.time_wait_ns)
+            self._flows[segment.flow] = wait.prolonged(now + self._context.config.time_wait_ns, wait.looked_at_ns)
         if not segment.length and not flags & (SYN | FIN):
             return False  # answering a mere acknowledgement could go on for ever between two of us
         self._context.egress.append(wait.answer(segment, now))
@@ -116,11 +123,15 @@ class TimeWaits(Timer):
     def expire(self, now: int) -> None:
         ends, flows = self._ends, self._flows
         while ends and ends[0][0] <= now:
-            _, flow = heappop(ends)
+            time_ns, flow = heappop(ends)
             packed = flows.get(flow)
             if type(packed) is bytes:
-                until_ns = TimeWait(packed).until_ns
+                wait = TimeWait(packed)
+                if wait.looked_at_ns != time_ns:
+                    continue  # of one before it
+                until_ns = wait.until_ns
                 if until_ns > now:
+                    flows[flow] = wait.prolonged(until_ns, until_ns)
                     heappush(ends, (until_ns, flow))
                 else:
                     del flows[flow]

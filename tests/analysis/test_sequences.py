@@ -88,7 +88,7 @@ SCENES = {
 }
 
 
-SEEDS = {"checksums": 19, "super-segments": 34}
+SEEDS = {"checksums": 14, "super-segments": 34}
 """Where it is not 8: with these, chance brings everything that there is to see."""
 
 

@@ -112,6 +112,81 @@ def test_one_closed(way: str, mptcp: bool, unread: bool) -> None:
     come_to_rest(run)
 
 
+class Mine(Exception):
+    """A mistake in somebody's path manager."""
+
+
+class FailsToStop(PathManager):
+    """Its mistake comes while the connection ends."""
+
+    def stop(self) -> None:
+        super().stop()
+        raise Mine
+
+
+class FailsAfterSubflows(PathManager):
+    """Its mistake comes with each subflow that goes."""
+
+    def on_established(self, now: int) -> None:
+        connection = self.connection
+        if connection.active:
+            connection.open_subflow(connection.stack.addresses[1], 0, connection.remote, now)
+
+    def on_subflow_closed(self, subflow: Subflow, error: OSError | None, now: int) -> None:
+        raise Mine
+
+
+@pytest.mark.parametrize("manager", ["FailsToStop", "FailsAfterSubflows"])
+@pytest.mark.parametrize("fastclose", ["rst", "ack"])
+@pytest.mark.parametrize("way", sorted(WAYS.keys() - {"failure", "subflows lost"}))
+def test_a_mistake_amid_the_end_leaves_nothing_behind(way: str, fastclose: str, manager: str) -> None:
+    """The application is told once, and of the mistake: not of others that follow from it.
+
+    Left out are ways that call into the stack from outside, where nothing is contained.
+    """
+    settings = {"fastclose": fastclose, "close_timeout_ns": 5 * SECOND}
+    run = make_scene(1, [PATH] * 2, client={"path_manager": f"{__name__}:{manager}"}, **settings)
+    stack, problems = run.client.stack, []
+    stack.on_exception = lambda connection, problem: problems.append(problem)
+    ours, peer = Counting(), Counting()
+    run.server.listen(Address(b"", PORT), lambda: peer)
+    run.client.connect(SERVER, ours)
+    run.network.run_for(SECOND)
+    WAYS[way](run, ours, peer)
+    run.client.settle()
+    run.network.run_for(300 * SECOND)
+    ours.connection.close()
+    run.client.settle()
+    assert {type(problem) for problem in problems} <= {Mine}
+    assert len(ours.ends) == 1
+    assert not stack.connections
+    assert not stack._flows
+    assert not stack._tokens
+    assert not stack._over
+    assert stack.next_deadline() is None
+
+
+class KeptManager(PathManager):
+    """Is told by somebody who does not know that the connection is over."""
+
+    def on_timer(self, now: int) -> None:
+        raise AssertionError("it is over")
+
+
+def test_orders_to_a_path_manager_that_come_too_late_do_nothing() -> None:
+    run = make_scene(1, [PATH], path_manager=f"{__name__}:KeptManager")
+    ours = Counting()
+    run.server.listen(Address(b"", PORT), Counting)
+    run.client.connect(SERVER, ours)
+    run.network.run_for(SECOND)
+    manager, remote = ours.connection.path_manager, ours.connection.remote
+    ours.connection.abort()
+    run.client.settle()
+    manager.wake_at(run.network.clock.now_ns)
+    assert manager.local_addresses(remote.ip) == []
+    come_to_rest(run)
+
+
 class Replacing(PathManager):
     """Opens another subflow at once where one has gone."""
 

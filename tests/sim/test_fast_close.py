@@ -2,10 +2,12 @@
 
 import pytest
 
+from mptcp_stack.mptcp.containment import end_connection
 from mptcp_stack.sim import SECOND, Application
 from mptcp_stack.tcp import Address
-from mptcp_stack.wire import RST, MpFastclose, Segment
-from tests.sim.scenes import PATH, PORT, SERVER, Scene, come_to_rest, make_scene, rewrite
+from mptcp_stack.wire import RST, MpFastclose, Packet, Segment, complete, encode
+from tests.sim.scenes import PATH, PORT, SERVER, Scene, come_to_rest, endpoint_of, make_scene, rewrite
+from tests.sim.test_closed import Counting
 
 
 def is_fast_close(segment: Segment) -> bool:
@@ -122,3 +124,43 @@ def test_a_connection_with_settings_of_its_own() -> None:
     scene.network.run_for(SECOND)
     assert ours.closed
     assert scene.client.stack.counters["MPTcpExtMPFastcloseTx"] >= 1
+
+
+def reset_for(scene: Scene) -> Packet:
+    """A reset of the client's only subflow as its peer would send it."""
+    endpoint = endpoint_of(scene.client)
+    local, remote = endpoint.local, endpoint.remote
+    reset = Segment(remote.ip, local.ip, remote.port, local.port, endpoint.receiver.next % 2**32, 0, RST)
+    return Packet([complete(encode(reset))])
+
+
+@pytest.mark.parametrize("cause", ["a mistake", "the fin timeout"])
+def test_what_begins_and_ends_in_one_turn(cause: str) -> None:
+    """The peer resets the subflow before anything was sent: its end is brought about once, not twice."""
+    scene = make_scene(1, [PATH], fastclose="ack", fin_timeout_ns=5 * SECOND)
+    scene.server.listen(Address(b"", PORT), Counting)  # which does not close when its peer does
+    scene.client.connect(SERVER, Counting())
+    scene.network.run_for(SECOND)
+    for host in (scene.client, scene.server):
+        host.stack.connections[0].send(b"so that both know of MPTCP")
+        host.settle()
+    scene.network.run_for(SECOND)
+    stack, reset = scene.client.stack, reset_for(scene)
+    (connection,) = stack.connections
+    now = scene.network.clock.now_ns
+    if cause == "a mistake":
+        end_connection(connection, RuntimeError(), now)
+    else:
+        connection.receive()
+        connection.close()
+        scene.client.settle()
+        scene.network.run_for(SECOND)
+        now += 7 * SECOND
+        stack.handle_timers(now)
+    assert stack.flow_states() == {"FASTCLOSE-WAIT": 1}
+    stack.receive([reset], now)
+    while stack.next_event() is not None:
+        pass
+    stack.transmit(now)
+    assert not stack.flow_states()
+    assert not stack.connections

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, Source
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, Host, RequestClient, RequestServer, Source
 from mptcp_stack.tcp import Address, State, TimeWait
 from mptcp_stack.wire import ACK, FIN, RST, SYN, Options, Packet, Segment, complete, encode
 from tests.sim.attacks.hostile import application_of, connected, strike, victim_of
@@ -333,3 +333,19 @@ def test_late_segments_in_time_wait() -> None:
     give(run, run.server, forged)
     assert TimeWait(packed_in(run)).until_ns == now + run.server.stack.config.time_wait_ns
     come_to_rest(run)
+
+
+def test_a_port_that_is_used_again_and_again_costs_no_memory() -> None:
+    """Each connection has its TIME-WAIT, and the one before it an end that nobody waits for any more."""
+    run = make_scene(1, [PATH], mptcp=False)
+    run.network.tracing = False
+    run.server.listen(Address(b"", PORT), RequestServer)  # it closes first
+    for _ in range(150):
+        client = RequestClient(10)
+        run.client.connect(SERVER, client, local=Address(b"", 5000))
+        run.network.run_for(1_130 * MILLISECOND)
+        assert client.closed
+        assert client.error is None
+    stack = run.server.stack
+    assert sum(stack.flow_states().values()) == 1
+    assert len(stack._time_waits._ends) <= stack.config.time_wait_ns // (1_130 * MILLISECOND) + 1

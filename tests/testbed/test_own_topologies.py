@@ -32,6 +32,7 @@ TWO_PATHS = """
 """
 VARIED = {
     "ab-microflows": "rate, delay",
+    "bench": "rate, queue, paths, wire, mtu",
     "bulk-veth": "wire",
     "dss-checksum": "wire",
     "lossy-link": "loss",

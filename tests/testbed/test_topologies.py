@@ -334,7 +334,7 @@ WRONG_CALLS = {
     "unknown parameter": (
         ("two-paths", {"rat": 1}),
         "topologies/two-paths.yaml.j2: unknown parameter 'rat', did you mean rate? allowed: paths, rate, queue,"
-        " delay, loss, backend, wire, middleboxes, boxed",
+        " delay, loss, backend, wire, mtu, middleboxes, boxed",
     ),
     "parameter of another kind": (
         ("two-paths", {"paths": "many"}),

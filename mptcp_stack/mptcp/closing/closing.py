@@ -315,5 +315,7 @@ class Closing(Timer):
 
     def tell(self) -> None:
         """Tell the application, whatever it has not read."""
+        if self._reported:
+            return
         self._reported = True
         self._connection.tell_closed()

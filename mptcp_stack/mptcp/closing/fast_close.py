@@ -83,7 +83,11 @@ class FastCloseWait(Remnant):
         self._timer.cancel()
         self._connection.stack.remove_remnant(self)
 
+    @property
+    @override
+    def upper(self) -> "Subflow":
+        return self._subflow
+
     @override
     def dissolve(self) -> None:
         self._timer.end()
-        self._subflow.dissolve()

@@ -87,6 +87,8 @@ class PathManager:
 
     def wake_at(self, time_ns: int) -> None:
         """Have ``on_timer`` called at this time, unless it is called before."""
+        if self.over:
+            return
         if self._timer is None:
             connection = self.connection
             self._timer = connection.stack.context.timers.timer(self.on_timer, connection)
@@ -106,6 +108,8 @@ class PathManager:
 
     def local_addresses(self, remote: bytes) -> "list[LocalAddress]":
         """Our addresses from which an address of the peer can be reached."""
+        if self.over:
+            return []
         connection = self.connection
         link = connection.link
         return [address for address in connection.stack.addresses if address.reaches(remote, link)]

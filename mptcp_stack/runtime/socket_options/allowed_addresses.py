@@ -56,7 +56,7 @@ def remove(options: SocketOptions, value: Any) -> None:
 def _use(connection: Connection, ips: frozenset[bytes], now: int) -> None:
     """Let the path manager use local addresses that are new to the connection."""
     for address in connection.stack.addresses:
-        if address.ip in ips:
+        if address.ip in ips and connection.closing.may_go_on:
             connection.path_manager.on_local_address_added(address, now)
 
 

@@ -3,7 +3,8 @@
 import errno
 import time
 from ipaddress import ip_address
-from socket import IPPROTO_TCP
+from socket import IPPROTO_TCP, SO_LINGER, SOL_SOCKET
+from struct import pack
 
 import pytest
 
@@ -105,6 +106,18 @@ def test_restricted_before_connecting(near, listener, what):
         near.setsockopt(IPPROTO_TCP, TCP_MULTIPATH_ADD, [(NEAR[1], 0)])
         becomes(NEAR, near)
         exchange(near, far)
+
+
+def test_addresses_of_a_connection_that_is_over(networks, near, listener):
+    """Options come too late then, and nothing goes wrong by them."""
+    near.bind((NEAR[0], 0))
+    with accept(listener, near) as far:
+        exchange(near, far)
+        far.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))
+    with pytest.raises(ConnectionResetError):
+        near.recv(100)
+    near.setsockopt(IPPROTO_TCP, TCP_MULTIPATH_ADD, (NEAR[1], 0))
+    assert locals_of(near) == []
 
 
 def test_added_beside_the_bound_one(near, listener):
