@@ -7,7 +7,7 @@ In the simulator, without root (`simulation.py` says what it plays):
 prints
 
     path_manager=fullmesh                                      4.28 s, WiFi 3.2 MB, mobile 2.1 MB
-    path_manager=examples.path_manager:Spare                   3.32 s, WiFi 5.3 MB, mobile 0.0 MB
+    path_manager=examples.path_manager:Spare                   3.31 s, WiFi 5.3 MB, mobile 0.0 MB
 
 In the lab, beside one that opens all subflows, it prints a table and draws a figure:
 

@@ -41,7 +41,12 @@ KINDS: Final = {
         ("mss", "group", "cwnd", "ssthresh", "srtt_ns", "rtt_ns", "round_trip", "active", "_hystart"),
     ),
     "path_manager": Kind(
-        "path manager", PathManager, PATH_MANAGERS, ("connection",), {Retrying: "fill"}, ("connection", "_timer")
+        "path manager",
+        PathManager,
+        PATH_MANAGERS,
+        ("connection",),
+        {Retrying: "fill"},
+        ("connection", "over", "_timer"),
     ),
 }
 """By setting."""
