@@ -2,8 +2,8 @@
 
 Rules:
 
-- A command is a function in one of five groups: `experiments`, `bench`, `analyses` of results, `labs`, `checks` of the
-  project.
+- A command is a function in one of six groups: `experiments`, `bench`, `profile`, `analyses` of results, `labs`,
+  `checks` of the project.
 - It imports what it needs when it runs: help must not wait for pandas.
 - It enters the namespace, if it needs one, before anything that starts threads.
 - It ends early by an exception alone, which `mistakes` turns into one line and an exit code.
@@ -20,7 +20,7 @@ from typing import Annotated
 
 import typer
 
-from testbed.cli import analyses, bench, checks, experiments, labs
+from testbed.cli import analyses, bench, checks, experiments, labs, profile
 from testbed.cli.mistakes import tell
 from testbed.cli.options import note
 from testbed.cli.ownership import hand_over
@@ -39,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (experiments, bench, analyses, labs, checks):  # in the order of the help
+for group in (experiments, bench, profile, analyses, labs, checks):  # in the order of the help
     app.add_typer(group.commands)
 
 
