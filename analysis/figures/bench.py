@@ -83,6 +83,11 @@ def _times(line: Line) -> str:
 def draw(run: Run) -> Figure:
     """Return the figure: a mark a row and stack at the median of its ratios, a line for their range."""
     lines = summary(run.passed)
+    if not lines:
+        figure, (axes,) = panels.column(1, 1.1)
+        axes.set_axis_off()
+        axes.set_title("no stack has run beside its peer", fontsize=6.5, color=GREY)
+        return figure
     labels = list(dict.fromkeys(line.says for line in lines))
     figure, (axes,) = panels.column(1, 1.1 + _ROW_IN * len(labels))
     axes.axvline(1, color=INK, linewidth=0.8)

@@ -48,6 +48,10 @@ notebooks.say(
 #
 # ## What to try next
 #
+# Some rows alone, for longer:
+#
+#     sudo ./lab run bench --set rows=bulk-2-super,flows-1k --set seconds=10
+#
 # What a change of the stack gains or costs, on the same machine and quiet:
 #
 #     sudo ./lab bench --json > before.json
