@@ -41,24 +41,23 @@ def profile(
 
     Of the server and the client, while a row of `bench` runs on a stack; needs perf.
     """
-    from experiments.bench import ROWS
     from testbed.host.namespace import enter
-    from testbed.input.validation import unknown
 
     if shutil.which("perf") is None:
         raise Unsupported("perf is not there: apt-get install linux-perf")
-    rows = [name for name, one in ROWS.items() if one.score.unit in _UNITS]
-    if row not in rows:
-        raise LabError(unknown("row", row, rows))
+    settings = [f"rows={row}", "repetitions=1", f"seconds={seconds}"]
+    with tempfile.TemporaryDirectory() as scratch:
+        planned = plan_of("bench", None, settings, stack, "", Path(scratch))
+        if len(planned.points) != 1:
+            raise LabError(f"profile takes one row of 'bench', and a stack that it has, not {row} of {stack}")
     enter()
     with tempfile.TemporaryDirectory() as scratch:
-        settings = [f"rows={row}", "repetitions=1", f"seconds={seconds}"]
         planned = plan_of("bench", None, settings, stack, "", Path(scratch))
-        if not planned.points:
-            raise LabError(f"row {row} has no stack {stack}; it has: {', '.join(ROWS[row].stacks)}")
         data = Path(scratch) / "perf.data"
         with _recording(data), _programs() as programs:
             result = _measured(planned)
+        if result["score_unit"] not in _UNITS:
+            raise LabError(f"row {row} is in {result['score_unit']}; profile takes those in {' or '.join(_UNITS)}")
         _print(row, stack, data, programs, result, as_json)
 
 
