@@ -159,7 +159,7 @@ def test_it_belongs_to_whom_the_package_does(tiny_compiled: Tiny) -> None:
 
 def test_no_compiler(begun: Tiny, compiler: Put) -> None:
     compiler(None)
-    assert fails(begun) == f"no C compiler (cc) is here (log: {begun.builds}/work/log)"
+    assert fails(begun) == f"no C compiler (cc) is here (log: {begun.builds}/making/log)"
     assert begun.log == [outcome(begun)] == ["no C compiler (cc) is here"]
 
 
@@ -231,7 +231,7 @@ def test_interrupted_and_continued(begun: Tiny, compiler: Put, tmp_path: Path) -
         readers = select.poll()
         readers.register(never, 0)
         assert readers.poll(20_000) == [(never.fileno(), select.POLLERR)], "what a compiler had started goes on"
-    assert process.communicate()[1] == f"interrupted (log: {begun.builds}/work/log)\n"
+    assert process.communicate()[1] == f"interrupted (log: {begun.builds}/making/log)\n"
     assert begun.log[-1] == outcome(begun) == "interrupted"
     assert not begun.build.exists()
     shutil.rmtree(tmp_path / "programs")
