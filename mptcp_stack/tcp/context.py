@@ -41,10 +41,12 @@ class Shared:
     """What changes, and is the same for all connections.
 
     ``backlogged``: we do not keep up with the network, packets wait until those before them are processed.
+    ``paced``: how many senders wait for their next burst.
     ``observer`` is told what happens (``mptcp_stack.observe``).
     """
 
     backlogged: bool = False
+    paced: int = 0
     observer: Observer | None = None
 
 

@@ -5,7 +5,8 @@ from typing import Final
 from typing_extensions import override
 
 from mptcp_stack.congestion import CongestionControl
-from mptcp_stack.storage import Timer, Timers
+from mptcp_stack.storage import Timer
+from mptcp_stack.tcp.context import Context
 from mptcp_stack.tcp.upper import Upper
 
 _SLOW_START_FACTOR: Final = 2.0
@@ -19,11 +20,12 @@ _CREDIT_NS: Final = 1_000_000
 class Pacer(Timer):
     """When the next burst of one sender may leave; it wakes ``upper`` then if something was held back."""
 
-    __slots__ = ("_control", "_next_ns", "_upper")
+    __slots__ = ("_control", "_next_ns", "_shared", "_upper")
     __deletable__ = ("_upper",)
 
-    def __init__(self, control: CongestionControl, timers: Timers, upper: Upper) -> None:
-        super().__init__(timers, upper)
+    def __init__(self, control: CongestionControl, context: Context, upper: Upper) -> None:
+        super().__init__(context.timers, upper)
+        self._shared = context.shared
         self._control = control
         self._upper = upper
         self._next_ns = 0
@@ -32,6 +34,8 @@ class Pacer(Timer):
         """Whether to wait; the timer is set if so."""
         if now >= self._next_ns:
             return False
+        if not self.armed:
+            self._shared.paced += 1
         self.set_earlier(self._next_ns)
         return True
 
@@ -51,7 +55,14 @@ class Pacer(Timer):
 
     @override
     def expire(self, now: int) -> None:
+        self._shared.paced -= 1
         self._upper.wake()
+
+    @override
+    def cancel(self) -> None:
+        if self.armed:
+            self._shared.paced -= 1
+        super().cancel()
 
     @override
     def end(self) -> None:

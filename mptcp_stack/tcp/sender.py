@@ -23,7 +23,13 @@ _LONGEST_ACK_DELAY_NS: Final = MINIMUM_RTO_NS
 _CAPPED_ROUND_TRIPS: Final = 2
 """With ``cwnd_capping`` the path's buffer holds about as much as the path itself."""
 _BURST_NS: Final = 1_000_000
-"""A burst is at most what the path carries in this time, as Linux sizes its super-segments."""
+"""A burst is at most what a path carries in this time, as Linux sizes its super-segments.
+
+What a path carries is what all that wait for their pace send together. By its own share alone each of many connections
+would send two segments at a time, and a host whose round trips are long because it has so much to do would have the
+more: 300 kB to 100 clients at once cost 82 packets each, and now 33. Queues see the same rates: of 100 connections over
+2 x 50 Mbit/s with room for 60 kB 26 % are lost in place of 25 %, in the simulator.
+"""
 _LEAST_BURST: Final = 2
 _BACKLOGGED_BURST: Final = 8
 """But it may always have so many segments; more while packets wait for us: many small bursts make them wait longer."""
@@ -108,7 +114,7 @@ class Sender(Timer):
         self._full_until = iss
         self._reorder_timer: Timer | None = None
         """From the first segment on that is late."""
-        self._pacer = Pacer(control, context.timers, upper)
+        self._pacer = Pacer(control, context, upper)
 
     # --- how large segments may be
 
@@ -194,8 +200,10 @@ class Sender(Timer):
         limit = self._config.gso_max_bytes
         srtt_ns = self.rtt.srtt_ns
         if srtt_ns > _BURST_NS:
-            least = _BACKLOGGED_BURST if self._context.shared.backlogged else _LEAST_BURST
-            limit = min(limit, max(int(2 * self.control.cwnd * _BURST_NS / srtt_ns), least * self.mss))
+            shared = self._context.shared
+            least = _BACKLOGGED_BURST if shared.backlogged else _LEAST_BURST
+            path_carries = max(shared.paced, 1) * 2 * self.control.cwnd * _BURST_NS / srtt_ns
+            limit = min(limit, max(int(path_carries), least * self.mss))
         return max(limit // self.mss, 1) * self.mss
 
     def sent(self, record: Record, now: int) -> None:

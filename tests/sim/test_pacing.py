@@ -1,12 +1,15 @@
 """Pacing: a window is spread over the round trip on slow paths, and sent at once on fast ones."""
 
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Middlebox, Sink, Source, pattern
 from mptcp_stack.tcp import Address
 from mptcp_stack.wire import Segment
-from tests.sim.scenes import PORT, SERVER, SYN, endpoint_of, make_scene, rewrite
+from tests.sim.scenes import PORT, SERVER, SYN, Scene, endpoint_of, make_scene, rewrite
 
 FAST = LinkSpec(rate_bps=10_000_000_000, delay_ns=100_000, queue_bytes=10_000_000)
 SLOW = LinkSpec(rate_bps=10_000_000, delay_ns=10 * MILLISECOND, queue_bytes=10_000_000)
@@ -83,3 +86,43 @@ def test_bursts_are_longer_while_packets_wait_for_us() -> None:
     assert sender.burst_limit() == 8 * sender.mss
     run.client.stack.receive([], run.network.clock.now_ns)
     assert sender.burst_limit() == 2 * sender.mss
+
+
+def many(count: int, **settings: Any) -> Scene:
+    """So many clients that send at once over a path of 20 Mbit/s."""
+    link = LinkSpec(rate_bps=20_000_000, delay_ns=10 * MILLISECOND, queue_bytes=10_000_000)
+    run = make_scene(1, [link], mptcp=False, **settings)
+    run.server.listen(Address(b"", PORT), Sink)
+    for _ in range(count):
+        run.client.connect(SERVER, Source(pattern(100_000)))
+    return run
+
+
+def longest_burst(run: Scene) -> int:
+    """In segments, of the first flight: what leaves at the same time with the same port."""
+    run.network.run_for(38 * MILLISECOND)
+    bursts = Counter((time_ns, segment.sport) for time_ns, segment in run.segments("client") if segment.length)
+    return max(bursts.values())
+
+
+@pytest.mark.parametrize(("count", "least", "most"), [(1, 2, 2), (6, 3, 5), (12, 8, 10)])
+def test_bursts_are_what_all_that_wait_send_together(count: int, least: int, most: int) -> None:
+    """Each sends 2 x 10 segments a round trip of 20 ms, one a millisecond; two may always go, and the first alone."""
+    assert least <= longest_burst(many(count)) <= most
+
+
+@pytest.mark.parametrize("end", ["delivered", "aborted", "restarted"])
+def test_nobody_waits_for_a_pace_when_all_is_over(end: str) -> None:
+    run = many(9)
+    run.network.run_for(22 * MILLISECOND)
+    shared = run.client.stack.context.shared
+    assert shared.paced == 9
+    if end == "aborted":
+        for connection in run.client.stack.connections:
+            connection.abort()
+    elif end == "restarted":
+        for connection in run.client.stack.connections:
+            for subflow in connection.subflows:
+                subflow.endpoint.abort(run.network.clock.now_ns)
+    run.network.run_for(20 * SECOND)
+    assert shared.paced == 0
