@@ -30,9 +30,10 @@ from testbed.stacks.setup import SetupLoad, setup
 OURS, KERNEL = "python-mptcp", "kernel-mptcp"
 PURE = f"{OURS}+build=pure"
 TCP = ("kernel-tcp", "python-tcp")
-SUPER, MTU = {"wire": "super-segments"}, {"wire": "mtu"}
-UNSHAPED: Mapping[str, Scalar] = {"rate": "none"}
-SLOW: Mapping[str, Scalar] = {"rate": "50 Mbit/s", "queue": "500 kB"}
+SUPER: dict[str, Scalar] = {"wire": "super-segments"}
+MTU: dict[str, Scalar] = {"wire": "mtu"}
+UNSHAPED: dict[str, Scalar] = {"rate": "none"}
+SLOW: dict[str, Scalar] = {"rate": "50 Mbit/s", "queue": "500 kB"}
 SIZES = {"1k": 1_000, "30k": 30_000, "300k": 300_000, "1M": 1_000_000}
 MOST_REQUESTS = 10**6
 """Beyond what two cores serve in the time: what ends the requests is the time."""
@@ -188,7 +189,7 @@ class Benchmark(Experiment[BenchParameters]):
     def points(self, stacks: Sequence[str]) -> list[Point]:
         """Return the rows, and for each its repetitions, in which its stacks take turns."""
         return [
-            Point(stack, repetition, {"row": name}, topology=dict(row.network) | {"paths": row.paths})
+            Point(stack, repetition, {"row": name}, topology={**row.network, "paths": row.paths})
             for name, row in ((name, ROWS[name]) for name in self.parameters.rows)
             for repetition in range(1, self.parameters.repetitions + 1)
             for stack in row.stacks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -99,7 +100,17 @@ def add_stack_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
-    """Return a new event loop over the chosen stack (a loop factory for :class:`asyncio.Runner`)."""
+    """Return a new event loop over the chosen stack (a loop factory for :class:`asyncio.Runner`).
+
+    What the program consists of by now is frozen: Python's collector looks no more through its modules at each of its
+    great rounds, which took 4 % of the time of small requests, over whatever stack.
+    """
+    loop = _event_loop(arguments)
+    gc.freeze()
+    return loop
+
+
+def _event_loop(arguments: argparse.Namespace) -> asyncio.AbstractEventLoop:
     if arguments.stack_loop == "asyncio":
         return asyncio.SelectorEventLoop()
     from mptcp_stack.runtime import EventLoop, NetworkConfig, parse_settings
