@@ -251,8 +251,7 @@ class Endpoint(SenderOwner):
         if segment.length:
             self._receive_data(segment, seq, now)
         if segment.flags & FIN and self.state is not State.CLOSED:
-            receiver.fin = seq + segment.length
-            receiver.ack_now = True
+            receiver.hold_fin(seq + segment.length)
         if receiver.fin is not None and receiver.take_fin():
             self._receive_fin(now)
         self._upper.wake()

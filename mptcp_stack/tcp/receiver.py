@@ -1,5 +1,6 @@
 """The receiving half of a TCP endpoint: order, and when and how to acknowledge."""
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import Final
 
@@ -37,8 +38,8 @@ class Receiver(Timer):
     """
 
     __slots__ = (
-        "_context", "_ended", "_pending_bytes", "_quick", "_upper", "ack_now", "duplicate", "edge", "fin", "heard_ns",
-        "irs", "last_ack_sent", "mss", "reassembly", "ts_recent",
+        "_context", "_ended", "_fin_came_last", "_pending_bytes", "_quick", "_upper", "ack_now", "duplicate", "edge",
+        "fin", "heard_ns", "irs", "last_ack_sent", "mss", "reassembly", "ts_recent",
     )  # fmt: skip
     __deletable__ = ("_upper",)
 
@@ -50,6 +51,7 @@ class Receiver(Timer):
         self.reassembly = Reassembly(irs + 1)
         self.fin: int | None = None
         self._ended = False
+        self._fin_came_last = False
         self.ts_recent: int | None = None
         self.last_ack_sent = irs
         self.ack_now = False
@@ -117,7 +119,7 @@ class Receiver(Timer):
     def accept(self, seq: int, chunks: Chunks, length: int, segment_bytes: int, now: int) -> Chunks:
         """Payload at ``seq``; returns what is in order now. ``segment_bytes``: payload of one wire packet of it."""
         reassembly = self.reassembly
-        had_gap = reassembly.charge > 0
+        had_gap = reassembly.charge > 0 or self.fin_waits
         irregular = had_gap or seq != reassembly.next
         if irregular:
             self.note_duplicate(seq, seq + length)
@@ -127,6 +129,7 @@ class Receiver(Timer):
         if irregular or self._quick:
             # RFC 5681 section 4.2: at once for a duplicate, a gap, and a segment that fills all or part of one.
             self._quick -= self._quick > 0
+            self._fin_came_last = False
             if had_gap and not reassembly.charge:
                 self._quick = max(self._quick, _QUICK_ACKS_AFTER_GAP)
             self.ack_now = True
@@ -151,6 +154,16 @@ class Receiver(Timer):
         elif again is not None and again[0] <= self.duplicate[1] and again[1] >= self.duplicate[0]:
             self.duplicate = min(again[0], self.duplicate[0]), max(again[1], self.duplicate[1])
 
+    def hold_fin(self, at: int) -> None:
+        """The peer's FIN came, with the sequence number ``at``; what is before it may be missing."""
+        self.fin = at
+        self._fin_came_last = self.ack_now = True
+
+    @property
+    def fin_waits(self) -> bool:
+        """Whether a FIN came of which something before it is missing."""
+        return self.fin is not None and self.fin > self.reassembly.next
+
     def take_fin(self) -> bool:
         """Whether everything up to the FIN has arrived; steps over it, once."""
         if self.fin is None or self.reassembly.next != self.fin:
@@ -168,19 +181,31 @@ class Receiver(Timer):
     @property
     def has_blocks(self) -> bool:
         """Whether an acknowledgement has something selective to say."""
-        return self.duplicate is not None or len(self.reassembly.ranges) > 0
+        return self.duplicate is not None or self.fin_waits or len(self.reassembly.ranges) > 0
 
     def sack_blocks(self) -> tuple[tuple[int, int], ...]:
         """What came twice, then what is held beyond the gap: the ranges that changed last (RFC 2018 section 4).
 
         So each is reported several times, and a lost acknowledgement hides none. A duplicate that is held itself is
         followed by the range that has it (RFC 2883 section 4).
+
+        A FIN that waits for what is before it has a sequence number, too. A sender that lost the end of its data
+        learns from that, and else from timeouts alone, as a tail loss probe repeats the FIN.
         """
         reports = [] if self.duplicate is None else [self.duplicate]
         positions = [start for start, _ in reports] + self.reassembly.recent
         ranges = map(self.reassembly.ranges.range_at, positions)
         blocks = dict.fromkeys(block for block in ranges if block is not None)
+        if self.fin is not None and self.fin_waits:
+            blocks = self._with_fin(self.fin, blocks)
         return (*reports, *islice(blocks, _MOST_BLOCKS))
+
+    def _with_fin(self, fin: int, blocks: Iterable[tuple[int, int]]) -> dict[tuple[int, int], None]:
+        """``blocks`` with the number of a FIN, in its place among those that changed last."""
+        before = next((block for block in blocks if block[1] == fin), (fin, fin))
+        with_fin = before[0], fin + 1
+        longer = [with_fin if block == before else block for block in blocks]
+        return dict.fromkeys([with_fin, *longer] if self._fin_came_last else [*longer, with_fin])
 
     @override
     def expire(self, now: int) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 from mptcp_stack.congestion import CongestionControl
 from mptcp_stack.storage import NEVER
-from mptcp_stack.tcp.rtt import CLOCK_GRANULARITY_NS
+from mptcp_stack.tcp.context import TIMESTAMP_UNIT_NS
 
 
 class Undo:
@@ -58,9 +58,14 @@ class Undo:
         return self._start != NEVER and 0 < self._resent_bytes <= self._duplicate_bytes
 
     def was_no_timeout(self, echo_age_ns: int, now: int) -> bool:
-        """The first acknowledgement that advances after a timeout: whether it echoes what was sent before that."""
+        """The first acknowledgement that advances after a timeout: whether it echoes what was sent before that.
+
+        Timestamps are compared (RFC 3522 section 3.2), as whole numbers: by an age that is rounded up every other
+        timeout with losses would have been none, of which each repairs one segment.
+        """
         timeout_ns, self._timeout_ns = self._timeout_ns, NEVER
-        return timeout_ns != NEVER and echo_age_ns > now - timeout_ns + CLOCK_GRANULARITY_NS
+        since = now // TIMESTAMP_UNIT_NS - timeout_ns // TIMESTAMP_UNIT_NS
+        return timeout_ns != NEVER and echo_age_ns // TIMESTAMP_UNIT_NS - 1 > since
 
     def restore(self) -> None:
         """Have the window again as it was, if it has not become larger since, and what goes with it."""

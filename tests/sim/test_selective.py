@@ -3,14 +3,14 @@
 import pytest
 
 from mptcp_stack.congestion.reno import Reno
-from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, Source, pattern
+from mptcp_stack.sim import MILLISECOND, SECOND, Application, LinkSpec, Sink, Source, pattern
 from mptcp_stack.storage import NEVER
 from mptcp_stack.tcp import Address
 from mptcp_stack.tcp.recovery import Recovery
 from mptcp_stack.tcp.rtt import RttEstimator
 from mptcp_stack.tcp.scoreboard import Delivery, Record, Scoreboard
-from mptcp_stack.wire import ACK, RST, Packet, Segment, complete, decode, encode
-from tests.sim.scenes import PORT, SERVER, make_scene
+from mptcp_stack.wire import ACK, FIN, RST, Packet, Segment, complete, decode, encode
+from tests.sim.scenes import PORT, SERVER, endpoint_of, forge, idle_scene, make_scene, rewrite
 
 FAST = LinkSpec(rate_bps=100_000_000, delay_ns=10 * MILLISECOND, queue_bytes=1_000_000)
 
@@ -99,3 +99,44 @@ def test_room_and_a_reset_in_one_batch(send_buffer_bytes: int) -> None:
     run.client.settle()
     assert client.closed
     assert isinstance(client.error, ConnectionResetError)
+
+
+def test_a_fin_before_its_turn_is_selected() -> None:
+    """It has a sequence number, too (RFC 9293 section 3.4)."""
+    run = idle_scene()
+    at = endpoint_of(run.server).receiver.next
+
+    def reported(offset: int, **fields: int) -> list[tuple[int, int]]:
+        (answer,) = forge(run, run.server, seq=at + offset, **fields)
+        return [tuple((number - at) % 2**32 for number in block) for block in answer.options.sack]
+
+    assert reported(1000, flags=FIN | ACK) == [(1000, 1001)]
+    assert reported(300, length=100) == [(300, 400), (1000, 1001)]
+    assert reported(800, length=200) == [(800, 1001), (300, 400)]
+    assert reported(1000, flags=FIN | ACK) == [(800, 1001), (300, 400)]
+    assert reported(500, length=100) == [(500, 600), (800, 1001), (300, 400)]
+
+
+@pytest.mark.parametrize("fin_too", [False, True])
+def test_a_lost_end_is_repaired_without_a_timeout(fin_too: bool) -> None:
+    """By what the FIN, or the tail loss probe that repeats it, says of what is missing before it."""
+    lost: set[int] = set()
+
+    def loses(segment: Segment) -> bool:
+        tail = (segment.length and len(seen) > 5) or (fin_too and segment.flags & FIN)
+        if segment.length:
+            seen.add(segment.seq)
+        if not tail or segment.seq in lost or segment.sport == PORT:
+            return True
+        lost.add(segment.seq)
+        return False
+
+    seen: set[int] = set()
+    run = make_scene(1, [FAST], mptcp=False, middlebox=rewrite(loses))
+    run.server.listen(Address(b"", PORT), Sink)
+    client = Source(pattern(10 * 1448))
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed, 2 * SECOND)
+    assert len(lost) == 4 + fin_too
+    assert not run.client.stack.counters["TcpExtTCPTimeouts"]
+    assert run.client.stack.counters["TcpRetransSegs"] <= len(lost) + 1

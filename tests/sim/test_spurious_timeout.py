@@ -1,5 +1,7 @@
 """A timeout that was none (RFC 3522): the path only became slower."""
 
+from dataclasses import replace
+
 import pytest
 
 from mptcp_stack.sim import MILLISECOND, SECOND, LinkSpec, Sink, Source, pattern
@@ -48,3 +50,18 @@ def test_cubic_goes_on_where_it_was() -> None:
     run.network.run_until(lambda: counters["TcpExtTCPSpuriousRTOs"] == 1, 10 * SECOND)
     assert control._w_max == w_max
     assert control._epoch_start_ns >= epoch
+
+
+@pytest.mark.parametrize("later_us", range(0, 1000, 100))
+def test_a_timeout_with_losses_is_one(later_us: int) -> None:
+    """Whatever part of a millisecond passes, by which timestamps are rounded: else it repairs one segment of many."""
+    there = replace(PATH, blackouts=((24 * MILLISECOND, 100 * MILLISECOND),))
+    back = replace(PATH, delay_ns=10 * MILLISECOND + later_us * 1000)
+    run = make_scene(1, [(there, back)], mptcp=False)
+    run.server.listen(Address(b"", PORT), Sink)
+    client = Source(pattern(12_000))
+    run.client.connect(SERVER, client)
+    run.network.run_until(lambda: client.closed, 10 * SECOND)
+    counters = run.client.stack.counters
+    assert counters["TcpExtTCPTimeouts"] == 1
+    assert counters["TcpExtTCPSpuriousRTOs"] == 0
