@@ -43,8 +43,12 @@ class Address(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        text = str(ip_address(self.ip))
-        return f"[{text}]:{self.port}" if len(self.ip) == 16 else f"{text}:{self.port}"
+        return f"[{self.ip_text}]:{self.port}" if len(self.ip) == 16 else f"{self.ip_text}:{self.port}"
+
+    @property
+    def ip_text(self) -> str:
+        """Return the address without its port."""
+        return str(ip_address(self.ip))
 
 
 class Segment(NamedTuple):
@@ -85,6 +89,12 @@ def segment(packet: Packet) -> Segment | None:
         return _segment(packet.time_ns, packet.wire_bytes, packet.frame, *_LINKS[packet.link_type])
     except (struct.error, IndexError):  # cut short
         return None
+
+
+def hops(packet: Packet) -> int:
+    """Return the time to live, or hop limit, of a packet that has a TCP segment."""
+    start, kind, _ = _network(packet.frame, *_LINKS[packet.link_type])
+    return packet.frame[start + (8 if kind == _IPV4 else 7)]
 
 
 def _why_not(packet: Packet, found: Segment | None) -> str | None:

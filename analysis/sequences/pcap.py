@@ -274,7 +274,7 @@ class _Tracer:
                 length_bytes = int.from_bytes(body[18:20], "big") or segment.payload_bytes
                 sending.mappings.add(1, 1, length_bytes)
                 self._highest_dsn = max(self._highest_dsn, length_bytes)
-            elif body[0] >> 4 == capture.DSS and (mapping := _mapping(body)) is not None:
+            elif body[0] >> 4 == capture.DSS and (mapping := mapping_of(body)) is not None:
                 dsn, bits, ssn, length_bytes = mapping
                 data_fin = bool(body[1] & _DATA_FIN)
                 if not (segment.payload_bytes or data_fin or segment.flags & FIN):
@@ -314,7 +314,7 @@ class _Tracer:
                 yield sequences.ACK, acked, None, None
         if segment.flags & SYN and subflow.joins is None:  # its window, never scaled, counts from the first byte
             yield from self._window(1 + segment.window)
-        for number, bits in filter(None, map(_data_ack, _dss_bodies(segment))):
+        for number, bits in filter(None, map(data_ack_of, _dss_bodies(segment))):
             acked = unwrap(number - self._initial(), bits, self._highest_dsn)
             if acked > self._data_acked:
                 self._data_acked = acked
@@ -339,7 +339,7 @@ class _Tracer:
         for subflow in self._connection.members:
             for segment in subflow.segments:
                 if subflow.roles[segment.source] == self._sender:
-                    for dsn, bits, ssn, _ in filter(None, map(_mapping, _dss_bodies(segment))):
+                    for dsn, bits, ssn, _ in filter(None, map(mapping_of, _dss_bodies(segment))):
                         if ssn:
                             lowest = dsn if lowest is None else min(lowest, unwrap(dsn, bits, lowest))
         return 0 if lowest is None else lowest - 1
@@ -353,7 +353,7 @@ def _dss_bodies(segment: Segment) -> Iterable[bytes]:
     return (body for body in _mptcp_bodies(segment) if body[0] >> 4 == capture.DSS)
 
 
-def _data_ack(body: bytes) -> tuple[int, int] | None:
+def data_ack_of(body: bytes) -> tuple[int, int] | None:
     """Return the DATA_ACK of a DSS and its number of bits."""
     size = 8 if body[1] & _DATA_ACK_64 else 4
     if not body[1] & _DATA_ACK or len(body) < 2 + size:
@@ -361,7 +361,7 @@ def _data_ack(body: bytes) -> tuple[int, int] | None:
     return int.from_bytes(body[2 : 2 + size], "big"), size * 8
 
 
-def _mapping(body: bytes) -> tuple[int, int, int, int] | None:
+def mapping_of(body: bytes) -> tuple[int, int, int, int] | None:
     """Return the dsn of a DSS, its number of bits, the ssn and the length (DATA_FIN included)."""
     if not body[1] & _DSN:
         return None

@@ -60,6 +60,13 @@ def load(paths: Sequence[Path], collector: str | None = None, host: str | None =
     return Source(name, _captured({host: files[host]} if host else files))
 
 
+def captures(paths: Sequence[Path]) -> list[Path]:
+    """Return capture files: those given, or those of all hosts of a point's directory. Raises as `load` does."""
+    if not (len(paths) == 1 and paths[0].is_dir()):
+        return list(paths)
+    return Collected.open(_point(paths[0]), "pcap").paths
+
+
 def _captured(files: Mapping[str, Sequence[Path]]) -> Views:
     views, whys = {}, []
     for host, paths in files.items():

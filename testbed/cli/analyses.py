@@ -81,6 +81,81 @@ def timesequence(
 
 
 @commands.command()
+def why(
+    source: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[SOURCE...]",
+            help="Captures (pcap, pcapng) of one side or both, or a point's directory from a run with --collect pcap.",
+        ),
+    ] = None,
+    here: Annotated[
+        bool, typer.Option("--here", help="Look at this host in place of packets; changes nothing.")
+    ] = False,
+    to: Annotated[
+        list[str] | None,
+        typer.Option("--to", metavar="ADDRESS", help="With --here: a peer's address; may be repeated."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say why there is no second subflow, why a connection is TCP, or why a path carries nothing.
+
+    From packets of any MPTCP stack, each answer with the packets that show it; or from the settings, routes and
+    counters of this host.
+    """
+    if here == bool(source):
+        raise LabError("why takes captures, or --here for this host")
+    if to and not here:
+        raise LabError("--to: goes with --here")
+    if here:
+        _why_here(to or [], as_json)
+        return
+    assert source is not None
+    from analysis.errors import foreseen
+    from analysis.sequences import sources
+    from analysis.why import explain
+
+    with foreseen(f"{', '.join(map(str, source))}: cannot be explained"):
+        report = explain(sources.captures(source))
+    if as_json:
+        print_json(report.document())
+        return
+    for one in report.connections:
+        print(f"connection {one.number}: {one.title}")
+        for subflow in one.subflows:
+            print(f"  subflow {subflow}")
+        for finding in one.findings:
+            print(f"  {'!' if finding.failure else '-'} {finding}")
+        if not one.findings:
+            print("  nothing failed")
+    for finding in report.others:
+        print(f"! {finding}")
+    if not report.connections and not report.others:
+        print("no TCP connection whose beginning is there")
+    for text in report.notes:
+        note(text)
+
+
+def _why_here(destinations: list[str], as_json: bool) -> None:
+    from ipaddress import ip_address
+
+    from analysis.why import host
+    from testbed.cli import here
+
+    for text in destinations:
+        try:
+            ip_address(text)
+        except ValueError as error:
+            raise LabError(f"--to: '{text}' is no IP address") from error
+    lines = host.look(here.state(destinations))
+    if as_json:
+        print_json([line._asdict() for line in lines])
+        return
+    for line in lines:
+        print(line)
+
+
+@commands.command()
 def compare(
     first: Annotated[Path, typer.Argument(metavar="RUN_A", help="A run directory: results/EXPERIMENT/HASH.")],
     second: Annotated[

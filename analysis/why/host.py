@@ -1,0 +1,174 @@
+"""What a host needs for more than one subflow, told from what it says of itself: the kernel's MPTCP, read-only.
+
+`HostState` is an observation, whoever made it; `look` turns it into lines, each with its remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+STEPS: Final = (
+    ("MPJoinSynTx", "MPJoinSynAckRx", "joins were asked for, and no SYN/ACK with MP_JOIN came: dropped or refused"),
+    ("MPJoinSynRx", "MPJoinAckRx", "joins came in, and no third ACK that was right: dropped, stripped or given up"),
+    ("AddAddr", "MPJoinSynTx", "addresses were announced to this host, and it asked to join none"),
+)  # fmt: skip
+"""Counters (MPTcpExt...) of which the first has counted and the second has not, and what that means."""
+COUNTED: Final = {
+    "MPCapableFallbackSYNACK": "the SYN/ACK was without MP_CAPABLE: no MPTCP at the peer, or the option was removed",
+    "MPCapableFallbackACK": "the third ACK came without MP_CAPABLE: the option was removed on the way",
+    "MPCapableSYNTXDrop": "SYNs with MP_CAPABLE were lost, and one without it was sent",
+    "MPCapableSYNTXDisabled": "MPTCP was not asked for, as such SYNs were lost before (net.mptcp.blackhole_timeout)",
+    "MPCapableDataFallback": "the first data came without a mapping",
+    "DssFallback": "data came without a mapping: the option was removed on the way",
+    "DSSCorruptionFallback": "a mapping did not fit the data",
+    "InfiniteMapTx": "a checksum failed, and it went on as TCP",
+    "InfiniteMapRx": "the peer went on as TCP after a failed checksum",
+    "MPJoinNoTokenFound": "a join named a connection that is not here any more",
+    "MPJoinRejected": "a join was refused: the limit of subflows, or not to be joined at this address",
+    "MPJoinSynAckHMacFailure": "the HMAC of a peer's SYN/ACK was wrong",
+    "MPJoinAckHMacFailure": "the HMAC of a peer's third ACK was wrong",
+    "MPJoinSynTxBindErr": "an address of this host could not be used for a subflow",
+    "MPJoinSynTxConnectErr": "there was no route to an address that was to be joined",
+    "MPJoinSynTxCreatSkErr": "no socket could be made for a subflow",
+    "AddAddrDrop": "an announced address was not taken: one before it was not dealt with yet, or had its ID",
+    "EchoAddTxDrop": "an echo of an announced address was not sent",
+    "MPRstRx": "the peer reset a subflow and said why (MP_TCPRST)",
+}
+"""Counters that say it outright, and what they mean."""
+
+
+class HostAddress(NamedTuple):
+    """An address that others can reach, with its interface and whether that is up."""
+
+    ip: str
+    device: str
+    up: bool
+
+
+class Way(NamedTuple):
+    """Where packets from an address to a destination go: the interface, or why they do not."""
+
+    source: str
+    destination: str
+    device: str
+    problem: str
+
+
+@dataclass
+class HostState:
+    """What a host says of itself. `settings` are net.mptcp.*, None where the kernel has no MPTCP."""
+
+    settings: Mapping[str, str] | None
+    addresses: Sequence[HostAddress] = ()
+    endpoints: Sequence[Mapping[str, Any]] = ()
+    limits: Mapping[str, int] = field(default_factory=dict)
+    ways: Sequence[Way] = ()
+    strict: Sequence[str] = ()
+    """Interfaces whose reverse path filter is strict."""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """MPTcpExt..., without that."""
+
+
+class Line(NamedTuple):
+    """One thing that MPTCP needs: whether it is `well` here, what was found, and what to do where it is not."""
+
+    well: bool
+    found: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{'+' if self.well else '!'} {self.found}{f'; {self.remedy}' if self.remedy else ''}"
+
+
+def look(host: HostState) -> list[Line]:
+    """Return a line for each thing that MPTCP needs of a host, in the order in which a connection does."""
+    if host.settings is None:
+        return [Line(False, "this kernel has no MPTCP", "Linux 5.6 or newer with CONFIG_MPTCP has it")]
+    return [line for rule in _RULES for line in rule(host)]
+
+
+def _enabled(host: HostState) -> Iterator[Line]:
+    assert host.settings is not None
+    on = host.settings.get("enabled") == "1"
+    remedy = "" if on else "sysctl -w net.mptcp.enabled=1"
+    yield Line(on, f"net.mptcp.enabled is {host.settings.get('enabled', '?')}", remedy)
+    if host.settings.get("pm_type", "0") != "0" or host.settings.get("path_manager", "kernel") != "kernel":
+        found = "the path manager is in user space: without a program that orders subflows (mptcpd) there is none"
+        yield Line(False, found, "sysctl -w net.mptcp.pm_type=0 has the kernel do it")
+
+
+def _addresses(host: HostState) -> Iterator[Line]:
+    for one in host.addresses:
+        if not one.up:
+            yield Line(False, f"{one.device} with {one.ip} is down", f"ip link set {one.device} up, or its cable")
+    usable = [one for one in host.addresses if one.up]
+    devices = {one.device for one in usable}
+    told = ", ".join(f"{one.ip} ({one.device})" for one in usable) or "none"
+    more = "" if len(devices) > 1 else "a second subflow takes a second address here, or one that the peer announces"
+    yield Line(len(devices) > 1, f"addresses: {told}", more)
+
+
+def _limits(host: HostState) -> Iterator[Line]:
+    subflows = host.limits.get("subflows")
+    if subflows is not None:
+        remedy = "" if subflows else "ip mptcp limits set subflows 8"
+        yield Line(subflows > 0, f"limit of subflows beside the first: {subflows}", remedy)
+    accepted = host.limits.get("add_addr_accepted")
+    if accepted == 0 and not _flagged(host, "subflow"):
+        found = "no address that a peer announces is joined: add_addr_accepted is 0, and no endpoint is 'subflow'"
+        yield Line(False, found, "on a client: ip mptcp limits set add_addr_accepted 8")
+
+
+def _endpoints(host: HostState) -> Iterator[Line]:
+    known = {one.ip: one for one in host.addresses}
+    for endpoint in host.endpoints:
+        ip, flags = str(endpoint.get("address")), ", ".join(endpoint.get("flags", ())) or "no flag"
+        here = known.get(ip)
+        remedy = f"ip mptcp endpoint delete id {endpoint.get('id')}, or ip address add {ip}" if here is None else ""
+        wrong_device = here is not None and endpoint.get("dev", here.device) != here.device
+        if here is not None and wrong_device:
+            remedy = f"it is on {here.device}: make it anew with dev {here.device}"
+        found = f"endpoint {ip} ({flags}){'' if here else ' is no address of this host'}"
+        yield Line(here is not None and not wrong_device, found, remedy)
+    ends = {str(endpoint.get("address")) for endpoint in host.endpoints}
+    missing = [one for one in host.addresses if one.up and one.ip not in ends]
+    if len({one.device for one in host.addresses}) > 1 and len(missing) == len(host.addresses):
+        one = missing[-1]
+        role = f"ip mptcp endpoint add {one.ip} dev {one.device} subflow (a client) or signal (a server)"
+        yield Line(False, "no endpoint: from here no subflow is opened and no address announced", role)
+
+
+def _flagged(host: HostState, flag: str) -> bool:
+    return any(flag in endpoint.get("flags", ()) for endpoint in host.endpoints)
+
+
+def _ways(host: HostState) -> Iterator[Line]:
+    devices = {one.ip: one.device for one in host.addresses}
+    for way in host.ways:
+        device = devices.get(way.source, "")
+        told = f"from {way.source} to {way.destination}"
+        if way.problem:
+            yield Line(False, f"{told}: {way.problem}", f"ip route add {way.destination} dev {device} src {way.source}")
+        elif way.device != device:
+            table = f"ip rule add from {way.source} table 100; ip route add default via GATEWAY dev {device} table 100"
+            strict = f", and {device} drops what comes back (rp_filter 1)" if device in host.strict else ""
+            yield Line(False, f"{told}: packets leave by {way.device} in place of {device}{strict}", table)
+        else:
+            yield Line(True, f"{told}: by {way.device}")
+
+
+def _counters(host: HostState) -> Iterator[Line]:
+    count = host.counters.get
+    for first, second, meaning in STEPS:
+        if count(first, 0) and not count(second, 0):
+            yield Line(False, f"{meaning} ({count(first)} times, MPTcpExt{first})")
+    for name, meaning in COUNTED.items():
+        if number := count(name, 0):
+            yield Line(False, f"{meaning} ({number} times, MPTcpExt{name})")
+
+
+_RULES: Final[tuple[Callable[[HostState], Iterator[Line]], ...]] = (
+    _enabled, _addresses, _limits, _endpoints, _ways, _counters,
+)  # fmt: skip
