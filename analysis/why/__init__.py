@@ -21,7 +21,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +96,11 @@ def _findings(connection: Connection) -> Iterator[Finding]:
         yield found
         return
     yield from fallback.damaged(connection)
-    end = connection.end_of_data()
+    end = connection.end_of_data
     asked = [flow for flow in connection.joins if end is None or flow.began_ns < end.time_ns]
     failures = [found for flow in asked if (found := joins.failed(connection, flow)) is not None]
     yield from _once([*failures, *map(joins.without_option, connection.stripped)])
-    yield from (found for flow in connection.flows if (found := joins.went_down(connection, flow)) is not None)
+    yield from _once(found for flow in connection.flows if (found := joins.went_down(connection, flow)) is not None)
     if (found := addresses.elsewhere(connection)) is not None:
         yield found
         return
@@ -109,14 +109,14 @@ def _findings(connection: Connection) -> Iterator[Finding]:
     yield from addresses.idle(connection)
 
 
-def _once(failures: Iterable[Finding]) -> Iterator[Finding]:
-    """Return the first of those that say the same of the same addresses: stacks try again, from another port."""
-    told = set()
-    for one in failures:
-        ends = tuple(end.rpartition(":")[0] for end in one.about.split(" - "))
-        if (ends, one.cause) not in told:
-            told.add((ends, one.cause))
-            yield one
+def _once(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Return the first of those that say the same of the same addresses, and how many they are: stacks try again."""
+    alike: dict[tuple[object, ...], list[Finding]] = {}
+    for one in findings:
+        addresses = tuple(end.rpartition(":")[0] for end in one.about.split(" - "))
+        alike.setdefault((addresses, one.cause), []).append(one)
+    for first, *others in alike.values():
+        yield replace(first, why=f"{first.why}; {len(others) + 1} times in all") if others else first
 
 
 def _title(connection: Connection) -> str:

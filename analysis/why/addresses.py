@@ -70,7 +70,7 @@ def unjoined(connection: Connection) -> Iterator[Finding]:
 def _unjoined(connection: Connection, one: _Announcement) -> Finding:
     ip, peer = capture.Address(one.address.ip, 0).ip_text, _OTHER[one.side]
     about = f"no subflow with {ip}, which the {one.side} announced"
-    shown = (f"{one.seen}: ADD_ADDR",)
+    shown: tuple[str, ...] = (f"{one.seen}: ADD_ADDR",)
     if one.arrived is None:
         why = f"the announcement did not reach the {peer}: lost, or removed on the way"
         return Finding(about, "announcement lost", why, shown)
@@ -163,7 +163,7 @@ def unasked(connection: Connection) -> Iterator[Finding]:
 
 def _ended_soon(connection: Connection, first: Flow) -> Seen | None:
     """Return the end of a connection's data when it came within a few round trips of its beginning."""
-    seen, end = first.views[0].seen, connection.end_of_data()
+    seen, end = first.views[0].seen, connection.end_of_data
     gone_on = next((one for one in seen if one.goes_on), None)
     if end is None or gone_on is None:
         return None

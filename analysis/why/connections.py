@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from analysis import capture
 from analysis.capture import Address
@@ -36,6 +37,7 @@ class Connection:
         """Return the initial subflow and all that asked to join."""
         return [self.first, *self.joins] if self.first else self.joins
 
+    @cached_property
     def end_of_data(self) -> Seen | None:
         """Return the packet with which the second of both sides ends its data, None when that is not seen."""
         ends: dict[str, Seen] = {}

@@ -87,7 +87,7 @@ def _answer(connection: Connection, flow: Flow) -> Finding | None:
         return _no_answer(flow, left)
     if _capable(came) is not None:
         return None
-    shown = (f"{came[0]}: SYN/ACK without MP_CAPABLE",)
+    shown: tuple[str, ...] = (f"{came[0]}: SYN/ACK without MP_CAPABLE",)
     if (with_it := _capable(left)) is not None:
         shown = f"{with_it}: SYN/ACK with MP_CAPABLE", *shown
         return Finding(_ABOUT, "stripped", "something on the way removed MP_CAPABLE from the SYN/ACK", shown)
@@ -135,7 +135,7 @@ def _stopped(connection: Connection, flow: Flow) -> Finding | None:
     came = min(found, key=lambda one: one.time_ns)
     source = came.segment.source
     left = _first(one for one in flow.sent_by(source) if one.goes_on and options.speaks(one.segment))
-    shown = (f"{came}: without MPTCP",)
+    shown: tuple[str, ...] = (f"{came}: without MPTCP",)
     if flow.both_ends and left is not None and _went_without(flow, source) is None:
         shown = f"{left}: {source} sends MPTCP options", *shown
         return Finding(_ABOUT, "stripped", f"something on the way removes MPTCP options of {source}", shown)

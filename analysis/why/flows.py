@@ -100,6 +100,32 @@ class Flow:
         """Return when it was seen last."""
         return max(view.seen[-1].time_ns for view in self.views)
 
+    @property
+    def clock_ahead_ns(self) -> int:
+        """Return by how much the clock of the last place is ahead of the first's, if both ways take as long.
+
+        0 where the handshake was not seen at both.
+        """
+        times = []
+        for view in (self.views[0], self.views[-1]):
+            syn, answer = next((one for one in view.seen if one.opens), None), view.answer_ns
+            if syn is None or answer is None:
+                return 0
+            times.append((syn.time_ns, syn.time_ns + answer))
+        (syn_left, answer_came), (syn_came, answer_left) = times
+        return ((syn_came - syn_left) - (answer_came - answer_left)) // 2
+
+    def was_sent(self, seen: Seen) -> bool:
+        """Return whether a segment that arrived at one end had left the other by then, as the places there saw it."""
+        source = seen.segment.source
+        ahead_ns = self.clock_ahead_ns if source == self.other else -self.clock_ahead_ns
+        return any(
+            one.segment.seq == seen.segment.seq
+            and one.segment.flags == seen.segment.flags
+            and one.time_ns - ahead_ns <= seen.time_ns
+            for one in self.sent_by(source)
+        )
+
     def sent_by(self, end: Address) -> list[Seen]:
         """Return what an end sent, as the place nearest to it saw it."""
         view = self.views[0 if end == self.opener else -1]

@@ -145,18 +145,24 @@ def _flagged(host: HostState, flag: str) -> bool:
 
 
 def _ways(host: HostState) -> Iterator[Line]:
+    """Each address needs a way of its own to one of the peer's: paths may be apart."""
     devices = {one.ip: one.device for one in host.addresses}
-    for way in host.ways:
-        device = devices.get(way.source, "")
-        told = f"from {way.source} to {way.destination}"
-        if way.problem:
-            yield Line(False, f"{told}: {way.problem}", f"ip route add {way.destination} dev {device} src {way.source}")
-        elif way.device != device:
-            table = f"ip rule add from {way.source} table 100; ip route add default via GATEWAY dev {device} table 100"
-            strict = f", and {device} drops what comes back (rp_filter 1)" if device in host.strict else ""
-            yield Line(False, f"{told}: packets leave by {way.device} in place of {device}{strict}", table)
+    for source in dict.fromkeys(way.source for way in host.ways):
+        ways = [way for way in host.ways if way.source == source]
+        good = [way for way in ways if not way.problem and way.device == devices.get(source)]
+        if good:
+            yield Line(True, f"from {source} to {', '.join(way.destination for way in good)}: by {good[0].device}")
         else:
-            yield Line(True, f"{told}: by {way.device}")
+            yield from (_wrong_way(host, way, devices.get(source, "")) for way in ways)
+
+
+def _wrong_way(host: HostState, way: Way, device: str) -> Line:
+    told = f"from {way.source} to {way.destination}"
+    if way.problem:
+        return Line(False, f"{told}: {way.problem}", f"ip route add {way.destination} dev {device} src {way.source}")
+    table = f"ip rule add from {way.source} table 100; ip route add default via GATEWAY dev {device} table 100"
+    strict = f", and {device} drops what comes back (rp_filter 1)" if device in host.strict else ""
+    return Line(False, f"{told}: packets leave by {way.device} in place of {device}{strict}", table)
 
 
 def _counters(host: HostState) -> Iterator[Line]:

@@ -84,8 +84,10 @@ def _stripped_there(connection: Connection, flow: Flow) -> Finding | None:
 def _unanswered(connection: Connection, flow: Flow) -> Finding | None:
     """Nothing came back, or not before it was asked again: by then the connection may be over, and unknown there."""
     asked = _asked(flow)
+    if not asked:
+        return None
     until_ns = asked[1].time_ns if len(asked) > 1 else asked[0].time_ns + _REPEATED_NS
-    if (end := connection.end_of_data()) is not None and end.time_ns - asked[0].time_ns >= _patience_ns(connection):
+    if (end := connection.end_of_data) is not None and end.time_ns - asked[0].time_ns >= _patience_ns(connection):
         until_ns = min(until_ns, end.time_ns)
     back = [one for one in flow.arrived_from(flow.other) if one.answers or one.resets]
     sent = [one for one in flow.sent_by(flow.other) if one.answers]
@@ -209,7 +211,7 @@ def _reset(connection: Connection, flow: Flow, by: Address, what: str) -> Findin
     if came is None:
         return None
     shown = [f"{came}: RST"]
-    end = connection.end_of_data()
+    end = connection.end_of_data
     if end is not None and end.time_ns <= came.time_ns:
         why = "the connection was over before it came up"
         return Finding(f"no subflow {flow}", "too short", why, (f"{end}: the end of its data", *shown), failure=False)
@@ -226,6 +228,8 @@ def _reset(connection: Connection, flow: Flow, by: Address, what: str) -> Findin
 
 def went_down(connection: Connection, flow: Flow) -> Finding | None:
     """Return why a subflow that was up ended by a RST while the connection went on with data; None when it did not."""
+    if flow is not connection.first and not is_up(flow):
+        return None
     resets = [one for end in (flow.opener, flow.other) for one in flow.arrived_from(end) if one.resets]
     came = min(resets, key=lambda one: one.time_ns, default=None)
     if came is None or any(options.has(one.segment, options.MP_FASTCLOSE) for one in flow.all()):
@@ -244,7 +248,7 @@ def is_foreign(connection: Connection, flow: Flow, reset: Seen) -> bool:
     """Return whether somebody on the way sent a RST: its sender's host did not, or it came over other hops."""
     source = reset.segment.source
     if flow.both_ends:
-        return not any(one.resets for one in flow.sent_by(source))
+        return not flow.was_sent(reset)
     known = {one.hops for one in flow.all() if one.segment.source.ip == source.ip and not one.resets}
     return bool(known) and reset.hops not in known
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha1, sha256
 from typing import Final, NamedTuple
 
@@ -54,9 +55,13 @@ class Announced(NamedTuple):
 
 def bodies(segment: Segment, subtype: int) -> Iterator[bytes]:
     """Return the MPTCP options of a segment that are of a subtype, without kind and length."""
-    for kind, body in capture.options(segment.options):
-        if kind == capture.OPTION_MPTCP and body and body[0] >> 4 == subtype:
-            yield body
+    return (body for body in _mptcp(segment.options) if body[0] >> 4 == subtype)
+
+
+@lru_cache(maxsize=1 << 17)
+def _mptcp(text: bytes) -> tuple[bytes, ...]:
+    """Return the MPTCP options among those of a header: every rule asks for them, of every packet."""
+    return tuple(body for kind, body in capture.options(text) if kind == capture.OPTION_MPTCP and body)
 
 
 def has(segment: Segment, subtype: int) -> bool:
@@ -66,7 +71,7 @@ def has(segment: Segment, subtype: int) -> bool:
 
 def speaks(segment: Segment) -> bool:
     """Return whether a segment carries anything of MPTCP."""
-    return any(kind == capture.OPTION_MPTCP for kind, _ in capture.options(segment.options))
+    return bool(_mptcp(segment.options))
 
 
 def capable(segment: Segment) -> Capable | None:

@@ -13,6 +13,9 @@ from testbed.errors import LabError
 
 commands = typer.Typer()
 
+_SHOWN = 10
+"""Subflows of a connection: where every few packets one is reset, and opened again, there are hundreds."""
+
 
 @commands.command()
 def timesequence(
@@ -122,8 +125,10 @@ def why(
         return
     for one in report.connections:
         print(f"connection {one.number}: {one.title}")
-        for subflow in one.subflows:
+        for subflow in one.subflows[:_SHOWN]:
             print(f"  subflow {subflow}")
+        if len(one.subflows) > _SHOWN:
+            print(f"  and {len(one.subflows) - _SHOWN} more")
         for finding in one.findings:
             print(f"  {'!' if finding.failure else '-'} {finding}")
         if not one.findings:

@@ -155,6 +155,33 @@ def execute(
 
 
 @commands.command()
+def check(topology: TopologyName, settings: Settings = None, plain: Plain = False, as_json: Json = False) -> None:
+    """Build a topology and check that it has what MPTCP needs.
+
+    Addresses, limits, endpoints, routes by source, and each address pair, with remedies.
+    """
+    rendered = topology_named(topology, settings)
+    from testbed.cli.needs import check as checked
+    from testbed.cli.needs import require_ends
+    from testbed.cli.shell import ready
+    from testbed.host.namespace import enter
+
+    require_ends(rendered)
+    enter()
+    with ready(rendered, plain) as (lab, mptcp):
+        found = list(checked(lab, rendered))
+    if as_json:
+        print_json([{"where": one.where, **one.line._asdict()} for one in found])
+    else:
+        note(f"MPTCP of the kernels: {mptcp}")
+        for one in found:
+            print(f"{one.where}: {one.line}")
+    wrong = sum(not one.line.well for one in found)
+    if wrong:
+        raise LabError(f"{wrong} things stand in the way of a second subflow", exit_code=1)
+
+
+@commands.command()
 def doctor(as_json: Json = False) -> None:
     """Show what this machine has of what the lab can use.
 

@@ -34,13 +34,13 @@ _NO_SUCH_PROGRAM = 127
 
 def open_shell(topology: Topology, plain: bool = False) -> None:
     """Start a lab and give its user Mininet's prompt until they leave it. After `namespace.enter()`."""
-    with _ready(topology, plain) as (lab, mptcp):
+    with ready(topology, plain) as (lab, mptcp):
         print(greeting(topology, mptcp), flush=True)
         lab.prompt()
 
 
 @contextmanager
-def _ready(topology: Topology, plain: bool) -> Iterator[tuple[Lab, str]]:
+def ready(topology: Topology, plain: bool = False) -> Iterator[tuple[Lab, str]]:
     """A running lab for people, and a line about its kernels' MPTCP."""
     _give_python()
     _give_names(topology)
@@ -167,7 +167,7 @@ def execute(topology: Topology, wanted: Sequence[Order], plain: bool) -> int:
     After `namespace.enter()`. They have this process's standard input (not a terminal's: that is for the prompt).
     """
     stdin = subprocess.DEVNULL if sys.stdin.isatty() else None
-    with _ready(topology, plain) as (lab, _):
+    with ready(topology, plain) as (lab, _):
         for order in wanted:
             if shutil.which(order.argv[0]) is None:
                 print(f"lab: exec: {order.host}: {order.argv[0]}: no such program", file=sys.stderr)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
+from scapy.utils import RawPcapReader
 
 from analysis.why import Report, explain
+from mptcp_stack.phy.pcap import PcapWriter
 from mptcp_stack.sim import Middlebox
 from mptcp_stack.wire import ACK, RST, SYN, AddAddr, MpCapable, Segment
 from tests.analysis.why.scenes import Tapped
@@ -185,3 +188,53 @@ def test_of_what_is_well_nothing_is_told(name: str, tmp_path: Path) -> None:
         (one,) = report.connections
         assert [str(finding) for finding in one.findings] == [], (name, files)
         assert len(one.subflows) == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_captures_with_holes_and_damage_are_explained_somehow(seed: int, tmp_path: Path) -> None:
+    """Whatever is missing or wrong: no rule may rest on a packet that need not be there."""
+    dice = Random(seed)
+    run = Tapped((None, rewrite(strip)) if seed % 2 else (None, None), seconds=2)
+    files = [run.capture(side, tmp_path) for side in ("client", "server")]
+    for file in files:
+        with RawPcapReader(str(file)) as reader:
+            packets = [packet for packet, _ in reader]
+        with PcapWriter(file) as capture:
+            for place, packet in enumerate(packets):
+                damaged = bytearray(packet)
+                if dice.random() < 0.1:
+                    damaged[dice.randrange(20, len(damaged))] ^= 1 << dice.randrange(8)
+                if dice.random() < 0.7:
+                    capture.write(place * 1_000_000, bytes(damaged))
+    for some in (files, files[:1], files[1:]):
+        for one in explain(some).connections:
+            assert all(str(finding) for finding in one.findings)
+
+
+KERNEL = Path(__file__).parents[1] / "data" / "collected" / "kernel-mptcp" / "collected"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subflows", "causes_told"),
+    [
+        ("*", 2, ["not used"]),
+        ("*client*", 2, ["not used"]),
+        ("*eth1*", 1, ["announced, not joined"]),  # as the other interface is not there
+        ("*eth2*", 1, []),
+    ],
+)
+def test_the_kernels_packets_of_some_interfaces(pattern: str, subflows: int, causes_told: list[str]) -> None:
+    """A transfer so short that the second subflow, which was up, carried nothing."""
+    (one,) = explain(sorted(KERNEL.glob(f"pcap-{pattern}.pcap0"))).connections
+    assert len(one.subflows) == subflows
+    assert [finding.cause for finding in one.findings] == causes_told
+
+
+def test_a_subflow_of_an_interface_that_was_not_captured_is_missed_by_its_data() -> None:
+    captures = Path(__file__).parents[1] / "data" / "captures"
+    (one,) = explain([captures / "kernel-server-eth1.pcap"]).connections
+    (finding,) = one.findings
+    assert "20277 bytes of the server arrived and are in none of the captures" in finding.why
+    assert not finding.failure
+    (both,) = explain(sorted(captures.glob("*.pcap"))).connections
+    assert (len(both.subflows), both.findings) == (2, [])
