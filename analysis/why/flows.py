@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from analysis import capture
@@ -100,30 +101,13 @@ class Flow:
         """Return when it was seen last."""
         return max(view.seen[-1].time_ns for view in self.views)
 
-    @property
-    def clock_ahead_ns(self) -> int:
-        """Return by how much the clock of the last place is ahead of the first's, if both ways take as long.
-
-        0 where the handshake was not seen at both.
-        """
-        times = []
-        for view in (self.views[0], self.views[-1]):
-            syn, answer = next((one for one in view.seen if one.opens), None), view.answer_ns
-            if syn is None or answer is None:
-                return 0
-            times.append((syn.time_ns, syn.time_ns + answer))
-        (syn_left, answer_came), (syn_came, answer_left) = times
-        return ((syn_came - syn_left) - (answer_came - answer_left)) // 2
-
     def was_sent(self, seen: Seen) -> bool:
         """Return whether a segment that arrived at one end had left the other by then, as the places there saw it."""
-        source = seen.segment.source
-        ahead_ns = self.clock_ahead_ns if source == self.other else -self.clock_ahead_ns
         return any(
             one.segment.seq == seen.segment.seq
             and one.segment.flags == seen.segment.flags
-            and one.time_ns - ahead_ns <= seen.time_ns
-            for one in self.sent_by(source)
+            and one.time_ns <= seen.time_ns
+            for one in self.sent_by(seen.segment.source)
         )
 
     def sent_by(self, end: Address) -> list[Seen]:
@@ -140,12 +124,14 @@ class Flow:
         """Return its segments as every place saw them."""
         return (one for view in self.views for one in view.seen)
 
-    def order(self) -> None:
-        """Put the views in order."""
+    def order(self, usual_ns: Mapping[Path, float]) -> None:
+        """Put the views in order: by how long answers take there, to this SYN or else usually; or by time."""
         self.views.sort(key=lambda view: (view.seen[0].time_ns, str(view.file)))
-        gaps = [view.answer_ns for view in self.views]
-        if all(gap is not None for gap in gaps):
+        own = [view.answer_ns for view in self.views]
+        if None not in own:
             self.views.sort(key=lambda view: -(view.answer_ns or 0))
+        elif all(view.file in usual_ns for view in self.views):
+            self.views.sort(key=lambda view: -usual_ns[view.file])
 
 
 def read(paths: Sequence[Path], unread: Unread) -> list[Flow]:
@@ -171,9 +157,53 @@ def read(paths: Sequence[Path], unread: Unread) -> list[Flow]:
                     by_name.setdefault(name, flow)
             here.add(id(flow))
             flow.views.append(_renamed(view, (opener, other), flow))
+    answers: dict[Path, list[int]] = defaultdict(list)
+    for view in (view for flow in found if flow.both_ends for view in flow.views):
+        if view.answer_ns is not None:
+            answers[view.file].append(view.answer_ns)
+    usual_ns = {file: median(times) for file, times in answers.items()}
     for flow in found:
-        flow.order()
+        flow.order(usual_ns)
+    _synchronise(found)
     return sorted(found, key=lambda flow: flow.began_ns)
+
+
+def _synchronise(flows: Sequence[Flow]) -> None:
+    """Have all times be those of one clock, as far as the same connections in two files tell how theirs differ.
+
+    Clocks by which nothing arrives before it left may be the same, and stay; others differ so that both ways of a
+    handshake take as long.
+    """
+    differ: dict[Path, dict[Path, int]] = defaultdict(dict)
+    for flow in flows:
+        if flow.both_ends and (ahead_ns := _ahead_ns(flow.views[0], flow.views[-1])) is not None:
+            near, far = flow.views[0].file, flow.views[-1].file
+            differ[near].setdefault(far, ahead_ns)
+            differ[far].setdefault(near, -ahead_ns)
+    ahead: dict[Path, int] = {}
+    for start in differ:
+        waiting = [] if start in ahead else [(start, 0)]
+        while waiting:
+            file, offset_ns = waiting.pop()
+            ahead[file] = offset_ns
+            waiting += [(other, offset_ns + more) for other, more in differ[file].items() if other not in ahead]
+    for view in (view for flow in flows for view in flow.views if ahead.get(view.file)):
+        view.seen = [
+            one._replace(segment=one.segment._replace(time_ns=one.time_ns - ahead[view.file])) for one in view.seen
+        ]
+
+
+def _ahead_ns(near: View, far: View) -> int | None:
+    """Return by how much the clock of the far place is ahead; None where one has not seen SYN and SYN/ACK."""
+    times = []
+    for view in (near, far):
+        syn, answer_ns = next((one for one in view.seen if one.opens), None), view.answer_ns
+        if syn is None or answer_ns is None:
+            return None
+        times.append((syn.time_ns, syn.time_ns + answer_ns))
+    (syn_left, answer_came), (syn_came, answer_left) = times
+    there_ns, back_ns = syn_came - syn_left, answer_came - answer_left
+    return 0 if there_ns >= 0 and back_ns >= 0 else (there_ns - back_ns) // 2
 
 
 def _views(path: Path, unread: Unread) -> list[tuple[View, Address, Address, int | None]]:

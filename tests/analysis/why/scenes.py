@@ -19,8 +19,14 @@ class Tapped:
     """A run with a capture at each side: what a host sends is there when it leaves, what it gets when it arrives."""
 
     def __init__(
-        self, boxes: Sequence[Middlebox | None] = (None, None), *, seconds: float = 8, **settings: Any
+        self,
+        boxes: Sequence[Middlebox | None] = (None, None),
+        *,
+        seconds: float = 8,
+        server_ahead_s: int = 0,
+        **settings: Any,
     ) -> None:
+        self._ahead_ns = {"client": 10_000 * SECOND, "server": (10_000 + server_ahead_s) * SECOND}
         self._arrived: list[tuple[int, bytes]] = []
         self._scene: Scene | None = None
         tapped = [self._tap(box, path.delay_ns) for box, path in zip(boxes, PATHS, strict=True)]
@@ -47,5 +53,5 @@ class Tapped:
         path = folder / f"{side}.pcap"
         with PcapWriter(path) as capture:
             for at_ns, packet in sorted(sent + came, key=lambda one: one[0]):
-                capture.write(at_ns, packet)
+                capture.write(at_ns + self._ahead_ns[side], packet)
         return path

@@ -167,6 +167,15 @@ def test_the_cause_is_told(name: str, tmp_path: Path) -> None:
         assert causes(report)[:1] == [cause], (name, [file.name for file in files], report)
 
 
+@pytest.mark.parametrize("name", ["join stripped", "path dead", "limit at the server", "subflow reset on the way"])
+@pytest.mark.parametrize("ahead_s", [-5000, 5000])
+def test_clocks_of_two_hosts_may_differ(name: str, ahead_s: int, tmp_path: Path) -> None:
+    settings, cause, *_ = CASES[name]
+    run = Tapped(**settings(), server_ahead_s=ahead_s)
+    report = explain([run.capture(side, tmp_path) for side in ("client", "server")])
+    assert causes(report)[:1] == [cause], report
+
+
 HEALTHY: dict[str, dict[str, Any]] = {
     "usual": {},
     "version 0": {"mptcp_version": 0, "mptcp_minimum_version": 0},
