@@ -39,6 +39,16 @@ COUNTED: Final = {
 """Counters that say it outright, and what they mean."""
 
 
+FLAGS: Final = {
+    "signal": "announced to peers",
+    "subflow": "subflows are opened from it",
+    "backup": "used when there is no other",
+    "fullmesh": "to all addresses of the peer",
+    "implicit": "made by the kernel",
+}
+"""Of endpoints (ip-mptcp(8)): what they make of an address."""
+
+
 class HostAddress(NamedTuple):
     """An address that others can reach, with its interface and whether that is up."""
 
@@ -115,33 +125,30 @@ def _limits(host: HostState) -> Iterator[Line]:
     if subflows is not None:
         remedy = "" if subflows else "ip mptcp limits set subflows 8"
         yield Line(subflows > 0, f"limit of subflows beside the first: {subflows}", remedy)
-    accepted = host.limits.get("add_addr_accepted")
-    if accepted == 0 and not _flagged(host, "subflow"):
-        found = "no address that a peer announces is joined: add_addr_accepted is 0, and no endpoint is 'subflow'"
-        yield Line(False, found, "on a client: ip mptcp limits set add_addr_accepted 8")
 
 
 def _endpoints(host: HostState) -> Iterator[Line]:
     known = {one.ip: one for one in host.addresses}
     for endpoint in host.endpoints:
-        ip, flags = str(endpoint.get("address")), ", ".join(endpoint.get("flags", ())) or "no flag"
+        ip = str(endpoint.get("address"))
+        flags = ", ".join(f"{flag}: {FLAGS.get(flag, '')}" for flag in endpoint.get("flags", ())) or "no flag: unused"
         here = known.get(ip)
         remedy = f"ip mptcp endpoint delete id {endpoint.get('id')}, or ip address add {ip}" if here is None else ""
         wrong_device = here is not None and endpoint.get("dev", here.device) != here.device
         if here is not None and wrong_device:
             remedy = f"it is on {here.device}: make it anew with dev {here.device}"
-        found = f"endpoint {ip} ({flags}){'' if here else ' is no address of this host'}"
+        found = f"endpoint {ip} ({flags})" if here else f"endpoint {ip} ({flags}) is no address of this host"
         yield Line(here is not None and not wrong_device, found, remedy)
     ends = {str(endpoint.get("address")) for endpoint in host.endpoints}
     missing = [one for one in host.addresses if one.up and one.ip not in ends]
-    if len({one.device for one in host.addresses}) > 1 and len(missing) == len(host.addresses):
+    if len({one.device for one in missing}) > 1 and len(missing) == len(host.addresses):
         one = missing[-1]
-        role = f"ip mptcp endpoint add {one.ip} dev {one.device} subflow (a client) or signal (a server)"
+        if host.limits.get("add_addr_accepted"):
+            yield Line(True, "no endpoint: from here subflows are opened to what the peer announces alone")
+            return
+        role = f"a client: ip mptcp endpoint add {one.ip} dev {one.device} subflow, or ip mptcp limits set "
+        role += "add_addr_accepted 8; a server: signal in place of subflow"
         yield Line(False, "no endpoint: from here no subflow is opened and no address announced", role)
-
-
-def _flagged(host: HostState, flag: str) -> bool:
-    return any(flag in endpoint.get("flags", ()) for endpoint in host.endpoints)
 
 
 def _ways(host: HostState) -> Iterator[Line]:

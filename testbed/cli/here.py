@@ -32,7 +32,7 @@ def state(destinations: Sequence[str]) -> HostState:
     return HostState(
         settings=_settings(),
         addresses=addresses,
-        endpoints=_documents("mptcp", "endpoint"),
+        endpoints=[_with_flags(one) for one in _documents("mptcp", "endpoint")],
         limits=limits,
         ways=list(_ways(addresses, destinations)),
         strict=[device for device in {one.device for one in addresses} if _filter_of(device) == _STRICT],
@@ -54,6 +54,13 @@ def _documents(*words: str) -> list[dict[str, Any]]:
         return list(json.loads(_ip(*words) or "[]"))
     except ValueError:
         return []
+
+
+def _with_flags(endpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return an endpoint with a list of its flags, each of which iproute2 prints as a value of its own."""
+    from analysis.why.host import FLAGS
+
+    return endpoint | {"flags": [flag for flag in FLAGS if endpoint.get(flag)]}
 
 
 def _settings() -> dict[str, str] | None:
