@@ -14,7 +14,6 @@ is unwrapped and mapped.
     sources     where connections come from: capture files, or what collectors left of a point
     pcap        connections of captures
     joins       why a join of a capture came to nothing
-    numbers     sequence numbers: unwrapped, mapped, seen before
     twins       packets that a capture has twice
     events      connections of our stack's event stream
 """

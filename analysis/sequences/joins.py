@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from analysis import capture
+from analysis import mptcp_options as options
 from analysis.capture import RST, SYN, Segment
 
 if TYPE_CHECKING:
     from analysis.sequences.pcap import Subflow
-
-_MP_TCPRST: Final = 8
-_REASONS: Final = (
-    "unspecified", "MPTCP-specific error", "lack of resources", "administratively prohibited",
-    "too much outstanding data", "unacceptable performance", "middlebox interference",
-)  # fmt: skip
-"""Of MP_TCPRST, by number (section 3.6)."""
 
 
 def failure(subflow: Subflow) -> str | None:
@@ -29,7 +23,7 @@ def failure(subflow: Subflow) -> str | None:
         return None
     if resets:
         who = "who asked to join" if resets[0].source == subflow.opener else "who was asked"
-        stripped = bool(answers) and not any(_bodies(one, capture.MP_JOIN) for one in answers)
+        stripped = bool(answers) and not any(options.has(one, capture.MP_JOIN) for one in answers)
         why = ", the SYN/ACK was without MP_JOIN" if stripped else ""
         return f"its join was reset by {resets[0].source}, {who}{why}{_reason(resets[0])}"
     if not answers and all(one.flags & SYN for one in subflow.segments):
@@ -38,17 +32,9 @@ def failure(subflow: Subflow) -> str | None:
 
 
 def _carries(segment: Segment) -> bool:
-    return bool(segment.payload_bytes or (_bodies(segment, capture.DSS) and not segment.flags & RST))
-
-
-def _bodies(segment: Segment, subtype: int) -> list[bytes]:
-    bodies = (body for kind, body in capture.options(segment.options) if kind == capture.OPTION_MPTCP and body)
-    return [body for body in bodies if body[0] >> 4 == subtype]
+    return bool(segment.payload_bytes or (options.has(segment, capture.DSS) and not segment.flags & RST))
 
 
 def _reason(reset: Segment) -> str:
-    for body in _bodies(reset, _MP_TCPRST):
-        if len(body) > 1:
-            name = _REASONS[body[1]] if body[1] < len(_REASONS) else f"number {body[1]}"
-            return f" (MP_TCPRST: {name}{', for now' if body[0] & 1 else ''})"
-    return ""
+    said = options.reset_reason(reset)
+    return f" (MP_TCPRST: {said})" if said else ""

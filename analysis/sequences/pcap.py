@@ -19,14 +19,15 @@ import pandas as pd
 from typing_extensions import override
 
 from analysis import capture, sequences
+from analysis import mptcp_options as options
 from analysis.capture import ACK, FIN, SYN, Address, Segment
 from analysis.capture_file import Unread
+from analysis.sequence_numbers import Mappings, Ranges, unwrap
 from analysis.sequences import joins
-from analysis.sequences.numbers import Mappings, Ranges, unwrap
 from analysis.sequences.twins import Twins
 
-_DATA_FIN, _DSN_64, _DSN, _DATA_ACK_64, _DATA_ACK = 0x10, 0x08, 0x04, 0x02, 0x01
-"""Flags of a DSS (RFC 8684 section 3.3)."""
+_DATA_FIN = 0x10
+"""Flag of a DSS (RFC 8684 section 3.3)."""
 _OTHER = {"client": "server", "server": "client"}
 
 
@@ -274,7 +275,7 @@ class _Tracer:
                 length_bytes = int.from_bytes(body[18:20], "big") or segment.payload_bytes
                 sending.mappings.add(1, 1, length_bytes)
                 self._highest_dsn = max(self._highest_dsn, length_bytes)
-            elif body[0] >> 4 == capture.DSS and (mapping := mapping_of(body)) is not None:
+            elif body[0] >> 4 == capture.DSS and (mapping := options.mapping_of(body)) is not None:
                 dsn, bits, ssn, length_bytes = mapping
                 data_fin = bool(body[1] & _DATA_FIN)
                 if not (segment.payload_bytes or data_fin or segment.flags & FIN):
@@ -314,7 +315,7 @@ class _Tracer:
                 yield sequences.ACK, acked, None, None
         if segment.flags & SYN and subflow.joins is None:  # its window, never scaled, counts from the first byte
             yield from self._window(1 + segment.window)
-        for number, bits in filter(None, map(data_ack_of, _dss_bodies(segment))):
+        for number, bits in filter(None, map(options.data_ack_of, options.bodies(segment, capture.DSS))):
             acked = unwrap(number - self._initial(), bits, self._highest_dsn)
             if acked > self._data_acked:
                 self._data_acked = acked
@@ -339,7 +340,9 @@ class _Tracer:
         for subflow in self._connection.members:
             for segment in subflow.segments:
                 if subflow.roles[segment.source] == self._sender:
-                    for dsn, bits, ssn, _ in filter(None, map(mapping_of, _dss_bodies(segment))):
+                    for dsn, bits, ssn, _ in filter(
+                        None, map(options.mapping_of, options.bodies(segment, capture.DSS))
+                    ):
                         if ssn:
                             lowest = dsn if lowest is None else min(lowest, unwrap(dsn, bits, lowest))
         return 0 if lowest is None else lowest - 1
@@ -347,30 +350,3 @@ class _Tracer:
 
 def _mptcp_bodies(segment: Segment) -> Iterable[bytes]:
     return (body for kind, body in capture.options(segment.options) if kind == capture.OPTION_MPTCP and len(body) > 1)
-
-
-def _dss_bodies(segment: Segment) -> Iterable[bytes]:
-    return (body for body in _mptcp_bodies(segment) if body[0] >> 4 == capture.DSS)
-
-
-def data_ack_of(body: bytes) -> tuple[int, int] | None:
-    """Return the DATA_ACK of a DSS and its number of bits."""
-    size = 8 if body[1] & _DATA_ACK_64 else 4
-    if not body[1] & _DATA_ACK or len(body) < 2 + size:
-        return None
-    return int.from_bytes(body[2 : 2 + size], "big"), size * 8
-
-
-def mapping_of(body: bytes) -> tuple[int, int, int, int] | None:
-    """Return the dsn of a DSS, its number of bits, the ssn and the length (DATA_FIN included)."""
-    if not body[1] & _DSN:
-        return None
-    acknowledgement = (8 if body[1] & _DATA_ACK_64 else 4) if body[1] & _DATA_ACK else 0
-    size = 8 if body[1] & _DSN_64 else 4
-    dsn, ssn, length = 2 + acknowledgement, 2 + acknowledgement + size, 2 + acknowledgement + size + 4
-    if len(body) < length + 2:
-        return None
-    return (
-        int.from_bytes(body[dsn:ssn], "big"), size * 8,
-        int.from_bytes(body[ssn:length], "big"), int.from_bytes(body[length : length + 2], "big"),
-    )  # fmt: skip

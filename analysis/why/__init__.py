@@ -9,7 +9,6 @@ Rules:
 - A finding is a value of `findings`, of a cause that stands in its table; a rule is a function that returns one or
   None. A new cause is a name in the table and a rule in the module that it belongs to.
 
-    options       what MPTCP options say
     flows         TCP connections, as each file has them
     connections   MPTCP connections, by keys and tokens
     fallback      rules: why a connection is TCP
@@ -25,8 +24,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from analysis import mptcp_options as options
 from analysis.capture_file import Unread
-from analysis.why import addresses, connections, fallback, flows, joins, options
+from analysis.why import addresses, connections, fallback, flows, joins
 from analysis.why.connections import Connection
 from analysis.why.findings import CAUSES, Finding
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from analysis import capture
-from analysis.sequences.numbers import Ranges
-from analysis.why import joins, options
+from analysis import mptcp_options as options
+from analysis.sequence_numbers import Ranges
+from analysis.why import joins
 from analysis.why.connections import CLIENT, SERVER, Connection
 from analysis.why.findings import Finding
 from analysis.why.flows import Flow, Seen

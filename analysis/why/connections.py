@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from analysis import capture
+from analysis import mptcp_options as options
 from analysis.capture import Address
 from analysis.sequences import SENDERS
-from analysis.why import options
 from analysis.why.flows import Flow, Seen
 
 CLIENT, SERVER = SENDERS

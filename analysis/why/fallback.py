@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from analysis import capture
+from analysis import mptcp_options as options
 from analysis.capture import Address
-from analysis.why import options
 from analysis.why.connections import Connection
 from analysis.why.findings import Finding
 from analysis.why.flows import Flow, Seen

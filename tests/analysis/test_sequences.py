@@ -17,8 +17,8 @@ from analysis.collected import UnreadableFile
 from analysis.collected.events import parse as parse_events
 from analysis.collected.files import Collected
 from analysis.figures import time_sequence
+from analysis.sequence_numbers import Mappings, Ranges, unwrap
 from analysis.sequences import events, pcap, sources
-from analysis.sequences.numbers import Mappings, Ranges, unwrap
 from mptcp_stack import observe
 from mptcp_stack.phy.pcap import PcapWriter
 from mptcp_stack.sim import MILLISECOND, SECOND, Source, TraceRecord

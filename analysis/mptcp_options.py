@@ -1,4 +1,4 @@
-"""The MPTCP options of a segment, as far as they say why something did not come up (RFC 8684 section 3, RFC 6824)."""
+"""The MPTCP options of captured segments, of version 1 and 0 (RFC 8684 section 3, RFC 6824)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Final, NamedTuple
 
 from analysis import capture
 from analysis.capture import ACK, SYN, Segment
-from analysis.sequences.numbers import unwrap
-from analysis.sequences.pcap import data_ack_of, mapping_of
+from analysis.sequence_numbers import unwrap
 
 ADD_ADDR, MP_PRIO, MP_FAIL, MP_FASTCLOSE, MP_TCPRST = 3, 5, 6, 7, 8
 """Subtypes (RFC 8684 section 8), beside those of `capture`."""
 _NO_MORE: Final = 0x20
 """Flag C of MP_CAPABLE: not to be joined at the address that it came from (section 3.1)."""
 _BACKUP: Final = 0x01
-_DATA_FIN: Final = 0x10
+_DATA_FIN, _DSN_64, _DSN, _DATA_ACK_64, _DATA_ACK = 0x10, 0x08, 0x04, 0x02, 0x01
+"""Flags of a DSS (RFC 8684 section 3.3)."""
 _REASONS: Final = (
     "unspecified", "MPTCP-specific error", "lack of resources", "administratively prohibited",
     "too much outstanding data", "unacceptable performance", "middlebox interference",
@@ -128,8 +128,33 @@ def ends_data(segment: Segment) -> bool:
 
 def maps_without_end(segment: Segment) -> bool:
     """Return whether a segment has an infinite mapping (section 3.7): with that the connection goes on as TCP."""
-    mappings = (mapping_of(body) for body in bodies(segment, capture.DSS) if len(body) > 1)
+    mappings = map(mapping_of, bodies(segment, capture.DSS))
     return bool(segment.payload_bytes) and any(mapping is not None and not mapping[3] for mapping in mappings)
+
+
+def data_ack_of(body: bytes) -> tuple[int, int] | None:
+    """Return the DATA_ACK of a DSS and its number of bits."""
+    if len(body) < 2 or not body[1] & _DATA_ACK:
+        return None
+    size = 8 if body[1] & _DATA_ACK_64 else 4
+    if len(body) < 2 + size:
+        return None
+    return int.from_bytes(body[2 : 2 + size], "big"), size * 8
+
+
+def mapping_of(body: bytes) -> tuple[int, int, int, int] | None:
+    """Return the dsn of a DSS, its number of bits, the ssn and the length (DATA_FIN included)."""
+    if len(body) < 2 or not body[1] & _DSN:
+        return None
+    acknowledgement = (8 if body[1] & _DATA_ACK_64 else 4) if body[1] & _DATA_ACK else 0
+    size = 8 if body[1] & _DSN_64 else 4
+    dsn, ssn, length = 2 + acknowledgement, 2 + acknowledgement + size, 2 + acknowledgement + size + 4
+    if len(body) < length + 2:
+        return None
+    return (
+        int.from_bytes(body[dsn:ssn], "big"), size * 8,
+        int.from_bytes(body[ssn:length], "big"), int.from_bytes(body[length : length + 2], "big"),
+    )  # fmt: skip
 
 
 def first_dsn(key: bytes, version: int) -> int:
@@ -145,7 +170,7 @@ def mapped(segment: Segment, first: int, near: int) -> Iterator[tuple[int, int]]
         if len(body) >= 18:
             yield 1, int.from_bytes(body[18:20], "big") or segment.payload_bytes
     for body in bodies(segment, capture.DSS):
-        if len(body) > 1 and (mapping := mapping_of(body)) is not None:
+        if (mapping := mapping_of(body)) is not None:
             dsn, bits, _, length = mapping
             yield unwrap(dsn - first, bits, near), length - bool(body[1] & _DATA_FIN)
 
@@ -153,7 +178,7 @@ def mapped(segment: Segment, first: int, near: int) -> Iterator[tuple[int, int]]
 def data_acked(segment: Segment, first: int, near: int) -> Iterator[int]:
     """Return up to where in the stream a segment acknowledges data."""
     for body in bodies(segment, capture.DSS):
-        if len(body) > 1 and (told := data_ack_of(body)) is not None:
+        if (told := data_ack_of(body)) is not None:
             number, bits = told
             yield unwrap(number - first, bits, near)
 
