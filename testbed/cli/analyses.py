@@ -101,7 +101,7 @@ def why(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say why there is no second subflow, why a connection is TCP, or why a path carries nothing.
+    """Say why a subflow is missing, or why a connection is TCP.
 
     From packets of any MPTCP stack, each answer with the packets that show it; or from the settings, routes and
     counters of this host.

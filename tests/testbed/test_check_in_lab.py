@@ -19,7 +19,7 @@ def checked(*words: str) -> tuple[int, list[dict[str, Any]]]:
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("topology", ["two-paths", "two-paths-routed", "dual-stack"])
+@pytest.mark.parametrize("topology", ["two-paths", "dual-stack"])
 def test_nothing_is_wrong_with_what_comes_with_the_project(topology: str) -> None:
     code, lines = checked(topology)
     assert [line for line in lines if not line["well"]] == []
