@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from testbed.cli.options import RESULTS, Json, Out, note, print_json, print_paths
 from testbed.errors import LabError
+
+if TYPE_CHECKING:
+    from analysis.why import Report
 
 commands = typer.Typer()
 
@@ -89,7 +92,7 @@ def why(
         list[Path] | None,
         typer.Argument(
             metavar="[SOURCE...]",
-            help="Captures (pcap, pcapng) of one side or both, or a point's directory from a run with --collect pcap.",
+            help="Captures (pcap, pcapng) of one side or both, or the directory of a run or of one of its points.",
         ),
     ] = None,
     here: Annotated[
@@ -119,24 +122,58 @@ def why(
     from analysis.why import explain
 
     with foreseen(f"{', '.join(map(str, source))}: cannot be explained"):
+        if len(source) == 1 and (source[0] / "manifest.json").is_file():
+            _why_run(source[0], as_json)
+            return
         report = explain(sources.captures(source))
     if as_json:
         print_json(report.document())
-        return
+    else:
+        _print_report(report)
+
+
+def _why_run(directory: Path, as_json: bool) -> None:
+    """Tell of each point of a run what the run said of it, and what its captures say."""
+    from analysis.collected import Collected
+    from analysis.errors import UnreadableFile
+    from analysis.load import load_run
+    from analysis.why import explain
+
+    run, documents = load_run(directory), []
+    for row in run.points.itertuples():
+        point = run.point_directory(row)
+        said = row.why if isinstance(row.why, str) else ""
+        try:
+            report = explain(Collected.open(point, "pcap").paths)
+        except UnreadableFile:
+            report = None
+        explained = report.document() if report else None
+        documents.append({"point": point.name, "outcome": row.outcome, "why": said, "captures": explained})
+        if not as_json:
+            print(f"{point.name}: {row.outcome}{f': {said}' if said else ''}")
+            if report is not None:
+                _print_report(report, "  ")
+    if as_json:
+        print_json(documents)
+    elif not any(document["captures"] for document in documents):
+        note("there are no captures: with --collect pcap a run has them, and this says more")
+
+
+def _print_report(report: Report, indent: str = "") -> None:
     for one in report.connections:
-        print(f"connection {one.number}: {one.title}")
+        print(f"{indent}connection {one.number}: {one.title}")
         for subflow in one.subflows[:_SHOWN]:
-            print(f"  subflow {subflow}")
+            print(f"{indent}  subflow {subflow}")
         if len(one.subflows) > _SHOWN:
-            print(f"  and {len(one.subflows) - _SHOWN} more")
+            print(f"{indent}  and {len(one.subflows) - _SHOWN} more")
         for finding in one.findings:
-            print(f"  {'!' if finding.failure else '-'} {finding}")
+            print(f"{indent}  {'!' if finding.failure else '-'} {finding}")
         if not one.findings:
-            print("  nothing failed")
+            print(f"{indent}  nothing failed")
     for finding in report.others:
-        print(f"! {finding}")
+        print(f"{indent}! {finding}")
     if not report.connections and not report.others:
-        print("no TCP connection whose beginning is there")
+        print(f"{indent}no TCP connection whose beginning is there")
     for text in report.notes:
         note(text)
 

@@ -94,6 +94,25 @@ def test_wrong_input_is_one_line_and_exit_code_2(lab: Lab, arguments: str, line:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_run_says_why_its_points_failed(lab: Lab) -> None:
+    done = lab("why", str(PROJECT / "analysis/notebooks/results/quickstart"))
+    assert done.returncode == 0
+    assert done.stderr.startswith("lab: there are no captures")
+    lines = done.stdout.splitlines()
+    assert len(lines) > 10
+    assert all(": passed" in line for line in lines)
+    documents = json.loads(lab("why", str(PROJECT / "analysis/notebooks/results/quickstart"), "--json").stdout)
+    assert [one["point"] for one in documents] == [line.partition(": ")[0] for line in lines]
+
+
+def test_packets_say_why_a_path_carries_nothing(lab: Lab) -> None:
+    done = lab("why", KERNEL)
+    assert "  subflow 10.0.2.1:53505 - 10.0.2.2:5001: 0 bytes there, 0 back" in done.stdout.splitlines()
+    assert "nothing was sent on subflow 10.0.2.1:53505" in done.stdout
+    (connection,) = json.loads(lab("why", KERNEL, "--json").stdout)["connections"]
+    assert [finding["cause"] for finding in connection["findings"]] == ["not used"]
+
+
 def test_help_is_quick_and_documents_exit_codes() -> None:
     times = []
     for _ in range(3):
