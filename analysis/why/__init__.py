@@ -29,6 +29,7 @@ from analysis.capture_file import Unread
 from analysis.why import addresses, connections, fallback, flows, joins
 from analysis.why.connections import Connection
 from analysis.why.findings import CAUSES, Finding
+from analysis.why.flows import Seen
 
 __all__ = ["CAUSES", "Explained", "Finding", "Report", "explain"]
 
@@ -95,12 +96,12 @@ def _findings(connection: Connection) -> Iterator[Finding]:
     if (found := fallback.fell_back(connection)) is not None:
         yield found
         return
-    yield from fallback.damaged(connection)
     end = connection.end_of_data
     asked = [flow for flow in connection.joins if end is None or flow.began_ns < end.time_ns]
     failures = [found for flow in asked if (found := joins.failed(connection, flow)) is not None]
     yield from _once([*failures, *map(joins.without_option, connection.stripped)])
-    yield from _once(found for flow in connection.flows if (found := joins.went_down(connection, flow)) is not None)
+    ended = (fallback.damaged(flow) or joins.went_down(connection, flow) for flow in connection.flows)
+    yield from _once(found for found in ended if found is not None)
     if (found := addresses.elsewhere(connection)) is not None:
         yield found
         return
@@ -126,12 +127,14 @@ def _title(connection: Connection) -> str:
 
 
 def _subflows(connection: Connection) -> list[str]:
-    """Return those that were up, with the payload that each end sent."""
+    """Return those that were up, with the payload that each end sent: what it sent twice, twice."""
     told = []
     for flow in connection.flows:
         if flow is connection.first or joins.is_up(flow):
-            opener, other = (
-                sum(one.segment.payload_bytes for one in flow.sent_by(end)) for end in (flow.opener, flow.other)
-            )
-            told.append(f"{flow}: {opener} bytes there, {other} back")
+            there, back = (_payload_bytes(flow.sent_by(end)) for end in (flow.opener, flow.other))
+            told.append(f"{flow}: {there} bytes there, {back} back")
     return told
+
+
+def _payload_bytes(seen: Iterable[Seen]) -> int:
+    return sum(one.segment.payload_bytes for one in seen)

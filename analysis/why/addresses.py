@@ -21,12 +21,8 @@ _LIMITS: Final = {
     CLIENT: "the limits of the client (ip mptcp limits) and its routes",
     SERVER: "the limits of the server (ip mptcp limits), and the flags of the client's endpoints (ip mptcp endpoint)",
 }
-
-
 _SOON: Final = 3
 """Round trips: one opens the connection, in the second the client learns of addresses, the third opens a subflow."""
-
-
 _ALL_INTERFACES: Final = "captures of all interfaces"
 
 
@@ -35,7 +31,6 @@ class _Announcement(NamedTuple):
     address: options.Announced
     seen: Seen
     arrived: Seen | None
-    flow: Flow
 
 
 def elsewhere(connection: Connection) -> Finding | None:
@@ -100,7 +95,7 @@ def _announcements(connection: Connection) -> Iterator[_Announcement]:
                     if address.echo or (side, address.ip, address.port) in told:
                         continue
                     told.add((side, address.ip, address.port))
-                    yield _Announcement(side, address, seen, _same(connection, address, arrived), flow)
+                    yield _Announcement(side, address, seen, _same(connection, address, arrived))
 
 
 def _same(connection: Connection, address: options.Announced, arrived: list[Seen]) -> Seen | None:
@@ -153,11 +148,8 @@ def unasked(connection: Connection) -> Iterator[Finding]:
     )
     answer = next((one for one in first.arrived_from(first.other) if one.answers), None)
     capable = options.capable(answer.segment) if answer else None
-    shown = (
-        (f"{answer}: the server's flag C forbids to join {first.other.ip_text}",)
-        if capable and not capable.joinable
-        else ()
-    )
+    forbids = capable is not None and not capable.joinable
+    shown = (f"{answer}: the server's flag C forbids to join {first.other.ip_text}",) if forbids else ()
     tell = "on both hosts: ip -br address; ip mptcp endpoint; ip mptcp limits"
     yield Finding(about, "never asked", why, shown, tell)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from analysis import capture
 from analysis import mptcp_options as options
@@ -26,14 +26,13 @@ def fell_back(connection: Connection) -> Finding | None:
     return None
 
 
-def damaged(connection: Connection) -> Iterator[Finding]:
-    """Return the checksums that failed without ending MPTCP: the subflow was reset, others went on."""
-    for flow in connection.flows:
-        if (told := _failed(flow)) is not None:
-            why = (
-                f"data were changed on the way: their checksum failed at {told.segment.source}, which reset the subflow"
-            )
-            yield Finding(f"subflow {flow} ended early", "checksum failed", why, (f"{told}: MP_FAIL",))
+def damaged(flow: Flow) -> Finding | None:
+    """Return the finding of a checksum that failed without ending MPTCP: the subflow was reset, others went on."""
+    told = _failed(flow)
+    if told is None:
+        return None
+    why = f"data were changed on the way: their checksum failed at {told.segment.source}, which reset the subflow"
+    return Finding(f"subflow {flow} ended early", "checksum failed", why, (f"{told}: MP_FAIL",))
 
 
 def plain(flow: Flow) -> Finding:

@@ -65,6 +65,15 @@ class View:
         answer = next((one for one in self.seen if one.answers), None)
         return None if syn is None or answer is None else answer.time_ns - syn.time_ns
 
+    def place(self, one: Seen) -> int | None:
+        """Return a segment's number, counted from the first of its sender as it is here; None where that is not seen.
+
+        Something on the way may have moved all of them.
+        """
+        source = one.segment.source
+        first = next((seen for seen in self.seen if seen.segment.source == source and seen.segment.flags & SYN), None)
+        return None if first is None else (one.segment.seq - first.segment.seq) % (1 << 32)
+
 
 @dataclass(eq=False)
 class Flow:
@@ -103,11 +112,14 @@ class Flow:
 
     def was_sent(self, seen: Seen) -> bool:
         """Return whether a segment that arrived at one end had left the other by then, as the places there saw it."""
+        near, far = (self.views[0], self.views[-1])[:: 1 if seen.segment.source == self.opener else -1]
+        place = far.place(seen)
         return any(
-            one.segment.seq == seen.segment.seq
+            one.segment.source == seen.segment.source
             and one.segment.flags == seen.segment.flags
             and one.time_ns <= seen.time_ns
-            for one in self.sent_by(seen.segment.source)
+            and (near.place(one) == place or None in (near.place(one), place))
+            for one in near.seen
         )
 
     def sent_by(self, end: Address) -> list[Seen]:

@@ -15,30 +15,6 @@ STEPS: Final = (
     ("AddAddr", "MPJoinSynTx", "addresses were announced to this host, and it asked to join none"),
 )  # fmt: skip
 """Counters (MPTcpExt...) of which the first has counted and the second has not, and what that means."""
-COUNTED: Final = {
-    "MPCapableFallbackSYNACK": "the SYN/ACK was without MP_CAPABLE: no MPTCP at the peer, or the option was removed",
-    "MPCapableFallbackACK": "the third ACK came without MP_CAPABLE: the option was removed on the way",
-    "MPCapableSYNTXDrop": "SYNs with MP_CAPABLE were lost, and one without it was sent",
-    "MPCapableSYNTXDisabled": "MPTCP was not asked for, as such SYNs were lost before (net.mptcp.blackhole_timeout)",
-    "MPCapableDataFallback": "the first data came without a mapping",
-    "DssFallback": "data came without a mapping: the option was removed on the way",
-    "DSSCorruptionFallback": "a mapping did not fit the data",
-    "InfiniteMapTx": "a checksum failed, and it went on as TCP",
-    "InfiniteMapRx": "the peer went on as TCP after a failed checksum",
-    "MPJoinNoTokenFound": "a join named a connection that is not here any more",
-    "MPJoinRejected": "a join was refused: the limit of subflows, or not to be joined at this address",
-    "MPJoinSynAckHMacFailure": "the HMAC of a peer's SYN/ACK was wrong",
-    "MPJoinAckHMacFailure": "the HMAC of a peer's third ACK was wrong",
-    "MPJoinSynTxBindErr": "an address of this host could not be used for a subflow",
-    "MPJoinSynTxConnectErr": "there was no route to an address that was to be joined",
-    "MPJoinSynTxCreatSkErr": "no socket could be made for a subflow",
-    "AddAddrDrop": "an announced address was not taken: one before it was not dealt with yet, or had its ID",
-    "EchoAddTxDrop": "an echo of an announced address was not sent",
-    "MPRstRx": "the peer reset a subflow and said why (MP_TCPRST)",
-}
-"""Counters that say it outright, and what they mean."""
-
-
 FLAGS: Final = {
     "signal": "announced to peers",
     "subflow": "subflows are opened from it",
@@ -79,6 +55,8 @@ class HostState:
     """Interfaces whose reverse path filter is strict."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """MPTcpExt..., without that."""
+    meanings: Mapping[str, str] = field(default_factory=dict)
+    """What counters mean that say outright what went wrong."""
 
 
 class Line(NamedTuple):
@@ -116,8 +94,9 @@ def _addresses(host: HostState) -> Iterator[Line]:
     usable = [one for one in host.addresses if one.up]
     devices = {one.device for one in usable}
     told = ", ".join(f"{one.ip} ({one.device})" for one in usable) or "none"
-    more = "" if len(devices) > 1 else "a second subflow takes a second address here, or one that the peer announces"
-    yield Line(len(devices) > 1, f"addresses: {told}", more)
+    several = len(devices) > 1 or len({way.destination for way in host.ways}) > 1
+    more = "" if several else "a second subflow takes a second address here, or one that the peer announces"
+    yield Line(several, f"addresses: {told}", more)
 
 
 def _limits(host: HostState) -> Iterator[Line]:
@@ -177,7 +156,7 @@ def _counters(host: HostState) -> Iterator[Line]:
     for first, second, meaning in STEPS:
         if count(first, 0) and not count(second, 0):
             yield Line(False, f"{meaning} ({count(first)} times, MPTcpExt{first})")
-    for name, meaning in COUNTED.items():
+    for name, meaning in host.meanings.items():
         if number := count(name, 0):
             yield Line(False, f"{meaning} ({number} times, MPTcpExt{name})")
 

@@ -95,13 +95,13 @@ def _unanswered(connection: Connection, flow: Flow) -> Finding | None:
         return None
     shown = [f"{asked[0]}: SYN with MP_JOIN"]
     count = f"{len(asked)} SYNs" if len(asked) > 1 else "its SYN"
-    if flow.both_ends:
-        shown.append(f"{_reached(flow)[0]}: it arrived")
+    if flow.both_ends and (reached := _reached(flow)):
+        shown.append(f"{reached[0]}: it arrived")
         why = f"{count} with MP_JOIN reached {flow.other.ip_text} and had no answer there"
         route = f"ip route get {flow.opener.ip_text} from {flow.other.ip_text}"
         tell = f"whether a filter of that host drops it, and by which interface it answers ({route})"
         return _finding(flow, "unanswered", why, shown, tell)
-    if connection.first is not None and connection.first.both_ends:
+    if not flow.both_ends and connection.first is not None and connection.first.both_ends:
         why = f"{count} with MP_JOIN left and are in no capture of the other side: dropped on the way"
         return _finding(
             flow, "dropped", why, shown, f"whether the captures have all interfaces of {flow.other.ip_text}"

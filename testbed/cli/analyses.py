@@ -144,9 +144,10 @@ def _why_run(directory: Path, as_json: bool) -> None:
         point = run.point_directory(row)
         said = row.why if isinstance(row.why, str) else ""
         try:
-            report = explain(Collected.open(point, "pcap").paths)
-        except UnreadableFile:
-            report = None
+            captures = Collected.open(point, "pcap").paths
+        except UnreadableFile:  # none were taken
+            captures = []
+        report = explain(captures) if captures else None
         explained = report.document() if report else None
         documents.append({"point": point.name, "outcome": row.outcome, "why": said, "captures": explained})
         if not as_json:

@@ -33,7 +33,7 @@ from testbed.cli.options import (
     print_paths,
     source,
 )
-from testbed.cli.ownership import watch_kept
+from testbed.cli.ownership import MADE_OF_RUNS, watch_kept
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
@@ -333,6 +333,10 @@ def _class(name: str) -> type[Experiment[Any]]:
     from testbed.experiment.own import module_of
 
     found = experiment_class(name)
+    if found.name in MADE_OF_RUNS:
+        raise LabError(
+            f"{name}: name='{found.name}' is a folder beside the runs; any other than {', '.join(MADE_OF_RUNS)}"
+        )
     module = module_of(found)
     if module is not None and hasattr(module, "draw"):
         from analysis import figures

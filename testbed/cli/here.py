@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from testbed.errors import Unsupported
+from testbed.stacks.mptcp_diagnosis import FALLBACKS, JOIN_REFUSALS
 
 if TYPE_CHECKING:
     from analysis.why.host import HostAddress, HostState, Way
@@ -37,6 +39,7 @@ def state(destinations: Sequence[str]) -> HostState:
         ways=list(_ways(addresses, destinations)),
         strict=[device for device in {one.device for one in addresses} if _filter_of(device) == _STRICT],
         counters=_counters(),
+        meanings=dict(FALLBACKS) | {counter: meaning for (_, counter), meaning in JOIN_REFUSALS.items()},
     )
 
 
@@ -46,6 +49,8 @@ def _ip(*words: str) -> str | None:
         done = subprocess.run(["ip", "-json", *words], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except FileNotFoundError as error:
         raise Unsupported("ip is not there: apt-get install iproute2") from error
+    except subprocess.TimeoutExpired as error:
+        raise Unsupported(f"ip {' '.join(words)}: no answer within {_TIMEOUT_S} s") from error
     return done.stdout if done.returncode == 0 else None
 
 
@@ -66,7 +71,7 @@ def _with_flags(endpoint: dict[str, Any]) -> dict[str, Any]:
 def _settings() -> dict[str, str] | None:
     if not _SETTINGS.is_dir():
         return None
-    return {path.name: path.read_text().strip() for path in _SETTINGS.iterdir() if path.is_file()}
+    return {path.name: path.read_text().strip() for path in _SETTINGS.iterdir() if os.access(path, os.R_OK)}
 
 
 def _addresses() -> list[HostAddress]:

@@ -178,7 +178,8 @@ def check(topology: TopologyName, settings: Settings = None, plain: Plain = Fals
             print(f"{one.where}: {one.line}")
     wrong = sum(not one.line.well for one in found)
     if wrong:
-        raise LabError(f"{wrong} things stand in the way of a second subflow", exit_code=1)
+        what = "one thing stands" if wrong == 1 else f"{wrong} things stand"
+        raise LabError(f"{what} in the way of a second subflow", exit_code=1)
 
 
 @commands.command()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
 from testbed.errors import LabError
 from testbed.lab import Lab
-from testbed.spec import Topology
+from testbed.spec import End, Topology
 from testbed.stacks.base import CLIENT, SERVER
 
 if TYPE_CHECKING:
@@ -68,34 +70,39 @@ def _pairs(lab: Lab, topology: Topology, ends: dict[str, list[str]]) -> Iterator
     """Return whether the client's addresses reach one of the server's each, with packets as long as the link takes."""
     from analysis.why.host import Line
 
-    lengths = {
-        str(place.address.ip): (_mtu(lab, end.interface), place.address.version)
-        for end in topology.interfaces(CLIENT)
-        for place in end.places
-    }
-    reached: dict[str, list[str]] = {source: [] for source in ends[CLIENT]}
-    for source, destination in product(ends[CLIENT], ends[SERVER]):
-        if (":" in source) == (":" in destination) and _answers(lab, source, destination, 0):
-            reached[source].append(destination)
-    for source, destinations in reached.items():
-        where = f"{CLIENT} - {SERVER}"
-        if not destinations:
+    pairs = [pair for pair in product(ends[CLIENT], ends[SERVER]) if len({ip_address(ip).version for ip in pair}) == 1]
+    answered = dict(zip(pairs, _answered(lab, [(*pair, 0) for pair in pairs]), strict=True))
+    where, reached = f"{CLIENT} - {SERVER}", {}
+    for source in ends[CLIENT]:
+        destinations = [destination for (one, destination), came in answered.items() if one == source and came]
+        if destinations:
+            reached[source] = destinations[0]
+            yield Checked(where, Line(True, f"{source} reaches {', '.join(destinations)}"))
+        else:
             remedy = "look at the links between them, at routes back, and at rp_filter"
             yield Checked(where, Line(False, f"{source} reaches no address of the {SERVER}", remedy))
-            continue
-        yield Checked(where, Line(True, f"{source} reaches {', '.join(destinations)}"))
-        mtu, version = lengths[source]
-        if not _answers(lab, source, destinations[0], mtu - _HEADER_BYTES[version]):
-            found = f"packets of {mtu} bytes from {source} to {destinations[0]} do not arrive"
+    mtus = {str(place.address.ip): _mtu(lab, end) for end in topology.interfaces(CLIENT) for place in end.places}
+    whole = [(source, to, mtus[source] - _HEADER_BYTES[ip_address(source).version]) for source, to in reached.items()]
+    for (source, destination, _), came in zip(whole, _answered(lab, whole), strict=True):
+        if not came:
+            found = f"packets of {mtus[source]} bytes from {source} to {destination} do not arrive"
             yield Checked(where, Line(False, found, "a link on the way has a smaller MTU: ip link set DEV mtu"))
 
 
-def _mtu(lab: Lab, interface: str) -> int:
-    (link,) = json.loads(lab.hosts[CLIENT].run(["ip", "-json", "link", "show", "dev", interface]).stdout)
+def _mtu(lab: Lab, end: End) -> int:
+    (link,) = json.loads(lab.hosts[CLIENT].run(["ip", "-json", "link", "show", "dev", end.interface]).stdout)
     return int(link["mtu"])
 
 
-def _answers(lab: Lab, source: str, destination: str, payload_bytes: int) -> bool:
-    """Return whether a ping of that length, which nobody may cut, is answered."""
-    words = ["ping", "-n", "-q", "-c", "1", "-W", str(_WAIT_S), "-M", "do", "-s", str(payload_bytes), "-I", source]
-    return lab.hosts[CLIENT].run([*words, destination], check=False).returncode == 0
+def _answered(lab: Lab, pings: Sequence[tuple[str, str, int]]) -> list[bool]:
+    """Return whether pings were answered: from, to, and the payload of each, in packets that nobody may cut.
+
+    All at once, for one without an answer waits for its time.
+    """
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    words = ["ping", "-n", "-q", "-c", "1", "-W", str(_WAIT_S), "-M", "do"]
+    started = [
+        lab.hosts[CLIENT].popen([*words, "-s", str(payload_bytes), "-I", source, destination], **quiet)
+        for source, destination, payload_bytes in pings
+    ]
+    return [process.wait() == 0 for process in started]

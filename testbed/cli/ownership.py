@@ -19,8 +19,9 @@ _PROJECT: Final = Path(__file__).resolve().parents[2]
 _CACHES: Final = (".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache")
 """What `./lab test` leaves in the checkout."""
 _KEPT: Final = ("analysis/notebooks/results", "docs", "README.md")
-_IN_RESULTS: Final = ("figures", "interop", "kept", "notebooks", "report")
-"""What is made of results, beside them."""
+MADE_OF_RUNS: Final = ("figures", "kept", "notebooks", "report")
+"""Beside the runs, where results are: no experiment can have such a name."""
+_IN_RESULTS: Final = (*MADE_OF_RUNS, "interop")
 _PACKAGES: Final = ("analysis", "experiments", "mptcp_stack", "testbed", "tests")
 
 

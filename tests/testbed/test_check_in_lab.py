@@ -19,7 +19,10 @@ def checked(*words: str) -> tuple[int, list[dict[str, Any]]]:
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("topology", ["two-paths", "dual-stack"])
+SHIPPED = sorted(path.name.removesuffix(".yaml.j2") for path in (ROOT / "topologies").glob("*.yaml.j2"))
+
+
+@pytest.mark.parametrize("topology", SHIPPED)
 def test_nothing_is_wrong_with_what_comes_with_the_project(topology: str) -> None:
     code, lines = checked(topology)
     assert [line for line in lines if not line["well"]] == []

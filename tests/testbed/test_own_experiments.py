@@ -124,6 +124,17 @@ def test_two_files_of_one_name_do_not_share_a_directory(downloads: Path, tmp_pat
         measure(other, tmp_path / "r")
 
 
+def test_the_name_of_a_folder_beside_the_runs_is_refused(downloads: Path, lab: Callable, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    for name in ("figures", "kept"):
+        mine.write_text(downloads.read_text().replace('"downloads"', f'"{name}"'))
+        sys.modules.pop("mine", None)
+        for command in ("plan", "figures"):
+            code, _, error = lab(command, str(mine), "--out", str(tmp_path / "r"))
+            assert code == 2
+            assert f"name='{name}' is a folder beside the runs; any other than figures, kept" in error
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -16,7 +16,7 @@ from mptcp_stack.phy.pcap import PcapWriter
 from mptcp_stack.sim import Middlebox
 from mptcp_stack.wire import ACK, RST, SYN, AddAddr, MpCapable, Segment
 from tests.analysis.why.scenes import Tapped
-from tests.sim.scenes import rewrite, without_mptcp
+from tests.sim.scenes import PORT, rewrite, without_mptcp
 
 Change = Callable[[Segment], bool]
 
@@ -174,6 +174,45 @@ def test_clocks_of_two_hosts_may_differ(name: str, ahead_s: int, tmp_path: Path)
     run = Tapped(**settings(), server_ahead_s=ahead_s)
     report = explain([run.capture(side, tmp_path) for side in ("client", "server")])
     assert causes(report)[:1] == [cause], report
+
+
+def moved(by: int) -> Middlebox:
+    """A middlebox that moves the numbers of the server, there and back."""
+
+    def move(segment: Segment) -> bool:
+        if segment.sport == PORT:
+            segment.seq = (segment.seq + by) % 2**32
+        else:
+            segment.ack = (segment.ack - by) % 2**32 if segment.flags & ACK else segment.ack
+            segment.options.sack = tuple(((a - by) % 2**32, (b - by) % 2**32) for a, b in segment.options.sack)
+        return True
+
+    return rewrite(move)
+
+
+def translated(segment: Segment) -> bool:
+    """Ports as a NAT changes them: all of the client's that are odd become even, and back."""
+    segment.sport, segment.dport = (port if port == PORT else port ^ 1 for port in (segment.sport, segment.dport))
+    return True
+
+
+@pytest.mark.parametrize("box", [moved(12345), rewrite(translated)], ids=["numbers", "ports"])
+def test_what_is_changed_on_the_way_is_still_the_same_connection(box: Middlebox, tmp_path: Path) -> None:
+    run = Tapped((box, box))
+    (one,) = explain([run.capture(side, tmp_path) for side in ("client", "server")]).connections
+    assert (len(one.subflows), one.findings) == (2, [])
+
+
+def test_a_reset_whose_numbers_are_moved_on_the_way_is_still_its_senders(tmp_path: Path) -> None:
+    """A subflow that the server ends, and not somebody between."""
+    box = moved(12345)
+    run = Tapped((box, box), seconds=0.2)
+    (connection,) = run.scene.server.stack.connections
+    connection.subflows[1].endpoint.abort(run.scene.network.clock.now_ns)
+    run.scene.server.settle()
+    run.scene.network.run_for(300_000_000)
+    report = explain([run.capture(side, tmp_path) for side in ("client", "server")])
+    assert causes(report)[:1] == ["reset"], report
 
 
 HEALTHY: dict[str, dict[str, Any]] = {

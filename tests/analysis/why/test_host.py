@@ -16,6 +16,7 @@ WELL = HostState(
     limits={"subflows": 8, "add_addr_accepted": 8},
     ways=[Way("10.0.1.1", "10.0.9.1", "eth1", ""), Way("10.0.2.1", "10.0.9.1", "eth2", "")],
     counters={"MPJoinSynTx": 3, "MPJoinSynAckRx": 3, "AddAddr": 3},
+    meanings={"MPCapableFallbackSYNACK": "the SYN/ACK had no MP_CAPABLE"},
 )
 ENDPOINT = WELL.endpoints[0]
 WRONG = {
@@ -46,7 +47,7 @@ WRONG = {
         replace(WELL, counters={"MPJoinSynTx": 3}), "no SYN/ACK with MP_JOIN came: dropped or refused (3 times",
     ),
     "announced": (replace(WELL, counters={"AddAddr": 2}), "it asked to join none (2 times"),
-    "fell back": (replace(WELL, counters={"MPCapableFallbackSYNACK": 1}), "the SYN/ACK was without MP_CAPABLE"),
+    "fell back": (replace(WELL, counters={"MPCapableFallbackSYNACK": 1}), "the SYN/ACK had no MP_CAPABLE (1 times"),
 }  # fmt: skip
 
 
@@ -56,6 +57,11 @@ def test_what_is_wrong_is_said_with_its_remedy(name: str) -> None:
     wrong = [str(line) for line in look(host) if not line.well]
     assert any(words in line for line in wrong), wrong
     assert len(wrong) == 1 or name == "interface down", wrong
+
+
+def test_one_address_is_enough_where_the_peer_has_two() -> None:
+    ways = [Way("10.0.2.1", peer, "eth2", "") for peer in ("10.0.9.1", "10.0.8.1")]
+    assert [line for line in look(replace(WELL, addresses=[SECOND], ways=ways)) if not line.well] == []
 
 
 def test_of_what_is_well_nothing_is_asked() -> None:
