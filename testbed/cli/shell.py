@@ -1,7 +1,7 @@
 """A lab by hand: `./lab shell TOPOLOGY`, Mininet's prompt on it, and `./lab exec`, commands in its hosts.
 
-Hosts are ready for the kernel's MPTCP as the stack `kernel-mptcp` makes them, know each other by name, their `python` is
-the lab's, and `why` says what they have and lack for MPTCP.
+Hosts are ready for the kernel's MPTCP as the stack `kernel-mptcp` makes them, know each other by name, their `python`
+is the lab's, and `why` says what they have and lack for MPTCP.
 """
 
 from __future__ import annotations
