@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from testbed.cli.options import RESULTS, Json, Out, note, print_json, print_paths
+from testbed.cli.ownership import watch
 from testbed.errors import LabError
 
 if TYPE_CHECKING:
+    from analysis.load import Run
     from analysis.why import Report
 
 commands = typer.Typer()
@@ -196,6 +198,51 @@ def _why_here(destinations: list[str], as_json: bool) -> None:
         return
     for line in lines:
         print(line)
+
+
+@commands.command()
+def export(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Run directories; of a directory of results the latest run of each."),
+    ],
+    to: Annotated[
+        Path,
+        typer.Option("--to", metavar="FOLDER", help="The data set: a folder that is not there yet.", callback=watch),
+    ],
+    author: Annotated[list[str], typer.Option(metavar="NAME", help="Who made these data; may be repeated.")],
+    title: Annotated[str, typer.Option(help="What it is called; by default by its experiments.")] = "",
+    licence: Annotated[str, typer.Option(metavar="SPDX", help="What may be done with it.")] = "CC-BY-4.0",
+    as_json: Json = False,
+) -> None:
+    """Make a data set of runs that others can use.
+
+    Tables in Parquet and CSV with their schemas, checksums, licence, citation and RO-Crate metadata.
+    """
+    from analysis.errors import foreseen
+    from analysis.export import About, export
+    from analysis.export.texts import LICENCES
+    from testbed.input.validation import unknown
+
+    if licence not in LICENCES:
+        raise LabError(f"--licence: {unknown('licence', licence, LICENCES)}")
+    chosen = [run for path in runs for run in _runs_of(path)]
+    names = ", ".join(dict.fromkeys(str(run.manifest["experiment"]) for run in chosen))
+    about = About(title or f"Multipath TCP: {names}", tuple(author), licence)
+    with foreseen(f"{', '.join(map(str, runs))}: cannot be exported"):
+        print_paths("file", export(chosen, to, about), as_json)
+
+
+def _runs_of(path: Path) -> list[Run]:
+    """Return the run of a directory, or the latest of each experiment in one of results."""
+    from analysis.load import find_runs, load_run
+
+    if (path / "manifest.json").is_file():
+        return [load_run(path)]
+    latest = {run.manifest["experiment"]: run for run in find_runs(path)}
+    if not latest:
+        raise LabError(f"{path}: no run directory, and none in it")
+    return list(latest.values())
 
 
 @commands.command()

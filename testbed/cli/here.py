@@ -86,11 +86,12 @@ def _addresses() -> list[HostAddress]:
 
 
 def _ways(addresses: Sequence[HostAddress], destinations: Sequence[str]) -> Iterator[Way]:
-    """Return the way from each address that is up to each destination of its family."""
+    """Return the way from each address that is up to each destination of its family that is not here."""
     from analysis.why.host import Way
 
+    own = {ip_address(one.ip) for one in addresses}
     for one in addresses:
-        for destination in destinations:
+        for destination in (to for to in destinations if ip_address(to) not in own):
             if not one.up or ip_address(one.ip).version != ip_address(destination).version:
                 continue
             found = _documents("route", "get", destination, "from", one.ip)

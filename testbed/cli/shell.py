@@ -1,12 +1,13 @@
 """A lab by hand: `./lab shell TOPOLOGY`, Mininet's prompt on it, and `./lab exec`, commands in its hosts.
 
-Hosts are ready for the kernel's MPTCP as the stack `kernel-mptcp` makes them, know each other by name, and their
-`python` is the lab's.
+Hosts are ready for the kernel's MPTCP as the stack `kernel-mptcp` makes them, know each other by name, their `python`
+is the lab's, and `why` says what they have and lack for MPTCP.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -44,6 +45,7 @@ def ready(topology: Topology, plain: bool = False) -> Iterator[tuple[Lab, str]]:
     """A running lab for people, and a line about its kernels' MPTCP."""
     _give_python()
     _give_names(topology)
+    _give_why(topology)
     with Lab(topology) as lab:
         yield lab, "left as it is (--plain)" if plain else _prepare(lab)
 
@@ -66,6 +68,19 @@ def _give_python() -> None:
     os.environ["PATH"] = os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([project, *paths]))
+
+
+def _give_why(topology: Topology) -> None:
+    """Let `why` in a host be `./lab why --here`, with the addresses of client and server as those of its peers."""
+    ends = [end for name in (CLIENT, SERVER) for end in topology.interfaces(name)]
+    peers = [word for end in ends for place in end.places for word in ("--to", str(place.address.ip))]
+    command = [sys.executable, "-P", "-m", "testbed", "why", "--here", *peers]
+    folder = namespace.current().scratch / "bin"
+    folder.mkdir()
+    script = folder / "why"
+    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    script.chmod(0o755)
+    os.environ["PATH"] = os.pathsep.join([str(folder), os.environ["PATH"]])
 
 
 def _give_names(topology: Topology) -> None:
@@ -116,6 +131,7 @@ def to_try(topology: Topology) -> list[str]:
         f"{first} ping -c 2 {second}",
         f"{second} mptcpize run iperf3 -s -1 -D",
         f"{first} mptcpize run iperf3 -c {second} -t 2",
+        f"{first} why",
         f"link {topology.links[-1].name} down",
     ]
 

@@ -34,6 +34,22 @@ RUNS = {
         ),
         "10/25 Mbit/s, 1/50 ms  upload     Python MPTCP  4.60 ± 0.00     4.51      no  2",
     ),
+    "why_slower": (
+        {"buffer": 16_000_000, "scheduler": "ecf", "congestion": "reno"},
+        rows(
+            *(
+                {"stack": stack, "path": path, "change": change, "elapsed_s": seconds}
+                for stack, path, change, seconds in (
+                    ("kernel-tcp", "wifi", "none", 2.0),
+                    ("kernel-tcp", "mobile", "none", 8.0),
+                    ("python-mptcp", "all", "none", 2.5),
+                    ("python-mptcp", "all", "buffers", 1.25),
+                    ("python-mptcp", "all", "core", 5.0),
+                )
+            )
+        ),
+        "Python MPTCP  all     buffers of 16 MB          1.25  1.60 ± 0.00  2.00 ± 0.00  2",
+    ),
     "lossy_link": (
         {},
         rows(

@@ -28,6 +28,10 @@ _OWN_CLASS = "is its directory in PYTHONPATH?"
 _RENDERED = ("calibrate", "shell", "exec", "show")
 
 
+OF_THE_LAB = ("why",)
+"""Programs that only hosts of a lab have (testbed/cli/shell.py)."""
+
+
 def problems(command: Command) -> list[str]:
     """What is wrong with a command; empty when it can be typed."""
     if command.prompt is not None:
@@ -55,7 +59,7 @@ def _typed(command: Command) -> list[str]:
             found += _module(command, arguments[1], arguments[2:])
         elif program == "python" and not (ROOT / arguments[0]).exists():
             found.append(f"no file {arguments[0]}")
-        elif not shutil.which(program):
+        elif program not in OF_THE_LAB and not shutil.which(program):
             found.append(f"no program {program}")
     return found
 

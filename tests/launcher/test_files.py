@@ -11,9 +11,17 @@ import pytest
 
 from .conftest import ROOT, Checkout
 
+LOCKS = ("requirements.lock", "requirements-data.lock")
 
-def test_lock_pins_everything_by_hash_and_holds_no_addresses() -> None:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()[1:]  # the first says where the file comes from
+
+def locked(name: str) -> dict[str, str]:
+    """Versions by package."""
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_lock_pins_everything_by_hash_and_holds_no_addresses(name: str) -> None:
+    lines = (ROOT / name).read_text().splitlines()[1:]  # the first says where the file comes from
     pin = re.compile(r"[a-z0-9-]+==[\w.]+( ; [\w\s.=<>\"']+)? \\")
     file_hash = re.compile(r"    --hash=sha256:[0-9a-f]{64}( \\)?")
     assert [line for line in lines if not (pin.fullmatch(line) or file_hash.fullmatch(line))] == []
@@ -21,9 +29,14 @@ def test_lock_pins_everything_by_hash_and_holds_no_addresses() -> None:
 
 def test_lock_holds_every_package_of_the_project() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
-    assert {re.split("[=<>]", name)[0].lower() for name in wanted} <= set(locked)
+    extras = project["optional-dependencies"]
+    for names, lock in ((project["dependencies"] + extras["dev"], LOCKS[0]), (extras["data"], LOCKS[1])):
+        assert {re.split("[=<>]", name)[0].lower() for name in names} <= locked(lock).keys()
+
+
+def test_what_is_in_both_locks_is_of_one_version() -> None:
+    main, data = map(locked, LOCKS)
+    assert {name: version for name, version in data.items() if name in main and version != main[name]} == {}
 
 
 def test_a_checkout_with_line_ends_of_windows_is_the_same(clean_checkout: Checkout, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_clean_checkout_starts_and_the_second_start_takes_under_a_second(clean_c
     assert "making .venv" in first.stderr
     assert re.search(r"lab: 100 of \d+ packages are here\n", first.stderr)  # it is not silent meanwhile
 
-    lock = (clean_checkout.path / "requirements.lock").read_text()
+    lock = (clean_checkout.path / "requirements.lock").read_text()  # and no more than that
     pinned = dict(re.findall(r"^([a-z0-9-]+)==(\S+)", lock, re.MULTILINE))
     freeze = [clean_checkout.path / ".venv/bin/python", "-m", "pip", "freeze", "--all"]
     frozen = subprocess.run(freeze, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -79,6 +79,20 @@ def test_changed_lock_is_installed_or_refused_whole(started_checkout: Checkout) 
     assert started_checkout.start().stderr == ""
     owners = {path.lstat().st_uid for path in (started_checkout.path / ".venv").rglob("*")}
     assert owners == {started_checkout.path.stat().st_uid}
+
+
+def test_what_one_command_needs_is_installed_when_it_is_called(started_checkout: Checkout) -> None:
+    lock = started_checkout.path / "requirements-data.lock"
+    shutil.copy2(started_checkout.path / "requirements.lock", lock)
+    assert started_checkout.start("run", "export").stderr == ""
+    assert started_checkout.start("export", "--help").stderr == ""
+    first, second = (started_checkout.start("export") for _ in range(2))
+    assert (first.returncode, first.stderr) == (0, "lab: adding to .venv what is in requirements-data.lock (once)\n")
+    assert (second.returncode, second.stderr) == (0, "")
+    lock.write_text(re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text()))
+    refused = started_checkout.start("export")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.splitlines()[-1] == "lab: the Python packages could not be installed (see above)"
 
 
 @pytest.mark.root
