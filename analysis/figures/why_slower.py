@@ -25,7 +25,7 @@ _ALL, _NONE = "all", "none"
 _PALE: Final = 0.35
 """Of bars that make no difference."""
 _ROW_IN: Final = 0.16
-_TITLE_LETTERS: Final = 54
+_TITLE_LETTERS: Final = 50
 """Of a line above a panel."""
 
 
@@ -119,8 +119,10 @@ _LIMITS: Final[Mapping[str, tuple[str, str]]] = {
     "congestion": ("another congestion control", "its congestion control"),
 }
 """Changes that may make it faster: what is changed, and what holds it back if they do."""
+_CORE: Final = "core"
+"""What shows that processor time is short; others may be slower for reasons of their own."""
 _COSTS: Final[Mapping[str, str]] = {
-    "checksums": "DSS checksums", "segments": "single segments", "core": "one core for all programs",
+    "checksums": "DSS checksums", "segments": "single segments", _CORE: "one core for all programs",
 }  # fmt: skip
 """Changes that cost processor time."""
 
@@ -157,12 +159,10 @@ def _sentence(run: Run, case: Case) -> str:
     elif of_tcp.slower:
         tried = _listed((label(run, one.change) for one in others if one.change in _LIMITS), "or")
         said.append(f"Not faster by {tried}: what holds it back is none of these.")
-    if costs := [one for one in others if one.of_mptcp.slower and one.change in _COSTS]:
-        told = _listed(f"{label(run, one.change)} ({one.of_mptcp} times)" for one in costs)
-        said.append(f"Processor time counts: slower by {told}.")
-    if worse := [one for one in others if one.of_mptcp.slower and one.change in _LIMITS]:
+    if worse := [one for one in others if one.of_mptcp.slower]:
         told = _listed(f"{label(run, one.change)} ({one.of_mptcp} times)" for one in worse)
-        said.append(f"Slower by {told}.")
+        short = "Processor time is short: slower" if any(one.change == _CORE for one in worse) else "Slower"
+        said.append(f"{short} with {told}.")
     return " ".join(said)
 
 
@@ -214,9 +214,10 @@ def _labels(run: Run, case: Case) -> Sequence[str]:
 def table(run: Run) -> Table:
     """Return the same numbers, with seconds, and what follows."""
     words = ("stack", "path", "changed")
+    said = [sentence.rstrip(".") for sentence in sentences(run)]
     result = tables.table(
         run.manifest["title"], [*words, "s", "x TCP", "x MPTCP", "n"], words,
-        caption="\n".join([*sentences(run), "x: times as fast, of pairs, ± half of the 95 % interval"]),
+        caption="\n".join([*said, "x: times as fast, of pairs, ± half of the 95 % interval"]),
     )  # fmt: skip
     for case in cases(run):
         for line in (*case.over_paths, *case.changed):

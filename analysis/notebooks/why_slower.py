@@ -39,8 +39,8 @@ notebooks.say(*why_slower.sentences(run))
 #   Two things may hold each other up, and then show nothing alone.
 # - What paths together can give at most is the sum of TCP's bars. Short downloads get less of it: the second subflow
 #   begins a round trip later, and slow start takes some on each.
-# - Processor time counts where links are fast, or programs many. On slow links `checksums`, `segments` and `core`
-#   should make no difference; where they do, the machine is what was measured.
+# - Processor time counts where links are fast, or programs many. On slow links `core` should make no difference;
+#   where it does, the machine is what was measured.
 #
 # ## What to try next
 #

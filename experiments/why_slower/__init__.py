@@ -12,8 +12,8 @@ comes. Then the same over MPTCP with one thing changed, and everything else as b
 - `segments`: packets leave and arrive one segment at a time, as without segmentation offload and GRO;
 - `core`: all programs share one core.
 
-The first five may make it faster, and are then what holds it back. The last three cost processor time: where they make
-it slower, that is short. Changes take turns within a repetition, and are compared by pairs of one.
+The first five may make it faster, and are then what holds it back. The last three cost processor time: where one core
+makes it slower, that is short. Changes take turns within a repetition, and are compared by pairs of one.
 
 The experiment sets nothing of the topology: `--set topology=two-paths --set rate='50 Mbit/s,5 Mbit/s'`, or one of your
 own. What makes no difference there is left out: delays that are equal, links without loss.
