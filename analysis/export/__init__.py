@@ -67,7 +67,7 @@ def export(runs: Sequence[Run], folder: Path, about: About) -> list[Path]:
 
 
 def _fill(runs: Sequence[Run], folder: Path, about: About) -> None:
-    described = {}
+    described: dict[str, str] = {}
     for experiment in dict.fromkeys(str(run.manifest["experiment"]) for run in runs):
         chosen = [run for run in runs if run.manifest["experiment"] == experiment]
         for name, table in tables.of(chosen).items():
