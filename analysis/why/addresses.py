@@ -74,12 +74,18 @@ def _unjoined(connection: Connection, one: _Announcement) -> Finding:
         why = f"its HMAC is wrong, so that the {peer} does not believe it: somebody on the way changed the address"
         return Finding(about, "hmac", why, (f"{one.arrived}: ADD_ADDR",))
     echo = _echo(connection, one)
+    shown += (f"{echo}: its echo",) if echo else ()
+    if not any(len(end.ip) == len(one.address.ip) for flow in connection.flows for end in (flow.opener, flow.other)):
+        why = (
+            f"the {peer} did not ask to join it, and all that the connection has is of another IP version: Linux joins "
+            "IPv6 from sockets of IPv6 alone, and with IPV6_V6ONLY no IPv4"
+        )
+        return Finding(about, "other ip version", why, shown, _LIMITS[peer], failure=not connection.joins)
     known = "knew it and did not ask to join" if echo else "did not echo it"
     why = (
         f"the {peer} {known}: its limit of subflows or of addresses is reached, it has no address or route that "
         f"reaches {ip}, or its path manager does not want it{_FLAG if one.side == CLIENT else ''}"
     )
-    shown += (f"{echo}: its echo",) if echo else ()
     return Finding(about, "announced, not joined", why, shown, _LIMITS[peer])
 
 

@@ -19,6 +19,7 @@ CAUSES: Final = {
     "mptcp stopped": "MPTCP options came no longer",
     "announcement lost": "an address was announced, and the announcement did not arrive",
     "announced, not joined": "an address was announced, and nobody asked to join it",
+    "other ip version": "an address of another IP version than the connection's was announced, and nobody joined it",
     "never asked": "nobody announced an address or asked to join one",
     "too short": "the connection was over before a subflow could be used",
     "backup": "the subflow is for when there is no other",

@@ -48,7 +48,7 @@ RUNS = {
                 )
             )
         ),
-        "Python MPTCP  all     buffers of 16 MB          1.25  1.60 ± 0.00  2.00 ± 0.00  2",
+        "Python MPTCP  all     buffers of 16 MB           1.25   1.60     2.00  2",
     ),
     "lossy_link": (
         {},

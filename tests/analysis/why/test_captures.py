@@ -113,6 +113,10 @@ CASES: dict[str, tuple[Callable[[], dict[str, Any]], str, str, str]] = {
         lambda: {"client": {"max_subflows": 1}},
         "announced, not joined", "announced, not joined", "announced, not joined",
     ),
+    "announced of another IP version": (
+        lambda: {"client": {"max_subflows": 1}, "versions": (4, 6)},
+        "other ip version", "other ip version", "other ip version",
+    ),
     "nobody asks": (lambda: dict(LONE), "never asked", "never asked", "never asked"),
     "HMAC of the answer wrong": (
         lambda: {"boxes": (None, only(is_answer, with_other_hmac))}, "hmac", "hmac", "refused",
