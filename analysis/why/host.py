@@ -15,6 +15,10 @@ STEPS: Final = (
     ("AddAddr", "MPJoinSynTx", "addresses were announced to this host, and it asked to join none"),
 )  # fmt: skip
 """Counters (MPTcpExt...) of which the first has counted and the second has not, and what that means."""
+OPENED: Final = ("MPCapableSYNACKRX", "MPCapableACKRX")
+"""Of connections with MPTCP: opened from here, and to here."""
+MORE: Final = ("AddAddr", "AddAddrTx", "MPJoinSynTx", "MPJoinSynRx")
+"""Of what makes a second subflow: addresses that are announced, and joins."""
 FLAGS: Final = {
     "signal": "announced to peers",
     "subflow": "subflows are opened from it",
@@ -156,6 +160,14 @@ def _counters(host: HostState) -> Iterator[Line]:
     for first, second, meaning in STEPS:
         if count(first, 0) and not count(second, 0):
             yield Line(False, f"{meaning} ({count(first)} times, MPTcpExt{first})")
+    opened = sum(count(name, 0) for name in OPENED)
+    if opened and len({one.device for one in host.addresses if one.up}) > 1 and not any(map(count, MORE)):
+        found = (
+            f"connections were opened ({opened}), and no address was announced, nor a subflow asked for, here or there"
+        )
+        yield Line(
+            False, found, "ip mptcp endpoint add ADDRESS dev DEV signal at the server, or ... subflow at the client"
+        )
     for name, meaning in host.meanings.items():
         if number := count(name, 0):
             yield Line(False, f"{meaning} ({number} times, MPTcpExt{name})")

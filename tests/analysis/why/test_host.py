@@ -46,6 +46,9 @@ WRONG = {
     "joins unanswered": (
         replace(WELL, counters={"MPJoinSynTx": 3}), "no SYN/ACK with MP_JOIN came: dropped or refused (3 times",
     ),
+    "nobody asked": (
+        replace(WELL, counters={"MPCapableSYNACKRX": 2}), "connections were opened (2), and no address was announced",
+    ),
     "announced": (replace(WELL, counters={"AddAddr": 2}), "it asked to join none (2 times"),
     "fell back": (replace(WELL, counters={"MPCapableFallbackSYNACK": 1}), "the SYN/ACK had no MP_CAPABLE (1 times"),
 }  # fmt: skip
