@@ -89,7 +89,7 @@ def test_what_one_command_needs_is_installed_when_it_is_called(started_checkout:
     first, second = (started_checkout.start("export") for _ in range(2))
     assert (first.returncode, first.stderr) == (0, "lab: adding to .venv what is in requirements-data.lock (once)\n")
     assert (second.returncode, second.stderr) == (0, "")
-    lock.write_text(re.sub("sha256:[0-9a-f]{8}", "sha256:00000000", lock.read_text()))
+    lock.write_text(re.sub(r"==\S+", "==0.0.0", lock.read_text()))
     refused = started_checkout.start("export")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.splitlines()[-1] == "lab: the Python packages could not be installed (see above)"
