@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from analysis.files import read_text, within
 from analysis.load import Run
 
 SUMS: Final = "SHA256SUMS"
+_READABLE: Final = 0o755
+"""By all, as a data set is for others."""
 
 
 class NotExported(AnalysisError):
@@ -54,12 +57,12 @@ def export(runs: Sequence[Run], folder: Path, about: About) -> list[Path]:
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise NotExported(f"{twice}: named twice")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    made = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
+    if not folder.parent.is_dir():
+        raise NotExported(f"{folder}: there is no folder {folder.parent} for it to be in")
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         _fill(runs, made, about)
+        made.chmod(_READABLE)
         made.rename(folder)
     finally:
         shutil.rmtree(made, ignore_errors=True)

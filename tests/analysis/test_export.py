@@ -122,6 +122,8 @@ def test_a_folder_that_is_there_is_left_as_it_is(run: Run, tmp_path: Path) -> No
     with pytest.raises(NotExported, match="is there already"):
         export([run], tmp_path / "set", ABOUT)
     assert list((tmp_path / "set").iterdir()) == []
+    with pytest.raises(NotExported, match="there is no folder"):
+        export([run], tmp_path / "nowhere" / "set", ABOUT)
     with pytest.raises(NotExported, match=f"{run.name}: named twice"):
         export([run, run], tmp_path / "new", ABOUT)
 
