@@ -1,7 +1,7 @@
 """Runs as a data set that others can use: tables in Parquet and CSV, what is in them, and where they are from.
 
     FOLDER/
-      ro-crate-metadata.json    what each file is, who made it, on which machine, with which command (RO-Crate 1.2)
+      ro-crate-metadata.json    what each file is, who made it, on which machine, with which command (RO-Crate)
       README.md                 the same for people, with the lines that read it back
       CITATION.cff LICENSE      how to cite it, and what may be done with it
       SHA256SUMS                of every other file; `sha256sum -c SHA256SUMS`
@@ -17,6 +17,7 @@ The same runs give the same bytes. It needs the packages of the extra `data`.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -30,6 +31,8 @@ from analysis.files import read_text, within
 from analysis.load import Run
 
 SUMS: Final = "SHA256SUMS"
+_MOST_LETTERS: Final = 100
+"""Of the name under which it is made."""
 _READABLE: Final = 0o755
 """By all, as a data set is for others."""
 
@@ -52,18 +55,25 @@ def export(runs: Sequence[Run], folder: Path, about: About) -> list[Path]:
 
     When it fails nothing is left. Raises NotExported.
     """
-    if folder.exists():
+    if os.path.lexists(folder):
         raise NotExported(f"{folder}: is there already; a data set is a folder of its own")
     names = [run.name for run in runs]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise NotExported(f"{twice}: named twice")
     if not folder.parent.is_dir():
         raise NotExported(f"{folder}: there is no folder {folder.parent} for it to be in")
-    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    if inside := next((run for run in runs if folder.resolve().is_relative_to(run.path.resolve())), None):
+        raise NotExported(f"{folder}: is in the run {inside.path}; a data set is a folder of its own")
+    try:
+        made = Path(tempfile.mkdtemp(prefix=f".{folder.name[:_MOST_LETTERS]}.", dir=folder.parent))
+    except OSError as error:
+        raise NotExported(f"{folder}: {error.strerror}") from error
     try:
         _fill(runs, made, about)
         made.chmod(_READABLE)
         made.rename(folder)
+    except OSError as error:
+        raise NotExported(f"{folder}: {error.strerror}") from error
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return _files(folder)

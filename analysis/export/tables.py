@@ -16,7 +16,8 @@ from analysis.load import Run
 
 POINTS: Final = "points"
 _UNITS: Final[Mapping[str, str]] = {
-    "ns": "ns", "us": "us", "ms": "ms", "s": "s", "bytes": "B", "kb": "kB", "gbyte": "GB", "bps": "bit/s", "share": "1",
+    "ns": "ns", "us": "us", "ms": "ms", "s": "s", "seconds": "s", "bytes": "B", "kb": "kB", "gbyte": "GB",
+    "bps": "bit/s", "share": "1",
 }  # fmt: skip
 """By word in a column's name, as docs/results.md has it: of `latency_ms_total_p50` the last of them counts."""
 _KINDS: Final = (("bool", "boolean"), ("int", "integer"), ("float", "number"))
@@ -42,6 +43,8 @@ def of(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
     for run in runs:
         for name, table in _raw(run):
             found.setdefault(name, []).append(_with_run(run, table))
+    if POINTS in found:
+        raise UnreadableFile(f"{runs[0].path}: a raw table of a point is called {POINTS}.csv, as that of all points is")
     return {POINTS: points} | {name: pd.concat(found[name], ignore_index=True) for name in sorted(found)}
 
 
@@ -57,6 +60,8 @@ def _raw(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
         for path in sorted(run.point_directory(point).glob("*.csv")):
             table = _read(within(run.path, str(path.relative_to(run.path))))
             for place, name in enumerate(("stack", "repetition", *run.factors)):
+                if name in table:
+                    raise UnreadableFile(f"{path}: has a column {name}, as the table of points has")
                 table.insert(place, name, point[name])
             yield path.stem, table
 
@@ -73,7 +78,10 @@ def write(table: pd.DataFrame, folder: Path, place: Path) -> dict[str, str]:
     """Write a table as Parquet and CSV with its schema; return what each file is, by its place in `folder`."""
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
     named = {suffix: f"{place}{suffix}" for suffix in (".parquet", ".csv", ".schema.json")}
-    table.to_parquet(folder / named[".parquet"], index=False)
+    try:
+        table.to_parquet(folder / named[".parquet"], index=False)
+    except (ValueError, TypeError) as error:  # what Arrow raises for a column of several types
+        raise UnreadableFile(f"{place}: not one table of all points ({' '.join(str(error).split())})") from error
     table.to_csv(folder / named[".csv"], index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
     (folder / named[".schema.json"]).write_text(json.dumps(schema(table), indent=2) + "\n")
     what = f"{place.name} of the experiment {place.parent.name}, {len(table)} rows"
@@ -81,11 +89,12 @@ def write(table: pd.DataFrame, folder: Path, place: Path) -> dict[str, str]:
 
 
 def schema(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the Frictionless Table Schema of a table; `unit` is one of ours, as UCUM writes them."""
-    return {"fields": [_field(str(name), str(kind)) for name, kind in table.dtypes.items()], "missingValues": [""]}
+    """Return the Frictionless Table Schema of a table; `unit` is that of numbers which have one."""
+    return {"fields": [_field(str(name), column) for name, column in table.items()], "missingValues": [""]}
 
 
-def _field(name: str, kind: str) -> dict[str, str]:
+def _field(name: str, column: pd.Series) -> dict[str, str]:
+    kind = str(pd.api.types.infer_dtype(column, skipna=True) if column.dtype == object else column.dtype)
     field = {"name": name, "type": next((ours for begin, ours in _KINDS if kind.lower().startswith(begin)), "string")}
     unit = _unit(name)
     if unit and field["type"] != "string":
@@ -98,6 +107,7 @@ def _field(name: str, kind: str) -> dict[str, str]:
 def _unit(name: str) -> str:
     """Return the unit that a column's name has: `answers_per_s` is 1/s, `cpu_s_per_gbyte` is s/GB."""
     what, _, per = name.partition("_per_")
-    units = [_UNITS[word] for word in what.split("_")[1:] if word in _UNITS]
+    first, *words = what.split("_")
+    units = [_UNITS[word] for word in ("" if first == "s" else first, *words) if word in _UNITS]
     below = [_UNITS[word] for word in per.split("_")[:1] if word in _UNITS]
     return "/".join([*(units[-1:] or ["1"]), *below]) if units or below else ""

@@ -21,6 +21,9 @@ METRICS = ("elapsed_s",)
 MARGIN: Final = 0.02
 """A change makes a difference where the whole interval is farther than this from none: less is nobody's question."""
 
+SAME: Final = 0.1
+"""An interval within this of 1 says that there is no difference worth a word; a wider one says nothing yet."""
+
 _ALL, _NONE = "all", "none"
 _PALE: Final = 0.35
 """Of bars that make no difference."""
@@ -44,6 +47,16 @@ class Ratio(NamedTuple):
     def slower(self) -> bool:
         """Whether all of the interval is below 1, by more than the margin."""
         return self.mean + self.half < 1 - MARGIN
+
+    @property
+    def no_faster(self) -> bool:
+        """Whether all of the interval is below what would be worth a word."""
+        return self.mean + self.half < 1 + SAME
+
+    @property
+    def same(self) -> bool:
+        """Whether all of the interval is near 1."""
+        return self.no_faster and self.mean - self.half > 1 - SAME
 
     def __str__(self) -> str:
         return tables.number(self.mean, self.half, 2 if self.half > 0 else 1)
@@ -139,8 +152,24 @@ def label(run: Run, change: str) -> str:
 
 
 def sentences(run: Run) -> list[str]:
-    """Return what follows for each MPTCP stack."""
-    return [_sentence(run, case) for case in cases(run)]
+    """Return what follows for each MPTCP stack, or why nothing does."""
+    found = cases(run)
+    told = {case.mptcp for case in found}
+    others = [stack for stack in run.stacks if stack not in told and (run.points["stack"] == stack).any()]
+    multipath = [one for one in others if (run.points[run.points["stack"] == one]["path"] == _ALL).any()]
+    return [*(_sentence(run, case) for case in found), *(_nothing_of(run, stack) for stack in multipath)] or [
+        "Needs an MPTCP stack beside a TCP stack."
+    ]
+
+
+def _nothing_of(run: Run, stack: str) -> str:
+    passed = run.passed[(run.passed["stack"] == stack) & (run.passed["change"] == _NONE)]
+    if not passed.empty:
+        return f"{look(stack).label}: no TCP stack has run beside it."
+    return (
+        f"{look(stack).label}: no point of it as it is has passed. Where no second subflow came up, the download may "
+        "have been over before it could: a larger size would tell."
+    )
 
 
 def _sentence(run: Run, case: Case) -> str:
@@ -150,15 +179,21 @@ def _sentence(run: Run, case: Case) -> str:
     head += ", its better path" if len(case.over_paths) > 1 else ""
     if now.n < 2:
         return f"{head}: one repetition, which says nothing of chance."
-    said = [head + (": slower." if of_tcp.slower else ": faster." if of_tcp.faster else ": neither slower nor faster.")]
+    verdict = "slower" if of_tcp.slower else "faster" if of_tcp.faster else "neither slower nor faster"
+    undecided = verdict.startswith("neither") and not of_tcp.same
+    said = [f"{head}: {'cannot tell, more repetitions would' if undecided else verdict}."]
     helps = sorted((one for one in others if one.of_mptcp.faster), key=lambda one: -one.of_mptcp.mean)
     causes = [one for one in helps if one.change in _LIMITS]
+    tried = [one for one in others if one.change in _LIMITS]
     if causes:
         told = _listed(f"{_LIMITS[one.change][1]} ({label(run, one.change)}: {one.of_mptcp} times)" for one in causes)
         said.append(f"What holds it back: {told}.")
-    elif of_tcp.slower:
-        tried = _listed((label(run, one.change) for one in others if one.change in _LIMITS), "or")
-        said.append(f"Not faster by {tried}: what holds it back is none of these.")
+    elif of_tcp.slower and tried and all(one.of_mptcp.no_faster for one in tried):
+        told = _listed((label(run, one.change) for one in tried), "or")
+        said.append(f"Not faster by {told}: what holds it back is none of these.")
+    elif of_tcp.slower and tried:
+        told = _listed(label(run, one.change) for one in tried if not one.of_mptcp.no_faster)
+        said.append(f"What holds it back is not clear: {told} may make it faster, or not; more repetitions would tell.")
     if worse := [one for one in others if one.of_mptcp.slower]:
         told = _listed(f"{label(run, one.change)} ({one.of_mptcp} times)" for one in worse)
         short = "Processor time is short: slower" if any(one.change == _CORE for one in worse) else "Slower"

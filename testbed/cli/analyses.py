@@ -226,6 +226,9 @@ def export(
 
     if licence not in LICENCES:
         raise LabError(f"--licence: {unknown('licence', licence, LICENCES)}")
+    for option, words in (("author", author), ("title", [title] if title else [])):
+        if wrong := [word for word in words if not word.strip() or not word.isprintable()]:
+            raise LabError(f"--{option}: must be a line that can be read, not {wrong[0]!r}")
     chosen = [run for path in runs for run in _runs_of(path)]
     names = ", ".join(dict.fromkeys(str(run.manifest["experiment"]) for run in chosen))
     about = About(title or f"Multipath TCP: {names}", tuple(author), licence)
@@ -240,9 +243,10 @@ def _runs_of(path: Path) -> list[Run]:
     if (path / "manifest.json").is_file():
         return [load_run(path)]
     latest = {run.manifest["experiment"]: run for run in find_runs(path)}
-    if not latest:
-        raise LabError(f"{path}: no run directory, and none in it")
-    return list(latest.values())
+    found = list(latest.values()) or [load_run(one.parent) for one in sorted(path.glob("*/manifest.json"))]
+    if not found:
+        raise LabError(f"{path}: is no run (results/EXPERIMENT/HASH) and has none in it")
+    return found
 
 
 @commands.command()

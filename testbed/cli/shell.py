@@ -29,6 +29,8 @@ _HOSTS_FILE = Path("/etc/hosts")
 _SHOWN_HOSTS = 20
 """In the greeting: more would push what it says out of a terminal."""
 SEPARATOR = "--"
+_WHY_WORDS = 6
+"""Of the command of `why`, before the addresses of peers: who gives any asks about those alone."""
 _NO_SUCH_PROGRAM = 127
 """As shells have it."""
 
@@ -78,7 +80,8 @@ def _give_why(topology: Topology) -> None:
     folder = namespace.current().scratch / "bin"
     folder.mkdir()
     script = folder / "why"
-    script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+    own, with_peers = shlex.join(command[:_WHY_WORDS]), shlex.join(command)
+    script.write_text(f'#!/bin/sh\ncase " $* " in\n*" --to"*) exec {own} "$@" ;;\n*) exec {with_peers} "$@" ;;\nesac\n')
     script.chmod(0o755)
     os.environ["PATH"] = os.pathsep.join([str(folder), os.environ["PATH"]])
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from analysis.errors import UnreadableFile
 from analysis.export import About, NotExported, export, tables
 from analysis.load import Run, load_run
 from tests.analysis.test_analysis import write_run
@@ -122,6 +123,13 @@ def test_a_folder_that_is_there_is_left_as_it_is(run: Run, tmp_path: Path) -> No
     with pytest.raises(NotExported, match="is there already"):
         export([run], tmp_path / "set", ABOUT)
     assert list((tmp_path / "set").iterdir()) == []
+    with pytest.raises(NotExported, match="is in the run"):
+        export([run], run.path / "set", ABOUT)
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(NotExported, match="is there already"):
+        export([run], tmp_path / "link", ABOUT)
+    with pytest.raises(NotExported, match="too long"):
+        export([run], tmp_path / ("x" * 300), ABOUT)
     with pytest.raises(NotExported, match="there is no folder"):
         export([run], tmp_path / "nowhere" / "set", ABOUT)
     with pytest.raises(NotExported, match=f"{run.name}: named twice"):
@@ -132,6 +140,15 @@ def test_what_fails_leaves_nothing(run: Run, tmp_path: Path) -> None:
     first = next(run.path.rglob("requests.csv"))
     first.write_bytes(b'a,b\n"1,2\n\xff')
     with pytest.raises(Exception, match=r"requests\.csv"):
+        export([run], tmp_path / "set", ABOUT)
+    first.write_text("stack,due_ns\nx,1\n")
+    with pytest.raises(UnreadableFile, match="has a column stack"):
+        export([run], tmp_path / "set", ABOUT)
+    first.write_text("due_ns,outcome\n1,ok\nsoon,ok\n")
+    with pytest.raises(UnreadableFile, match="data/quickstart/requests: not one table of all points"):
+        export([run], tmp_path / "set", ABOUT)
+    first.rename(first.with_name("points.csv"))
+    with pytest.raises(UnreadableFile, match=r"called points\.csv"):
         export([run], tmp_path / "set", ABOUT)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results"]
 
@@ -156,6 +173,9 @@ def test_units_are_those_of_the_names() -> None:
             "why_s": ["x"],
             "cpu_s_per_gbyte": [1.0],
             "n": [1],
+            "flood_seconds": [1.0],
+            "ns_ours": [2],
+            "s_ours": [2],
         }
     )
     units = {one["name"]: one.get("unit") for one in tables.schema(frame)["fields"]}
@@ -167,4 +187,9 @@ def test_units_are_those_of_the_names() -> None:
         "why_s": None,
         "cpu_s_per_gbyte": "s/GB",
         "n": None,
+        "flood_seconds": "s",
+        "ns_ours": "ns",
+        "s_ours": None,
     }
+    gaps = pd.DataFrame({"content_ok": [True, None, False], "why": ["x", None, "y"], "n": [1, None, 3]})
+    assert [one["type"] for one in tables.schema(gaps)["fields"]] == ["boolean", "string", "number"]

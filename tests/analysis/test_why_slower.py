@@ -72,6 +72,35 @@ def test_faster_than_tcp_is_no_fault(tmp_path: Path) -> None:
     assert sentence.endswith("its better path: faster.")
 
 
+WIDE = (0.6, 1.0, 1.5, 0.8, 1.1)
+
+
+def test_what_intervals_do_not_show_is_not_concluded(tmp_path: Path) -> None:
+    measured = ALONE | {("kernel-mptcp", "all", "none"): 2.0}
+    (sentence,) = why_slower.sentences(run_of(tmp_path, measured, noise=WIDE))
+    assert sentence.endswith("its better path: cannot tell, more repetitions would.")
+
+
+def test_a_change_that_may_make_it_faster_is_not_ruled_out(tmp_path: Path) -> None:
+    points = ALONE | {("kernel-mptcp", "all", "none"): 4.0, ("kernel-mptcp", "all", "buffers"): 4.0}
+    run = run_of(tmp_path, points)
+    wide = run.points["change"] == "buffers"
+    run.points.loc[wide, "elapsed_s"] = [4.0 * share for share in WIDE]
+    (sentence,) = why_slower.sentences(run)
+    assert "What holds it back is not clear: buffers of 16 MB may make it faster, or not" in sentence
+
+
+def test_of_what_was_not_tried_nothing_is_said(tmp_path: Path) -> None:
+    assert said(tmp_path, {}).endswith("its better path: slower.")
+
+
+def test_a_stack_of_which_nothing_passed_is_named_with_what_may_be_the_reason(tmp_path: Path) -> None:
+    run = run_of(tmp_path, ALONE)
+    run.points.loc[run.points["path"] == "all", "outcome"] = "failed"
+    assert why_slower.sentences(run)[0].startswith("kernel MPTCP: no point of it as it is has passed.")
+    assert why_slower.sentences(run_of(tmp_path / "tcp", TCP)) == ["Needs an MPTCP stack beside a TCP stack."]
+
+
 def test_one_repetition_tells_nothing(tmp_path: Path) -> None:
     assert said(tmp_path, {"buffers": 1.0}, noise=(1.0,)).endswith("which says nothing of chance.")
 
