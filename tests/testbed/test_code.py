@@ -216,7 +216,9 @@ def test_the_example_of_a_scheduler_counts_for_its_own_points_alone() -> None:
     assert not any(found.values())
 
 
-EXPERIMENT_FILES = {"receive-algorithms": "experiments/receive_algorithms/__init__.py"}
+EXPERIMENT_FILES = {
+    name: f"experiments/{name.replace('-', '_')}/__init__.py" for name in ("receive-algorithms", "why-slower")
+}
 """Of experiments that are packages."""
 
 
