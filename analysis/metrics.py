@@ -41,9 +41,13 @@ def paired_interval(points: pd.DataFrame, by: Sequence[str], value: str, referen
     pairs = points[[*by, "repetition", "stack", value]].dropna()
     theirs = pairs[reference.loc[pairs.index]].set_index([*by, "repetition"])[value].rename("reference")
     pairs = pairs.join(theirs, on=[*by, "repetition"])
-    ratios = (pairs[value] / pairs["reference"]).groupby([pairs[name] for name in (*by, "stack")])
-    n = ratios.count().where(ratios.count() > 1)
-    return ratios.std() / n**0.5 * student_t.ppf(0.975, n - 1)
+    return (pairs[value] / pairs["reference"]).groupby([pairs[name] for name in (*by, "stack")]).apply(half_interval)
+
+
+def half_interval(values: pd.Series) -> float:
+    """Return half of the 95 % interval of the mean, by Student's t; NaN of less than two values."""
+    n = len(values)
+    return float(values.std() / n**0.5 * student_t.ppf(0.975, n - 1)) if n > 1 else math.nan
 
 
 def spread(summary: pd.DataFrame, unit: float = 1.0, of: str = "sd") -> pd.Series | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -69,7 +68,7 @@ def _raw(run: Run) -> Iterator[tuple[str, pd.DataFrame]]:
 def _read(path: Path) -> pd.DataFrame:
     with open_regular(path) as file:
         try:
-            return pd.read_csv(file)
+            return pd.read_csv(file, keep_default_na=False, na_values=[""])  # as the table of points is read
         except ValueError as error:
             raise UnreadableFile(f"{path}: not a table ({' '.join(str(error).split())})") from error
 
@@ -82,7 +81,7 @@ def write(table: pd.DataFrame, folder: Path, place: Path) -> dict[str, str]:
         table.to_parquet(folder / named[".parquet"], index=False)
     except (ValueError, TypeError) as error:  # what Arrow raises for a column of several types
         raise UnreadableFile(f"{place}: not one table of all points ({' '.join(str(error).split())})") from error
-    table.to_csv(folder / named[".csv"], index=False, quoting=csv.QUOTE_MINIMAL, lineterminator="\n")
+    table.to_csv(folder / named[".csv"], index=False, lineterminator="\n")
     (folder / named[".schema.json"]).write_text(json.dumps(schema(table), indent=2) + "\n")
     what = f"{place.name} of the experiment {place.parent.name}, {len(table)} rows"
     return {named[".parquet"]: what, named[".csv"]: what, named[".schema.json"]: f"columns of {place.name}"}

@@ -10,10 +10,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.table import Table
-from scipy.stats import t as student_t
 
 from analysis import panels, tables
 from analysis.load import Run
+from analysis.metrics import half_interval
 from analysis.style import INK, look
 
 METRICS = ("elapsed_s",)
@@ -117,9 +117,7 @@ def _ratio(found: pd.DataFrame, yardstick: pd.DataFrame) -> Ratio:
     """Return how many times as fast as the yardstick, by pairs of one repetition."""
     times = yardstick.set_index("repetition")["elapsed_s"] / found.set_index("repetition")["elapsed_s"]
     ratios = times.dropna()
-    n = len(ratios)
-    half = ratios.std() / n**0.5 * student_t.ppf(0.975, n - 1) if n > 1 else float("nan")
-    return Ratio(float(ratios.mean()), float(half))
+    return Ratio(float(ratios.mean()), half_interval(ratios))
 
 
 # --- in words ---

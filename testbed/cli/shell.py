@@ -29,8 +29,6 @@ _HOSTS_FILE = Path("/etc/hosts")
 _SHOWN_HOSTS = 20
 """In the greeting: more would push what it says out of a terminal."""
 SEPARATOR = "--"
-_WHY_WORDS = 6
-"""Of the command of `why`, before the addresses of peers: who gives any asks about those alone."""
 _NO_SUCH_PROGRAM = 127
 """As shells have it."""
 
@@ -73,15 +71,14 @@ def _give_python() -> None:
 
 
 def _give_why(topology: Topology) -> None:
-    """Let `why` in a host be `./lab why --here`, with the addresses of client and server as those of its peers."""
+    """Let `why` in a host be `./lab why --here`, of client's and server's addresses unless some are given."""
     ends = [end for name in (CLIENT, SERVER) for end in topology.interfaces(name)]
-    peers = [word for end in ends for place in end.places for word in ("--to", str(place.address.ip))]
-    command = [sys.executable, "-P", "-m", "testbed", "why", "--here", *peers]
+    peers = shlex.join(word for end in ends for place in end.places for word in ("--to", str(place.address.ip)))
+    command = shlex.join([sys.executable, "-P", "-m", "testbed", "why", "--here"])
     folder = namespace.current().scratch / "bin"
     folder.mkdir()
     script = folder / "why"
-    own, with_peers = shlex.join(command[:_WHY_WORDS]), shlex.join(command)
-    script.write_text(f'#!/bin/sh\ncase " $* " in\n*" --to"*) exec {own} "$@" ;;\n*) exec {with_peers} "$@" ;;\nesac\n')
+    script.write_text(f'#!/bin/sh\ncase " $*" in *" --to"*) ;; *) set -- {peers} "$@" ;; esac\nexec {command} "$@"\n')
     script.chmod(0o755)
     os.environ["PATH"] = os.pathsep.join([str(folder), os.environ["PATH"]])
 

@@ -39,9 +39,7 @@ def run_of(root: Path, name: str = "quickstart", repetitions: int = 2) -> Run:
     for _, point in run.points.iterrows():
         directory = run.point_directory(point)
         directory.mkdir(parents=True)
-        pd.DataFrame({"due_ns": [0, 2**60], "outcome": ["ok", "timeout"]}).to_csv(
-            directory / "requests.csv", index=False
-        )
+        pd.DataFrame({"due_ns": [0, 2**60], "outcome": ["ok", "None"]}).to_csv(directory / "requests.csv", index=False)
     return run
 
 
@@ -62,6 +60,7 @@ def test_what_is_read_back_is_what_the_run_has(run: Run, tmp_path: Path) -> None
     assert list(requests) == ["run", "stack", "repetition", "size_bytes", "due_ns", "outcome"]
     assert len(requests) == 2 * len(run.points)
     assert requests["due_ns"].max() == 2**60
+    assert set(requests["outcome"]) == {"ok", "None"}
     joined = requests.merge(points, on=["run", "stack", "repetition", "size_bytes"])
     assert len(joined) == len(requests)
 
