@@ -14,7 +14,7 @@ from rich.table import Table
 from analysis import panels, tables
 from analysis.load import Run
 from analysis.metrics import half_interval
-from analysis.style import INK, look
+from analysis.style import GREY, INK, look
 
 METRICS = ("elapsed_s",)
 
@@ -210,9 +210,14 @@ def _listed(words: Iterable[str], last: str = "and") -> str:
 def draw(run: Run) -> Figure:
     """Return the figure: a panel an MPTCP stack, with the sentence that follows above it."""
     found = cases(run)
+    if not found:
+        figure, (empty,) = panels.column(1, 1.1)
+        empty.set_axis_off()
+        empty.set_title(textwrap.fill(" ".join(sentences(run)), _TITLE_LETTERS), loc="left", fontsize=6, color=GREY)
+        return figure
     rows = sum(len(case.over_paths) + len(case.changed) for case in found)
-    figure, axes = panels.column(max(1, len(found)), 0.7 + 0.55 * len(found) + _ROW_IN * rows)
-    for panel, case in zip(axes, found, strict=False):
+    figure, axes = panels.column(len(found), 0.7 + 0.55 * len(found) + _ROW_IN * rows)
+    for panel, case in zip(axes, found, strict=True):
         _draw(panel, run, case)
     pairs = sorted({line.n for case in found for line in case.changed})
     told = " to ".join(str(n) for n in dict.fromkeys((*pairs[:1], *pairs[-1:])))

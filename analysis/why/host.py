@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 
 STEPS: Final = (
@@ -98,7 +100,8 @@ def _addresses(host: HostState) -> Iterator[Line]:
     usable = [one for one in host.addresses if one.up]
     devices = {one.device for one in usable}
     told = ", ".join(f"{one.ip} ({one.device})" for one in usable) or "none"
-    several = len(devices) > 1 or len({way.destination for way in host.ways}) > 1
+    peers = Counter(ip_address(destination).version for destination in {way.destination for way in host.ways})
+    several = len(devices) > 1 or max(peers.values(), default=0) > 1  # a subflow is of one IP version
     more = "" if several else "a second subflow takes a second address here, or one that the peer announces"
     yield Line(several, f"addresses: {told}", more)
 

@@ -67,5 +67,12 @@ def test_one_address_is_enough_where_the_peer_has_two() -> None:
     assert [line for line in look(replace(WELL, addresses=[SECOND], ways=ways)) if not line.well] == []
 
 
+def test_a_peer_of_one_address_of_each_ip_version_is_no_peer_of_two() -> None:
+    ways = [Way("10.0.2.1", "10.0.9.1", "eth2", ""), Way("fd00::1", "fd00::9", "eth2", "")]
+    addresses = [SECOND, HostAddress("fd00::1", "eth2", True)]
+    wrong = [str(line) for line in look(replace(WELL, addresses=addresses, ways=ways)) if not line.well]
+    assert any("a second subflow takes a second address here" in line for line in wrong)
+
+
 def test_of_what_is_well_nothing_is_asked() -> None:
     assert [line for line in look(WELL) if not line.well or line.remedy] == []
